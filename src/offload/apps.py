@@ -1,0 +1,12 @@
+"""Django's entry point."""
+
+from django.apps import AppConfig
+
+
+class OffloadConfig(AppConfig):
+    name = "offload"
+    verbose_name = "Background jobs"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from offload import checks  # noqa: F401, PLC0415  # registers them; needs the app registry

@@ -1,0 +1,1 @@
+"""The doors in: what TASKS[alias]["BACKEND"] may name."""

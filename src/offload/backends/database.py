@@ -1,0 +1,157 @@
+"""The backend that keeps jobs in the project's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, transaction
+from django.tasks import Task
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+
+from offload.backends.base import OffloadBackend
+from offload.backends.rows import Enqueueing, result_of
+from offload.codec import encode_arguments
+from offload.exceptions import OffloadError, TaskResultExpired, WrongState
+from offload.ids import made_at, new_id
+from offload.lifecycle import JobState
+from offload.notifier import Hint, get_notifier
+from offload.results import OffloadResult
+from offload.store import get_store
+from offload.store.errors import explain
+from offload.store.records import NewJob
+from offload.store.watch import get_watch
+from offload.tasks import Call
+
+if TYPE_CHECKING:
+    from offload.store.base import Store
+
+
+class DatabaseBackend(OffloadBackend):
+    """Jobs are rows, so enqueueing is part of the caller's transaction.
+
+        TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
+    """
+
+    def enqueue(self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> OffloadResult:
+        """Add a job in the caller's transaction; a hint wakes an engine after the commit.
+
+        Raises:
+            InvalidTask: for a task or queue that this backend cannot serve.
+            InvalidArguments, TypeError: for arguments that are not exact JSON, before any SQL.
+            QueueUnavailable: if the database does not answer or was not migrated.
+        """
+        return self.enqueue_many(task, [(args, kwargs)])[0]
+
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
+        self.validate_task(task)
+        if task.func.__module__ == "__main__":
+            raise InvalidTask(
+                f"The task {task.name!r} is defined in __main__, where no worker finds it. "
+                "Define it in a module of an installed app, such as tasks.py."
+            )
+        store, limit = self._store, self.settings.max_arguments_size
+        enqueueing = Enqueueing(task, self.alias, self.settings)
+        rows, results = [], []
+        for args, kwargs in calls:
+            arguments, args, kwargs = encode_arguments(args, kwargs, limit=limit)
+            identifier = new_id()
+            rows.append(enqueueing.row(store.key(identifier), arguments))
+            results.append(enqueueing.result(identifier, args, kwargs))
+        self._insert(rows)
+        for result in results:
+            task_enqueued.send_robust(type(self), task_result=result)
+        return results
+
+    def _insert(self, rows: Sequence[NewJob]) -> None:
+        if not rows:
+            return
+        store = self._store
+        try:
+            if len(rows) == 1:
+                store.insert(rows[0])
+            else:
+                store.insert_many(rows)
+        except (DatabaseError, InterfaceError) as error:
+            raise explain(error, store.using) from error
+        self._ring_after_commit(Hint.WORK)
+
+    def get_result(self, result_id: str) -> OffloadResult:
+        """Return the job as it is now.
+
+        Raises:
+            TaskResultExpired: if the id is so old that its job was pruned, or would have been.
+            TaskResultDoesNotExist: if there never was such a job.
+            QueueUnavailable: if the database does not answer or was not migrated.
+        """
+        identifier = _parse(result_id)
+        try:
+            job, attempts = self._store.read(identifier)
+        except (DatabaseError, InterfaceError) as error:
+            raise explain(error, self._store.using) from error
+        if job is None:
+            raise self._missing(identifier)
+        return result_of(job, attempts)
+
+    def wait(self, result_id: str, timeout: float | None) -> None:
+        if self._store.connection.in_atomic_block:
+            raise OffloadError(
+                "wait() inside a transaction would never end: the job can neither be seen by a "
+                "worker nor be seen to end. Wait after the transaction (transaction.on_commit)."
+            )
+        if not get_watch(self._store.using).wait(_parse(result_id), timeout):
+            raise TimeoutError(f"The job {result_id} had not ended after {timeout} s.")
+
+    async def await_(self, result_id: str) -> None:
+        await get_watch(self._store.using).wait_async(_parse(result_id))
+
+    def cancel(self, result_id: str) -> None:
+        state = self._store.cancel(_parse(result_id))
+        if state is None:
+            raise self._cannot("cancelled", result_id)
+        if state == JobState.RUNNING:
+            self._ring_after_commit(Hint.CONTROL)
+
+    def retry(self, result_id: str) -> None:
+        if not self._store.retry(_parse(result_id)):
+            raise self._cannot("retried", result_id)
+        self._ring_after_commit(Hint.WORK)
+
+    @property
+    def _store(self) -> Store:
+        return get_store(self.settings.database)
+
+    def _ring_after_commit(self, hint: Hint) -> None:
+        using = self.settings.database
+        transaction.on_commit(
+            partial(get_notifier(using).ring, hint), using=using, robust=True
+        )
+
+    def _cannot(self, be: str, result_id: str) -> WrongState:
+        state = self.get_result(result_id).state
+        return WrongState(f"The job {result_id} is {state.label}; it cannot be {be}.")
+
+    def _missing(self, identifier: UUID) -> TaskResultDoesNotExist:
+        kept = [
+            period
+            for period in (self.settings.keep_successful, self.settings.keep_failed)
+            if period is not None
+        ]
+        try:
+            age = datetime.now(UTC) - made_at(identifier)
+        except ValueError:
+            return TaskResultDoesNotExist(str(identifier))
+        if kept and age >= min(kept):
+            return TaskResultExpired(f"The job {identifier} was pruned: it is {age.days} days old.")
+        return TaskResultDoesNotExist(str(identifier))
+
+
+def _parse(result_id: str) -> UUID:
+    try:
+        return UUID(result_id)
+    except (ValueError, AttributeError, TypeError):
+        raise TaskResultDoesNotExist(f"{result_id!r} is not the id of a job.") from None

@@ -1,0 +1,187 @@
+"""JSON in, JSON out: the same text on every database, or a clear refusal before any SQL.
+
+Django's rules (`django.utils.json.normalize_json`) say what may be an argument. They let
+through what some database refuses or changes: NaN and infinities, NUL, lone surrogates, deep
+nesting, keys that are not strings. Here one rule holds for all databases.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+from offload.exceptions import InvalidArguments
+
+MAX_DEPTH = 30
+"""Levels of nesting. MariaDB's JSON functions stop at 32."""
+
+MAX_DIGITS = 4300
+"""Digits of an integer that Python converts from text (sys.get_int_max_str_digits)."""
+
+_ESCAPED = re.compile("[\0\ud800-\udfff]")
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def encode_arguments(
+    args: Iterable[Any], kwargs: Mapping[str, Any], *, limit: int
+) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return `[args, kwargs]` as JSON text, and both as the task will get them.
+
+    Raises:
+        InvalidArguments: names the place, e.g. `args[0]["price"]`, and what is wrong there.
+        TypeError: for a type that JSON does not have, as Django's own backends do.
+    """
+    positional = [_exact(value, f"args[{index}]", 2) for index, value in enumerate(args)]
+    named = {
+        _exact_key(key, "kwargs"): _exact(value, f"kwargs[{key!r}]", 2)
+        for key, value in kwargs.items()
+    }
+    text = _encode([positional, named])
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limit:
+        raise InvalidArguments(
+            f"The arguments are {size:,} bytes of JSON; at most {limit:,} are allowed. Store the "
+            "data and pass its id or path, or raise OPTIONS['max_arguments_size']."
+        )
+    return text, positional, named
+
+
+def encode_result(value: Any, *, limit: int) -> str:
+    """Return a task's return value as JSON text.
+
+    Raises:
+        ValueError, TypeError: as `encode_arguments`.
+    """
+    if value is None:
+        return "null"
+    text = _encode(_exact(value, "return value", 1))
+    if len(text) > limit // 4 and (size := len(text.encode())) > limit:
+        raise ValueError(
+            f"The return value is {size:,} bytes of JSON; at most {limit:,} are allowed. Store "
+            "the data and return its id or path, or raise OPTIONS['max_result_size']."
+        )
+    return text
+
+
+def decode(text: str) -> Any:
+    """Return what `text` holds. The inverse of the encoders."""
+    return json.loads(text)
+
+
+def exact(value: Any, place: str) -> Any:
+    """Return `value` as JSON will give it back: lists for tuples, text for bytes."""
+    return _exact(value, place, 1)
+
+
+def storable(text: str, *, limit: int) -> str:
+    """Return text that every database can store, for messages and tracebacks.
+
+    NUL and lone surrogates are shown as escapes; of a longer text head and tail are kept.
+    """
+    text = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if len(text) <= limit:
+        return text
+    tail = limit // 2
+    gap = f"\n... {len(text) - limit:,} characters left out ...\n"
+    return text[: limit - tail] + gap + text[-tail:]
+
+
+def _exact(value: Any, place: str, depth: int) -> Any:
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        return _exact_text(value, place)
+    if kind is int:
+        return _exact_integer(value, place)
+    if kind is float:
+        return _exact_number(value, place)
+    if depth > MAX_DEPTH:
+        raise InvalidArguments(f"{place} is nested deeper than {MAX_DEPTH} levels.")
+    return _exact_other(value, place, depth)
+
+
+def _exact_other(value: Any, place: str, depth: int) -> Any:
+    """Containers, bytes, and subclasses such as enum members, which become plain values."""
+    if isinstance(value, Mapping):
+        return _exact_mapping(value, place, depth)
+    if isinstance(value, bytes):
+        try:
+            return _exact_text(value.decode(), place)
+        except UnicodeDecodeError as error:
+            raise InvalidArguments(f"{place} is bytes that are not UTF-8 text.") from error
+    if isinstance(value, str):
+        return _exact_text(str.__str__(value), place)
+    if isinstance(value, int):
+        return _exact_integer(int(value), place)
+    if isinstance(value, float):
+        return _exact_number(float(value), place)
+    if isinstance(value, Sequence):
+        return [_exact(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+    raise TypeError(
+        f"Unsupported type: {place} is a {type(value).__qualname__}, which JSON does not have. "
+        "Pass text, numbers, lists and dicts, for example a model's primary key."
+    )
+
+
+def _exact_mapping(value: Mapping[Any, Any], place: str, depth: int) -> dict[str, Any]:
+    exact: dict[str, Any] = {}
+    for key, item in value.items():
+        name = _exact_key(key, place)
+        if name in exact:
+            raise InvalidArguments(
+                f"{place} has two keys that are both {name!r} in JSON. Use text keys."
+            )
+        exact[name] = _exact(item, f"{place}[{key!r}]", depth + 1)
+    return exact
+
+
+def _exact_key(key: Any, place: str) -> str:
+    """Return a key as JSON writes it: `1` is "1", `True` is "true", `None` is "null"."""
+    if isinstance(key, str):
+        return _exact_text(str.__str__(key), f"a key of {place}")
+    if key is None or isinstance(key, bool | int | float):
+        return _encode(_exact(key, f"a key of {place}", 0))
+    if isinstance(key, bytes):
+        return str(_exact(key, f"a key of {place}", 0))
+    raise TypeError(
+        f"Unsupported type: a key of {place} is a {type(key).__qualname__}; JSON has text keys."
+    )
+
+
+def _exact_text(value: str, place: str) -> str:
+    if value.isascii():
+        if "\0" not in value:
+            return value
+    elif not _ESCAPED.search(value):
+        return value
+    found = "a NUL character" if "\0" in value else "a lone surrogate"
+    raise InvalidArguments(
+        f"{place} contains {found}, which not every database can store. Remove it, or pass the "
+        "data base64-encoded."
+    )
+
+
+def _exact_integer(value: int, place: str) -> int:
+    if value.bit_length() > MAX_DIGITS * 3 and abs(value) >= 10**MAX_DIGITS:
+        raise InvalidArguments(f"{place} has more than {MAX_DIGITS} digits. Pass it as hex text.")
+    return value
+
+
+def _exact_number(value: float, place: str) -> float:
+    if value - value == 0:  # false for NaN and the infinities
+        return value
+    raise InvalidArguments(f"{place} is {value!r}, which JSON does not have. Pass None or text.")
+
+
+__all__ = [
+    "MAX_DEPTH",
+    "decode",
+    "encode_arguments",
+    "encode_result",
+    "exact",
+    "storable",
+]

@@ -1,0 +1,111 @@
+"""Every setting: name, type, default, and a sentence. They stand in TASKS[alias]["OPTIONS"]."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from offload.exceptions import seconds
+
+
+def _setting(default: Any, sentence: str) -> Any:
+    return field(default=default, metadata={"sentence": sentence})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one backend, checked."""
+
+    database: str = _setting("default", "Alias in DATABASES in which the jobs are stored.")
+    max_attempts: int = _setting(1, "How often a job is tried if its task does not say.")
+    timeout: float | None = _setting(None, "Seconds a job may run if its task does not say.")
+    max_lost: int = _setting(3, "How often a job is run again after the process running it died.")
+    max_arguments_size: int = _setting(2 * 1024**2, "Bytes of JSON that arguments may have.")
+    max_result_size: int = _setting(2 * 1024**2, "Bytes of JSON that a return value may have.")
+    keep_successful: timedelta | None = _setting(
+        timedelta(days=7), "How long successful jobs are kept; None keeps them for ever."
+    )
+    keep_failed: timedelta | None = _setting(
+        timedelta(days=30), "How long failed, cancelled and expired jobs are kept; None: for ever."
+    )
+    processes: int = _setting(
+        min(os.cpu_count() or 1, 4), "Child processes of offload_worker; 0 runs tasks in its own."
+    )
+    threads: int = _setting(4, "Threads per process for tasks written with def.")
+    async_slots: int = _setting(100, "Tasks written with async def that one process runs at once.")
+    lease: float = _setting(30.0, "Seconds without a sign of life after which an engine is dead.")
+    poll_interval: float = _setting(1.0, "Seconds between looks at the queue when no hint comes.")
+    grace: float = _setting(5.0, "Seconds a task has to end after its time limit or a cancel.")
+    shutdown_timeout: float = _setting(30.0, "Seconds that running jobs have when a worker stops.")
+
+    def __post_init__(self) -> None:
+        for name, minimum in _MINIMA.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not _at_least(value, minimum)):
+                raise ImproperlyConfigured(
+                    f"OPTIONS[{name!r}] must be {_kind(minimum)} of at least {minimum}, "
+                    f"not {value!r}."
+                )
+        for name in ("keep_successful", "keep_failed"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, timedelta) and value >= timedelta()):
+                raise ImproperlyConfigured(
+                    f"OPTIONS[{name!r}] must be a timedelta or None, not {value!r}."
+                )
+
+    @property
+    def beat_interval(self) -> float:
+        """Seconds between two signs of life."""
+        return self.lease / 6
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Options:
+        """Return checked options.
+
+        Raises:
+            ImproperlyConfigured: for an unknown name, with the nearest known one, or a bad value.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise ImproperlyConfigured(f"Unknown option {name!r}.{did_you_mean(name, known)}")
+        return cls(**options)
+
+
+_MINIMA: dict[str, float] = {
+    "max_attempts": 1,
+    "timeout": 0.001,
+    "max_lost": 0,
+    "max_arguments_size": 1024,
+    "max_result_size": 1024,
+    "processes": 0,
+    "threads": 1,
+    "async_slots": 1,
+    "lease": 1.0,
+    "poll_interval": 0.01,
+    "grace": 0.0,
+    "shutdown_timeout": 0.0,
+}
+
+
+def did_you_mean(name: object, known: list[str]) -> str:
+    """Return " Did you mean ...?" with the nearest known name, or all known names."""
+    near = get_close_matches(str(name), known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known are: {', '.join(sorted(known))}."
+
+
+def _at_least(value: Any, minimum: float) -> bool:
+    whole = isinstance(minimum, int)
+    if not isinstance(value, int if whole else int | float):
+        return False
+    return bool(value >= minimum) and seconds(value) >= 0
+
+
+def _kind(minimum: float) -> str:
+    return "a whole number" if isinstance(minimum, int) else "a number"

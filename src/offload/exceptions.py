@@ -1,0 +1,116 @@
+"""Every error of django-offload.
+
+    TaskException (Django)
+    ├── InvalidTask (Django)
+    │   └── InvalidArguments      also ValueError: an argument no database would store exactly
+    ├── TaskResultDoesNotExist (Django)
+    │   └── TaskResultExpired     the job was pruned
+    └── OffloadError
+        ├── WrongState            the job has ended, or is not in a state to be retried
+        └── QueueUnavailable      the database does not answer or was not migrated
+    JobError                      what a job's errors may name
+    ├── TaskNotFound              the row's task is gone or renamed
+    ├── JobExpired                nobody ran it before it expired
+    ├── WorkerLost                the process that ran it died
+    └── InvalidResult             the return value is not JSON, or too large
+    Interruption (BaseException)  raised inside a task that must stop
+    ├── TaskTimeout               the task ran longer than its time limit
+    └── JobCancelled              somebody cancelled the job
+    Retry, Snooze                 raised by a task to be run again later
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import DatabaseError
+from django.tasks.exceptions import InvalidTask, TaskException, TaskResultDoesNotExist
+
+
+class InvalidArguments(InvalidTask, ValueError):
+    """An argument cannot be stored as exactly the same JSON on every database."""
+
+
+class TaskResultExpired(TaskResultDoesNotExist):
+    """The job is so old that it was pruned, or would have been."""
+
+
+class OffloadError(TaskException):
+    """Base of the errors that django-offload raises in the caller's code."""
+
+
+class WrongState(OffloadError):
+    """The job is not in a state in which this can be done."""
+
+
+class QueueUnavailable(OffloadError, DatabaseError):
+    """The queue's database does not answer, or its tables are missing."""
+
+
+class JobError(Exception):
+    """Base of the errors that a job's `errors` may name."""
+
+
+class TaskNotFound(JobError):
+    """The task that the job names does not exist in this code."""
+
+
+class JobExpired(JobError):
+    """The job was not started before it expired."""
+
+
+class WorkerLost(JobError):
+    """The process that ran the job died."""
+
+
+class InvalidResult(JobError):
+    """The task's return value cannot be stored as JSON."""
+
+
+class Interruption(BaseException):
+    """Raised inside a running task that must stop.
+
+    Not an Exception, so that a task's own `except Exception` does not swallow it.
+    """
+
+
+class TaskTimeout(Interruption):
+    """The task ran longer than its time limit."""
+
+
+class JobCancelled(Interruption):
+    """The job was cancelled."""
+
+
+class Retry(Exception):  # noqa: N818  # reads as an instruction: raise Retry(after=60)
+    """Raise it in a task to end this attempt and run the job again.
+
+    It uses up an attempt: when `max_attempts` is reached the job fails.
+
+    Args:
+        after: seconds (or a timedelta) until the next attempt; the task's backoff if None.
+    """
+
+    def __init__(self, after: float | timedelta | None = None) -> None:
+        super().__init__(f"retry after {after}" if after is not None else "retry")
+        self.after = seconds(after) if after is not None else None
+
+
+class Snooze(Exception):  # noqa: N818  # reads as an instruction: raise Snooze(60)
+    """Raise it in a task to run the job again later, without using up an attempt.
+
+    Args:
+        delay: seconds (or a timedelta) until the job may run again.
+    """
+
+    def __init__(self, delay: float | timedelta) -> None:
+        super().__init__(f"snooze for {delay}")
+        self.delay = seconds(delay)
+
+
+def seconds(value: float | timedelta) -> float:
+    """Return a duration in seconds; raise ValueError for one that is negative or not finite."""
+    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"A duration must be a finite number of seconds >= 0, not {value!r}.")
+    return number

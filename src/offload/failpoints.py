@@ -1,0 +1,50 @@
+"""Named places where a crash test may strike. A no-op unless the environment arms it.
+
+`OFFLOAD_FAILPOINT=engine.claimed:kill` ends the process at the first passage through
+`engine.claimed`; `engine.claimed:kill@3` at the third; `...:raise`, `...:stop` (SIGSTOP) and
+`...:exit` (os._exit) do what they say. Several are separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+ENVIRONMENT = "OFFLOAD_FAILPOINT"
+
+_armed: dict[str, tuple[str, int]] = {}
+_passages: Counter[str] = Counter()
+
+
+class FailpointReached(OSError):
+    """Raised by an armed failpoint whose action is `raise`."""
+
+
+def _do_nothing(name: str) -> None:
+    """Stand in for every failpoint in production."""
+
+
+def _strike(name: str) -> None:
+    action, passage = _armed.get(name, ("", 0))
+    if not action:
+        return
+    _passages[name] += 1
+    if _passages[name] != passage:
+        return
+    if action == "raise":
+        raise FailpointReached(name)
+    if action == "exit":
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGSTOP if action == "stop" else signal.SIGKILL)
+
+
+def _arm(text: str) -> None:
+    for part in filter(None, text.split(",")):
+        name, _, action = part.partition(":")
+        action, _, passage = action.partition("@")
+        _armed[name] = (action or "kill", int(passage or 1))
+
+
+_arm(os.environ.get(ENVIRONMENT, ""))
+failpoint = _strike if _armed else _do_nothing

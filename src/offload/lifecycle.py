@@ -1,0 +1,128 @@
+"""The life of a job: its states, which may follow which, and how an attempt ends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.db.models import IntegerChoices
+from django.tasks import TaskResultStatus
+
+
+class JobState(IntegerChoices):
+    """Where a job stands. *State* is ours; *status* is Django's coarser word."""
+
+    SCHEDULED = 1, "scheduled"
+    READY = 2, "ready"
+    RUNNING = 3, "running"
+    SUCCESSFUL = 4, "successful"
+    FAILED = 5, "failed"
+    CANCELLED = 6, "cancelled"
+    EXPIRED = 7, "expired"
+
+    @property
+    def is_finished(self) -> bool:
+        return self >= JobState.SUCCESSFUL
+
+    @property
+    def status(self) -> TaskResultStatus:
+        """Django's status for this state."""
+        return STATUS[self]
+
+
+STATUS = {
+    JobState.SCHEDULED: TaskResultStatus.READY,
+    JobState.READY: TaskResultStatus.READY,
+    JobState.RUNNING: TaskResultStatus.RUNNING,
+    JobState.SUCCESSFUL: TaskResultStatus.SUCCESSFUL,
+    JobState.FAILED: TaskResultStatus.FAILED,
+    JobState.CANCELLED: TaskResultStatus.FAILED,
+    JobState.EXPIRED: TaskResultStatus.FAILED,
+}
+
+TRANSITIONS = {
+    JobState.SCHEDULED: {JobState.READY, JobState.CANCELLED},
+    JobState.READY: {JobState.RUNNING, JobState.CANCELLED},
+    JobState.RUNNING: {
+        JobState.SUCCESSFUL,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.EXPIRED,
+        JobState.READY,  # released, retried at once, rescued
+        JobState.SCHEDULED,  # retried or snoozed with a delay
+    },
+    JobState.SUCCESSFUL: set(),
+    JobState.FAILED: {JobState.READY},  # retried by hand
+    JobState.CANCELLED: {JobState.READY},
+    JobState.EXPIRED: {JobState.READY},
+}
+
+
+class JobFailure(NamedTuple):
+    """What is kept of an exception: text only, so that reading it can run no code."""
+
+    class_path: str
+    message: str
+    traceback: str
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended, as the store will write it.
+
+    A plain tuple of JSON-like values, because it crosses the pipe between processes.
+    """
+
+    state: int
+    return_value: str | None = None
+    delay: float = 0.0
+    """Seconds until the job may run again."""
+    counts: bool = True
+    """Whether the attempt counts towards `max_attempts`."""
+    lost: bool = False
+    """Whether it ended because its process died."""
+    failure: tuple[str, str, str] | None = None
+    """A JobFailure, if the attempt did not succeed."""
+
+
+def succeeded(return_value: str) -> Outcome:
+    """The task returned; `return_value` is JSON text."""
+    return Outcome(JobState.SUCCESSFUL, return_value)
+
+
+def failed(failure: JobFailure) -> Outcome:
+    """The task raised and will not be tried again."""
+    return Outcome(JobState.FAILED, failure=failure)
+
+
+def retried(failure: JobFailure, delay: float) -> Outcome:
+    """The task raised and will be tried again after `delay` seconds."""
+    return Outcome(_waiting(delay), delay=delay, failure=failure)
+
+
+def snoozed(delay: float) -> Outcome:
+    """The task asked to be run later; the attempt does not count."""
+    return Outcome(_waiting(delay), delay=delay, counts=False)
+
+
+def released() -> Outcome:
+    """The job was claimed but not begun, or is handed back at a stop."""
+    return Outcome(JobState.READY, counts=False)
+
+
+def cancelled(failure: JobFailure) -> Outcome:
+    """The task was stopped because somebody cancelled the job."""
+    return Outcome(JobState.CANCELLED, failure=failure)
+
+
+def expired(failure: JobFailure) -> Outcome:
+    """The job was too old to be begun."""
+    return Outcome(JobState.EXPIRED, counts=False, failure=failure)
+
+
+def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
+    """The process that ran the job died; `for_good` if it must not be run again."""
+    state = JobState.FAILED if for_good else _waiting(delay)
+    return Outcome(state, delay=delay, counts=for_good, lost=True, failure=failure)
+
+
+def _waiting(delay: float) -> JobState:
+    return JobState.SCHEDULED if delay > 0 else JobState.READY

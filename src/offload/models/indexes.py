@@ -1,0 +1,43 @@
+"""A partial index where the database has them, a full one where it has not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Statement
+from django.db.models import Q
+
+
+class PartialIndex(models.Index):
+    """Index `fields` of the rows that meet `where`.
+
+    MySQL and MariaDB have no partial indexes, and Django would make none at all there: they
+    get a full index over `instead`, through which the same statements find their rows.
+    """
+
+    def __init__(
+        self, *, fields: Sequence[str], where: Q, instead: Sequence[str], name: str
+    ) -> None:
+        super().__init__(fields=fields, name=name)
+        self.where = where
+        self.instead = list(instead)
+
+    def create_sql(
+        self,
+        model: type[models.Model],
+        schema_editor: BaseDatabaseSchemaEditor,
+        using: str = "",
+        **kwargs: Any,
+    ) -> Statement:
+        if schema_editor.connection.features.supports_partial_indexes:
+            index = models.Index(fields=self.fields, name=self.name, condition=self.where)
+        else:
+            index = models.Index(fields=self.instead, name=self.name)
+        return index.create_sql(model, schema_editor, using, **kwargs)
+
+    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:  # type: ignore[override]
+        path, _, kwargs = super().deconstruct()
+        return path, (), {**kwargs, "where": self.where, "instead": self.instead}

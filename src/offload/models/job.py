@@ -1,0 +1,94 @@
+"""A job: one enqueued call of a task. The row is kept after the job ended, until pruned."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from offload.ids import new_id
+from offload.lifecycle import JobState
+from offload.models.fields import MomentField
+from offload.models.indexes import PartialIndex
+
+READY_ORDER = ["backend", "queue_name", "is_async", "-priority", "run_after", "id"]
+
+
+class Job(models.Model):
+    """Only `offload.store` writes here. Reading is free for all."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    state = models.SmallIntegerField(choices=JobState)
+    backend = models.CharField(max_length=64)
+    queue_name = models.CharField(max_length=64)
+    priority = models.SmallIntegerField()
+    is_async = models.BooleanField()
+    task_path = models.CharField(max_length=255)
+    arguments = models.TextField()
+    """JSON text: [args, kwargs]."""
+    run_after = MomentField()
+    """The time from which it may run; orders jobs of one priority."""
+    expires_at = MomentField(null=True)
+    enqueued_at = MomentField()
+    started_at = MomentField(null=True)
+    last_attempted_at = MomentField(null=True)
+    finished_at = MomentField(null=True)
+    timeout = models.FloatField(null=True)
+    """Seconds one attempt may run."""
+    attempt = models.IntegerField(default=0)
+    """Attempts that count towards `max_attempts`: neither lost, snoozed nor handed back ones."""
+    max_attempts = models.IntegerField()
+    lost = models.IntegerField(default=0)
+    """How often the process that ran it died."""
+    max_lost = models.IntegerField()
+    run = models.IntegerField(default=0)
+    """The fence: grows at every claim, never goes back. Writes about a running job name it."""
+    worker = models.UUIDField(null=True)
+    """The engine that holds it, or held it last."""
+    cancel_requested_at = MomentField(null=True)
+    return_value = models.TextField(null=True)
+    """JSON text."""
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=JobState.values), name="offload_job_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__lt=JobState.SUCCESSFUL, finished_at=None)
+                | Q(state__gte=JobState.SUCCESSFUL, finished_at__isnull=False),
+                name="offload_job_finished_at",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=JobState.RUNNING) | Q(worker__isnull=False),
+                name="offload_job_running_has_worker",
+            ),
+        )
+        indexes = (
+            PartialIndex(
+                name="offload_job_ready",
+                fields=READY_ORDER,
+                where=Q(state=JobState.READY),
+                instead=["state", *READY_ORDER],
+            ),
+            PartialIndex(
+                name="offload_job_scheduled",
+                fields=["run_after"],
+                where=Q(state=JobState.SCHEDULED),
+                instead=["state", "run_after"],
+            ),
+            PartialIndex(
+                name="offload_job_running",
+                fields=["worker"],
+                where=Q(state=JobState.RUNNING),
+                instead=["state", "worker"],
+            ),
+            PartialIndex(
+                name="offload_job_finished",
+                fields=["state", "finished_at"],
+                where=Q(finished_at__isnull=False),
+                instead=["state", "finished_at"],
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_path} {self.id}"

@@ -1,0 +1,27 @@
+"""An engine that is, or was, alive. Its row is its lease on all the jobs it holds."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from offload.models.fields import MomentField
+
+
+class Worker(models.Model):
+    id = models.UUIDField(primary_key=True, editable=False)
+    backend = models.CharField(max_length=64)
+    hostname = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    queues = models.TextField()
+    """Names of the queues it serves, separated by commas; empty for all."""
+    processes = models.IntegerField()
+    threads = models.IntegerField()
+    started_at = MomentField()
+    beat_at = MomentField()
+    expires_at = MomentField()
+
+    class Meta:
+        indexes = (models.Index(fields=["expires_at"], name="offload_worker_expires"),)
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.pid}"

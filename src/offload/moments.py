@@ -1,0 +1,30 @@
+"""Moments as whole microseconds since 1970 UTC, and as Django's datetimes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def now_microseconds() -> int:
+    """Return this host's clock."""
+    return time.time_ns() // 1000
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return a datetime as a number; a naive one is in the current time zone."""
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """Return a number as Django wants it: aware if USE_TZ, else naive in the current zone."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return moment if settings.USE_TZ else timezone.make_naive(moment)

@@ -1,0 +1,46 @@
+"""Hints: who waits for work, or for a result, is woken. `get_notifier` knows the dialects."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+
+from django.db import connections
+
+from offload.notifier.base import Hint, Listener, Notifier
+from offload.notifier.doorbell import Doorbell, private_folder
+from offload.notifier.polling import PollingNotifier
+from offload.notifier.postgresql import PostgreSQLNotifier
+from offload.notifier.sqlite import SQLiteNotifier
+
+__all__ = ["Hint", "Listener", "Notifier", "get_notifier"]
+
+_LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
+
+
+def get_notifier(using: str) -> Notifier:
+    """Return the notifier of a database.
+
+    Args:
+        using: alias in DATABASES.
+    """
+    # Tests change the name of the database under a running process.
+    return _make(using, str(connections[using].settings_dict["NAME"]))
+
+
+@cache
+def _make(using: str, name: str) -> Notifier:
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        return PostgreSQLNotifier(using)
+    if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
+        return PollingNotifier()
+    if connection.vendor == "sqlite":
+        is_file = name and ":memory:" not in name and "mode=memory" not in name
+        return SQLiteNotifier(using, Path(name).resolve()) if is_file else PollingNotifier()
+    host = str(connection.settings_dict.get("HOST") or "")
+    if host in _LOCAL_HOSTS or host.startswith("/"):
+        return Doorbell(private_folder(f"{host}:{connection.settings_dict.get('PORT')}:{name}"))
+    return PollingNotifier()

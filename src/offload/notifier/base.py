@@ -1,0 +1,54 @@
+"""Hints: "look again". They carry no data; who loses one is slower, not wrong."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+
+
+class Hint(StrEnum):
+    """What happened, and so who should look."""
+
+    WORK = "work"
+    """A job is ready or scheduled: engines look."""
+    CONTROL = "control"
+    """Somebody wants a running job cancelled: engines look."""
+    WATCH = "watch"
+    """Somebody waits for a job to end: engines tell when jobs end, for a while."""
+    ENDED = "ended"
+    """Jobs have ended: those who wait for one look."""
+
+
+class Listener(ABC):
+    """Receives hints in one thread."""
+
+    interval: float
+    """Seconds after which a look is due although no hint came."""
+
+    @abstractmethod
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when hints wait; None if there is none."""
+
+    @abstractmethod
+    def hints(self) -> set[Hint]:
+        """Return the hints that came, without waiting."""
+
+    def changed(self) -> bool:
+        """Tell whether somebody wrote to the database since the last call, if that is cheap."""
+        return False
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Notifier(ABC):
+    """Gives hints and listens for them, for one database."""
+
+    @abstractmethod
+    def ring(self, hint: Hint) -> None:
+        """Give a hint, after the commit that it is about. Never raises."""
+
+    @abstractmethod
+    def listen(self, *hints: Hint) -> Listener:
+        """Return a listener for these hints; it belongs to the calling thread."""

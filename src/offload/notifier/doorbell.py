@@ -1,0 +1,113 @@
+"""A doorbell for the processes of one host: Unix datagram sockets in a folder.
+
+Each listener binds a socket there, named by what it listens for; who rings sends one byte to
+each of those. A socket whose owner is gone refuses, and is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import tempfile
+from itertools import count
+from pathlib import Path
+
+from offload.notifier.base import Hint, Listener, Notifier
+
+LONGEST_PATH = 100
+"""Bytes of a socket's path; the kernel's limit is 107."""
+
+ENGINE_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.WATCH})
+_serial = count()
+
+
+class Doorbell(Notifier):
+    """Rings at the listeners whose sockets are in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        if len(os.fsencode(folder)) > LONGEST_PATH - 40:
+            folder = private_folder(str(folder))
+        self.folder = folder
+        self._sender: tuple[int, socket.socket] | None = None
+        self._seen = -1
+        self._names: list[str] = []
+
+    def ring(self, hint: Hint) -> None:
+        prefix = _prefix(hint)
+        for name in self._listeners():
+            if name.startswith(prefix):
+                self._send(hint, self.folder / name)
+
+    def listen(self, *hints: Hint) -> Listener:
+        self.folder.mkdir(mode=0o770, exist_ok=True)
+        path = self.folder / f"{_prefix(hints[0])}{os.getpid()}-{next(_serial)}"
+        path.unlink(missing_ok=True)
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        bell.bind(str(path))
+        path.chmod(0o660)
+        bell.setblocking(False)
+        return DoorbellListener(bell, path)
+
+    def _listeners(self) -> list[str]:
+        """Return the sockets' names; the folder is read again only when it changed."""
+        try:
+            changed = self.folder.stat().st_mtime_ns
+        except OSError:
+            return []
+        if changed != self._seen:
+            with contextlib.suppress(OSError):
+                self._names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
+                self._seen = changed
+        return self._names
+
+    def _send(self, hint: Hint, path: Path) -> None:
+        try:
+            self._socket().sendto(hint.encode(), str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except OSError:
+            pass  # full: a hint waits there already; or not ours to ring
+
+    def _socket(self) -> socket.socket:
+        """Return a socket to send from, made anew after a fork."""
+        if self._sender is None or self._sender[0] != os.getpid():
+            sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            sender.setblocking(False)
+            self._sender = (os.getpid(), sender)
+        return self._sender[1]
+
+
+class DoorbellListener(Listener):
+    interval = 1.0
+
+    def __init__(self, bell: socket.socket, path: Path) -> None:
+        self._bell = bell
+        self._path = path
+
+    def fileno(self) -> int:
+        return self._bell.fileno()
+
+    def hints(self) -> set[Hint]:
+        heard = set()
+        with contextlib.suppress(OSError):
+            while text := self._bell.recv(16):
+                heard.add(Hint(text.decode()))
+        return heard
+
+    def close(self) -> None:
+        self._bell.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def private_folder(key: str) -> Path:
+    """Return this user's folder for the bells of something that has no folder of its own."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"offload-{os.getuid()}-{digest}"
+
+
+def _prefix(hint: Hint) -> str:
+    return "engine-" if hint in ENGINE_HINTS else "waiter-"

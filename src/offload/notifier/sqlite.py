@@ -1,0 +1,50 @@
+"""Hints on SQLite: the doorbell beside the file, and the file's own change counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import connections
+
+from offload.notifier.base import Hint, Listener
+from offload.notifier.doorbell import Doorbell, DoorbellListener
+
+
+class SQLiteNotifier(Doorbell):
+    def __init__(self, using: str, path: Path) -> None:
+        super().__init__(path.with_name(path.name + "-bells"))
+        self._using = using
+
+    def listen(self, *hints: Hint) -> Listener:
+        bell = super().listen(*hints)
+        assert isinstance(bell, DoorbellListener)
+        return SQLiteListener(bell, self._using)
+
+
+class SQLiteListener(Listener):
+    """Also sees rows that were written by programs which ring no bell."""
+
+    interval = 0.05
+
+    def __init__(self, bell: DoorbellListener, using: str) -> None:
+        self._bell = bell
+        self._using = using
+        self._version = None
+
+    def fileno(self) -> int:
+        return self._bell.fileno()
+
+    def hints(self) -> set[Hint]:
+        return self._bell.hints()
+
+    def changed(self) -> bool:
+        """Compare `PRAGMA data_version`, which grows with the commits of other connections."""
+        connection = connections[self._using]
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            (version,) = connection.connection.execute("PRAGMA data_version").fetchone()
+        seen, self._version = self._version, version
+        return bool(seen != version)
+
+    def close(self) -> None:
+        self._bell.close()

@@ -1,0 +1,72 @@
+"""What a task's author may choose: values that are frozen and functions that are pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from offload.exceptions import seconds
+
+if TYPE_CHECKING:
+    from django.tasks import TaskResult
+
+type Backoff = Callable[[BaseException, TaskResult[Any, Any]], float | timedelta]
+"""From the exception and the result so far to the seconds until the next attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Wait `base * factor ** (attempt - 1)` seconds, at most `maximum`, with full jitter.
+
+    Full jitter draws from 0 up to that bound, so that jobs which failed together do not come
+    back together. Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+
+    Attributes:
+        base: bound of the first delay, in seconds.
+        maximum: bound of every delay, in seconds.
+        factor: growth from one attempt to the next.
+        jitter: draw from the whole range (True) or wait exactly the bound (False).
+    """
+
+    base: float = 2.0
+    maximum: float = 600.0
+    factor: float = 2.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        if self.base <= 0 or self.maximum <= 0 or self.factor < 1:
+            raise ValueError(f"{self}: base and maximum must be > 0 and factor >= 1.")
+
+    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:
+        return self.delay(result.attempts)
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after the given attempt (1 is the first)."""
+        try:
+            bound = min(self.maximum, self.base * self.factor ** (attempt - 1))
+        except OverflowError:
+            bound = self.maximum
+        return random.uniform(0, bound) if self.jitter else bound  # noqa: S311  # no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Wait the same time before every further attempt.
+
+    Attributes:
+        delay: seconds, or a timedelta.
+    """
+
+    delay: float | timedelta
+
+    def __post_init__(self) -> None:
+        seconds(self.delay)
+
+    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:
+        return seconds(self.delay)
+
+
+DEFAULT_BACKOFF = Exponential()

@@ -1,0 +1,101 @@
+"""From the text in a row to the task in the code, without ever running what is not a task."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from django.tasks import Task
+
+from offload.exceptions import TaskNotFound
+from offload.tasks import OffloadTask
+
+
+def find_task(path: str) -> Task[..., Any]:
+    """Return the task at a dotted path.
+
+    Raises:
+        TaskNotFound: if there is no module or no task of that name.
+        Exception: what the module raises when it is imported.
+    """
+    found = _find(path)
+    if found is None:
+        raise TaskNotFound(
+            f"There is no task {path!r} in this code. Was it renamed or removed while jobs "
+            "waited? Keep the old name as a task until they are done."
+        )
+    return found
+
+
+def task_like(
+    path: str, *, backend: str, queue_name: str, priority: int, run_after: Any = None
+) -> Task[..., Any]:
+    """Return the task at `path` with the options that its row holds, without validating them.
+
+    The row may name a queue that the settings no longer have, or a task that is gone: the
+    result must still be readable. A task that is gone is stood in for.
+    """
+    try:
+        declared = find_task(path)
+    except Exception:  # noqa: BLE001  # modules raise what they like
+        declared = _stand_in(path)
+    return with_options(
+        declared, backend=backend, queue_name=queue_name, priority=priority, run_after=run_after
+    )
+
+
+def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:
+    """Return the task with other options, without validating them."""
+    if all(getattr(declared, name) == value for name, value in options.items()):
+        return declared
+    copy = object.__new__(type(declared))
+    for field in fields(declared):
+        value = options.get(field.name, getattr(declared, field.name))
+        object.__setattr__(copy, field.name, value)
+    return copy
+
+
+@cache
+def _find_imported(path: str) -> Task[..., Any]:
+    module_path, _, name = path.rpartition(".")
+    return getattr(import_module(module_path), name)  # type: ignore[no-any-return]
+
+
+def _find(path: str) -> Task[..., Any] | None:
+    module_path, _, name = path.rpartition(".")
+    if not module_path or not all(part.isidentifier() for part in path.split(".")):
+        return None
+    try:
+        found = _find_imported(path)
+    except AttributeError:
+        return None
+    except ModuleNotFoundError as error:
+        if error.name and (module_path == error.name or module_path.startswith(f"{error.name}.")):
+            return None
+        raise
+    return found if _is_task(found) else None
+
+
+def _is_task(found: object) -> bool:
+    """Also a task of the `django_tasks` backport, which has a class of its own."""
+    if isinstance(found, Task):
+        return True
+    backport = sys.modules.get("django_tasks.base")
+    return backport is not None and isinstance(found, backport.Task)
+
+
+@cache
+def _stand_in(path: str) -> Task[..., Any]:
+    def gone(*args: Any, **kwargs: Any) -> None:
+        find_task(path)
+
+    module, _, name = path.rpartition(".")
+    gone.__module__, gone.__qualname__, gone.__name__ = module, name, name
+    copy = object.__new__(OffloadTask)
+    for field in fields(OffloadTask):
+        value = gone if field.name == "func" else field.default
+        object.__setattr__(copy, field.name, value)
+    return copy

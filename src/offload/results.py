@@ -1,0 +1,145 @@
+"""What `enqueue` and `get_result` return: Django's TaskResult, and what only we know."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from asgiref.sync import sync_to_async
+from django.tasks import TaskResult
+from django.tasks.base import TaskError
+
+from offload.lifecycle import JobState
+
+if TYPE_CHECKING:
+    from offload.backends.base import OffloadBackend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OffloadResult(TaskResult):  # type: ignore[type-arg]  # generic only in the stubs
+    """A job as it was when it was looked at; `refresh()` looks again.
+
+    Attributes:
+        state: where the job stands; finer than Django's `status`.
+    """
+
+    state: JobState = JobState.READY
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until the job has ended, then return this result, refreshed.
+
+        In async code: `await result`, or `await asyncio.wait_for(result, 5)`.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: if the job has not ended by then.
+            OffloadError: inside a transaction, where the job cannot be seen to end.
+            TaskResultExpired: if the job was pruned meanwhile.
+        """
+        if not self.is_finished:
+            self._backend().wait(self.id, timeout)
+            self.refresh()
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._await().__await__()
+
+    async def _await(self) -> Self:
+        if not self.is_finished:
+            await self._backend().await_(self.id)
+            await self.arefresh()
+        return self
+
+    def cancel(self) -> None:
+        """Cancel the job: at once if it waits, as soon as it can be stopped if it runs.
+
+        Raises:
+            WrongState: if the job has ended.
+        """
+        self._backend().cancel(self.id)
+        self.refresh()
+
+    async def acancel(self) -> None:
+        """Do what `cancel` does."""
+        await sync_to_async(self.cancel)()
+
+    def retry(self) -> None:
+        """Run a job again that failed, was cancelled or expired, with all its attempts.
+
+        Raises:
+            WrongState: if it did not fail, was not cancelled and has not expired.
+        """
+        self._backend().retry(self.id)
+        self.refresh()
+
+    async def aretry(self) -> None:
+        """Do what `retry` does."""
+        await sync_to_async(self.retry)()
+
+    def refresh(self) -> None:
+        """Look at the job again."""
+        self._take(self._backend().get_result(self.id))
+
+    async def arefresh(self) -> None:
+        """Look at the job again."""
+        self._take(await self._backend().aget_result(self.id))
+
+    def _take(self, other: TaskResult[Any, Any]) -> None:
+        for name in _REFRESHED:
+            object.__setattr__(self, name, getattr(other, name))
+
+    def _backend(self) -> OffloadBackend:
+        return self.task.get_backend()  # type: ignore[return-value]
+
+
+_FIELDS = [field.name for field in fields(OffloadResult)]
+_REFRESHED = [name for name in _FIELDS if name not in {"task", "id", "args", "kwargs", "backend"}]
+
+
+def make_result(**values: Any) -> OffloadResult:
+    """Return a result of values that are known to be exact JSON, at little cost.
+
+    Args:
+        values: every field; `_return_value` may be left out.
+    """
+    result = object.__new__(OffloadResult)
+    object.__setattr__(result, "_return_value", None)
+    for name, value in values.items():
+        object.__setattr__(result, name, value)
+    return result
+
+
+def task_errors(failures: Any) -> list[TaskError]:
+    """Return Django's errors for pairs of exception class path and traceback."""
+    return [
+        SafeTaskError(exception_class_path=path, traceback=traceback)
+        for path, traceback in failures
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafeTaskError(TaskError):
+    """An error whose class is looked up only in modules that are already imported.
+
+    Django's own imports whatever module the row names, so that who can write a row could
+    have any module imported.
+    """
+
+    @property
+    def exception_class(self) -> type[BaseException]:
+
+
+
+        module, _, name = self.exception_class_path.rpartition(".")
+        found = getattr(sys.modules.get(module, builtins), name, None)
+        if not (isinstance(found, type) and issubclass(found, BaseException)):
+            raise ValueError(
+                f"{self.exception_class_path!r} is not an exception of a module that is imported "
+                "here."
+            )
+        return found

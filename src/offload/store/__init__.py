@@ -1,0 +1,47 @@
+"""The verbs: the one room that changes a job. `get_store` knows the dialects."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from offload.store.base import Store
+
+__all__ = ["get_store"]
+
+# By path: a backend is made before the app registry is ready, and the stores need its models.
+DIALECTS = {
+    "postgresql": "offload.store.postgresql.PostgreSQLStore",
+    "sqlite": "offload.store.sqlite.SQLiteStore",
+    "mysql": "offload.store.mysql.MySQLStore",
+}
+
+
+@cache
+def get_store(using: str) -> Store:
+    """Return the store of a database.
+
+    Args:
+        using: alias in DATABASES.
+
+    Raises:
+        ImproperlyConfigured: for an unknown alias, or a database that has no store.
+    """
+    if using not in connections:
+        raise ImproperlyConfigured(
+            f"OPTIONS['database'] is {using!r}, which is not in DATABASES "
+            f"({', '.join(sorted(connections))})."
+        )
+    vendor = connections[using].vendor
+    if vendor not in DIALECTS:
+        raise ImproperlyConfigured(
+            f"Jobs cannot be stored in DATABASES[{using!r}], which is {vendor}. Supported are "
+            "PostgreSQL, SQLite, MariaDB and MySQL."
+        )
+    store: Store = import_string(DIALECTS[vendor])(using)
+    return store

@@ -1,0 +1,271 @@
+"""The verbs: everything that can happen to a job. No other room writes one.
+
+Each verb is one transaction, or part of the caller's. A write about a running job names its
+id and its run, and must find it running: whoever lost a job cannot change it any more.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.db import connections, transaction
+from django.db.models.expressions import RawSQL
+
+from offload.failpoints import failpoint
+from offload.lifecycle import JobFailure, JobState, lost
+from offload.models import Attempt, Job, Worker
+from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.statements import statement
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
+WORKER_LOST = "offload.exceptions.WorkerLost"
+AT_ONCE = 1000
+"""Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
+
+
+class Store(ABC):
+    """The jobs of one database. Cheap to make; holds no connection of its own.
+
+    Args:
+        using: alias in DATABASES. Verbs use the calling thread's connection of that alias, so
+            they take part in the caller's transaction.
+    """
+
+    dialect: ClassVar[str]
+    clock: ClassVar[str]
+    """SQL for the database's clock: microseconds since 1970 UTC."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return connections[self.using]
+
+    # --- enqueueing ---------------------------------------------------------------------
+
+    def insert(self, job: NewJob) -> None:
+        """Add one job, in the caller's transaction."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "insert"), job)
+
+    @abstractmethod
+    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+        """Add jobs in one statement, in the caller's transaction."""
+
+    # --- the engine's exchange ------------------------------------------------------------
+
+    def exchange(self, worker: str, ended: Sequence[Ended], room: Room) -> Exchange:
+        """Write how jobs ended and claim the next ones, in one transaction.
+
+        Finishing comes first and waits for locks; claiming skips what is locked. (A claim may
+        hold locks on rows that it does not return, so finishing must never skip.)
+        """
+        with transaction.atomic(self.using):
+            failpoint("exchange.begun")
+            refused = self.finish(ended) if ended else []
+            failpoint("exchange.finished")
+            claimed = self._claim(worker, room) if room else []
+            failpoint("exchange.claimed")
+        failpoint("exchange.committed")
+        if any(job.attempt > 1 or job.lost for job in claimed):
+            claimed = self._with_previous(claimed)
+        return Exchange(refused, claimed)
+
+    def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
+        """Write how jobs ended, in the caller's transaction; return those refused as too late."""
+        ended = sorted(ended, key=lambda pair: pair[0].id)
+        accepted = self._finish(ended)
+        self._keep_failures(pair for pair in ended if pair[0].key in accepted)
+        return [job for job, _ in ended if job.key not in accepted]
+
+    @abstractmethod
+    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+        """Write outcomes, sorted by job id; return the keys of those that were still current."""
+
+    @abstractmethod
+    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+        """Mark the most urgent ready jobs as running here; return them, most urgent first."""
+
+    def _keep_failures(self, ended: Iterable[Ended]) -> None:
+        failures = [
+            Attempt(
+                job_id=UUID(job.id),
+                run=job.run,
+                number=job.attempt,
+                worker=UUID(job.worker),
+                started_at=job.last_attempted_at,
+                finished_at=self.now(),
+                exception_class_path=outcome.failure[0],
+                message=outcome.failure[1],
+                traceback=outcome.failure[2],
+            )
+            for job, outcome in ended
+            if outcome.failure
+        ]
+        if failures:
+            Attempt.objects.using(self.using).bulk_create(failures)
+
+    def _with_previous(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
+        tried = [UUID(job.id) for job in claimed if job.attempt > 1 or job.lost]
+        rows = (
+            Attempt.objects.using(self.using)
+            .filter(job_id__in=tried)
+            .order_by("job_id", "run")
+            .values_list("job_id", "worker", "exception_class_path", "traceback")
+        )
+        previous = {
+            key: tuple((str(row[1]), row[2], row[3]) for row in group)
+            for key, group in groupby(rows, key=lambda row: row[0])
+        }
+        return [job._replace(previous=previous.get(UUID(job.id), ())) for job in claimed]
+
+    def ready_queues(self, backend: str) -> list[str]:
+        """Return the names of the queues in which jobs are ready."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("any", "ready_queues"), {"backend": backend})
+            return [name for (name,) in cursor.fetchall()]
+
+    # --- reading --------------------------------------------------------------------------
+
+    def read(self, job: UUID) -> tuple[Job | None, list[Attempt]]:
+        """Return a job and its failed attempts, in order; one query if none can have failed."""
+        row = Job.objects.using(self.using).filter(pk=job).first()
+        if row is None or row.run == 0 or (row.run == 1 and row.state in _UNTROUBLED):
+            return row, []
+        attempts = Attempt.objects.using(self.using).filter(job_id=job).order_by("run")
+        return row, list(attempts)
+
+    def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
+        """Return those of the jobs that have ended, or are gone."""
+        unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
+        return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
+
+    # --- the engine's duties ----------------------------------------------------------------
+
+    def register(self, worker: Worker, *, lease: float) -> None:
+        """Add an engine; it holds its jobs as long as it beats within its lease."""
+        worker.started_at = worker.beat_at = self.now()  # type: ignore[assignment]
+        worker.expires_at = self.now(after=lease)  # type: ignore[assignment]
+        worker.save(using=self.using, force_insert=True)
+
+    def beat(self, worker: UUID, *, lease: float) -> bool:
+        """Renew an engine's lease; return False if others already took it for dead."""
+        mine = Worker.objects.using(self.using).filter(pk=worker)
+        return bool(mine.update(beat_at=self.now(), expires_at=self.now(after=lease)))
+
+    def unregister(self, worker: UUID) -> None:
+        """Remove an engine that has handed back all its jobs."""
+        Worker.objects.using(self.using).filter(pk=worker).delete()
+
+    def cancel_requests(self, worker: UUID) -> list[tuple[str, int]]:
+        """Return id and run of the jobs that this engine runs and somebody wants cancelled."""
+        wanted = Job.objects.using(self.using).filter(
+            state=JobState.RUNNING, worker=worker, cancel_requested_at__isnull=False
+        )
+        return [(self.key(pk), run) for pk, run in wanted.values_list("pk", "run")]
+
+    @abstractmethod
+    def promote(self) -> int:
+        """Make scheduled jobs ready whose time has come; return how many (at most 1,000)."""
+
+    def next_due(self) -> float | None:
+        """Return the seconds until the next scheduled job is due; None if there is none."""
+        scheduled = Job.objects.using(self.using).filter(state=JobState.SCHEDULED)
+        first = scheduled.order_by("run_after").annotate(now=self.now())
+        found = first.values_list("run_after", "now").first()
+        return None if found is None else max(0.0, (found[0] - found[1]).total_seconds())
+
+    def rescue(self) -> list[Ended]:
+        """Take back the jobs of engines whose lease ran out; return them with their outcomes."""
+        with transaction.atomic(self.using):
+            Worker.objects.using(self.using).filter(expires_at__lt=self.now()).delete()
+            orphans = self._orphans()
+            outcomes = [(job, lost_outcome(job, "its engine stopped beating")) for job in orphans]
+            failpoint("rescue.before_finish")
+            refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
+        return [pair for pair in outcomes if pair[0].key not in refused]
+
+    def _orphans(self) -> list[ClaimedJob]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
+            return [ClaimedJob(self.key(row[0]), *row[1:-1], self.key(row[-1])) for row in cursor]
+
+    def prune(self, states: Sequence[JobState], *, before: datetime) -> int:
+        """Delete up to 1,000 jobs that ended before a time; return how many there were."""
+        old = Job.objects.using(self.using).filter(
+            state__in=states, finished_at__isnull=False, finished_at__lt=before
+        )
+        ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
+        if ids:
+            with transaction.atomic(self.using):
+                Attempt.objects.using(self.using).filter(job_id__in=ids).delete()
+                old.filter(pk__in=ids).delete()
+        return len(ids)
+
+    # --- what people ask for -------------------------------------------------------------
+
+    def cancel(self, job: UUID) -> JobState | None:
+        """Cancel a waiting job at once, or ask for a running one to be stopped.
+
+        Returns:
+            CANCELLED, RUNNING (asked for), or None if the job has ended or does not exist.
+        """
+        row = Job.objects.using(self.using).filter(pk=job)
+        waiting = row.filter(state__in=[JobState.SCHEDULED, JobState.READY])
+        if waiting.update(state=JobState.CANCELLED, finished_at=self.now()):
+            return JobState.CANCELLED
+        if row.filter(state=JobState.RUNNING).update(cancel_requested_at=self.now()):
+            return JobState.RUNNING
+        # Between the two looks a running job may have become a waiting one again.
+        if waiting.update(state=JobState.CANCELLED, finished_at=self.now()):
+            return JobState.CANCELLED
+        return None
+
+    def retry(self, job: UUID) -> bool:
+        """Make a job that failed, was cancelled or expired ready again; False if it is not so."""
+        ended = Job.objects.using(self.using).filter(
+            pk=job, state__in=[JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]
+        )
+        return bool(
+            ended.update(
+                state=JobState.READY,
+                attempt=0,
+                lost=0,
+                run_after=self.now(),
+                expires_at=None,
+                finished_at=None,
+                cancel_requested_at=None,
+                return_value=None,
+            )
+        )
+
+    # --- dialect -------------------------------------------------------------------------
+
+    def now(self, *, after: float = 0.0) -> Any:
+        """Return the database's clock, plus `after` seconds, as an expression for a query."""
+        field = Job._meta.get_field("run_after")
+        sql = f"({self.clock} + {int(after * 1_000_000)})"
+        return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
+
+    def key(self, value: Any) -> str:
+        """Return a job's id as this database's driver takes and gives it in raw SQL."""
+        return str(value)
+
+
+def lost_outcome(job: ClaimedJob, reason: str) -> Any:
+    """Return the outcome of a job whose process died: run again, or stopped as poisonous."""
+    for_good = job.lost + 1 > job.max_lost
+    verdict = "it is not run again" if for_good else "it is run again"
+    message = f"The job was lost for the {job.lost + 1}. time ({reason}); {verdict}."
+    delay = 0.0 if job.lost == 0 else min(60.0, 2.0**job.lost)
+    return lost(JobFailure(WORKER_LOST, message, message), for_good=for_good, delay=delay)

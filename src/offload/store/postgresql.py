@@ -1,0 +1,53 @@
+"""The store on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from offload.store.base import AT_ONCE, Store
+from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.statements import statement
+
+
+class PostgreSQLStore(Store):
+    dialect = "postgresql"
+    clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+        columns = [list(column) for column in zip(*jobs, strict=True)]
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "insert_many"), columns)
+
+    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+        parameters = {
+            "ids": [job.id for job, _ in ended],
+            "runs": [job.run for job, _ in ended],
+            "states": [int(outcome.state) for _, outcome in ended],
+            "delays": [int(outcome.delay * 1_000_000) for _, outcome in ended],
+            "discounts": [0 if outcome.counts else 1 for _, outcome in ended],
+            "losses": [1 if outcome.lost else 0 for _, outcome in ended],
+            "return_values": [outcome.return_value for _, outcome in ended],
+        }
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "finish"), parameters)
+            return set(cursor.fetchall())
+
+    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+        parameters = {
+            "worker": worker,
+            "backend": room.backend,
+            "queues": list(room.queues),
+            "threads": max(room.threads, 0),
+            "slots": max(room.slots, 0),
+        }
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "claim"), parameters)
+            claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
+        # RETURNING gives the rows in the order in which they were found.
+        claimed.sort(key=ClaimedJob.urgency)
+        return claimed
+
+    def promote(self) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "promote"), {"limit": AT_ONCE})
+            return cursor.rowcount

@@ -1,0 +1,109 @@
+"""The rows that travel through the engine: plain tuples, which cross a pipe cheaply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from offload.lifecycle import Outcome
+
+
+type Key = tuple[str, int]
+"""A job's id and its run: one claim of the job."""
+
+
+class NewJob(NamedTuple):
+    """A row to insert; the columns of `Job` that a new job sets."""
+
+    id: str
+    state: int
+    backend: str
+    queue_name: str
+    priority: int
+    is_async: bool
+    task_path: str
+    arguments: str
+    run_after: int
+    expires_at: int | None
+    enqueued_at: int
+    timeout: float | None
+    max_attempts: int
+    max_lost: int
+
+
+class ClaimedJob(NamedTuple):
+    """A job that this engine holds: all that an executor needs."""
+
+    id: str
+    run: int
+    attempt: int
+    task_path: str
+    arguments: str
+    is_async: bool
+    backend: str
+    queue_name: str
+    priority: int
+    run_after: int
+    expires_at: int | None
+    enqueued_at: int
+    started_at: int
+    last_attempted_at: int
+    timeout: float | None
+    max_attempts: int
+    lost: int
+    max_lost: int
+    worker: str
+    previous: tuple[tuple[str, str, str], ...] = ()
+    """Earlier attempts that did not succeed: worker, exception class path, traceback."""
+
+    @property
+    def key(self) -> Key:
+        """What fences every write about the job."""
+        return (self.id, self.run)
+
+    def urgency(self) -> tuple[int, int, str]:
+        """Return a key that sorts the most urgent job first."""
+        return (-self.priority, self.run_after, self.id)
+
+
+CLAIM_COLUMNS = ", ".join(ClaimedJob._fields[:-1])
+
+type Ended = tuple[ClaimedJob, Outcome]
+"""A job and how its attempt ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many jobs an engine can take now, and from where.
+
+    Attributes:
+        backend: alias of the backend whose jobs it runs.
+        queues: names of the queues it serves.
+        threads: jobs written with def that it can take.
+        slots: jobs written with async def that it can take.
+    """
+
+    backend: str
+    queues: Sequence[str]
+    threads: int = 0
+    slots: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.queues) and (self.threads > 0 or self.slots > 0)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(((False, self.threads), (True, self.slots)))
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What one exchange with the database did.
+
+    Attributes:
+        refused: jobs whose outcome came too late, because somebody else holds them now.
+        claimed: jobs that the engine holds from now on, most urgent first.
+    """
+
+    refused: list[ClaimedJob] = field(default_factory=list)
+    claimed: list[ClaimedJob] = field(default_factory=list)

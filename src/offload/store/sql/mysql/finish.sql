@@ -1,0 +1,13 @@
+-- MySQL assigns from left to right: what reads an old value comes before its assignment.
+UPDATE offload_job FORCE INDEX (PRIMARY) SET
+    finished_at = CASE WHEN %(state)s >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
+        THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) END,
+    state = CASE WHEN %(state)s <= {READY} AND cancel_requested_at IS NOT NULL
+        THEN {CANCELLED} ELSE %(state)s END,
+    attempt = attempt - %(discount)s,
+    lost = lost + %(loss)s,
+    run_after = CASE WHEN %(delay)s > 0
+        THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + %(delay)s
+        ELSE run_after END,
+    return_value = %(return_value)s
+WHERE id = %(id)s AND run = %(run)s AND state = {RUNNING}

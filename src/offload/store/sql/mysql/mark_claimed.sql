@@ -1,0 +1,9 @@
+-- The forced primary key keeps InnoDB from scanning, and so locking, other rows.
+UPDATE offload_job FORCE INDEX (PRIMARY) SET
+    state = {RUNNING},
+    run = run + 1,
+    attempt = attempt + 1,
+    worker = %(worker)s,
+    last_attempted_at = %(now)s,
+    started_at = COALESCE(started_at, %(now)s)
+WHERE id IN %(ids)s

@@ -1,0 +1,1 @@
+UPDATE offload_job FORCE INDEX (PRIMARY) SET state = {READY} WHERE id IN %(ids)s

@@ -1,0 +1,30 @@
+WITH picked AS MATERIALIZED (
+    SELECT ready.id,
+        row_number() OVER (
+            PARTITION BY wanted.is_async ORDER BY ready.priority DESC, ready.run_after, ready.id
+        ) <= wanted.room AS fits
+    FROM (VALUES (FALSE, %(threads)s), (TRUE, %(slots)s)) AS wanted (is_async, room)
+    CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
+    CROSS JOIN LATERAL (
+        SELECT id, priority, run_after FROM offload_job
+        WHERE state = {READY} AND backend = %(backend)s
+            AND queue_name = queue.name AND is_async = wanted.is_async
+        ORDER BY priority DESC, run_after, id
+        LIMIT wanted.room
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS ready
+)
+UPDATE offload_job SET
+    state = {RUNNING},
+    run = run + 1,
+    attempt = attempt + 1,
+    worker = %(worker)s,
+    last_attempted_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    started_at = coalesce(
+        started_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    )
+WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
+RETURNING
+    id::text, run, attempt, task_path, arguments, is_async, backend, queue_name, priority,
+    run_after, expires_at, enqueued_at, started_at, last_attempted_at, timeout, max_attempts,
+    lost, max_lost, worker::text

@@ -1,0 +1,6 @@
+SELECT {claim_columns} FROM offload_job job
+WHERE state = {RUNNING}
+    AND NOT EXISTS (SELECT FROM offload_worker WHERE offload_worker.id = job.worker)
+ORDER BY id
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED

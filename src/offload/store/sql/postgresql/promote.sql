@@ -1,0 +1,9 @@
+UPDATE offload_job SET state = {READY}
+WHERE id = ANY (ARRAY(
+    SELECT id FROM offload_job
+    WHERE state = {SCHEDULED}
+        AND run_after <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    ORDER BY run_after
+    LIMIT %(limit)s
+    FOR NO KEY UPDATE SKIP LOCKED
+))

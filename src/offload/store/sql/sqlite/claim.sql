@@ -1,0 +1,21 @@
+UPDATE offload_job SET
+    state = {RUNNING},
+    run = run + 1,
+    attempt = attempt + 1,
+    worker = :worker,
+    last_attempted_at = :now,
+    started_at = coalesce(started_at, :now)
+WHERE id IN (
+    SELECT ready.id
+    FROM json_each(:queues) AS queue
+    CROSS JOIN offload_job AS ready ON ready.id IN (
+        SELECT id FROM offload_job
+        WHERE state = {READY} AND backend = :backend
+            AND queue_name = queue.value AND is_async = :is_async
+        ORDER BY priority DESC, run_after, id
+        LIMIT :room
+    )
+    ORDER BY ready.priority DESC, ready.run_after, ready.id
+    LIMIT :room
+)
+RETURNING {claim_columns}

@@ -1,0 +1,5 @@
+SELECT {claim_columns} FROM offload_job AS job
+WHERE state = {RUNNING}
+    AND NOT EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = job.worker)
+ORDER BY id
+LIMIT %(limit)s

@@ -1,0 +1,140 @@
+"""Waiting for jobs to end: one thread per process and database, woken by hints.
+
+It looks at all awaited jobs with one query when a hint comes, and now and then without one.
+It ends by itself when nobody waits any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from offload.notifier import Hint, get_notifier
+from offload.store import get_store
+
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.25
+"""Seconds between two looks without a hint: from the first to the second, doubling."""
+REMIND = 20.0
+"""Seconds after which engines are told again that somebody waits; they remember it for 60."""
+LINGER = 5.0
+"""Seconds for which the thread stays when nobody waits."""
+
+type Wake = Callable[[], None]
+
+
+class Watch:
+    """Who waits for which job of one database, in this process."""
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._lock = threading.Lock()
+        self._waiting: dict[UUID, list[Wake]] = {}
+        self._thread: threading.Thread | None = None
+        self._news, self._ring = os.pipe()
+        os.set_blocking(self._news, False)
+
+    def wait(self, job: UUID, timeout: float | None) -> bool:
+        """Return True when the job has ended or is gone, False after `timeout` seconds."""
+        ended = threading.Event()
+        self._add(job, ended.set)
+        try:
+            return ended.wait(timeout)
+        finally:
+            self._remove(job, ended.set)
+
+    async def wait_async(self, job: UUID) -> None:
+        """Return when the job has ended or is gone."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        self._add(job, wake)
+        try:
+            await ended.wait()
+        finally:
+            self._remove(job, wake)
+
+    def _add(self, job: UUID, wake: Wake) -> None:
+        with self._lock:
+            self._waiting.setdefault(job, []).append(wake)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"offload-watch-{self._using}", daemon=True
+                )
+                self._thread.start()
+        os.write(self._ring, b"!")
+
+    def _remove(self, job: UUID, wake: Wake) -> None:
+        with self._lock:
+            wakes = self._waiting.get(job, [])
+            if wake in wakes:
+                wakes.remove(wake)
+            if not wakes:
+                self._waiting.pop(job, None)
+
+    def _run(self) -> None:
+        notifier = get_notifier(self._using)
+        listener = notifier.listen(Hint.ENDED)
+        reminded, idle_since, pause = float("-inf"), None, FIRST_PAUSE
+        try:
+            while True:
+                now = time.monotonic()
+                if self._waiting:
+                    idle_since = None
+                    if now - reminded > REMIND:
+                        notifier.ring(Hint.WATCH)
+                        reminded = now
+                    self._look()
+                elif idle_since is None:
+                    idle_since = now
+                elif now - idle_since > LINGER and self._end():
+                    return
+                descriptors = [d for d in (self._news, listener.fileno()) if d is not None]
+                ready, _, _ = select.select(descriptors, [], [], pause if self._waiting else LINGER)
+                if self._news in ready:
+                    os.read(self._news, 4096)
+                heard = bool(listener.hints()) or self._news in ready
+                pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
+        finally:
+            listener.close()
+            connections.close_all()
+
+    def _end(self) -> bool:
+        with self._lock:
+            if self._waiting:
+                return False
+            self._thread = None
+            return True
+
+    def _look(self) -> None:
+        try:
+            ended = get_store(self._using).ended(list(self._waiting))
+        except (DatabaseError, InterfaceError):
+            connections[self._using].close()
+            return
+        with self._lock:
+            wakes = [wake for job in ended for wake in self._waiting.pop(job, [])]
+        for wake in wakes:
+            wake()
+
+
+def get_watch(using: str) -> Watch:
+    """Return this process's watch over a database."""
+    return _watch_of(using, str(connections[using].settings_dict["NAME"]), os.getpid())
+
+
+@cache
+def _watch_of(using: str, name: str, pid: int) -> Watch:
+    """Make a watch; a forked child and a test's other database get one of their own."""
+    return Watch(using)

@@ -1,0 +1,208 @@
+"""The contract of the store's verbs, on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from offload.ids import new_id
+from offload.lifecycle import JobFailure, JobState, failed, released, retried, snoozed, succeeded
+from offload.models import Attempt, Job, Worker
+from offload.store import get_store
+from offload.store.base import Store
+from offload.store.records import ClaimedJob, Room
+from tests.tasks import aadd, add, plain
+
+pytestmark = pytest.mark.django_db
+
+FAILURE = JobFailure("builtins.ValueError", "no", "Traceback ...")
+
+
+@pytest.fixture
+def store() -> Store:
+    return get_store("default")
+
+
+@pytest.fixture
+def worker(store: Store) -> str:
+    return register(store)
+
+
+def register(store: Store, lease: float = 30) -> str:
+    worker = Worker(
+        id=new_id(), backend="default", hostname="here", pid=1, queues="", processes=1, threads=1
+    )
+    store.register(worker, lease=lease)
+    return store.key(worker.pk)
+
+
+def room(threads: int = 10, slots: int = 10, *queues: str) -> Room:
+    return Room("default", queues or ("default", "mail"), threads, slots)
+
+
+def claim(store: Store, worker: str, *args: int) -> list[ClaimedJob]:
+    return store.exchange(worker, [], room(*args)).claimed
+
+
+def state_of(job: ClaimedJob) -> JobState:
+    return JobState(Job.objects.get(pk=job.id).state)
+
+
+def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
+    late = add.using(priority=-5).enqueue(1)
+    first, second = add.enqueue(2), add.enqueue(3)
+    urgent = add.using(priority=50).enqueue(4)
+    claimed = claim(store, worker)
+    assert [str(UUID(job.id)) for job in claimed] == [urgent.id, first.id, second.id, late.id]
+    assert [job.run for job in claimed] == [1, 1, 1, 1]
+    assert all(job.attempt == 1 and job.worker == worker for job in claimed)
+
+
+def test_claims_no_more_than_there_is_room_for(store: Store, worker: str) -> None:
+    add.enqueue_many([((n,), {}) for n in range(5)])
+    aadd.enqueue_many([((n,), {}) for n in range(5)])
+    plain.enqueue_many([((n,), {}) for n in range(5)])
+    claimed = claim(store, worker, 3, 2)
+    assert sum(not job.is_async for job in claimed) == 3
+    assert sum(bool(job.is_async) for job in claimed) == 2
+    assert not store.exchange(worker, [], Room("default", (), 3, 3)).claimed
+    assert not store.exchange(worker, [], Room("other", ("default",), 3, 3)).claimed
+    assert len(store.exchange(worker, [], room(10, 10, "mail")).claimed) == 5
+
+
+def test_finishes_and_claims_in_one_exchange(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    add.enqueue(2)
+    exchange = store.exchange(worker, [(job, succeeded("[1]"))], room())
+    assert not exchange.refused
+    assert len(exchange.claimed) == 1
+    row = Job.objects.get(pk=job.id)
+    assert (row.state, row.return_value) == (JobState.SUCCESSFUL, "[1]")
+    assert row.finished_at is not None
+    assert timezone.now() - row.finished_at < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "attempt"),
+    [
+        (failed(FAILURE), JobState.FAILED, 1),
+        (retried(FAILURE, 0), JobState.READY, 1),
+        (retried(FAILURE, 60), JobState.SCHEDULED, 1),
+        (snoozed(60), JobState.SCHEDULED, 0),
+        (released(), JobState.READY, 0),
+    ],
+)
+def test_outcomes(store: Store, worker: str, outcome, state, attempt) -> None:  # type: ignore[no-untyped-def]
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.exchange(worker, [(job, outcome)], room(0, 0))
+    row = Job.objects.get(pk=job.id)
+    assert (row.state, row.attempt, row.run) == (state, attempt, 1)
+    assert (row.finished_at is None) == (not state.is_finished)
+    assert Attempt.objects.filter(job_id=job.id).count() == (1 if outcome.failure else 0)
+
+
+def test_a_late_outcome_is_refused(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.exchange(worker, [(job, released())], room(0, 0))
+    (again,) = claim(store, worker)
+    assert again.run == 2
+    exchange = store.exchange(worker, [(job, succeeded("1")), (again, succeeded("2"))], room())
+    assert exchange.refused == [job]
+    assert Job.objects.get(pk=job.id).return_value == "2"
+
+
+def test_a_retry_of_a_job_somebody_cancelled_is_a_cancel(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    assert store.cancel(UUID(job.id)) == JobState.RUNNING
+    assert store.cancel_requests(UUID(worker)) == [(job.id, 1)]
+    store.exchange(worker, [(job, retried(FAILURE, 5))], room())
+    assert state_of(job) == JobState.CANCELLED
+
+
+def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> None:
+    waiting = UUID(add.enqueue(1).id)
+    assert store.cancel(waiting) == JobState.CANCELLED
+    assert store.cancel(waiting) is None
+    assert store.cancel(new_id()) is None
+    assert store.retry(waiting)
+    assert not store.retry(waiting)
+    (job,) = claim(store, worker)
+    assert job.run == 1
+
+
+def test_promotes_what_is_due(store: Store, worker: str) -> None:
+    assert store.next_due() is None
+    soon = add.using(run_after=timedelta(seconds=30)).enqueue(1)
+    assert 20 < (store.next_due() or 0) <= 30
+    assert store.promote() == 0
+    Job.objects.filter(pk=soon.id).update(run_after=timezone.now() - timedelta(seconds=1))
+    assert store.next_due() == 0
+    assert store.promote() == 1
+    assert len(claim(store, worker)) == 1
+
+
+def test_due_deferred_jobs_do_not_overtake_older_ones(store: Store, worker: str) -> None:
+    older = add.enqueue(1)
+    deferred = add.using(run_after=timedelta(seconds=30)).enqueue(2)
+    Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
+    claimed = claim(store, worker)
+    assert [str(UUID(job.id)) for job in claimed] == [older.id, deferred.id]
+
+
+def test_rescues_the_jobs_of_an_engine_that_stopped_beating(store: Store, worker: str) -> None:
+    dead = register(store, lease=-1)
+    add.enqueue(1)
+    (job,) = claim(store, dead)
+    add.enqueue(2)
+    (alive,) = claim(store, worker)
+    ((rescued, _),) = store.rescue()
+    assert rescued.id == job.id
+    assert not store.beat(UUID(dead), lease=30)
+    assert store.beat(UUID(worker), lease=30)
+    assert state_of(alive) == JobState.RUNNING
+    row = Job.objects.get(pk=job.id)
+    assert (row.state, row.attempt, row.lost) == (JobState.READY, 0, 1)
+    assert store.exchange(dead, [(job, succeeded("1"))], room(0, 0)).refused == [job]
+    (again,) = claim(store, worker)
+    assert [path for _, path, _ in again.previous] == ["offload.exceptions.WorkerLost"]
+
+
+def test_a_job_that_keeps_losing_its_worker_is_stopped(store: Store) -> None:
+    add.enqueue(1)
+    for _ in range(4):
+        Job.objects.filter(state=JobState.SCHEDULED).update(state=JobState.READY)
+        (job,) = claim(store, register(store, lease=-1))
+        store.rescue()
+    row = Job.objects.get(pk=job.id)
+    assert (row.state, row.lost) == (JobState.FAILED, 4)
+
+
+def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:
+    add.enqueue_many([((n,), {}) for n in range(3)])
+    old, recent, running = claim(store, worker)
+    store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], room(0, 0))
+    Job.objects.filter(pk=old.id).update(finished_at=timezone.now() - timedelta(days=3))
+    before = timezone.now() - timedelta(days=2)
+    assert store.prune([JobState.SUCCESSFUL], before=before) == 0
+    assert store.prune([JobState.FAILED], before=before) == 1
+    assert {str(pk) for pk in Job.objects.values_list("pk", flat=True)} == {
+        str(UUID(recent.id)),
+        str(UUID(running.id)),
+    }
+    assert Attempt.objects.count() == 1
+
+
+def test_finds_the_queues_with_ready_jobs(store: Store) -> None:
+    assert store.ready_queues("default") == []
+    add.enqueue_many([((n,), {}) for n in range(3)])
+    plain.enqueue(1)
+    assert store.ready_queues("default") == ["default", "mail"]
+    assert store.ready_queues("other") == []

@@ -1,0 +1,57 @@
+"""The tasks that all tests use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.tasks import task as django_task
+
+from offload import Fixed, Retry, Snooze, task
+
+
+@task
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+@task
+async def aadd(a: int, b: int = 0) -> int:
+    await asyncio.sleep(0)
+    return a + b
+
+
+@django_task(queue_name="mail")
+def plain(value: Any) -> Any:
+    return value
+
+
+@task(takes_context=True)
+def attempt_number(context: Any) -> int:
+    return int(context.attempt)
+
+
+@task
+def fail(message: str = "no") -> None:
+    raise ValueError(message)
+
+
+@task(max_attempts=3, backoff=Fixed(0))
+def fail_thrice() -> None:
+    raise ValueError("again")
+
+
+@task(max_attempts=3, takes_context=True)
+def succeed_on_second(context: Any) -> str:
+    if context.attempt < 2:
+        raise Retry(after=0)
+    return "done"
+
+
+@task(takes_context=True)
+def snooze_once(context: Any) -> str:
+    from offload.models import Job
+
+    if Job.objects.get(pk=context.task_result.id).run < 2:
+        raise Snooze(0)
+    return "rested"
