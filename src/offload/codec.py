@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-
 from offload.exceptions import InvalidArguments
 
 MAX_DEPTH = 30
@@ -20,6 +19,9 @@ MAX_DEPTH = 30
 
 MAX_DIGITS = 4300
 """Digits of an integer that Python converts from text (sys.get_int_max_str_digits)."""
+
+type _Place = str | tuple[_Place, Any] | tuple[_Place]
+"""A name; a place and the key or index within it; a place of which it is any key."""
 
 _ESCAPED = re.compile("[\0\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -34,11 +36,8 @@ def encode_arguments(
         InvalidArguments: names the place, e.g. `args[0]["price"]`, and what is wrong there.
         TypeError: for a type that JSON does not have, as Django's own backends do.
     """
-    positional = [_exact(value, f"args[{index}]", 2) for index, value in enumerate(args)]
-    named = {
-        _exact_key(key, "kwargs"): _exact(value, f"kwargs[{key!r}]", 2)
-        for key, value in kwargs.items()
-    }
+    positional = [_exact(value, ("args", index), 2) for index, value in enumerate(args)]
+    named = _exact_mapping(kwargs, "kwargs", 1)
     text = _encode([positional, named])
     size = len(text) if text.isascii() else len(text.encode())
     if size > limit:
@@ -49,21 +48,20 @@ def encode_arguments(
     return text, positional, named
 
 
-def encode_result(value: Any, *, limit: int) -> str:
-    """Return a task's return value as JSON text.
+def encode_result(value: Any, *, limit: int) -> tuple[str, Any]:
+    """Return a task's return value as JSON text, and as `return_value` will show it.
 
     Raises:
         ValueError, TypeError: as `encode_arguments`.
     """
-    if value is None:
-        return "null"
-    text = _encode(_exact(value, "return value", 1))
+    value = _exact(value, "return value", 1)
+    text = _encode(value)
     if len(text) > limit // 4 and (size := len(text.encode())) > limit:
         raise ValueError(
             f"The return value is {size:,} bytes of JSON; at most {limit:,} are allowed. Store "
             "the data and return its id or path, or raise OPTIONS['max_result_size']."
         )
-    return text
+    return text, value
 
 
 def decode(text: str) -> Any:
@@ -84,12 +82,12 @@ def storable(text: str, *, limit: int) -> str:
     text = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     if len(text) <= limit:
         return text
-    tail = limit // 2
-    gap = f"\n... {len(text) - limit:,} characters left out ...\n"
-    return text[: limit - tail] + gap + text[-tail:]
+    left_out = len(text) - limit
+    head = limit - limit // 2
+    return f"{text[:head]}\n... {left_out:,} characters left out ...\n{text[head + left_out :]}"
 
 
-def _exact(value: Any, place: str, depth: int) -> Any:
+def _exact(value: Any, place: _Place, depth: int) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -100,11 +98,11 @@ def _exact(value: Any, place: str, depth: int) -> Any:
     if kind is float:
         return _exact_number(value, place)
     if depth > MAX_DEPTH:
-        raise InvalidArguments(f"{place} is nested deeper than {MAX_DEPTH} levels.")
+        raise InvalidArguments(f"{_name(place)} is nested deeper than {MAX_DEPTH} levels.")
     return _exact_other(value, place, depth)
 
 
-def _exact_other(value: Any, place: str, depth: int) -> Any:
+def _exact_other(value: Any, place: _Place, depth: int) -> Any:
     """Containers, bytes, and subclasses such as enum members, which become plain values."""
     if isinstance(value, Mapping):
         return _exact_mapping(value, place, depth)
@@ -112,7 +110,7 @@ def _exact_other(value: Any, place: str, depth: int) -> Any:
         try:
             return _exact_text(value.decode(), place)
         except UnicodeDecodeError as error:
-            raise InvalidArguments(f"{place} is bytes that are not UTF-8 text.") from error
+            raise InvalidArguments(f"{_name(place)} is bytes that are not UTF-8 text.") from error
     if isinstance(value, str):
         return _exact_text(str.__str__(value), place)
     if isinstance(value, int):
@@ -120,39 +118,39 @@ def _exact_other(value: Any, place: str, depth: int) -> Any:
     if isinstance(value, float):
         return _exact_number(float(value), place)
     if isinstance(value, Sequence):
-        return [_exact(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_exact(item, (place, index), depth + 1) for index, item in enumerate(value)]
     raise TypeError(
-        f"Unsupported type: {place} is a {type(value).__qualname__}, which JSON does not have. "
-        "Pass text, numbers, lists and dicts, for example a model's primary key."
+        f"Unsupported type: {_name(place)} is a {type(value).__qualname__}, which JSON does not "
+        "have. Pass text, numbers, lists and dicts, for example a model's primary key."
     )
 
 
-def _exact_mapping(value: Mapping[Any, Any], place: str, depth: int) -> dict[str, Any]:
+def _exact_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
     exact: dict[str, Any] = {}
     for key, item in value.items():
         name = _exact_key(key, place)
         if name in exact:
             raise InvalidArguments(
-                f"{place} has two keys that are both {name!r} in JSON. Use text keys."
+                f"{_name(place)} has two keys that are both {name!r} in JSON. Use text keys."
             )
-        exact[name] = _exact(item, f"{place}[{key!r}]", depth + 1)
+        exact[name] = _exact(item, (place, key), depth + 1)
     return exact
 
 
-def _exact_key(key: Any, place: str) -> str:
+def _exact_key(key: Any, place: _Place) -> str:
     """Return a key as JSON writes it: `1` is "1", `True` is "true", `None` is "null"."""
     if isinstance(key, str):
-        return _exact_text(str.__str__(key), f"a key of {place}")
+        return _exact_text(str.__str__(key), (place,))
     if key is None or isinstance(key, bool | int | float):
-        return _encode(_exact(key, f"a key of {place}", 0))
+        return _encode(_exact(key, (place,), 0))
     if isinstance(key, bytes):
-        return str(_exact(key, f"a key of {place}", 0))
+        return str(_exact(key, (place,), 0))
     raise TypeError(
-        f"Unsupported type: a key of {place} is a {type(key).__qualname__}; JSON has text keys."
+        f"Unsupported type: {_name((place,))} is a {type(key).__qualname__}; JSON has text keys."
     )
 
 
-def _exact_text(value: str, place: str) -> str:
+def _exact_text(value: str, place: _Place) -> str:
     if value.isascii():
         if "\0" not in value:
             return value
@@ -160,21 +158,33 @@ def _exact_text(value: str, place: str) -> str:
         return value
     found = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
-        f"{place} contains {found}, which not every database can store. Remove it, or pass the "
+        f"{_name(place)} contains {found}, which not every database can store. Remove it, or pass the "
         "data base64-encoded."
     )
 
 
-def _exact_integer(value: int, place: str) -> int:
+def _exact_integer(value: int, place: _Place) -> int:
     if value.bit_length() > MAX_DIGITS * 3 and abs(value) >= 10**MAX_DIGITS:
-        raise InvalidArguments(f"{place} has more than {MAX_DIGITS} digits. Pass it as hex text.")
+        raise InvalidArguments(
+            f"{_name(place)} has more than {MAX_DIGITS} digits. Pass it as hex text."
+        )
     return value
 
 
-def _exact_number(value: float, place: str) -> float:
+def _exact_number(value: float, place: _Place) -> float:
     if value - value == 0:  # false for NaN and the infinities
         return value
-    raise InvalidArguments(f"{place} is {value!r}, which JSON does not have. Pass None or text.")
+    raise InvalidArguments(
+        f"{_name(place)} is {value!r}, which JSON does not have. Pass None or text."
+    )
+
+
+def _name(place: _Place) -> str:
+    """Return a place as Python would write it, such as `args[0]['price']`."""
+    if isinstance(place, str):
+        return place
+    container, *key = place
+    return f"{_name(container)}[{key[0]!r}]" if key else f"a key of {_name(container)}"
 
 
 __all__ = [

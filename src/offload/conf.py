@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from offload.exceptions import seconds
+from offload.exceptions import LONGEST
 
 
 def _setting(default: Any, sentence: str) -> Any:
@@ -45,9 +45,13 @@ class Options:
     shutdown_timeout: float = _setting(30.0, "Seconds that running jobs have when a worker stops.")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.database, str):
+            raise ImproperlyConfigured(
+                f"OPTIONS['database'] must be an alias in DATABASES, not {self.database!r}."
+            )
         for name, minimum in _MINIMA.items():
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not _at_least(value, minimum)):
+            if not (value is None and name in _OPTIONAL or _is_number(value, minimum)):
                 raise ImproperlyConfigured(
                     f"OPTIONS[{name!r}] must be {_kind(minimum)} of at least {minimum}, "
                     f"not {value!r}."
@@ -78,6 +82,10 @@ class Options:
         return cls(**options)
 
 
+LARGEST = 2**31 - 1
+"""The largest whole number that a column holds."""
+
+_OPTIONAL = {"timeout"}
 _MINIMA: dict[str, float] = {
     "max_attempts": 1,
     "timeout": 0.001,
@@ -100,11 +108,12 @@ def did_you_mean(name: object, known: list[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Known are: {', '.join(sorted(known))}."
 
 
-def _at_least(value: Any, minimum: float) -> bool:
+def _is_number(value: Any, minimum: float) -> bool:
+    """Tell whether a value is a number of the minimum's kind that a column can hold."""
     whole = isinstance(minimum, int)
-    if not isinstance(value, int if whole else int | float):
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
-    return bool(value >= minimum) and seconds(value) >= 0
+    return minimum <= value <= (LARGEST if whole else LONGEST)
 
 
 def _kind(minimum: float) -> str:

@@ -27,6 +27,11 @@ class CurrentJob:
 _current: ContextVar[CurrentJob | None] = ContextVar("offload_current_job", default=None)
 
 
+def enter_job(job: CurrentJob) -> None:
+    """Make `current_job()` answer in this context, which ends with the attempt."""
+    _current.set(job)
+
+
 def current_job() -> CurrentJob:
     """Return the job that runs in this thread or coroutine.
 

@@ -82,7 +82,7 @@ class JobCancelled(Interruption):
     """The job was cancelled."""
 
 
-class Retry(Exception):  # noqa: N818  # reads as an instruction: raise Retry(after=60)
+class Retry(Exception):
     """Raise it in a task to end this attempt and run the job again.
 
     It uses up an attempt: when `max_attempts` is reached the job fails.
@@ -96,7 +96,7 @@ class Retry(Exception):  # noqa: N818  # reads as an instruction: raise Retry(af
         self.after = seconds(after) if after is not None else None
 
 
-class Snooze(Exception):  # noqa: N818  # reads as an instruction: raise Snooze(60)
+class Snooze(Exception):
     """Raise it in a task to run the job again later, without using up an attempt.
 
     Args:
@@ -108,9 +108,13 @@ class Snooze(Exception):  # noqa: N818  # reads as an instruction: raise Snooze(
         self.delay = seconds(delay)
 
 
+LONGEST = 100 * 366 * 86_400.0
+"""Seconds of the longest duration: a hundred years, so that every sum with it is a date."""
+
+
 def seconds(value: float | timedelta) -> float:
-    """Return a duration in seconds; raise ValueError for one that is negative or not finite."""
+    """Return a duration in seconds; raise ValueError for one that is negative or too long."""
     number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"A duration must be a finite number of seconds >= 0, not {value!r}.")
+    if not 0 <= number <= LONGEST:
+        raise ValueError(f"A duration must be from 0 seconds to 100 years, not {value!r}.")
     return number

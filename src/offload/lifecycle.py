@@ -81,47 +81,62 @@ class Outcome(NamedTuple):
     """Whether it ended because its process died."""
     failure: tuple[str, str, str] | None = None
     """A JobFailure, if the attempt did not succeed."""
+    written: bool = False
+    """Whether it stands in the database already, written with the task's own effects."""
 
 
 def succeeded(return_value: str) -> Outcome:
     """The task returned; `return_value` is JSON text."""
-    return Outcome(JobState.SUCCESSFUL, return_value)
+    return _outcome(JobState.SUCCESSFUL, return_value=return_value)
 
 
 def failed(failure: JobFailure) -> Outcome:
     """The task raised and will not be tried again."""
-    return Outcome(JobState.FAILED, failure=failure)
+    return _outcome(JobState.FAILED, failure=failure)
 
 
 def retried(failure: JobFailure, delay: float) -> Outcome:
     """The task raised and will be tried again after `delay` seconds."""
-    return Outcome(_waiting(delay), delay=delay, failure=failure)
+    return _outcome(_waiting(delay), delay=delay, failure=failure)
 
 
 def snoozed(delay: float) -> Outcome:
     """The task asked to be run later; the attempt does not count."""
-    return Outcome(_waiting(delay), delay=delay, counts=False)
+    return _outcome(_waiting(delay), delay=delay, counts=False)
 
 
 def released() -> Outcome:
     """The job was claimed but not begun, or is handed back at a stop."""
-    return Outcome(JobState.READY, counts=False)
+    return _outcome(JobState.READY, counts=False)
 
 
 def cancelled(failure: JobFailure) -> Outcome:
     """The task was stopped because somebody cancelled the job."""
-    return Outcome(JobState.CANCELLED, failure=failure)
+    return _outcome(JobState.CANCELLED, failure=failure)
 
 
 def expired(failure: JobFailure) -> Outcome:
     """The job was too old to be begun."""
-    return Outcome(JobState.EXPIRED, counts=False, failure=failure)
+    return _outcome(JobState.EXPIRED, counts=False, failure=failure)
 
 
 def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
     """The process that ran the job died; `for_good` if it must not be run again."""
     state = JobState.FAILED if for_good else _waiting(delay)
-    return Outcome(state, delay=delay, counts=for_good, lost=True, failure=failure)
+    return _outcome(state, delay=delay, counts=for_good, lost=True, failure=failure)
+
+
+def _outcome(
+    state: JobState,
+    *,
+    return_value: str | None = None,
+    delay: float = 0.0,
+    counts: bool = True,
+    lost: bool = False,
+    failure: JobFailure | None = None,
+) -> Outcome:
+    kept = None if failure is None else tuple(failure)
+    return Outcome(int(state), return_value, delay, counts, lost, kept)
 
 
 def _waiting(delay: float) -> JobState:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from django.tasks import Task
@@ -14,20 +15,29 @@ from offload.exceptions import TaskNotFound
 from offload.tasks import OffloadTask
 
 
+@cache
 def find_task(path: str) -> Task[..., Any]:
     """Return the task at a dotted path.
+
+    Jobs know the name of the task's function. The task may have another one: `later = task(send)`.
 
     Raises:
         TaskNotFound: if there is no module or no task of that name.
         Exception: what the module raises when it is imported.
     """
-    found = _find(path)
-    if found is None:
-        raise TaskNotFound(
-            f"There is no task {path!r} in this code. Was it renamed or removed while jobs "
-            "waited? Keep the old name as a task until they are done."
-        )
-    return found
+    module_path, _, name = path.rpartition(".")
+    if module_path and all(part.isidentifier() for part in path.split(".")):
+        module = _import(module_path)
+        found = getattr(module, name, None)
+        if _is_task(found):
+            return found  # type: ignore[no-any-return]
+        for found in vars(module).values():
+            if _is_task(found) and found.module_path == path:
+                return found
+    raise TaskNotFound(
+        f"There is no task {path!r} in this code. Was it renamed or removed while jobs waited? "
+        "Keep the old name as a task until they are done."
+    )
 
 
 def task_like(
@@ -40,7 +50,7 @@ def task_like(
     """
     try:
         declared = find_task(path)
-    except Exception:  # noqa: BLE001  # modules raise what they like
+    except (Exception, SystemExit):  # modules raise what they like
         declared = _stand_in(path)
     return with_options(
         declared, backend=backend, queue_name=queue_name, priority=priority, run_after=run_after
@@ -58,28 +68,16 @@ def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:
     return copy
 
 
-@cache
-def _find_imported(path: str) -> Task[..., Any]:
-    module_path, _, name = path.rpartition(".")
-    return getattr(import_module(module_path), name)  # type: ignore[no-any-return]
-
-
-def _find(path: str) -> Task[..., Any] | None:
-    module_path, _, name = path.rpartition(".")
-    if not module_path or not all(part.isidentifier() for part in path.split(".")):
-        return None
+def _import(path: str) -> ModuleType:
     try:
-        found = _find_imported(path)
-    except AttributeError:
-        return None
+        return import_module(path)
     except ModuleNotFoundError as error:
-        if error.name and (module_path == error.name or module_path.startswith(f"{error.name}.")):
-            return None
+        if error.name and (path == error.name or path.startswith(f"{error.name}.")):
+            return ModuleType(path)
         raise
-    return found if _is_task(found) else None
 
 
-def _is_task(found: object) -> bool:
+def _is_task(found: Any) -> bool:
     """Also a task of the `django_tasks` backport, which has a class of its own."""
     if isinstance(found, Task):
         return True
@@ -87,13 +85,13 @@ def _is_task(found: object) -> bool:
     return backport is not None and isinstance(found, backport.Task)
 
 
-@cache
+@lru_cache(maxsize=1000)
 def _stand_in(path: str) -> Task[..., Any]:
-    def gone(*args: Any, **kwargs: Any) -> None:
+    def gone(*_args: Any, **_kwargs: Any) -> None:
         find_task(path)
 
-    module, _, name = path.rpartition(".")
-    gone.__module__, gone.__qualname__, gone.__name__ = module, name, name
+    gone.__module__, _, gone.__name__ = path.rpartition(".")
+    gone.__qualname__ = gone.__name__
     copy = object.__new__(OffloadTask)
     for field in fields(OffloadTask):
         value = gone if field.name == "func" else field.default

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from inspect import getattr_static
+from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
 from offload.lifecycle import JobState
-
-if TYPE_CHECKING:
-    from offload.backends.base import OffloadBackend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,8 +90,9 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg]  # generic only in th
         for name in _REFRESHED:
             object.__setattr__(self, name, getattr(other, name))
 
-    def _backend(self) -> OffloadBackend:
-        return self.task.get_backend()  # type: ignore[return-value]
+    def _backend(self) -> Any:
+        """Return the backend, whose room lies above this one."""
+        return self.task.get_backend()
 
 
 _FIELDS = [field.name for field in fields(OffloadResult)]
@@ -112,6 +110,13 @@ def make_result(**values: Any) -> OffloadResult:
     for name, value in values.items():
         object.__setattr__(result, name, value)
     return result
+
+
+def canonical_id(key: str) -> str:
+    """Return an id as results show it: SQLite keeps ids as 32 digits, results have dashes."""
+    if len(key) != 32:  # noqa: PLR2004
+        return key
+    return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
 
 
 def task_errors(failures: Any) -> list[TaskError]:
@@ -132,14 +137,22 @@ class SafeTaskError(TaskError):
 
     @property
     def exception_class(self) -> type[BaseException]:
-
-
-
-        module, _, name = self.exception_class_path.rpartition(".")
-        found = getattr(sys.modules.get(module, builtins), name, None)
+        found = _look_up(self.exception_class_path)
         if not (isinstance(found, type) and issubclass(found, BaseException)):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  # as Django's
                 f"{self.exception_class_path!r} is not an exception of a module that is imported "
                 "here."
             )
         return found
+
+
+def _look_up(path: str) -> Any:
+    """Return what a dotted path names in an imported module, or None. Runs no code of it."""
+    names = path.split(".")
+    for length in range(len(names) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(names[:length]))
+        if found is not None:
+            for name in names[length:]:
+                found = getattr_static(found, name, None)
+            return found
+    return None

@@ -16,7 +16,7 @@ from django.tasks import (
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 from django.tasks.exceptions import InvalidTask
 
-from offload.conf import did_you_mean
+from offload.conf import LARGEST, did_you_mean
 from offload.exceptions import seconds
 
 if TYPE_CHECKING:
@@ -63,21 +63,26 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
         # The zero-argument super() does not work in a slotted dataclass before Python 3.14.
         Task.__post_init__(self)
 
-    def using(self, **options: Any) -> OffloadTask:  # type: ignore[override]
+    def using(self, **options: Any) -> OffloadTask:
         """Return a copy with other options for the jobs enqueued through it.
 
         Args:
             options: priority, queue_name, run_after (a datetime, or a timedelta from the time of
-                enqueueing), backend, and every option of the decorator. None leaves a value.
+                enqueueing), backend, max_attempts, timeout, expires. None leaves a value.
 
         Raises:
-            TypeError: for an unknown option.
+            TypeError: for an unknown option, or one that only the decorator takes.
             InvalidTask: for a value that the backend refuses.
         """
         for name in options:
-            if name not in _USING:
+            if name in AUTHOR_OPTIONS and name not in JOB_OPTIONS:
                 raise TypeError(
-                    f"using() got an unknown option {name!r}.{did_you_mean(name, _USING)}"
+                    f"using() cannot change {name!r}: it is not stored with a job, so no worker "
+                    "would know. Give it to the decorator."
+                )
+            if name not in JOB_OPTIONS:
+                raise TypeError(
+                    f"using() got an unknown option {name!r}.{did_you_mean(name, JOB_OPTIONS)}"
                 )
         return replace(self, **{k: v for k, v in options.items() if v is not None})
 
@@ -87,15 +92,30 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
         Args:
             calls: pairs of positional and keyword arguments, `[((1,), {}), ((2,), {})]`.
         """
-        return self.get_backend().enqueue_many(self, calls)  # type: ignore[attr-defined,no-any-return]
+        backend: Any = self.get_backend()
+        if hasattr(backend, "enqueue_many"):
+            return backend.enqueue_many(self, calls)  # type: ignore[no-any-return]
+        return [backend.enqueue(self, args, kwargs) for args, kwargs in calls]
 
     async def aenqueue_many(self, calls: Iterable[Call]) -> list[Any]:
         """Do what `enqueue_many` does."""
-        return await self.get_backend().aenqueue_many(self, calls)  # type: ignore[attr-defined,no-any-return]
+        backend: Any = self.get_backend()
+        if hasattr(backend, "aenqueue_many"):
+            return await backend.aenqueue_many(self, calls)  # type: ignore[no-any-return]
+        return [await backend.aenqueue(self, args, kwargs) for args, kwargs in calls]
 
 
 AUTHOR_OPTIONS = [f.name for f in fields(OffloadTask) if f.name not in {"func", "run_after"}]
-_USING = [f.name for f in fields(OffloadTask) if f.name not in {"func", "takes_context"}]
+JOB_OPTIONS = [
+    "priority",
+    "queue_name",
+    "run_after",
+    "backend",
+    "max_attempts",
+    "timeout",
+    "expires",
+]
+"""Options that a job's row keeps; a worker reads the others from the code."""
 
 
 @overload
@@ -124,6 +144,11 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
                 else did_you_mean(name, AUTHOR_OPTIONS)
             )
             raise TypeError(f"task() got an unknown option {name!r}.{hint}")
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"task() got {function!r} where a function belongs; options are given by name, for "
+            'example @task(queue_name="mail").'
+        )
 
     def decorate(func: Callable[..., Any]) -> OffloadTask:
         alias = options.get("backend", DEFAULT_TASK_BACKEND_ALIAS)
@@ -138,7 +163,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 def _check_choices(task: OffloadTask) -> None:
     """Raise InvalidTask for a choice that makes no sense, naming it."""
     if task.max_attempts is not None and not (
-        type(task.max_attempts) is int and task.max_attempts >= 1
+        type(task.max_attempts) is int and 1 <= task.max_attempts <= LARGEST
     ):
         raise InvalidTask(f"max_attempts must be a whole number >= 1, not {task.max_attempts!r}.")
     for name in ("timeout", "expires"):

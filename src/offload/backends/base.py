@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.tasks import Task
 from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.tasks.exceptions import InvalidTask
 
 from offload.conf import Options, did_you_mean
+from offload.exceptions import LONGEST
 from offload.registry import with_options
 from offload.results import OffloadResult
 from offload.tasks import Call, OffloadTask
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 LONGEST_PATH = 255
 LONGEST_QUEUE_NAME = 64
+LAST_YEAR = 9000
+"""What comes after it, a delay or a time zone must not carry past the last date."""
 
 
 class OffloadBackend(BaseTaskBackend):
@@ -50,31 +54,25 @@ class OffloadBackend(BaseTaskBackend):
 
     def validate_task(self, task: Task[..., Any]) -> None:
         """Raise InvalidTask for a task that cannot be enqueued or found again by a worker."""
+        _validate_function(task.func)
+        _validate_priority(task.priority)
+        _validate_run_after(task.run_after)
+        self._validate_queue(task.queue_name)
         if isinstance(task.run_after, timedelta):
-            if task.run_after < timedelta():
-                raise InvalidTask(f"run_after must not lie in the past: {task.run_after}.")
             task = with_options(task, run_after=None)
-        self._validate_queue(task)
         super().validate_task(task)
-        if task.func.__name__ == "<lambda>":
-            raise InvalidTask("A lambda cannot be a task: a worker finds tasks by name. Use def.")
-        if len(task.module_path) > LONGEST_PATH:
-            raise InvalidTask(
-                f"The path {task.module_path!r} is longer than {LONGEST_PATH} characters."
-            )
 
-    def _validate_queue(self, task: Task[..., Any]) -> None:
-        name = task.queue_name
+    def _validate_queue(self, name: Any) -> None:
+        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_QUEUE_NAME or "," in name:
+            raise InvalidTask(
+                f"The queue name {name!r} must be text of 1 to {LONGEST_QUEUE_NAME} characters "
+                "without commas."
+            )
         if self.queues and name not in self.queues:
             raise InvalidTask(
                 f"Queue {name!r} is not valid for backend {self.alias!r}."
                 f"{did_you_mean(name, sorted(self.queues))} "
                 f"Queues are listed in TASKS[{self.alias!r}]['QUEUES']."
-            )
-        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_QUEUE_NAME or "," in name:
-            raise InvalidTask(
-                f"The queue name {name!r} must be text of 1 to {LONGEST_QUEUE_NAME} characters "
-                "without commas."
             )
 
     @abstractmethod
@@ -119,3 +117,34 @@ class OffloadBackend(BaseTaskBackend):
             )
 
 
+def _validate_function(func: Any) -> None:
+    """Raise InvalidTask for what a worker could not find by module and name."""
+    name = getattr(func, "__qualname__", None)
+    if not callable(func) or name is None:
+        raise InvalidTask(f"{func!r} cannot be a task: it must be a function made with def.")
+    if name == "<lambda>":
+        raise InvalidTask("A lambda cannot be a task: a worker finds tasks by name. Use def.")
+    if "." in name:
+        raise InvalidTask(
+            f"{name} cannot be a task: it must be defined at a module level, where a worker finds "
+            "it by name, not in a class or function."
+        )
+    if len(f"{func.__module__}.{name}") > LONGEST_PATH:
+        raise InvalidTask(f"The path of {name} is longer than {LONGEST_PATH} characters.")
+
+
+def _validate_priority(priority: Any) -> None:
+    if not isinstance(priority, int) or not TASK_MIN_PRIORITY <= priority <= TASK_MAX_PRIORITY:
+        raise InvalidTask(
+            f"priority must be a whole number between {TASK_MIN_PRIORITY} and "
+            f"{TASK_MAX_PRIORITY}, not {priority!r}."
+        )
+
+
+def _validate_run_after(run_after: Any) -> None:
+    if not isinstance(run_after, datetime | timedelta | None):
+        raise InvalidTask(f"run_after must be a datetime or a timedelta, not {run_after!r}.")
+    if isinstance(run_after, timedelta) and not 0 <= run_after.total_seconds() <= LONGEST:
+        raise InvalidTask(f"run_after must be from now to in 100 years, not in {run_after}.")
+    if isinstance(run_after, datetime) and run_after.year > LAST_YEAR:
+        raise InvalidTask(f"run_after must be before the year {LAST_YEAR + 1}, not {run_after}.")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import transaction
 from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
@@ -16,13 +16,14 @@ from django.tasks.signals import task_enqueued
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.codec import encode_arguments
-from offload.exceptions import OffloadError, TaskResultExpired, WrongState
+from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
 from offload.ids import made_at, new_id
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
+from offload.registry import find_task
 from offload.results import OffloadResult
 from offload.store import get_store
-from offload.store.errors import explain
+from offload.store.errors import explained
 from offload.store.records import NewJob
 from offload.store.watch import get_watch
 from offload.tasks import Call
@@ -49,16 +50,12 @@ class DatabaseBackend(OffloadBackend):
 
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
         self.validate_task(task)
-        if task.func.__module__ == "__main__":
-            raise InvalidTask(
-                f"The task {task.name!r} is defined in __main__, where no worker finds it. "
-                "Define it in a module of an installed app, such as tasks.py."
-            )
+        _require_findable(task)
         store, limit = self._store, self.settings.max_arguments_size
         enqueueing = Enqueueing(task, self.alias, self.settings)
         rows, results = [], []
-        for args, kwargs in calls:
-            arguments, args, kwargs = encode_arguments(args, kwargs, limit=limit)
+        for call in calls:
+            arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
             identifier = new_id()
             rows.append(enqueueing.row(store.key(identifier), arguments))
             results.append(enqueueing.result(identifier, args, kwargs))
@@ -71,13 +68,11 @@ class DatabaseBackend(OffloadBackend):
         if not rows:
             return
         store = self._store
-        try:
+        with explained(store.using):
             if len(rows) == 1:
                 store.insert(rows[0])
             else:
                 store.insert_many(rows)
-        except (DatabaseError, InterfaceError) as error:
-            raise explain(error, store.using) from error
         self._ring_after_commit(Hint.WORK)
 
     def get_result(self, result_id: str) -> OffloadResult:
@@ -89,35 +84,37 @@ class DatabaseBackend(OffloadBackend):
             QueueUnavailable: if the database does not answer or was not migrated.
         """
         identifier = _parse(result_id)
-        try:
+        with explained(self._store.using):
             job, attempts = self._store.read(identifier)
-        except (DatabaseError, InterfaceError) as error:
-            raise explain(error, self._store.using) from error
         if job is None:
             raise self._missing(identifier)
         return result_of(job, attempts)
 
     def wait(self, result_id: str, timeout: float | None) -> None:
-        if self._store.connection.in_atomic_block:
+        store, identifier = self._store, _parse(result_id)
+        if store.connection.in_atomic_block:
             raise OffloadError(
                 "wait() inside a transaction would never end: the job can neither be seen by a "
                 "worker nor be seen to end. Wait after the transaction (transaction.on_commit)."
             )
-        if not get_watch(self._store.using).wait(_parse(result_id), timeout):
+        if not get_watch(store.using).wait(identifier, timeout) and not store.ended([identifier]):
             raise TimeoutError(f"The job {result_id} had not ended after {timeout} s.")
 
     async def await_(self, result_id: str) -> None:
         await get_watch(self._store.using).wait_async(_parse(result_id))
 
     def cancel(self, result_id: str) -> None:
-        state = self._store.cancel(_parse(result_id))
+        with explained(self._store.using):
+            state = self._store.cancel(_parse(result_id))
         if state is None:
             raise self._cannot("cancelled", result_id)
         if state == JobState.RUNNING:
             self._ring_after_commit(Hint.CONTROL)
 
     def retry(self, result_id: str) -> None:
-        if not self._store.retry(_parse(result_id)):
+        with explained(self._store.using):
+            retried = self._store.retry(_parse(result_id))
+        if not retried:
             raise self._cannot("retried", result_id)
         self._ring_after_commit(Hint.WORK)
 
@@ -127,9 +124,11 @@ class DatabaseBackend(OffloadBackend):
 
     def _ring_after_commit(self, hint: Hint) -> None:
         using = self.settings.database
-        transaction.on_commit(
-            partial(get_notifier(using).ring, hint), using=using, robust=True
-        )
+        connection = self._store.connection
+        if connection.in_atomic_block or connection.get_autocommit():
+            ring = partial(get_notifier(using).ring, hint)
+            transaction.on_commit(ring, using=using, robust=True)
+        # Else the caller commits by hand, unseen: engines find the job at their next look.
 
     def _cannot(self, be: str, result_id: str) -> WrongState:
         state = self.get_result(result_id).state
@@ -150,8 +149,33 @@ class DatabaseBackend(OffloadBackend):
         return TaskResultDoesNotExist(str(identifier))
 
 
-def _parse(result_id: str) -> UUID:
+def _require_findable(task: Task[..., Any]) -> None:
+    """Raise InvalidTask for a task that a worker, which knows only its path, would not find."""
+    if task.func.__module__ == "__main__":
+        raise InvalidTask(
+            f"The task {task.name!r} is defined in __main__, where no worker finds it. "
+            "Define it in a module of an installed app, such as tasks.py."
+        )
     try:
-        return UUID(result_id)
-    except (ValueError, AttributeError, TypeError):
+        find_task(task.module_path)
+    except TaskNotFound as error:
+        raise InvalidTask(
+            f"No worker would find a task at {task.module_path!r}. Keep the task in the module of "
+            "its function, best under the same name."
+        ) from error
+
+
+def _checked(call: Any) -> Call:
+    match call:
+        case (list() | tuple() as args, Mapping() as kwargs):
+            return args, kwargs
+    raise TypeError(
+        f"A call must be a pair of a list of arguments and a dict, such as ((1,), {{}}), not {call!r}."
+    )
+
+
+def _parse(result_id: object) -> UUID:
+    try:
+        return UUID(str(result_id))
+    except ValueError:
         raise TaskResultDoesNotExist(f"{result_id!r} is not the id of a job.") from None

@@ -45,7 +45,6 @@ class Enqueueing:
         run_after = _run_after(task, self.moment)
         self.state = JobState.READY if run_after <= self.moment else JobState.SCHEDULED
         expires = getattr(task, "expires", None)
-        begin = max(run_after, self.moment)
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
         self._columns: dict[str, Any] = {
@@ -56,7 +55,7 @@ class Enqueueing:
             "is_async": inspect.iscoroutinefunction(task.func),
             "task_path": task.module_path,
             "run_after": to_microseconds(run_after),
-            "expires_at": expires and to_microseconds(begin + timedelta(seconds=seconds(expires))),
+            "expires_at": expires and to_microseconds(run_after + timedelta(seconds=seconds(expires))),
             "enqueued_at": to_microseconds(self.moment),
             "timeout": seconds(timeout) if timeout is not None else options.timeout,
             "max_attempts": getattr(task, "max_attempts", None)
@@ -124,9 +123,10 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
 
 
 def _run_after(task: Task[..., Any], moment: datetime) -> datetime:
+    """Return the time from which it may run: not before now, or it would overtake others."""
     wanted: Any = task.run_after
     if wanted is None:
         return moment
     if isinstance(wanted, timedelta):
         return moment + wanted
-    return timezone.make_aware(wanted) if timezone.is_naive(wanted) else wanted
+    return max(moment, timezone.make_aware(wanted) if timezone.is_naive(wanted) else wanted)

@@ -24,6 +24,8 @@ class Listener(ABC):
 
     interval: float
     """Seconds after which a look is due although no hint came."""
+    echo: float = float("inf")
+    """Seconds after a hint at which another look is due, if some hints may have been left out."""
 
     @abstractmethod
     def fileno(self) -> int | None:

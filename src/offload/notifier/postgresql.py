@@ -46,6 +46,8 @@ class PostgreSQLNotifier(Notifier):
 class PostgreSQLListener(Listener):
     """Listens on a connection of its own, which is never in a transaction."""
 
+    echo = 1.5 * SPACING
+
     def __init__(self, using: str, channel: str) -> None:
         self._connection = connections[using].copy()
         self._channel = channel

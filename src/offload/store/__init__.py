@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
@@ -30,8 +31,13 @@ def get_store(using: str) -> Store:
         using: alias in DATABASES.
 
     Raises:
-        ImproperlyConfigured: for an unknown alias, or a database that has no store.
+        ImproperlyConfigured: for an unknown alias, a database that has no store, or if the app
+            is not installed.
     """
+    if not apps.is_installed("offload"):
+        raise ImproperlyConfigured(
+            "Add 'offload' to INSTALLED_APPS, then run: python manage.py migrate"
+        )
     if using not in connections:
         raise ImproperlyConfigured(
             f"OPTIONS['database'] is {using!r}, which is not in DATABASES "

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from offload.exceptions import QueueUnavailable
 
-_MISSING = re.compile(
-    r"no such (table|column): .*|(relation|column) .*does not exist"
-    r"|Table '.*offload_.*' doesn't exist|Unknown column .*",
-    re.IGNORECASE,
-)
+# PostgreSQL: undefined_table, undefined_column. MySQL: ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR.
+_MISSING_CODES = {"42P01", "42703", 1146, 1054}
+_MISSING_TEXTS = ("no such table: ", "no such column: ", "has no column named ")  # SQLite
 
 
 def is_missing_migration(error: BaseException) -> bool:
     """Tell whether the error says that a table or column of ours is not there."""
-    return isinstance(error, DatabaseError) and bool(_MISSING.search(str(error)))
+    if not isinstance(error, DatabaseError):
+        return False
+    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
+    return code in _MISSING_CODES or any(text in str(error) for text in _MISSING_TEXTS)
 
 
 def is_connection_lost(error: BaseException) -> bool:
@@ -25,13 +27,24 @@ def is_connection_lost(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) and not is_missing_migration(error)
 
 
+@contextmanager
+def explained(using: str) -> Iterator[None]:
+    """Turn errors of a database that does not answer, or was not migrated, into ours."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        if is_missing_migration(error) or is_connection_lost(error):
+            raise explain(error, using) from error
+        raise
+
+
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
     """Return an error that says what to do about a database error."""
     if is_missing_migration(error):
+        command = "migrate" if using == "default" else f"migrate --database {using}"
         return QueueUnavailable(
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
-            f"version. Run: python manage.py migrate{'' if using == 'default' else f' --database {using}'}"
-            f" ({error})"
+            f"version. Run: python manage.py {command} ({error})"
         )
     return QueueUnavailable(
         f"The job queue in DATABASES[{using!r}] does not answer: {str(error).strip()}"

@@ -21,7 +21,7 @@ class MySQLStore(Store):
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        with self.connection.cursor() as cursor:
+        with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement("mysql", "insert"), jobs)
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlite3 import Cursor
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Value
 
 from offload.models import Job
@@ -21,7 +22,7 @@ class SQLiteStore(Store):
     clock = "0"  # SQLite's own stops at milliseconds; `now` gives this host's.
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        with self.connection.cursor() as cursor:
+        with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement("sqlite", "insert"), jobs)
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:

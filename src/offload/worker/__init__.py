@@ -1,0 +1,1 @@
+"""The engine and its executors: jobs are claimed, run, and their outcomes written."""

@@ -1,0 +1,161 @@
+"""A child process: it runs jobs, and knows nothing of the queue.
+
+Its main thread only listens to the engine and enforces time limits; tasks run in lanes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+import django
+from django.apps import apps
+from django.db import connections
+
+from offload.exceptions import JobCancelled
+from offload.lifecycle import Outcome
+from offload.store.records import ClaimedJob
+from offload.worker.lanes.base import Report
+from offload.worker.link import Link
+
+TICK = 0.1
+"""Seconds between two looks at time limits."""
+PR_SET_PDEATHSIG = 1
+
+
+def main(end: socket.socket, threads: int, slots: int, logs: bool) -> None:  # noqa: FBT001
+    """Run jobs until the engine says stop, or is gone."""
+    _detach()
+    if not apps.ready:
+        django.setup()
+    connections.close_all()
+    if logs:
+        from offload.worker.logs import show_job_lines  # noqa: PLC0415
+
+        show_job_lines()
+    (memory,) = _receive_memory(end)
+    child = Child(end, threads, slots, memory)
+    child.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads that hang must not keep the process
+
+
+class Child:
+    def __init__(self, end: socket.socket, threads: int, slots: int, memory: int) -> None:
+        from offload.worker.lanes.loop import LoopLane  # noqa: PLC0415  # needs the app registry
+        from offload.worker.lanes.marks import Marks  # noqa: PLC0415
+        from offload.worker.lanes.threads import ThreadLane  # noqa: PLC0415
+
+        marks = Marks(threads + slots, memory)
+        self._link = Link(end)
+        self._writer = Writer(end)
+        self._lanes = (
+            ThreadLane(threads, self._writer.report, marks),
+            LoopLane(slots, self._writer.report, marks, first=threads),
+        )
+        self._timed = False
+        self._stopped = False
+
+    def run(self) -> None:
+        """Obey the engine's messages."""
+        self._writer.send("ready")
+        while not self._stopped:
+            ready, _, _ = select.select([self._link], [], [], TICK if self._timed else None)
+            if ready:
+                messages = self._link.receive()
+                if messages is None:
+                    os._exit(0)  # the engine is gone; whoever rescues the jobs runs them again
+                for kind, *content in messages:
+                    getattr(self, f"_on_{kind}")(*content)
+            if self._timed:
+                for lane in self._lanes:
+                    lane.enforce(time.monotonic())
+        self._writer.finish()
+
+    def _on_run(self, first: int, rows: list[tuple[Any, ...]]) -> None:
+        jobs = [(first + index, ClaimedJob(*row)) for index, row in enumerate(rows)]
+        self._timed = self._timed or any(job.timeout for _, job in jobs)
+        for lane, is_async in zip(self._lanes, (False, True), strict=True):
+            lane.submit([pair for pair in jobs if bool(pair[1].is_async) is is_async])
+
+    def _on_cancel(self, keys: list[tuple[str, int]]) -> None:
+        self._timed = True
+        for key in keys:
+            for lane in self._lanes:
+                lane.interrupt(key, JobCancelled)
+
+    def _on_recall(self) -> None:
+        numbers = [number for lane in self._lanes for number in lane.recall()]
+        self._writer.send("recalled", numbers)
+
+    def _on_announce(self, row: tuple[Any, ...], outcome: tuple[Any, ...]) -> None:
+        from offload.worker.executor import announce  # noqa: PLC0415
+
+        announce(ClaimedJob(*row), Outcome(*outcome))
+
+    def _on_stop(self) -> None:
+        self._stopped = True
+
+
+class Writer:
+    """Sends reports from a thread of its own, which wakes once for all that came meanwhile."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._link = Link(end)
+        self._reports: list[Report] = []
+        self._messages: list[tuple[Any, ...]] = []
+        self._news = threading.Event()
+        self._finished = False
+        self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
+        self._thread.start()
+
+    def report(self, report: Report) -> None:
+        self._reports.append(report)
+        if not self._news.is_set():
+            self._news.set()
+
+    def send(self, *message: Any) -> None:
+        self._messages.append(message)
+        self._news.set()
+
+    def finish(self) -> None:
+        self._finished = True
+        self._news.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait()
+            finished = self._finished
+            self._news.clear()
+            count = len(self._reports)
+            if count:
+                reports = self._reports[:count]
+                del self._reports[:count]
+                rows = [(number, tuple(outcome), seconds) for number, outcome, seconds in reports]
+                self._link.send("done", rows)
+            while self._messages:
+                self._link.send(*self._messages.pop(0))
+            if finished:
+                return
+
+
+def _detach() -> None:
+    """Leave signals to the engine, and die with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _receive_memory(end: socket.socket) -> list[int]:
+    _, descriptors, _, _ = socket.recv_fds(end, 1, 1)
+    return list(descriptors)

@@ -1,0 +1,314 @@
+"""The engine: it claims jobs, writes how they ended, beats, and runs no user code.
+
+One loop, one thread. Whenever outcomes wait or there is room for jobs, it exchanges both with
+the database in one transaction. While that is under way outcomes pile up and make the next
+batch: idle, a job is finished at once; loaded, batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from offload.conf import Options
+from offload.failpoints import failpoint
+from offload.lifecycle import JobState
+from offload.notifier import Hint, get_notifier
+from offload.store import get_store
+from offload.store.errors import explain
+from offload.store.records import Ended, Room
+from offload.worker.duties import Duty
+from offload.worker.outbox import Outbox
+from offload.worker.registration import Registration
+
+if TYPE_CHECKING:
+    from offload.worker.pools.base import Pool
+
+logger = logging.getLogger("offload.worker")
+
+TICK = 0.1
+"""Seconds between two looks at time limits while jobs run."""
+RESCUE_INTERVAL = 5.0
+PROMOTE_INTERVAL = 15.0
+PRUNE_INTERVAL = 60.0
+PRUNE_BATCHES = 10
+"""Batches of 1,000 jobs that are pruned at a time."""
+LONGEST_OUTAGE_PAUSE = 5.0
+"""Seconds between two tries while the database does not answer."""
+LAST_WORDS = 5.0
+"""Seconds in which outcomes are written at the end, if the database does not answer."""
+WATCHED = 60.0
+"""Seconds for which the engine remembers that somebody waits for jobs to end."""
+
+
+class Engine:
+    """Args:
+    backend: alias in TASKS whose jobs it runs.
+    queues: names of the queues it serves; none for all that have jobs.
+    excluded: names of queues it does not serve.
+    options: the backend's options.
+    pool: where jobs run.
+    drain: end when no job is ready.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: str,
+        queues: Sequence[str],
+        options: Options,
+        pool: Pool,
+        excluded: Sequence[str] = (),
+        drain: bool = False,
+    ) -> None:
+        self._backend = backend
+        self._queues = [name for name in queues if name not in excluded]
+        self._excluded = frozenset(excluded)
+        self._options = options
+        self._pool = pool
+        self._drain = drain
+        self._store = get_store(options.database)
+        self._notifier = get_notifier(options.database)
+        self._outbox = Outbox(self._store)
+        self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
+        self._news, self._bell = os.pipe()
+        self._hungry = [True, True]
+        """Whether more jobs may be ready: for threads, and for the event loop."""
+        self._deadline: float | None = None
+        self._retry_at = 0.0
+        self._failures = 0
+        self._look_at = 0.0
+        self._watched_until = time.monotonic() + WATCHED
+        self._beat = Duty(self._do_beat, options.beat_interval)
+        self._promote = Duty(self._do_promote, PROMOTE_INTERVAL)
+        self._duties = [
+            self._beat,
+            self._promote,
+            Duty(self._do_rescue, min(RESCUE_INTERVAL, options.beat_interval)),
+            Duty(self._do_prune, PRUNE_INTERVAL),
+        ]
+
+    def run(self) -> None:
+        """Work until `stop` is called, or until no job is ready if it drains."""
+        self._pool.start()
+        self._registration.enter()
+        self._listener = self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+        failpoint("engine.started")
+        try:
+            while not self._is_done():
+                self._step()
+        finally:
+            self._leave()
+
+    def stop(self) -> None:
+        """End in order; called again, end now. May be called from any thread or a signal."""
+        now = time.monotonic()
+        self._deadline = now if self._deadline else now + self._options.shutdown_timeout
+        os.write(self._bell, b"!")
+
+    def _step(self) -> None:
+        self._wait()
+        self._pool.enforce()
+        self._outbox.add(self._pool.collect())
+        if time.monotonic() < self._retry_at:
+            return
+        try:
+            self._exchange()
+            now = time.monotonic()
+            for duty in self._duties:
+                duty.run_if_due(now)
+        except (DatabaseError, InterfaceError) as error:
+            self._pause(error)
+        else:
+            self._recover()
+
+    # --- waiting ----------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Wait for a hint, an ended job, a signal, or the time of the next duty."""
+        readers, writers = self._pool.descriptors()
+        listening = self._listener.fileno()
+        poll = select.poll()
+        for reader in (self._news, listening, *readers):
+            if reader is not None:
+                poll.register(reader, select.POLLIN)
+        for writer in writers:
+            poll.register(writer, select.POLLIN | select.POLLOUT)
+        events = {descriptor for descriptor, _ in poll.poll(self._patience() * 1000)}
+        if self._news in events:
+            os.read(self._news, 64)
+        if listening in events or listening is None:
+            self._heed(self._listener.hints())
+        if not events and self._listener.changed():
+            self._look()
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look()
+            self._promote.hasten()
+            self._look_at = now + max(self._listener.interval, self._options.poll_interval)
+
+    def _patience(self) -> float:
+        """Return the seconds that the engine may wait."""
+        now = time.monotonic()
+        if now < self._retry_at:
+            return min(TICK, self._retry_at - now)
+        if self._outbox or self._room():
+            return 0.0
+        times = [self._look_at, *(duty.due_at for duty in self._duties)]
+        if self._deadline is not None:
+            times.append(self._deadline)
+        longest = TICK if self._pool.held() else self._listener.interval
+        return max(0.0, min(longest, min(times) - now))
+
+    def _heed(self, hints: set[Hint]) -> None:
+        if Hint.WORK in hints:
+            self._look()
+            self._promote.hasten()
+            # Hints that follow closely are left out by who rings: look once more a little later.
+            self._look_at = min(self._look_at, time.monotonic() + self._listener.echo)
+        if Hint.CONTROL in hints:
+            self._beat.hasten()
+        if Hint.WATCH in hints:
+            self._watched_until = time.monotonic() + WATCHED
+
+    def _look(self) -> None:
+        self._hungry = [True, True]
+
+    # --- the exchange -----------------------------------------------------------------------
+
+    def _room(self) -> Room:
+        """Return what the engine can take now, of what may be there."""
+        if self._deadline is not None:
+            return Room(self._backend, ())
+        threads, slots = (
+            self._pool.room(is_async=lane) if self._hungry[lane] else 0 for lane in (False, True)
+        )
+        return Room(self._backend, self._queues or ("*",), threads, slots)
+
+    def _exchange(self) -> None:
+        room = self._room()
+        if room and not self._queues:
+            names = set(self._store.ready_queues(self._backend)) - self._excluded
+            room = replace(room, queues=sorted(names))
+        batch = self._outbox.next_batch()
+        if not batch and not room:
+            self._hungry = [False, False] if room.threads or room.slots else self._hungry
+            return
+        exchange = self._outbox.exchange(self._registration.key, batch, room)
+        failpoint("engine.exchanged")
+        if batch:
+            self._tell(batch, exchange.refused)
+        for lane, count in room:
+            if count > 0:  # more may be ready only if all that was asked for was there
+                found = sum(bool(job.is_async) is lane for job in exchange.claimed)
+                self._hungry[lane] = found >= count
+        if exchange.claimed:
+            self._pool.submit(exchange.claimed)
+
+    def _tell(self, batch: Sequence[Ended], refused: Sequence[object]) -> None:
+        """Wake who waits for these jobs, and ourselves for those that run again."""
+        for job in refused:
+            logger.warning("The outcome of a job came too late, it is held elsewhere: %s", job)
+        waits = [outcome.delay for _, outcome in batch if outcome.state == JobState.SCHEDULED]
+        if waits:
+            self._promote.hasten(min(waits))
+        if any(outcome.state == JobState.READY for _, outcome in batch):
+            self._look()
+        if time.monotonic() < self._watched_until:
+            self._notifier.ring(Hint.ENDED)
+
+    # --- duties -----------------------------------------------------------------------------
+
+    def _do_beat(self) -> None:
+        if not self._registration.beat():
+            # Others took this engine for dead and run its jobs again.
+            self._pool.cancel([job.key for job in self._pool.held()])
+        self._pool.cancel(self._store.cancel_requests(self._registration.id))
+
+    def _do_promote(self) -> float | None:
+        if self._store.promote():
+            self._look()
+        return self._store.next_due()
+
+    def _do_rescue(self) -> None:
+        rescued = self._store.rescue()
+        if rescued:
+            logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
+            self._look()
+            self._promote.hasten()
+            self._pool.announce(
+                [pair for pair in rescued if JobState(pair[1].state).is_finished]
+            )
+
+    def _do_prune(self) -> None:
+        kept = (
+            (self._options.keep_successful, [JobState.SUCCESSFUL]),
+            (self._options.keep_failed, [JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]),
+        )
+        for period, states in kept:
+            if period is not None:
+                self._prune(states, period)
+
+    def _prune(self, states: Sequence[JobState], period: timedelta) -> None:
+        for state in states:
+            for _ in range(PRUNE_BATCHES):
+                if not self._store.prune([state], before=self._store.now(after=-period.total_seconds())):
+                    break
+
+    # --- outages ----------------------------------------------------------------------------
+
+    def _pause(self, error: DatabaseError | InterfaceError) -> None:
+        """Keep all outcomes and try again in a moment, with jitter."""
+        connections[self._options.database].close()
+        if not self._failures:
+            logger.error("%s Trying again.", explain(error, self._options.database))
+        self._failures += 1
+        self._outbox.suspect(error)
+        pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
+        self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
+
+    def _recover(self) -> None:
+        if self._failures:
+            logger.warning("The job queue answers again.")
+            self._failures = 0
+            self._look()
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _is_done(self) -> bool:
+        if self._deadline is not None:
+            self._pool.recall()
+            idle = not self._pool.held() and not self._outbox
+            return idle or time.monotonic() >= self._deadline
+        if self._drain:
+            return not any(self._hungry) and not self._pool.held() and not self._outbox
+        return False
+
+    def _leave(self) -> None:
+        """Hand back what is left, write all outcomes, and go."""
+        self._pool.stop()
+        self._outbox.add(self._pool.collect())
+        give_up_at = time.monotonic() + LAST_WORDS
+        try:
+            while self._outbox:
+                batch = self._outbox.next_batch()
+                self._outbox.exchange(self._registration.key, batch, Room(self._backend, ()))
+            self._registration.leave()
+        except (DatabaseError, InterfaceError) as error:
+            connections[self._options.database].close()
+            if time.monotonic() < give_up_at:
+                logger.warning("%s", explain(error, self._options.database))
+        finally:
+            self._listener.close()
+            os.close(self._news)
+            os.close(self._bell)
+            connections.close_all()

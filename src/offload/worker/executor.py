@@ -1,0 +1,144 @@
+"""One attempt ends in one Outcome: resolve, announce, call, catch, decide.
+
+Nothing else calls the user's code: the task, its backoff, and the receivers of signals.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.db import transaction
+
+from offload import exceptions, lifecycle
+from offload.codec import encode_result
+from offload.exceptions import InvalidResult, JobError
+from offload.failpoints import failpoint
+from offload.lifecycle import JobState, Outcome
+from offload.store import get_store
+from offload.store.records import ClaimedJob
+from offload.worker.attempt import Attempt, IsCancelled
+from offload.worker.decide import decide
+from offload.worker.failures import describe
+
+logger = logging.getLogger("offload.worker")
+
+type Gate = AbstractContextManager[Any]
+"""Entered around the user's code: within it a TaskTimeout or JobCancelled may be raised."""
+
+
+class ClaimLost(Exception):
+    """Somebody else holds the job now, so its atomic effects are rolled back."""
+
+
+def execute(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool) -> Outcome:
+    """Run one attempt in this thread and return how it ended. Raises nothing.
+
+    Call it in a context of its own (`contextvars.copy_context().run`).
+    """
+    attempt = Attempt(job, is_cancelled)
+    try:
+        attempt.begin()
+        failpoint("executor.begun")
+        if getattr(attempt.task, "atomic", False):
+            return _run_atomically(attempt, gate)
+        with gate:
+            value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+        failpoint("executor.returned")
+        return _succeed(attempt, value)
+    except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
+        return _fail(attempt, error)
+
+
+async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool) -> Outcome:
+    """Run one attempt on this event loop and return how it ended. Raises nothing."""
+    attempt = Attempt(job, is_cancelled)
+    try:
+        attempt.begin()
+        failpoint("executor.begun")
+        with gate:
+            value = await attempt.task.acall(*attempt.args, **attempt.result.kwargs)
+        failpoint("executor.returned")
+        return _succeed(attempt, value)
+    except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
+        return _fail(attempt, error)
+
+
+def announce(job: ClaimedJob, outcome: Outcome) -> None:
+    """Send `task_finished` for a job that ended without an executor, such as a lost one."""
+    path, message, _ = outcome.failure or ("", "", "")
+    kind = getattr(exceptions, path.rpartition(".")[2], JobError)
+    try:
+        raise kind(message)
+    except BaseException:  # noqa: BLE001  # Django's receiver logs the current exception
+        Attempt(job).conclude(outcome)
+
+
+def _run_atomically(attempt: Attempt, gate: Gate) -> Outcome:
+    """Run the task and write its result in one transaction, fenced by the claim."""
+    store = get_store(attempt.options.database)
+    with transaction.atomic(store.using):
+        with gate:
+            value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+        text, value = _encode(attempt, value)
+        outcome = lifecycle.succeeded(text)
+        failpoint("executor.atomic_returned")
+        if store.finish([(attempt.job, outcome)]):
+            raise ClaimLost
+        failpoint("executor.atomic_finished")
+    failpoint("executor.atomic_committed")
+    attempt.conclude(outcome, value)
+    return outcome._replace(written=True)
+
+
+def _succeed(attempt: Attempt, value: Any) -> Outcome:
+    text, value = _encode(attempt, value)
+    outcome = lifecycle.succeeded(text)
+    attempt.conclude(outcome, value)
+    return outcome
+
+
+def _encode(attempt: Attempt, value: Any) -> tuple[str, Any]:
+    try:
+        return encode_result(value, limit=attempt.options.max_result_size)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidResult(str(error)) from error
+
+
+def _fail(attempt: Attempt, error: BaseException) -> Outcome:
+    """Return the outcome of an attempt that raised, while the exception is still current."""
+    if isinstance(error, ClaimLost):
+        logger.warning("Task id=%s was taken over by another engine.", attempt.result.id)
+        return lifecycle.released()._replace(written=True)
+    try:
+        outcome = decide(
+            error,
+            attempt.job,
+            attempt.task,
+            attempt.result,
+            cancelled=attempt.is_cancelled(),
+        )
+    except BaseException as problem:  # noqa: BLE001  # an exception that breaks who looks at it
+        outcome = lifecycle.failed(describe(problem))
+    if JobState(outcome.state).is_finished:
+        attempt.conclude(outcome)
+    else:
+        _log_again(attempt, outcome)
+    return outcome
+
+
+def _log_again(attempt: Attempt, outcome: Outcome) -> None:
+    """Tell of an end that Django has no word for; below ERROR, as the job may yet succeed."""
+    job = attempt.job
+    why = "snoozed"
+    if outcome.failure is not None:
+        path, message, _ = outcome.failure
+        why = f"attempt {job.attempt} of {job.max_attempts} failed ({path}: {message})"
+    logger.warning(
+        "Task id=%s path=%s %s; again in %.1f s",
+        attempt.result.id,
+        job.task_path,
+        why,
+        outcome.delay,
+    )

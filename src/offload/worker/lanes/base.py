@@ -1,0 +1,49 @@
+"""A lane: it runs jobs in the order in which they are given, so many at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from offload.exceptions import Interruption
+from offload.lifecycle import Outcome
+from offload.store.records import ClaimedJob, Key
+
+type Numbered = tuple[int, ClaimedJob]
+
+
+class Report(NamedTuple):
+    """A job that ended."""
+
+    number: int
+    outcome: Outcome
+    seconds: float | None
+    """How long it ran; None if it was not begun."""
+
+
+type ReportTo = Callable[[Report], None]
+
+
+class Lane(ABC):
+    """Runs jobs; reports each that ended from whatever thread it ran in."""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[Numbered]) -> None:
+        """Run jobs, as soon as there is a place."""
+
+    @abstractmethod
+    def recall(self) -> list[int]:
+        """Forget the jobs that have not begun; return their numbers."""
+
+    @abstractmethod
+    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+        """Raise an exception inside a running job, if it can be reached."""
+
+    @abstractmethod
+    def enforce(self, now: float) -> None:
+        """Interrupt the jobs that ran longer than their time limit."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the lane when what runs has ended; take no more jobs."""

@@ -1,0 +1,166 @@
+"""One event loop for tasks written with async def."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextvars import copy_context
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from asgiref.sync import sync_to_async
+
+from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.store.records import ClaimedJob, Key
+from offload.worker.connections import leave_clean
+from offload.worker.executor import execute_async
+from offload.worker.lanes.base import Lane, Numbered, Report, ReportTo
+from offload.worker.lanes.marks import Marks
+
+TIDY_INTERVAL = 1.0
+"""Seconds between two looks at the connections that the async tasks share."""
+
+
+class LoopLane(Lane):
+    """Args:
+    slots: how many jobs run at once.
+    report: called with each job that ended, in the loop's thread.
+    marks: where to write what runs.
+    first: this lane's first place in `marks`.
+    """
+
+    def __init__(self, slots: int, report: ReportTo, marks: Marks, first: int) -> None:
+        self.cancelled: set[Key] = set()
+        self._report = report
+        self._marks = marks
+        self._places = list(range(first, first + slots))
+        self._waiting: deque[Numbered] = deque()
+        self._running: dict[Key, Running] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
+        self._clean = copy_context()
+        self._dirty = False
+
+    def submit(self, jobs: Sequence[Numbered]) -> None:
+        if not jobs:
+            return
+        loop = self._start()
+        self._waiting.extend(jobs)
+        loop.call_soon_threadsafe(self._fill)
+
+    def recall(self) -> list[int]:
+        numbers = []
+        while self._waiting:
+            try:
+                numbers.append(self._waiting.pop()[0])
+            except IndexError:  # the loop was faster
+                break
+        return numbers
+
+    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+        if kind is JobCancelled:
+            self.cancelled.add(key)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._interrupt, key, kind)
+
+    def enforce(self, now: float) -> None:
+        for key, running in list(self._running.items()):
+            timeout = running.job.timeout
+            if timeout is not None and now - running.since > timeout:
+                self.interrupt(key, TaskTimeout)
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._fill)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """Return the loop; it starts with the first job, so that others cost no thread."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._run, name="offload-loop", daemon=True).start()
+        return self._loop
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_later(TIDY_INTERVAL, self._tidy)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _fill(self) -> None:
+        """Begin waiting jobs as long as there are places."""
+        assert self._loop is not None
+        while self._waiting and self._places:
+            number, job = self._waiting.popleft()
+            running = Running(number, job, self._places.pop())
+            self._running[job.key] = running
+            self._marks.begin(running.place, number, running.since, is_async=True)
+            running.task = self._loop.create_task(
+                execute_async(job, running, partial(self.cancelled.__contains__, job.key)),
+                context=self._clean.copy(),
+            )
+            running.task.add_done_callback(partial(self._end, running))
+        if self._stopped and not self._running and not self._waiting:
+            self._loop.stop()
+
+    def _end(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
+        key = running.job.key
+        del self._running[key]
+        self.cancelled.discard(key)
+        self._marks.end(running.place)
+        self._places.append(running.place)
+        self._dirty = True
+        self._report(Report(running.number, task.result(), time.monotonic() - running.since))
+        self._fill()
+
+    def _interrupt(self, key: Key, kind: type[Interruption]) -> None:
+        running = self._running.get(key)
+        if running is not None:
+            running.interrupt(kind)
+
+    def _tidy(self) -> None:
+        """Leave the connections clean in the thread in which async tasks use the ORM."""
+        assert self._loop is not None
+        if self._dirty and not self._running:
+            self._dirty = False
+            self._tidying = self._loop.create_task(sync_to_async(leave_clean)())
+        self._loop.call_later(TIDY_INTERVAL, self._tidy)
+
+
+class Running:
+    """A job on the loop. Also the gate around the task's code."""
+
+    task: asyncio.Task  # type: ignore[type-arg]
+
+    def __init__(self, number: int, job: ClaimedJob, place: int) -> None:
+        self.number = number
+        self.job = job
+        self.place = place
+        self.since = time.monotonic()
+        self._open = False
+        self._kind: type[Interruption] | None = None
+
+    def interrupt(self, kind: type[Interruption]) -> None:
+        """Cancel the task's coroutine, once."""
+        if self._open and self._kind is None:
+            self._kind = kind
+            self.task.cancel()
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open = False
+        if self._kind is not None and isinstance(error, asyncio.CancelledError):
+            raise self._kind from error

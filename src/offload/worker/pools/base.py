@@ -1,0 +1,111 @@
+"""A pool: what the engine asks of whatever runs its jobs. Only the engine's thread calls it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from offload import lifecycle
+from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.lifecycle import JobFailure, Outcome
+from offload.policies import DEFAULT_BACKOFF
+from offload.store.base import lost_outcome
+from offload.store.records import ClaimedJob, Ended, Key
+from offload.worker.lanes.marks import Marks
+from offload.worker.load import Load
+
+
+class Pool(ABC):
+    processes: int
+    threads: int
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make ready to run jobs."""
+
+    @abstractmethod
+    def descriptors(self) -> tuple[list[int], list[int]]:
+        """Return what becomes readable when jobs end, and what should become writable."""
+
+    @abstractmethod
+    def room(self, *, is_async: bool) -> int:
+        """Return how many more jobs can be taken."""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Run jobs, the first ones first."""
+
+    @abstractmethod
+    def collect(self) -> list[Ended]:
+        """Return the jobs that have ended since the last call."""
+
+    @abstractmethod
+    def enforce(self) -> None:
+        """Deal with what is overdue: time limits, cancels that are not obeyed, dead children."""
+
+    @abstractmethod
+    def cancel(self, keys: Sequence[Key]) -> None:
+        """Stop running jobs."""
+
+    @abstractmethod
+    def recall(self) -> None:
+        """Give back the jobs that have not begun; `collect` returns them."""
+
+    @abstractmethod
+    def announce(self, ended: Sequence[Ended]) -> None:
+        """Have Django's signal sent for jobs that ended without an executor."""
+
+    @abstractmethod
+    def held(self) -> list[ClaimedJob]:
+        """Return the jobs that have not ended."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End at once; jobs that still run are given up."""
+
+
+def overdue(
+    load: Load, marks: Marks, cancels: dict[Key, float], *, grace: float, now: float
+) -> Iterator[tuple[int, type[Interruption]]]:
+    """Yield the numbers of jobs that should have stopped by now, and why.
+
+    Args:
+        cancels: when the cancel of a job was asked for.
+        grace: seconds that a job has to stop after it was told.
+        now: monotonic clock, as all times here.
+    """
+    for number, since in marks.running():
+        job = load.held.get(number)
+        if job is None:
+            continue
+        if job.timeout is not None and now > since + job.timeout + grace:
+            yield number, TaskTimeout
+        elif now > cancels.get(job.key, now) + grace:
+            yield number, JobCancelled
+
+
+def forced(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
+    """Return the outcome of a job that had to be ended by force.
+
+    The task's own backoff cannot be asked: the engine runs no user code.
+    """
+    if kind is JobCancelled:
+        message = "The job was cancelled and did not stop by itself."
+        return lifecycle.cancelled(_failure(kind, message))
+    message = f"The task ran longer than {job.timeout} s and did not stop by itself."
+    if job.attempt < job.max_attempts:
+        return lifecycle.retried(_failure(kind, message), DEFAULT_BACKOFF.delay(job.attempt))
+    return lifecycle.failed(_failure(kind, message))
+
+
+def interrupted(job: ClaimedJob, reason: str) -> Outcome:
+    """Return the outcome of a job that had begun when its process was ended by us.
+
+    It was not its fault: it is handed back, unless it must never run twice.
+    """
+    return lost_outcome(job, reason) if job.max_lost == 0 else lifecycle.released()
+
+
+def _failure(kind: type[Interruption], message: str) -> JobFailure:
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return JobFailure(path, message, f"{path}: {message}\n")

@@ -1,0 +1,122 @@
+"""Jobs run in this very process: the engine embedded in a web server, or `--processes 0`.
+
+A task that neither ends nor can be interrupted keeps its thread; the pool gives the thread up
+and starts another one. Only a process of its own could be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+
+from offload.exceptions import JobCancelled
+from offload.lifecycle import released
+from offload.store.records import ClaimedJob, Ended, Key
+from offload.worker.executor import announce
+from offload.worker.lanes.base import Report
+from offload.worker.lanes.loop import LoopLane
+from offload.worker.lanes.marks import Marks
+from offload.worker.lanes.threads import ThreadLane
+from offload.worker.load import Load
+from offload.worker.pace import Pace
+from offload.worker.pools.base import Pool, forced, interrupted, overdue
+
+
+class EmbeddedPool(Pool):
+    """Args:
+    threads: how many tasks written with def run at once.
+    slots: how many tasks written with async def run at once.
+    grace: seconds that a job has to stop after it was told.
+    """
+
+    processes = 0
+
+    def __init__(self, *, threads: int, slots: int, grace: float) -> None:
+        self.threads = threads
+        self._slots = slots
+        self._grace = grace
+        self._load = Load(threads, slots, Pace())
+        self._marks = Marks(threads + slots)
+        self._cancels: dict[Key, float] = {}
+        self._reports: list[Report] = []
+        self._rung = False
+
+    def start(self) -> None:
+        self._news, self._bell = os.pipe()
+        os.set_blocking(self._news, False)
+        os.set_blocking(self._bell, False)
+        self._lanes = (
+            ThreadLane(self.threads, self._report, self._marks),
+            LoopLane(self._slots, self._report, self._marks, first=self.threads),
+        )
+
+    def descriptors(self) -> tuple[list[int], list[int]]:
+        return [self._news], []
+
+    def room(self, *, is_async: bool) -> int:
+        return self._load.room(is_async=is_async)
+
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        numbered = [(self._load.take(job), job) for job in jobs]
+        for lane, is_async in zip(self._lanes, (False, True), strict=True):
+            lane.submit([pair for pair in numbered if bool(pair[1].is_async) is is_async])
+
+    def collect(self) -> list[Ended]:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._news, 4096)
+        self._rung = False
+        count = len(self._reports)
+        reports = self._reports[:count]
+        del self._reports[:count]
+        ended = []
+        for number, outcome, seconds in reports:
+            job = self._load.drop(number, seconds)
+            if job is not None:
+                self._cancels.pop(job.key, None)
+                ended.append((job, outcome))
+        return ended
+
+    def enforce(self) -> None:
+        now = time.monotonic()
+        for lane in self._lanes:
+            lane.enforce(now)
+        limits = {"grace": self._grace, "now": now}
+        for number, kind in list(overdue(self._load, self._marks, self._cancels, **limits)):
+            job = self._load.held[number]
+            if self._lanes[0].abandon(job.key) is not None:
+                self._report(Report(number, forced(job, kind), None))
+
+    def cancel(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self._cancels.setdefault(key, time.monotonic())
+            for lane in self._lanes:
+                lane.interrupt(key, JobCancelled)
+
+    def recall(self) -> None:
+        for lane in self._lanes:
+            for number in lane.recall():
+                self._report(Report(number, released(), None))
+
+    def announce(self, ended: Sequence[Ended]) -> None:
+        for job, outcome in ended:
+            announce(job, outcome)
+
+    def held(self) -> list[ClaimedJob]:
+        return list(self._load.held.values())
+
+    def stop(self) -> None:
+        for lane in self._lanes:
+            lane.stop()
+        for number, job in self._load.held.items():
+            self._lanes[0].abandon(job.key)
+            self._report(Report(number, interrupted(job, "the worker was stopped"), None))
+
+    def _report(self, report: Report) -> None:
+        """Take in a report from any thread; ring once for all that come before `collect`."""
+        self._reports.append(report)
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(OSError):
+                os.write(self._bell, b"!")

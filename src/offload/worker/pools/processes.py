@@ -1,0 +1,139 @@
+"""Jobs run in child processes, so that nothing a task does can harm the engine."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Sequence
+
+from offload.lifecycle import JobState
+from offload.store.records import ClaimedJob, Ended, Key
+from offload.worker.pace import Pace
+from offload.worker.pools.base import Pool
+from offload.worker.pools.child import Child, Limits
+
+logger = logging.getLogger("offload.worker")
+
+LONGEST_BACKOFF = 60.0
+"""Seconds between two tries to start a child that does not come up."""
+STUCK = 0.2
+"""Seconds without a report after which waiting jobs are taken back from a busy child."""
+
+
+class ProcessPool(Pool):
+    """Args:
+    processes: how many children.
+    limits: of each child.
+    shows_logs: whether children print a line for each job's start and end.
+    """
+
+    def __init__(self, *, processes: int, limits: Limits, shows_logs: bool = False) -> None:
+        self.processes = processes
+        self.threads = limits.threads
+        self._limits = limits
+        self._shows_logs = shows_logs
+        self._pace = Pace()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["offload.worker.preload"])
+        self._children: list[Child] = []
+        self._ended: list[Ended] = []
+        self._failures = 0
+        self._start_at = 0.0
+        self._stopped = False
+
+    def start(self) -> None:
+        for _ in range(self.processes):
+            self._start_child()
+
+    def descriptors(self) -> tuple[list[int], list[int]]:
+        readers = [child.link.fileno() for child in self._children]
+        readers += [child.process.sentinel for child in self._children]
+        return readers, [child.link.fileno() for child in self._children if child.link.is_full]
+
+    def room(self, *, is_async: bool) -> int:
+        return sum(child.room(is_async=is_async) for child in self._children)
+
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Deal the jobs out, the most urgent ones first, to the children with most room."""
+        for is_async in (False, True):
+            lane = [job for job in jobs if bool(job.is_async) is is_async]
+            while lane:
+                children = self._by_room(is_async=is_async)
+                share = -(-len(lane) // len(children))
+                for child in children:
+                    count = max(1, min(share, child.room(is_async=is_async)))
+                    dealt, lane = lane[:count], lane[count:]
+                    child.run(dealt)
+
+    def collect(self) -> list[Ended]:
+        for child in self._children:
+            child.link.flush()
+            self._ended += child.receive()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def enforce(self) -> None:
+        now = time.monotonic()
+        for child in list(self._children):
+            if not child.process.is_alive():
+                self._bury(child)
+            else:
+                child.enforce(now, stuck=STUCK)
+        missing = self.processes - sum(not child.is_retiring for child in self._children)
+        if missing > 0 and not self._stopped and now >= self._start_at:
+            for _ in range(missing):
+                self._start_child()
+
+    def cancel(self, keys: Sequence[Key]) -> None:
+        for child in self._children:
+            child.cancel(keys)
+
+    def recall(self) -> None:
+        for child in self._children:
+            child.recall()
+
+    def announce(self, ended: Sequence[Ended]) -> None:
+        """Leave it to a child: the engine runs no receiver of a user's signal."""
+        able = [child for child in self._children if child.is_ready]
+        for job, outcome in ended if able else ():
+            able[0].link.send("announce", tuple(job), tuple(outcome))
+
+    def held(self) -> list[ClaimedJob]:
+        return [job for child in self._children for job in child.load.held.values()]
+
+    def stop(self) -> None:
+        self._stopped = True
+        for child in self._children:
+            child.end()
+        for child in self._children:
+            self._ended += child.bury(reason="the worker was stopped", by_us=True)
+        self._children.clear()
+
+    def _by_room(self, *, is_async: bool) -> list[Child]:
+        able = [child for child in self._children if child.is_able] or self._children
+        return sorted(able, key=lambda child: child.room(is_async=is_async), reverse=True)
+
+    def _start_child(self) -> None:
+        self._children.append(Child(self._context, self._limits, self._pace, self._shows_logs))
+
+    def _bury(self, child: Child) -> None:
+        """Take back what a dead child held."""
+        self._ended += child.receive()
+        self._children.remove(child)
+        if not child.is_ready:
+            self._failures += 1
+            delay = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 1))
+            self._start_at = time.monotonic() + delay
+            logger.error(
+                "A child process did not start (%s); trying again in %.0f s.",
+                child.cause_of_death,
+                delay,
+            )
+        else:
+            self._failures = 0
+            if not child.is_expected_to_die:
+                logger.warning("Child process %s died: %s.", child.pid, child.cause_of_death)
+        buried = child.bury(reason=f"its process died: {child.cause_of_death}")
+        self._ended += buried
+        self.announce([pair for pair in buried if JobState(pair[1].state).is_finished])

@@ -1,0 +1,18 @@
+"""Imported by the fork server: children are born with Django and the project's tasks loaded."""
+
+from __future__ import annotations
+
+import signal
+
+import django
+from django.db import connections
+from django.utils.module_loading import autodiscover_modules
+
+# A signal to the whole process group is the engine's to answer: it stops the children in order,
+# and the fork server ends with the engine.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+django.setup()
+autodiscover_modules("tasks")
+connections.close_all()

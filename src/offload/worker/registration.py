@@ -1,0 +1,67 @@
+"""The engine's row in the table of engines: its lease on the jobs it holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from offload.ids import new_id
+from offload.models import Worker
+
+if TYPE_CHECKING:
+    from offload.store.base import Store
+    from offload.worker.pools.base import Pool
+
+logger = logging.getLogger("offload.worker")
+
+
+class Registration:
+    """An engine's identity is an id of its own, never its host and process id."""
+
+    def __init__(
+        self, store: Store, backend: str, queues: Sequence[str], pool: Pool, lease: float
+    ) -> None:
+        self._store = store
+        self._backend = backend
+        self._queues = queues
+        self._pool = pool
+        self._lease = lease
+        self.id = new_id()
+
+    @property
+    def key(self) -> str:
+        """The id as the store takes it."""
+        return self._store.key(self.id)
+
+    def enter(self) -> None:
+        """Register the engine, so that it may hold jobs."""
+        worker = Worker(
+            id=self.id,
+            backend=self._backend,
+            hostname=socket.gethostname()[:255],
+            pid=os.getpid(),
+            queues=",".join(self._queues),
+            processes=self._pool.processes,
+            threads=self._pool.threads,
+        )
+        self._store.register(worker, lease=self._lease)
+
+    def beat(self) -> bool:
+        """Renew the lease. Return False if it had been taken: then the engine has a new id."""
+        if self._store.beat(self.id, lease=self._lease):
+            return True
+        logger.error(
+            "This engine did not beat for %s s and was taken for dead. Its jobs run elsewhere; "
+            "it goes on under a new id.",
+            self._lease,
+        )
+        self.id = new_id()
+        self.enter()
+        return False
+
+    def leave(self) -> None:
+        """Remove the engine, which holds no job any more."""
+        self._store.unregister(self.id)
