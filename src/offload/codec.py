@@ -158,8 +158,8 @@ def _exact_text(value: str, place: _Place) -> str:
         return value
     found = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
-        f"{_name(place)} contains {found}, which not every database can store. Remove it, or pass the "
-        "data base64-encoded."
+        f"{_name(place)} contains {found}, which not every database can store. Remove it, or pass "
+        "the data base64-encoded."
     )
 
 

@@ -51,7 +51,7 @@ class Options:
             )
         for name, minimum in _MINIMA.items():
             value = getattr(self, name)
-            if not (value is None and name in _OPTIONAL or _is_number(value, minimum)):
+            if not (_is_number(value, minimum) or (value is None and name in _OPTIONAL)):
                 raise ImproperlyConfigured(
                     f"OPTIONS[{name!r}] must be {_kind(minimum)} of at least {minimum}, "
                     f"not {value!r}."

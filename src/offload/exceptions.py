@@ -1,22 +1,22 @@
 """Every error of django-offload.
 
-    TaskException (Django)
-    ├── InvalidTask (Django)
-    │   └── InvalidArguments      also ValueError: an argument no database would store exactly
-    ├── TaskResultDoesNotExist (Django)
-    │   └── TaskResultExpired     the job was pruned
-    └── OffloadError
-        ├── WrongState            the job has ended, or is not in a state to be retried
-        └── QueueUnavailable      the database does not answer or was not migrated
-    JobError                      what a job's errors may name
-    ├── TaskNotFound              the row's task is gone or renamed
-    ├── JobExpired                nobody ran it before it expired
-    ├── WorkerLost                the process that ran it died
-    └── InvalidResult             the return value is not JSON, or too large
-    Interruption (BaseException)  raised inside a task that must stop
-    ├── TaskTimeout               the task ran longer than its time limit
-    └── JobCancelled              somebody cancelled the job
-    Retry, Snooze                 raised by a task to be run again later
+TaskException (Django)
+├── InvalidTask (Django)
+│   └── InvalidArguments      also ValueError: an argument no database would store exactly
+├── TaskResultDoesNotExist (Django)
+│   └── TaskResultExpired     the job was pruned
+└── OffloadError
+    ├── WrongState            the job has ended, or is not in a state to be retried
+    └── QueueUnavailable      the database does not answer or was not migrated
+JobError                      what a job's errors may name
+├── TaskNotFound              the row's task is gone or renamed
+├── JobExpired                nobody ran it before it expired
+├── WorkerLost                the process that ran it died
+└── InvalidResult             the return value is not JSON, or too large
+Interruption (BaseException)  raised inside a task that must stop
+├── TaskTimeout               the task ran longer than its time limit
+└── JobCancelled              somebody cancelled the job
+Retry, Snooze                 raised by a task to be run again later
 """
 
 from __future__ import annotations

@@ -35,6 +35,6 @@ def made_at(identifier: UUID) -> datetime:
     Raises:
         ValueError: if it is not a UUIDv7.
     """
-    if identifier.version != 7:  # noqa: PLR2004
+    if identifier.version != 7:
         raise ValueError(f"{identifier} is not a UUIDv7.")
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)

@@ -135,7 +135,7 @@ def _outcome(
     lost: bool = False,
     failure: JobFailure | None = None,
 ) -> Outcome:
-    kept = None if failure is None else tuple(failure)
+    kept = None if failure is None else (failure[0], failure[1], failure[2])
     return Outcome(int(state), return_value, delay, counts, lost, kept)
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import cache, lru_cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.tasks import Task
 
@@ -30,7 +30,7 @@ def find_task(path: str) -> Task[..., Any]:
         module = _import(module_path)
         found = getattr(module, name, None)
         if _is_task(found):
-            return found  # type: ignore[no-any-return]
+            return found
         for found in vars(module).values():
             if _is_task(found) and found.module_path == path:
                 return found
@@ -50,7 +50,7 @@ def task_like(
     """
     try:
         declared = find_task(path)
-    except (Exception, SystemExit):  # modules raise what they like
+    except (Exception, SystemExit):  # noqa: BLE001  # modules raise what they like
         declared = _stand_in(path)
     return with_options(
         declared, backend=backend, queue_name=queue_name, priority=priority, run_after=run_after
@@ -77,7 +77,7 @@ def _import(path: str) -> ModuleType:
         raise
 
 
-def _is_task(found: Any) -> bool:
+def _is_task(found: Any) -> TypeGuard[Task[..., Any]]:
     """Also a task of the `django_tasks` backport, which has a class of its own."""
     if isinstance(found, Task):
         return True

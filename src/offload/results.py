@@ -16,7 +16,7 @@ from offload.lifecycle import JobState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OffloadResult(TaskResult):  # type: ignore[type-arg]  # generic only in the stubs
+class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the stubs
     """A job as it was when it was looked at; `refresh()` looks again.
 
     Attributes:
@@ -114,7 +114,7 @@ def make_result(**values: Any) -> OffloadResult:
 
 def canonical_id(key: str) -> str:
     """Return an id as results show it: SQLite keeps ids as 32 digits, results have dashes."""
-    if len(key) != 32:  # noqa: PLR2004
+    if len(key) != 32:
         return key
     return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
 
@@ -128,7 +128,7 @@ def task_errors(failures: Any) -> list[TaskError]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SafeTaskError(TaskError):
+class SafeTaskError(TaskError):  # type: ignore[misc]  # frozen, but not in the stubs
     """An error whose class is looked up only in modules that are already imported.
 
     Django's own imports whatever module the row names, so that who can write a row could

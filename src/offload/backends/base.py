@@ -106,7 +106,7 @@ class OffloadBackend(BaseTaskBackend):
     def retry(self, result_id: str) -> None:
         """Make an ended job ready again; raise WrongState if it cannot be."""
 
-    def check(self, **kwargs: Any) -> Iterator[CheckMessage]:
+    def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
             _ = self.settings
         except ImproperlyConfigured as error:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class DatabaseBackend(OffloadBackend):
     """Jobs are rows, so enqueueing is part of the caller's transaction.
 
-        TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
+    TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
     """
 
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> OffloadResult:
@@ -166,11 +166,13 @@ def _require_findable(task: Task[..., Any]) -> None:
 
 
 def _checked(call: Any) -> Call:
+    """Return a call of `enqueue_many`; say so if it is no pair."""
     match call:
-        case (list() | tuple() as args, Mapping() as kwargs):
+        case (Iterable() as args, Mapping() as kwargs) if not isinstance(args, str | bytes):
             return args, kwargs
     raise TypeError(
-        f"A call must be a pair of a list of arguments and a dict, such as ((1,), {{}}), not {call!r}."
+        "A call must be a pair of positional and keyword arguments, such as ((1,), {}), "
+        f"not {call!r}."
     )
 
 

@@ -55,7 +55,8 @@ class Enqueueing:
             "is_async": inspect.iscoroutinefunction(task.func),
             "task_path": task.module_path,
             "run_after": to_microseconds(run_after),
-            "expires_at": expires and to_microseconds(run_after + timedelta(seconds=seconds(expires))),
+            "expires_at": expires
+            and to_microseconds(run_after + timedelta(seconds=seconds(expires))),
             "enqueued_at": to_microseconds(self.moment),
             "timeout": seconds(timeout) if timeout is not None else options.timeout,
             "max_attempts": getattr(task, "max_attempts", None)

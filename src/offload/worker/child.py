@@ -30,7 +30,7 @@ TICK = 0.1
 PR_SET_PDEATHSIG = 1
 
 
-def main(end: socket.socket, threads: int, slots: int, logs: bool) -> None:  # noqa: FBT001
+def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -> None:  # noqa: FBT001
     """Run jobs until the engine says stop, or is gone."""
     _detach()
     if not apps.ready:
@@ -41,7 +41,7 @@ def main(end: socket.socket, threads: int, slots: int, logs: bool) -> None:  # n
 
         show_job_lines()
     (memory,) = _receive_memory(end)
-    child = Child(end, threads, slots, memory)
+    child = Child(end, threads, slots, using, memory)
     child.run()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -49,7 +49,9 @@ def main(end: socket.socket, threads: int, slots: int, logs: bool) -> None:  # n
 
 
 class Child:
-    def __init__(self, end: socket.socket, threads: int, slots: int, memory: int) -> None:
+    def __init__(
+        self, end: socket.socket, threads: int, slots: int, using: str, memory: int
+    ) -> None:
         from offload.worker.lanes.loop import LoopLane  # noqa: PLC0415  # needs the app registry
         from offload.worker.lanes.marks import Marks  # noqa: PLC0415
         from offload.worker.lanes.threads import ThreadLane  # noqa: PLC0415
@@ -58,7 +60,7 @@ class Child:
         self._link = Link(end)
         self._writer = Writer(end)
         self._lanes = (
-            ThreadLane(threads, self._writer.report, marks),
+            ThreadLane(threads, self._writer.report, marks, using),
             LoopLane(slots, self._writer.report, marks, first=threads),
         )
         self._timed = False

@@ -100,7 +100,6 @@ class Engine:
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
         self._pool.start()
-        self._registration.enter()
         self._listener = self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
         failpoint("engine.started")
         try:
@@ -122,6 +121,7 @@ class Engine:
         if time.monotonic() < self._retry_at:
             return
         try:
+            self._registration.ensure()
             self._exchange()
             now = time.monotonic()
             for duty in self._duties:

@@ -32,17 +32,25 @@ class ClaimLost(Exception):
     """Somebody else holds the job now, so its atomic effects are rolled back."""
 
 
-def execute(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool) -> Outcome:
+def execute(
+    job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool, *, using: str
+) -> Outcome:
     """Run one attempt in this thread and return how it ended. Raises nothing.
 
     Call it in a context of its own (`contextvars.copy_context().run`).
+
+    Args:
+        job: the job, claimed.
+        gate: see `Gate`.
+        is_cancelled: tells whether somebody asked for the job to be cancelled.
+        using: alias in DATABASES where the job is stored.
     """
     attempt = Attempt(job, is_cancelled)
     try:
         attempt.begin()
         failpoint("executor.begun")
         if getattr(attempt.task, "atomic", False):
-            return _run_atomically(attempt, gate)
+            return _run_atomically(attempt, gate, using)
         with gate:
             value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
         failpoint("executor.returned")
@@ -75,9 +83,9 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
         Attempt(job).conclude(outcome)
 
 
-def _run_atomically(attempt: Attempt, gate: Gate) -> Outcome:
+def _run_atomically(attempt: Attempt, gate: Gate, using: str) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
-    store = get_store(attempt.options.database)
+    store = get_store(using)
     with transaction.atomic(store.using):
         with gate:
             value = attempt.task.call(*attempt.args, **attempt.result.kwargs)

@@ -30,14 +30,17 @@ class Registration:
         self._pool = pool
         self._lease = lease
         self.id = new_id()
+        self._is_entered = False
 
     @property
     def key(self) -> str:
         """The id as the store takes it."""
         return self._store.key(self.id)
 
-    def enter(self) -> None:
-        """Register the engine, so that it may hold jobs."""
+    def ensure(self) -> None:
+        """Register the engine, if it is not, so that it may hold jobs."""
+        if self._is_entered:
+            return
         worker = Worker(
             id=self.id,
             backend=self._backend,
@@ -48,6 +51,7 @@ class Registration:
             threads=self._pool.threads,
         )
         self._store.register(worker, lease=self._lease)
+        self._is_entered = True
 
     def beat(self) -> bool:
         """Renew the lease. Return False if it had been taken: then the engine has a new id."""
@@ -59,7 +63,8 @@ class Registration:
             self._lease,
         )
         self.id = new_id()
-        self.enter()
+        self._is_entered = False
+        self.ensure()
         return False
 
     def leave(self) -> None:

@@ -60,12 +60,16 @@ def _pool(service: Service) -> Pool:
     options = service.options
     if options.processes == 0:
         return EmbeddedPool(
-            threads=options.threads, slots=options.async_slots, grace=options.grace
+            threads=options.threads,
+            slots=options.async_slots,
+            grace=options.grace,
+            using=options.database,
         )
     limits = Limits(
         threads=options.threads,
         slots=options.async_slots,
         grace=options.grace,
+        using=options.database,
         max_jobs=service.max_jobs,
         max_memory=service.max_memory,
     )

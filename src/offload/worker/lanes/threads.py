@@ -32,9 +32,11 @@ class ThreadLane(Lane):
     threads: how many.
     report: called with each job that ended, in the thread that ran it.
     marks: where to write what runs; the first `threads` places are this lane's.
+    using: alias in DATABASES where the jobs are stored.
     """
 
-    def __init__(self, threads: int, report: ReportTo, marks: Marks) -> None:
+    def __init__(self, threads: int, report: ReportTo, marks: Marks, using: str) -> None:
+        self.execute = partial(execute, using=using)
         self.cancelled: set[Key] = set()
         self.waiting: deque[Numbered] = deque()
         self.news = threading.Condition()
@@ -170,7 +172,7 @@ class Seat:
             self.job, self.since, self._number = job, begun, number
             self._interrupted = False
         is_cancelled = partial(lane.cancelled.__contains__, key)
-        outcome = clean.copy().run(execute, job, self, is_cancelled)
+        outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
         lane.cancelled.discard(key)
         leave_clean()
         with self._lock:

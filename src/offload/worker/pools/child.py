@@ -32,6 +32,7 @@ class Limits:
         threads: tasks written with def at once.
         slots: tasks written with async def at once.
         grace: seconds that a job has to stop after it was told.
+        using: alias in DATABASES where the jobs are stored.
         max_jobs: jobs after which the child is replaced; None for no limit.
         max_memory: bytes of resident memory above which it is replaced; None for no limit.
     """
@@ -39,6 +40,7 @@ class Limits:
     threads: int
     slots: int
     grace: float
+    using: str
     max_jobs: int | None = None
     max_memory: int | None = None
 
@@ -61,7 +63,7 @@ class Child:
         ours, theirs = socket.socketpair()
         self.process = context.Process(
             target=other_side.main,
-            args=(theirs, limits.threads, limits.slots, shows_logs),
+            args=(theirs, limits.threads, limits.slots, limits.using, shows_logs),
             name="offload-child",
         )
         self.process.start()

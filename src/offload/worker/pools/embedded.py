@@ -29,14 +29,16 @@ class EmbeddedPool(Pool):
     threads: how many tasks written with def run at once.
     slots: how many tasks written with async def run at once.
     grace: seconds that a job has to stop after it was told.
+    using: alias in DATABASES where the jobs are stored.
     """
 
     processes = 0
 
-    def __init__(self, *, threads: int, slots: int, grace: float) -> None:
+    def __init__(self, *, threads: int, slots: int, grace: float, using: str) -> None:
         self.threads = threads
         self._slots = slots
         self._grace = grace
+        self._using = using
         self._load = Load(threads, slots, Pace())
         self._marks = Marks(threads + slots)
         self._cancels: dict[Key, float] = {}
@@ -48,7 +50,7 @@ class EmbeddedPool(Pool):
         os.set_blocking(self._news, False)
         os.set_blocking(self._bell, False)
         self._lanes = (
-            ThreadLane(self.threads, self._report, self._marks),
+            ThreadLane(self.threads, self._report, self._marks, self._using),
             LoopLane(self._slots, self._report, self._marks, first=self.threads),
         )
 

@@ -1,0 +1,48 @@
+# One command for everything; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs services requirements clean
+
+BIN := .venv/bin
+PROJECT := pyproject.toml scripts/environment
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: .venv/demo.stamp ## Open the example shop (ONCE=1: try and check everything, then end)
+	@$(BIN)/python demo/run.py $(if $(ONCE),--once)
+
+test: .venv/dev.stamp ## Run the tests on every database (ARGS="tests/store -k claim", DATABASES=sqlite)
+	@DATABASES="$(DATABASES)" scripts/test $(ARGS)
+
+lint: .venv/dev.stamp ## Check style, types, layers and migrations
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@DJANGO_SETTINGS_MODULE=tests.settings.sqlite $(BIN)/python -m django \
+		makemigrations --check --dry-run offload --pythonpath .
+
+bench: .venv/dev.stamp services ## Measure (QUICK=1: in a minute instead of many)
+	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+
+docs: .venv/dev.stamp ## Check the links and the Python blocks of all documents
+	@$(BIN)/python scripts/check_docs.py
+
+services: ## Start PostgreSQL and MariaDB on loopback where none answers
+	@scripts/services
+
+requirements: .venv/dev.stamp ## Pin and hash requirements/*.in again (UPGRADE=1: newest versions)
+	@scripts/pin $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove caches and build results
+	@rm -rf build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+.venv/demo.stamp: requirements/demo.txt $(PROJECT)
+	@scripts/environment .venv demo
+
+.venv/dev.stamp: requirements/dev.txt requirements/mariadb.txt $(PROJECT)
+	@scripts/environment .venv dev
+
+.venv-django60/dev-django60.stamp: requirements/dev-django60.txt requirements/mariadb.txt $(PROJECT)
+	@scripts/environment .venv-django60 dev-django60

@@ -1,0 +1,69 @@
+"""Check the documents: every relative link leads somewhere, every Python block compiles."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+?) *#*$", re.MULTILINE)
+ELSEWHERE = ("http://", "https://", "mailto:")
+
+
+def documents() -> list[Path]:
+    """Return all documents of the project."""
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("demo/*.md")])
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors which the headings of a document make."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in HEADING.findall(BLOCK.sub("", text))
+    }
+
+
+def broken_links(document: Path, text: str) -> Iterator[str]:
+    """Yield each link that leads to no file or to no heading."""
+    for link in LINK.findall(BLOCK.sub("", text)):
+        if link.startswith(ELSEWHERE):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name) if name else document
+        if not target.exists():
+            yield f"no such file: {link}"
+        elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text()):
+            yield f"no such heading: {link}"
+
+
+def broken_blocks(text: str) -> Iterator[str]:
+    """Yield each fenced Python block that does not compile."""
+    for block in BLOCK.finditer(text):
+        language, code = block.groups()
+        if language not in {"python", "py"}:
+            continue
+        line = text.count("\n", 0, block.start()) + 1
+        try:
+            compile(code, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        except SyntaxError as error:
+            yield f"line {line}: the block does not compile: {error}"
+
+
+def main() -> int:
+    """Print every fault and return the exit code."""
+    faults = 0
+    for document in documents():
+        text = document.read_text()
+        for fault in (*broken_links(document, text), *broken_blocks(text)):
+            print(f"{document.relative_to(ROOT)}: {fault}")
+            faults += 1
+    print(f"{len(documents())} documents, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

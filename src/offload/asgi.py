@@ -1,0 +1,70 @@
+"""Django and the engine in one process, by one line in `asgi.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
+
+from offload.worker.embedded import EmbeddedEngine
+
+type Message = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
+type Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Offload:
+    """An ASGI application around Django's that runs the jobs beside it.
+
+        application = Offload(get_asgi_application())
+
+    The engine starts and stops with the server (ASGI's lifespan); under a server that knows no
+    lifespan it starts with the first request.
+
+    Args:
+        application: what answers the requests.
+        backend: alias in TASKS whose jobs are run here.
+        engine: False runs no jobs in this process.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        backend: str = DEFAULT_TASK_BACKEND_ALIAS,
+        engine: bool = True,
+    ) -> None:
+        self._application = application
+        self._engine = EmbeddedEngine(backend) if engine else None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if self._engine is not None:
+            self._engine.start()
+        await self._application(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Follow the server's life."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start_up(send)
+            else:
+                if self._engine is not None:
+                    await sync_to_async(self._engine.stop, thread_sensitive=False)()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _start_up(self, send: Send) -> None:
+        try:
+            if self._engine is not None:
+                self._engine.start()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.startup.complete"})

@@ -1,0 +1,176 @@
+"""`manage.py offload_worker`: run an engine until it is told to stop."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
+from django.tasks.exceptions import InvalidTaskBackend
+
+import offload
+from offload.backends.base import OffloadBackend
+from offload.conf import Options, did_you_mean
+from offload.worker.logs import show_job_lines
+from offload.worker.reload import Reloader
+from offload.worker.serve import Service, make_engine
+from offload.worker.startup import wait_for_database
+
+MEBIBYTE = 1024**2
+
+
+class Command(BaseCommand):
+    help = "Run the jobs of this project's queues."
+    requires_system_checks = ()
+    # It waits for a database that does not answer yet, and says itself what is missing.
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--queues", type=_names, default=(), metavar="A,B", help="Serve only these queues.")
+        add(
+            "--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out."
+        )
+        add("--processes", type=_whole(0), help="Child processes; 0 runs tasks in this process.")
+        add("--threads", type=_whole(1), help="Threads per process for tasks written with def.")
+        add("--async-slots", type=_whole(1), help="Tasks written with async def at once.")
+        add(
+            "--backend",
+            default=DEFAULT_TASK_BACKEND_ALIAS,
+            help="Alias in TASKS (default: %(default)s).",
+        )
+        add("--database", help="Alias in DATABASES, if not the one in the backend's OPTIONS.")
+        add("--shutdown-timeout", type=float, help="Seconds that running jobs have at a stop.")
+        add("--drain", action="store_true", help="Exit when no job is ready.")
+        add("--max-jobs", type=_whole(1), help="Replace a child process after so many jobs.")
+        add("--max-memory", type=_whole(1), help="Replace a child process above so many MiB.")
+        add(
+            "--reload",
+            action="store_true",
+            default=None,
+            help="Restart when code changes (default with DEBUG).",
+        )
+        add("--no-reload", action="store_false", dest="reload", help="Do not.")
+
+    def handle(self, **choices: Any) -> None:
+        service = self._service(choices)
+        verbose = choices["verbosity"] > 0
+        if verbose:
+            show_job_lines()
+        wait_for_database(service.options.database, tell=self._tell)
+        engine = make_engine(service)
+        self._listen_to_signals(engine.stop)
+        reloads = choices["reload"] if choices["reload"] is not None else settings.DEBUG
+        reloader = Reloader(engine.stop) if reloads and not service.drain else None
+        if verbose:
+            self._tell(_banner(service, reloads=reloader is not None))
+        if reloader is not None:
+            reloader.start()
+        engine.run()
+        if reloader is not None and reloader.has_seen_change:
+            self._tell("Code changed: starting again.")
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+        if verbose:
+            self._tell("Stopped.")
+
+    def _service(self, choices: dict[str, Any]) -> Service:
+        backend = _backend(choices["backend"])
+        try:
+            options = _options(backend.settings, choices)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        for name in (*choices["queues"], *choices["exclude_queues"]):
+            if backend.queues and name not in backend.queues:
+                raise CommandError(
+                    f"Unknown queue {name!r}.{did_you_mean(name, sorted(backend.queues))} "
+                    f"Queues are listed in TASKS[{backend.alias!r}]['QUEUES']."
+                )
+        if options.processes == 0 and (choices["max_jobs"] or choices["max_memory"]):
+            raise CommandError("--max-jobs and --max-memory need --processes of at least 1.")
+        return Service(
+            backend=backend.alias,
+            options=options,
+            queues=choices["queues"],
+            excluded=choices["exclude_queues"],
+            drain=choices["drain"],
+            max_jobs=choices["max_jobs"],
+            max_memory=choices["max_memory"] and choices["max_memory"] * MEBIBYTE,
+            shows_logs=choices["verbosity"] > 0,
+        )
+
+    def _listen_to_signals(self, stop: Callable[[], None]) -> None:
+        """Stop in order at the first signal, at once at the second; the handler only says so."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop())
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(signal.SIGQUIT, all_threads=True)
+
+    def _tell(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _backend(alias: str) -> OffloadBackend:
+    try:
+        backend = task_backends[alias]
+    except InvalidTaskBackend as error:
+        known = sorted(settings.TASKS)
+        raise CommandError(f"{error}{did_you_mean(alias, known)}") from error
+    if not isinstance(backend, OffloadBackend):
+        kind = f"{type(backend).__module__}.{type(backend).__qualname__}"
+        raise CommandError(
+            f"TASKS[{alias!r}] names {kind}, which needs no worker of ours. Set its BACKEND to "
+            "'offload.backends.database.DatabaseBackend'."
+        )
+    return backend
+
+
+def _options(options: Options, choices: dict[str, Any]) -> Options:
+    """Return the backend's options as the command line changes them."""
+    names = ("processes", "threads", "async_slots", "shutdown_timeout", "database")
+    return replace(options, **{n: choices[n] for n in names if choices[n] is not None})
+
+
+def _banner(service: Service, *, reloads: bool) -> str:
+    options = service.options
+    queues = ", ".join(service.queues or sorted(task_backends[service.backend].queues)) or "all"
+    if service.excluded:
+        queues += f" without {', '.join(service.excluded)}"
+    place = (
+        f"{options.processes} processes x {options.threads} threads"
+        if options.processes
+        else f"{options.threads} threads of this process"
+    )
+    return (
+        f"django-offload {offload.__version__}, pid {os.getpid()}\n"
+        f"  queues    {queues} (backend {service.backend!r})\n"
+        f"  database  {options.database!r}\n"
+        f"  runs in   {place}, {options.async_slots} async tasks each\n"
+        f"  restarts  {'when code changes' if reloads else 'never by itself'}\n"
+        "Stop with Ctrl-C."
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _whole(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < minimum:
+            raise ArgumentTypeError(f"must be at least {minimum}")
+        return number
+
+    return parse
+
+
