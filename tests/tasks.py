@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from django.tasks import Task
 from django.tasks import task as django_task
 
 from offload import Fixed, Retry, Snooze, task
@@ -50,8 +51,23 @@ def succeed_on_second(context: Any) -> str:
 
 @task(takes_context=True)
 def snooze_once(context: Any) -> str:
-    from offload.models import Job
+    from offload.models import Job  # noqa: PLC0415  # models need the app registry
 
     if Job.objects.get(pk=context.task_result.id).run < 2:
         raise Snooze(0)
     return "rested"
+
+
+def send(address: str) -> str:
+    return f"sent to {address}"
+
+
+send_later = task(send, queue_name="mail")
+"""A task beside its function, which stays callable."""
+
+
+def weigh(text: str) -> int:
+    return len(text)
+
+
+plain_object = Task(func=weigh, priority=0, backend="default", queue_name="default", run_after=None)

@@ -4,6 +4,8 @@ from django.apps import AppConfig
 
 
 class OffloadConfig(AppConfig):
+    """The app `offload`: its tables and its checks."""
+
     name = "offload"
     verbose_name = "Background jobs"
     default_auto_field = "django.db.models.BigAutoField"

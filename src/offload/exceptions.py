@@ -114,6 +114,8 @@ LONGEST = 100 * 366 * 86_400.0
 
 def seconds(value: float | timedelta) -> float:
     """Return a duration in seconds; raise ValueError for one that is negative or too long."""
+    if isinstance(value, bool | str):
+        raise TypeError(f"A duration must be seconds or a timedelta, not {value!r}.")
     number = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if not 0 <= number <= LONGEST:
         raise ValueError(f"A duration must be from 0 seconds to 100 years, not {value!r}.")

@@ -40,7 +40,7 @@ class Exponential:
         if self.base <= 0 or self.maximum <= 0 or self.factor < 1:
             raise ValueError(f"{self}: base and maximum must be > 0 and factor >= 1.")
 
-    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:
+    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:  # noqa: ARG002
         return self.delay(result.attempts)
 
     def delay(self, attempt: int) -> float:
@@ -65,7 +65,7 @@ class Fixed:
     def __post_init__(self) -> None:
         seconds(self.delay)
 
-    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:
+    def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:  # noqa: ARG002
         return seconds(self.delay)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from django.tasks import (
     DEFAULT_TASK_BACKEND_ALIAS,
@@ -62,6 +62,9 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
         _check_choices(self)
         # The zero-argument super() does not work in a slotted dataclass before Python 3.14.
         Task.__post_init__(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # frozen; Django's way would import the task by its path
 
     def using(self, **options: Any) -> OffloadTask:
         """Return a copy with other options for the jobs enqueued through it.
@@ -182,7 +185,7 @@ def _check_choices(task: OffloadTask) -> None:
 
 def _check_duration(name: str, value: float | timedelta | None) -> None:
     try:
-        valid = value is None or (not isinstance(value, bool) and seconds(value) > 0)
+        valid = value is None or seconds(value) > 0
     except (TypeError, ValueError):
         valid = False
     if not valid:

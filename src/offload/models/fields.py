@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 else:
     _Base = models.BigIntegerField
 
+
 class MomentField(_Base):
     """Whole microseconds since 1970 UTC in the database, a datetime in Python.
 

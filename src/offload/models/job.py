@@ -45,7 +45,7 @@ class Job(models.Model):
     worker = models.UUIDField(null=True)
     """The engine that holds it, or held it last."""
     cancel_requested_at = MomentField(null=True)
-    return_value = models.TextField(null=True)
+    return_value = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
     """JSON text."""
 
     class Meta:

@@ -8,6 +8,8 @@ from offload.models.fields import MomentField
 
 
 class Worker(models.Model):
+    """Removed when the engine stops in order, or is taken for dead."""
+
     id = models.UUIDField(primary_key=True, editable=False)
     backend = models.CharField(max_length=64)
     hostname = models.CharField(max_length=255)

@@ -47,7 +47,7 @@ class Doorbell(Notifier):
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         bell.bind(str(path))
         path.chmod(0o660)
-        bell.setblocking(False)
+        bell.setblocking(False)  # noqa: FBT003
         return DoorbellListener(bell, path)
 
     def _listeners(self) -> list[str]:
@@ -75,12 +75,14 @@ class Doorbell(Notifier):
         """Return a socket to send from, made anew after a fork."""
         if self._sender is None or self._sender[0] != os.getpid():
             sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            sender.setblocking(False)
+            sender.setblocking(False)  # noqa: FBT003
             self._sender = (os.getpid(), sender)
         return self._sender[1]
 
 
 class DoorbellListener(Listener):
+    """One socket in the folder."""
+
     interval = 1.0
 
     def __init__(self, bell: socket.socket, path: Path) -> None:

@@ -6,6 +6,8 @@ from offload.notifier.base import Hint, Listener, Notifier
 
 
 class PollingListener(Listener):
+    """Hears nothing."""
+
     interval = 0.25
 
     def fileno(self) -> None:
@@ -19,8 +21,10 @@ class PollingListener(Listener):
 
 
 class PollingNotifier(Notifier):
+    """Rings nobody: for databases on another host that have no hints of their own."""
+
     def ring(self, hint: Hint) -> None:
         pass
 
-    def listen(self, *hints: Hint) -> Listener:
+    def listen(self, *hints: Hint) -> Listener:  # noqa: ARG002  # there are none
         return PollingListener()

@@ -27,6 +27,8 @@ _CHANNEL = {
 
 
 class PostgreSQLNotifier(Notifier):
+    """Gives hints by the connection that has just committed."""
+
     def __init__(self, using: str) -> None:
         self._using = using
         self._last: dict[Hint, float] = {}

@@ -11,13 +11,15 @@ from offload.notifier.doorbell import Doorbell, DoorbellListener
 
 
 class SQLiteNotifier(Doorbell):
+    """A doorbell whose listeners also look at the file."""
+
     def __init__(self, using: str, path: Path) -> None:
         super().__init__(path.with_name(path.name + "-bells"))
         self._using = using
 
     def listen(self, *hints: Hint) -> Listener:
         bell = super().listen(*hints)
-        assert isinstance(bell, DoorbellListener)
+        assert isinstance(bell, DoorbellListener)  # noqa: S101  # for the type checker
         return SQLiteListener(bell, self._using)
 
 

@@ -195,10 +195,20 @@ class Store(ABC):
             refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
         return [pair for pair in outcomes if pair[0].key not in refused]
 
+    def held_by(self, worker: str) -> list[ClaimedJob]:
+        """Return the jobs that an engine holds, as the database sees it."""
+        return self._read_claimed(statement("any", "held"), {"worker": worker})
+
     def _orphans(self) -> list[ClaimedJob]:
+        return self._read_claimed(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
+
+    def _read_claimed(self, sql: str, parameters: dict[str, Any]) -> list[ClaimedJob]:
         with self.connection.cursor() as cursor:
-            cursor.execute(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
-            return [ClaimedJob(self.key(row[0]), *row[1:-1], self.key(row[-1])) for row in cursor]
+            cursor.execute(sql, parameters)
+            return [
+                ClaimedJob._make((self.key(row[0]), *row[1:-1], self.key(row[-1]), ()))
+                for row in cursor.fetchall()
+            ]
 
     def prune(self, states: Sequence[JobState], *, before: datetime) -> int:
         """Delete up to 1,000 jobs that ended before a time; return how many there were."""
@@ -206,11 +216,17 @@ class Store(ABC):
             state__in=states, finished_at__isnull=False, finished_at__lt=before
         )
         ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
-        if ids:
-            with transaction.atomic(self.using):
-                Attempt.objects.using(self.using).filter(job_id__in=ids).delete()
-                old.filter(pk__in=ids).delete()
+        self.forget(ids)
         return len(ids)
+
+    def forget(self, jobs: Sequence[UUID]) -> int:
+        """Delete those of the jobs that have ended, with their attempts; return how many."""
+        if not jobs:
+            return 0
+        with transaction.atomic(self.using):
+            Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
+            ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
+            return ended.delete()[0]
 
     # --- what people ask for -------------------------------------------------------------
 

@@ -17,6 +17,8 @@ PACKET = 100
 
 
 class MySQLStore(Store):
+    """The verbs as MariaDB and MySQL have them."""
+
     dialect = "mysql"
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 

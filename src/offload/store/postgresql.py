@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from offload.store.base import AT_ONCE, Store
 from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
@@ -10,6 +11,8 @@ from offload.store.statements import statement
 
 
 class PostgreSQLStore(Store):
+    """The verbs as PostgreSQL has them."""
+
     dialect = "postgresql"
     clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
@@ -19,7 +22,7 @@ class PostgreSQLStore(Store):
             cursor.execute(statement("postgresql", "insert_many"), columns)
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
-        parameters = {
+        parameters: dict[str, Any] = {
             "ids": [job.id for job, _ in ended],
             "runs": [job.run for job, _ in ended],
             "states": [int(outcome.state) for _, outcome in ended],
@@ -33,7 +36,7 @@ class PostgreSQLStore(Store):
             return set(cursor.fetchall())
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
-        parameters = {
+        parameters: dict[str, Any] = {
             "worker": worker,
             "backend": room.backend,
             "queues": list(room.queues),
@@ -50,4 +53,4 @@ class PostgreSQLStore(Store):
     def promote(self) -> int:
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "promote"), {"limit": AT_ONCE})
-            return cursor.rowcount
+            return int(cursor.rowcount)

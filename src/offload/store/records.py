@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from offload.lifecycle import Outcome
 
-
 type Key = tuple[str, int]
 """A job's id and its run: one claim of the job."""
 

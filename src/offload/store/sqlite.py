@@ -18,6 +18,8 @@ from offload.store.statements import statement
 
 
 class SQLiteStore(Store):
+    """The verbs as SQLite has them."""
+
     dialect = "sqlite"
     clock = "0"  # SQLite's own stops at milliseconds; `now` gives this host's.
 

@@ -135,6 +135,6 @@ def get_watch(using: str) -> Watch:
 
 
 @cache
-def _watch_of(using: str, name: str, pid: int) -> Watch:
+def _watch_of(using: str, name: str, pid: int) -> Watch:  # noqa: ARG001  # they tell watches apart
     """Make a watch; a forked child and a test's other database get one of their own."""
     return Watch(using)

@@ -49,6 +49,8 @@ def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -
 
 
 class Child:
+    """Takes the engine's messages and passes jobs to the lanes."""
+
     def __init__(
         self, end: socket.socket, threads: int, slots: int, using: str, memory: int
     ) -> None:

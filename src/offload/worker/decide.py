@@ -50,9 +50,7 @@ def decide(
     failure = describe(error)
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
-    if isinstance(error, JobCancelled) or (
-        cancelled and isinstance(error, asyncio.CancelledError)
-    ):
+    if isinstance(error, JobCancelled) or (cancelled and isinstance(error, asyncio.CancelledError)):
         return lifecycle.cancelled(failure)
     if job.attempt < job.max_attempts and _is_tried_again(error, task):
         if cancelled:

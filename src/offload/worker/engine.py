@@ -7,10 +7,11 @@ batch: idle, a job is finished at once; loaded, batches grow by themselves.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import random
 import select
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,11 +22,11 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.conf import Options
 from offload.failpoints import failpoint
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.errors import explain
-from offload.store.records import Ended, Room
+from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.duties import Duty
 from offload.worker.outbox import Outbox
 from offload.worker.registration import Registration
@@ -80,10 +81,15 @@ class Engine:
         self._notifier = get_notifier(options.database)
         self._outbox = Outbox(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
-        self._news, self._bell = os.pipe()
+        self._news, self._bell = socket.socketpair()
         self._hungry = [True, True]
         """Whether more jobs may be ready: for threads, and for the event loop."""
         self._deadline: float | None = None
+        self._has_recalled = False
+        self._disowned: set[Key] = set()
+        """Jobs that others took over while they ran here."""
+        self._is_uncertain = False
+        """Whether the last exchange failed, and so may have been committed all the same."""
         self._retry_at = 0.0
         self._failures = 0
         self._look_at = 0.0
@@ -112,12 +118,13 @@ class Engine:
         """End in order; called again, end now. May be called from any thread or a signal."""
         now = time.monotonic()
         self._deadline = now if self._deadline else now + self._options.shutdown_timeout
-        os.write(self._bell, b"!")
+        with contextlib.suppress(OSError):  # it has ended already
+            self._bell.send(b"!")
 
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        self._outbox.add(self._pool.collect())
+        self._outbox.add(self._collect())
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -126,10 +133,9 @@ class Engine:
             now = time.monotonic()
             for duty in self._duties:
                 duty.run_if_due(now)
+            self._recover()
         except (DatabaseError, InterfaceError) as error:
             self._pause(error)
-        else:
-            self._recover()
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -138,14 +144,14 @@ class Engine:
         readers, writers = self._pool.descriptors()
         listening = self._listener.fileno()
         poll = select.poll()
-        for reader in (self._news, listening, *readers):
+        for reader in (self._news.fileno(), listening, *readers):
             if reader is not None:
                 poll.register(reader, select.POLLIN)
         for writer in writers:
             poll.register(writer, select.POLLIN | select.POLLOUT)
         events = {descriptor for descriptor, _ in poll.poll(self._patience() * 1000)}
-        if self._news in events:
-            os.read(self._news, 64)
+        if self._news.fileno() in events:
+            self._news.recv(64)
         if listening in events or listening is None:
             self._heed(self._listener.hints())
         if not events and self._listener.changed():
@@ -183,6 +189,15 @@ class Engine:
     def _look(self) -> None:
         self._hungry = [True, True]
 
+    def _collect(self) -> list[Ended]:
+        """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
+        return [
+            (job, released())
+            if job.key in self._disowned and outcome.state == JobState.CANCELLED
+            else (job, outcome)
+            for job, outcome in self._pool.collect()
+        ]
+
     # --- the exchange -----------------------------------------------------------------------
 
     def _room(self) -> Room:
@@ -214,10 +229,12 @@ class Engine:
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
 
-    def _tell(self, batch: Sequence[Ended], refused: Sequence[object]) -> None:
+    def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake who waits for these jobs, and ourselves for those that run again."""
-        for job in refused:
-            logger.warning("The outcome of a job came too late, it is held elsewhere: %s", job)
+        if refused and not self._is_uncertain:
+            ids = ", ".join(job.id for job in refused)
+            logger.warning("Outcomes came too late, others hold these jobs: %s", ids)
+        self._is_uncertain = False
         waits = [outcome.delay for _, outcome in batch if outcome.state == JobState.SCHEDULED]
         if waits:
             self._promote.hasten(min(waits))
@@ -231,7 +248,8 @@ class Engine:
     def _do_beat(self) -> None:
         if not self._registration.beat():
             # Others took this engine for dead and run its jobs again.
-            self._pool.cancel([job.key for job in self._pool.held()])
+            self._disowned = {job.key for job in self._pool.held()}
+            self._pool.cancel(list(self._disowned))
         self._pool.cancel(self._store.cancel_requests(self._registration.id))
 
     def _do_promote(self) -> float | None:
@@ -245,9 +263,7 @@ class Engine:
             logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
             self._look()
             self._promote.hasten()
-            self._pool.announce(
-                [pair for pair in rescued if JobState(pair[1].state).is_finished]
-            )
+            self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
 
     def _do_prune(self) -> None:
         kept = (
@@ -261,7 +277,9 @@ class Engine:
     def _prune(self, states: Sequence[JobState], period: timedelta) -> None:
         for state in states:
             for _ in range(PRUNE_BATCHES):
-                if not self._store.prune([state], before=self._store.now(after=-period.total_seconds())):
+                if not self._store.prune(
+                    [state], before=self._store.now(after=-period.total_seconds())
+                ):
                     break
 
     # --- outages ----------------------------------------------------------------------------
@@ -272,21 +290,29 @@ class Engine:
         if not self._failures:
             logger.error("%s Trying again.", explain(error, self._options.database))
         self._failures += 1
+        self._is_uncertain = True
         self._outbox.suspect(error)
         pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
         self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
 
     def _recover(self) -> None:
-        if self._failures:
-            logger.warning("The job queue answers again.")
-            self._failures = 0
-            self._look()
+        """Go on after an outage. An exchange whose answer was lost may have claimed jobs."""
+        if not self._failures:
+            return
+        known = {job.key for job in self._pool.held()} | self._outbox.keys
+        held = self._store.held_by(self._registration.key)
+        self._outbox.add((job, released()) for job in held if job.key not in known)
+        logger.warning("The job queue answers again.")
+        self._failures = 0
+        self._look()
 
     # --- the end ----------------------------------------------------------------------------
 
     def _is_done(self) -> bool:
         if self._deadline is not None:
-            self._pool.recall()
+            if not self._has_recalled:
+                self._pool.recall()
+                self._has_recalled = True
             idle = not self._pool.held() and not self._outbox
             return idle or time.monotonic() >= self._deadline
         if self._drain:
@@ -296,7 +322,7 @@ class Engine:
     def _leave(self) -> None:
         """Hand back what is left, write all outcomes, and go."""
         self._pool.stop()
-        self._outbox.add(self._pool.collect())
+        self._outbox.add(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while self._outbox:
@@ -309,6 +335,6 @@ class Engine:
                 logger.warning("%s", explain(error, self._options.database))
         finally:
             self._listener.close()
-            os.close(self._news)
-            os.close(self._bell)
+            self._news.close()
+            self._bell.close()
             connections.close_all()

@@ -93,7 +93,7 @@ def _run_atomically(attempt: Attempt, gate: Gate, using: str) -> Outcome:
         outcome = lifecycle.succeeded(text)
         failpoint("executor.atomic_returned")
         if store.finish([(attempt.job, outcome)]):
-            raise ClaimLost
+            raise ClaimLost  # noqa: TRY301  # it rolls the transaction back
         failpoint("executor.atomic_finished")
     failpoint("executor.atomic_committed")
     attempt.conclude(outcome, value)

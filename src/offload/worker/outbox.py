@@ -11,7 +11,7 @@ from offload import lifecycle
 from offload.lifecycle import JobFailure
 from offload.store.base import Store
 from offload.store.errors import is_connection_lost
-from offload.store.records import Ended, Exchange, Room
+from offload.store.records import Ended, Exchange, Key, Room
 
 logger = logging.getLogger("offload.worker")
 
@@ -24,6 +24,10 @@ SUSPICIOUS = 3
 
 
 class Outbox:
+    """Args:
+    store: where the outcomes are written.
+    """
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[Ended] = []
@@ -31,6 +35,11 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
+
+    @property
+    def keys(self) -> set[Key]:
+        """The jobs whose outcomes wait here."""
+        return {job.key for job, _ in self._waiting}
 
     def add(self, ended: Iterable[Ended]) -> None:
         """Take in outcomes that are to be written."""
@@ -60,7 +69,7 @@ class Outbox:
         self._failures += 1
         alone = self._failures > SUSPICIOUS
         if alone and self._failures % SUSPICIOUS == 0 and not is_connection_lost(error):
-            job, outcome = self._waiting[0]
+            job, _ = self._waiting[0]
             logger.error("The outcome of job %s cannot be stored: %s", job.id, error)
             message = f"The outcome cannot be stored: {error}"
             failure = JobFailure("offload.exceptions.InvalidResult", message[:2000], message[:2000])

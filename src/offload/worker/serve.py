@@ -73,6 +73,4 @@ def _pool(service: Service) -> Pool:
         max_jobs=service.max_jobs,
         max_memory=service.max_memory,
     )
-    return ProcessPool(
-        processes=options.processes, limits=limits, shows_logs=service.shows_logs
-    )
+    return ProcessPool(processes=options.processes, limits=limits, shows_logs=service.shows_logs)

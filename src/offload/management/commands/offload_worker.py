@@ -29,6 +29,8 @@ MEBIBYTE = 1024**2
 
 
 class Command(BaseCommand):
+    """Run an engine in this process."""
+
     help = "Run the jobs of this project's queues."
     requires_system_checks = ()
     # It waits for a database that does not answer yet, and says itself what is missing.
@@ -37,9 +39,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         add("--queues", type=_names, default=(), metavar="A,B", help="Serve only these queues.")
-        add(
-            "--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out."
-        )
+        add("--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out.")
         add("--processes", type=_whole(0), help="Child processes; 0 runs tasks in this process.")
         add("--threads", type=_whole(1), help="Threads per process for tasks written with def.")
         add("--async-slots", type=_whole(1), help="Tasks written with async def at once.")
@@ -172,5 +172,3 @@ def _whole(minimum: int) -> Callable[[str], int]:
         return number
 
     return parse
-
-

@@ -86,7 +86,7 @@ class LoopLane(Lane):
         return self._loop
 
     def _run(self) -> None:
-        assert self._loop is not None
+        assert self._loop is not None  # noqa: S101  # for the type checker
         asyncio.set_event_loop(self._loop)
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
         self._loop.run_forever()
@@ -94,7 +94,7 @@ class LoopLane(Lane):
 
     def _fill(self) -> None:
         """Begin waiting jobs as long as there are places."""
-        assert self._loop is not None
+        assert self._loop is not None  # noqa: S101  # for the type checker
         while self._waiting and self._places:
             number, job = self._waiting.popleft()
             running = Running(number, job, self._places.pop())
@@ -125,7 +125,7 @@ class LoopLane(Lane):
 
     def _tidy(self) -> None:
         """Leave the connections clean in the thread in which async tasks use the ORM."""
-        assert self._loop is not None
+        assert self._loop is not None  # noqa: S101  # for the type checker
         if self._dirty and not self._running:
             self._dirty = False
             self._tidying = self._loop.create_task(sync_to_async(leave_clean)())

@@ -108,9 +108,7 @@ class Seat:
         self._open = False
         self._interrupted = False
         self._abandoned = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"offload-{place}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=f"offload-{place}", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -182,5 +180,3 @@ class Seat:
             return
         lane.marks.end(self._place)
         lane.report(Report(number, outcome, time.monotonic() - begun))
-
-

@@ -16,6 +16,13 @@ from offload.worker.load import Load
 
 
 class Pool(ABC):
+    """Runs jobs.
+
+    Attributes:
+        processes: how many child processes; 0 for none.
+        threads: how many tasks written with def run at once in each process.
+    """
+
     processes: int
     threads: int
 

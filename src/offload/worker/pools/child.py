@@ -46,8 +46,10 @@ class Limits:
 
 
 class Child:
+    """One process: what it holds, and whether it must go."""
+
     def __init__(
-        self, context: ForkServerContext, limits: Limits, pace: Pace, shows_logs: bool
+        self, context: ForkServerContext, limits: Limits, pace: Pace, *, shows_logs: bool
     ) -> None:
         self.load = Load(limits.threads, limits.slots, pace)
         self.is_ready = False
@@ -71,7 +73,7 @@ class Child:
         with tempfile.TemporaryFile() as memory:
             self.marks = Marks(limits.threads + limits.slots, memory.fileno())
             socket.send_fds(ours, [b"m"], [memory.fileno()])
-        ours.setblocking(False)
+        ours.setblocking(False)  # noqa: FBT003
         self.link = Link(ours)
 
     @property
@@ -103,7 +105,7 @@ class Child:
     def run(self, jobs: Sequence[ClaimedJob]) -> None:
         """Hand over jobs, in the order in which they should begin."""
         if jobs:
-            first = [self.load.take(job) for job in jobs][0]
+            first, *_ = [self.load.take(job) for job in jobs]
             self.link.send("run", first, [tuple(job) for job in jobs])
 
     def receive(self) -> list[Ended]:

@@ -115,7 +115,9 @@ class ProcessPool(Pool):
         return sorted(able, key=lambda child: child.room(is_async=is_async), reverse=True)
 
     def _start_child(self) -> None:
-        self._children.append(Child(self._context, self._limits, self._pace, self._shows_logs))
+        self._children.append(
+            Child(self._context, self._limits, self._pace, shows_logs=self._shows_logs)
+        )
 
     def _bury(self, child: Child) -> None:
         """Take back what a dead child held."""

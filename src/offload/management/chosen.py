@@ -1,0 +1,120 @@
+"""What the commands let one choose alike: a backend, its database, a queue, a task, a state."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
+from django.tasks.exceptions import InvalidTaskBackend
+
+from offload.backends.base import OffloadBackend
+from offload.conf import Options, did_you_mean
+from offload.exceptions import QueueUnavailable
+from offload.lifecycle import JobState
+from offload.store import get_store
+from offload.store.errors import explained
+
+if TYPE_CHECKING:
+    from offload.store.base import Store
+
+
+def add_place_options(parser: ArgumentParser) -> None:
+    """Let the command be told where the jobs are."""
+    parser.add_argument(
+        "--backend",
+        default=DEFAULT_TASK_BACKEND_ALIAS,
+        help="Alias in TASKS (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--database", help="Alias in DATABASES, if not the one in the backend's OPTIONS."
+    )
+
+
+def chosen_options(choices: dict[str, Any]) -> Options:
+    """Return the options of the chosen backend, with the chosen database.
+
+    Raises:
+        CommandError: for an unknown backend, or bad OPTIONS.
+    """
+    try:
+        options = chosen_backend(choices["backend"]).settings
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
+    return replace(options, database=choices["database"]) if choices["database"] else options
+
+
+def chosen_backend(alias: str) -> OffloadBackend:
+    """Return a backend of ours.
+
+    Raises:
+        CommandError: for an unknown alias, or a backend of somebody else.
+    """
+    try:
+        backend = task_backends[alias]
+    except InvalidTaskBackend as error:
+        known = sorted(settings.TASKS)
+        raise CommandError(f"{error}{did_you_mean(alias, known)}") from error
+    if not isinstance(backend, OffloadBackend):
+        kind = f"{type(backend).__module__}.{type(backend).__qualname__}"
+        raise CommandError(
+            f"TASKS[{alias!r}] names {kind}, which keeps no jobs in a database. Set its BACKEND to "
+            "'offload.backends.database.DatabaseBackend'."
+        )
+    return backend
+
+
+def chosen_store(options: Options) -> Store:
+    """Return the store of the chosen database.
+
+    Raises:
+        CommandError: for an unknown database, or if the app is not installed.
+    """
+    try:
+        return get_store(options.database)
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
+
+
+def require_queue(backend: OffloadBackend, name: str) -> None:
+    """Raise CommandError if the settings list queues, and not this one."""
+    if backend.queues and name not in backend.queues:
+        raise CommandError(
+            f"Unknown queue {name!r}.{did_you_mean(name, sorted(backend.queues))} "
+            f"Queues are listed in TASKS[{backend.alias!r}]['QUEUES']."
+        )
+
+
+def job_state(text: str) -> JobState:
+    """Return the state of that name, for an argument parser."""
+    names = [state.label for state in JobState]
+    if text.lower() not in names:
+        raise ArgumentTypeError(f"Unknown state {text!r}.{did_you_mean(text, names)}")
+    return JobState[text.upper()]
+
+
+def seconds_or_more(text: str) -> float:
+    """Return a number of at least 0, for an argument parser."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number.") from None
+    if not 0 <= number < float("inf"):
+        raise ArgumentTypeError("must be at least 0")
+    return number
+
+
+@contextmanager
+def answering(using: str) -> Iterator[None]:
+    """Turn the errors of a database that does not answer, or was not migrated, into messages."""
+    try:
+        with explained(using):
+            yield
+    except QueueUnavailable as error:
+        raise CommandError(str(error)) from error

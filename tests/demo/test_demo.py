@@ -1,0 +1,32 @@
+"""The demo does its work, blocking and in the background, and says so."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "demo" / "run.py"
+ROW = re.compile(r"(?P<name>.+?)\s+[\d,]+\s+[\d,]+\s+[\d.]+   (?P<result>.+)")
+
+
+@pytest.mark.timeout(300)
+def test_all_scenarios(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, RUN, "--once"],
+        env=os.environ | {"DEMO_VAR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    rows = [ROW.fullmatch(line) for line in run.stdout.splitlines()[1:]]
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert [row and row.groupdict() for row in rows] == [
+        {"name": "photo to thumbnails", "result": "ok"},
+        {"name": "import of 100,000 orders", "result": "ok"},
+        {"name": "newsletter of 500 e-mails", "result": "ok"},
+    ]
+    assert run.stderr == ""
