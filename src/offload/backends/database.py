@@ -17,6 +17,7 @@ from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.codec import encode_arguments
 from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
+from offload.failpoints import failpoint
 from offload.ids import made_at, new_id
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
@@ -24,7 +25,6 @@ from offload.registry import find_task
 from offload.results import OffloadResult
 from offload.store import get_store
 from offload.store.errors import explained
-from offload.store.records import NewJob
 from offload.store.watch import get_watch
 from offload.tasks import Call
 
@@ -51,28 +51,30 @@ class DatabaseBackend(OffloadBackend):
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
         self.validate_task(task)
         _require_findable(task)
-        store, limit = self._store, self.settings.max_arguments_size
+        limit = self.settings.max_arguments_size
         enqueueing = Enqueueing(task, self.alias, self.settings)
-        rows, results = [], []
+        jobs: list[tuple[UUID, str]] = []
+        results = []
         for call in calls:
             arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
             identifier = new_id()
-            rows.append(enqueueing.row(store.key(identifier), arguments))
+            jobs.append((identifier, arguments))
             results.append(enqueueing.result(identifier, args, kwargs))
-        self._insert(rows)
+        if jobs:
+            self._insert(enqueueing, jobs)
         for result in results:
             task_enqueued.send_robust(type(self), task_result=result)
         return results
 
-    def _insert(self, rows: Sequence[NewJob]) -> None:
-        if not rows:
-            return
+    def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
         store = self._store
         with explained(store.using):
+            rows = [enqueueing.row(store.key(identifier), text) for identifier, text in jobs]
             if len(rows) == 1:
                 store.insert(rows[0])
             else:
                 store.insert_many(rows)
+        failpoint("enqueue.inserted")
         self._ring_after_commit(Hint.WORK)
 
     def get_result(self, result_id: str) -> OffloadResult:

@@ -91,7 +91,7 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
     """Return what a row and its failed attempts say, whatever became of the code since."""
     state = JobState(job.state)
     deferred = job.run_after != job.enqueued_at and state == JobState.SCHEDULED
-    args, kwargs = decode(job.arguments)
+    args, kwargs = _arguments_of(job)
     failures = [(attempt.exception_class_path, attempt.traceback) for attempt in attempts]
     last_is_told = bool(attempts) and attempts[-1].run == job.run
     if state in _UNTOLD and not last_is_told:
@@ -119,8 +119,24 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
         backend=job.backend,
         errors=task_errors(failures),
         worker_ids=workers,
-        _return_value=None if job.return_value is None else decode(job.return_value),
+        _return_value=_return_value_of(job),
     )
+
+
+def _arguments_of(job: Job) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments; none if somebody damaged the row, whose job will then fail."""
+    try:
+        args, kwargs = decode(job.arguments)
+        return list(args), dict(kwargs)
+    except (ValueError, TypeError, RecursionError):
+        return [], {}
+
+
+def _return_value_of(job: Job) -> Any:
+    try:
+        return None if job.return_value is None else decode(job.return_value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _run_after(task: Task[..., Any], moment: datetime) -> datetime:

@@ -27,6 +27,7 @@ from offload.exceptions import InvalidArguments
 from offload.mail.values import pack, unpack
 
 ADDRESSES = ("to", "cc", "bcc", "reply_to")
+MADE_AT_RANDOM = ("Date", "Message-ID")
 
 
 def store(message: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
@@ -44,13 +45,14 @@ def store(message: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
     stored = {
         "subject": getattr(message, "subject", ""),
         "from_email": str(message.from_email),
-        "headers": _headers(message, mime),
+        "extra_headers": _headers(message, mime),
         "attributes": _attributes(message, leave_out),
     }
     for name in ADDRESSES:
         stored[name] = [value and str(value) for value in getattr(message, name, None) or ()]
     if _is_made_by_django(message):
         stored |= _content(message)
+        stored["made"] = {name: str(mime[name]) for name in MADE_AT_RANDOM}
     else:
         stored["mime"] = _shorter(mime.as_bytes())
         stored["recipients"] = [str(address) for address in message.recipients()]
@@ -69,6 +71,7 @@ class StoredMessage(EmailMultiAlternatives):
         super().__init__()
         values = {name: unpack(value) for name, value in stored.items()}
         attributes = values.pop("attributes")
+        self._made: dict[str, str] = values.pop("made", {})
         mime = values.pop("mime", None)
         self._mime = None if mime is None else force_bytes(mime)
         everybody = values.pop("recipients", None)
@@ -78,14 +81,15 @@ class StoredMessage(EmailMultiAlternatives):
         else:
             values["attachments"] = [_attachment(item) for item in values["attachments"]]
         values["alternatives"] = [EmailAlternative(*pair) for pair in values["alternatives"]]
-        values["extra_headers"] = values.pop("headers")
         vars(self).update(attributes | values)
 
     def message(self, *, policy: Any = email.policy.default) -> MimeMessage:
         """Return the MIME form: the same at every attempt."""
         if self._mime is None:
             mime = super().message(policy=policy)
-            _fix_boundaries(mime, seed=mime["Message-ID"])
+            for name, value in self._made.items():
+                mime.replace_header(name, value)
+            _fix_boundaries(mime, seed=self._made["Message-ID"])
             return mime
         if isinstance(policy, email.policy.EmailPolicy):
             # Folding a header again would break a signature.
@@ -97,18 +101,11 @@ class StoredMessage(EmailMultiAlternatives):
         return super().recipients() if self._recipients is None else self._recipients
 
 
-def _headers(message: Any, mime: Message) -> dict[str, Any]:
-    """Return the extra headers, before them Date and Message-ID: Django writes them in order."""
-    given = getattr(message, "extra_headers", None) or {}
-    names = {name.lower() for name in given}
-    fixed = {
-        name: str(mime[name])
-        for name in ("Date", "Message-ID")
-        if name.lower() not in names and mime[name] is not None
-    }
-    return fixed | {
+def _headers(message: Any, mime: Message) -> dict[str, str]:
+    """Return the extra headers; what is not text (an address, a date) as Django wrote it."""
+    return {
         str(name): str(value if isinstance(value, str | Promise) else mime[name])
-        for name, value in given.items()
+        for name, value in (getattr(message, "extra_headers", None) or {}).items()
     }
 
 
@@ -219,9 +216,10 @@ def _content_of(data: bytes) -> dict[str, Any]:
 
 def _text(part: Any) -> str:
     try:
-        return str(part.get_content())
+        text = str(part.get_content())
     except LookupError:  # a charset that Python does not know
-        return force_str(part.get_payload(decode=True), errors="replace")
+        text = force_str(part.get_payload(decode=True), errors="replace")
+    return text.replace("\r\n", "\n")
 
 
 _KNOWN = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -99,14 +99,25 @@ def job_state(text: str) -> JobState:
     return JobState[text.upper()]
 
 
-def seconds_or_more(text: str) -> float:
+def whole(minimum: int) -> Callable[[str], int]:
+    """Return a type for an argument parser: whole numbers of at least a minimum."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}.")
+        return int(text)
+
+    return parse
+
+
+def not_negative(text: str) -> float:
     """Return a number of at least 0, for an argument parser."""
     try:
         number = float(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a number.") from None
     if not 0 <= number < float("inf"):
-        raise ArgumentTypeError("must be at least 0")
+        raise ArgumentTypeError(f"{text!r} is not at least 0.")
     return number
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from offload.notifier.base import Hint, Listener, Notifier
 
@@ -38,7 +38,7 @@ class PostgreSQLNotifier(Notifier):
         if now - self._last.get(hint, 0.0) < SPACING:
             return
         self._last[hint] = now
-        with contextlib.suppress(DatabaseError), connections[self._using].cursor() as cursor:
+        with contextlib.suppress(Error), connections[self._using].cursor() as cursor:
             cursor.execute(_NOTIFY, (_CHANNEL[hint], str(hint)))
 
     def listen(self, *hints: Hint) -> Listener:

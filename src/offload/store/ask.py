@@ -99,7 +99,7 @@ def find_old(
         since: look only at those that ended then or later: where the last answer stopped.
         limit: how many at most.
     """
-    rows = _jobs(using, wanted).filter(finished_at__isnull=False, finished_at__lt=before)
+    rows: Any = _jobs(using, wanted).filter(finished_at__isnull=False, finished_at__lt=before)
     if since is not None:
         rows = rows.filter(finished_at__gte=since)
     return list(rows.order_by("state", "finished_at").values_list("id", "finished_at")[:limit])
@@ -128,8 +128,8 @@ def waiting_since(using: str, backend: str, queue_name: str | None = None) -> fl
     """Return for how many seconds the longest waiting job could have run; None if none waits."""
     store = get_store(using)
     queues = store.ready_queues(backend) if queue_name is None else [queue_name]
-    rows = Job.objects.using(using).annotate(now=store.now()).values_list("run_after", "now")
-    waits = []
+    rows: Any = Job.objects.using(using).annotate(now=store.now()).values_list("run_after", "now")
+    waits: list[tuple[datetime, datetime]] = []
     for queue in queues:
         for is_async in (False, True):
             lane = {"state": JobState.READY, "backend": backend, "is_async": is_async}
@@ -164,9 +164,9 @@ def _jobs(using: str, wanted: Wanted) -> QuerySet[Job]:
 
 def _ready(using: str, wanted: Wanted, limit: int) -> list[Job]:
     """Merge the queues: the index has the order within each, and of each kind of task."""
-    queues = [wanted.queue_name] if wanted.queue_name else get_store(using).ready_queues(wanted.backend)
     found: list[Job] = []
-    for queue in queues:
+    every = get_store(using).ready_queues(wanted.backend)
+    for queue in every if wanted.queue_name is None else [wanted.queue_name]:
         for is_async in (False, True):
             lane = _jobs(using, wanted).filter(queue_name=queue, is_async=is_async)
             found += lane.order_by("-priority", "run_after", "id")[:limit]

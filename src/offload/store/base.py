@@ -225,6 +225,7 @@ class Store(ABC):
             return 0
         with transaction.atomic(self.using):
             Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
+            failpoint("forget.attempts_deleted")
             ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
             return ended.delete()[0]
 

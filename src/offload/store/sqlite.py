@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from sqlite3 import Cursor
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Value
@@ -79,4 +80,4 @@ class SQLiteStore(Store):
         return Value(moment, output_field=Job._meta.get_field("run_after"))
 
     def key(self, value: Any) -> str:
-        return value.hex if hasattr(value, "hex") else value
+        return value.hex if isinstance(value, UUID) else str(value)

@@ -20,6 +20,7 @@ from django.apps import apps
 from django.db import connections
 
 from offload.exceptions import JobCancelled
+from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.lanes.base import Report
@@ -41,6 +42,7 @@ def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -
 
         show_job_lines()
     (memory,) = _receive_memory(end)
+    failpoint("child.started")
     child = Child(end, threads, slots, using, memory)
     child.run()
     sys.stdout.flush()
@@ -145,7 +147,9 @@ class Writer:
                 reports = self._reports[:count]
                 del self._reports[:count]
                 rows = [(number, tuple(outcome), seconds) for number, outcome, seconds in reports]
+                failpoint("child.reporting")
                 self._link.send("done", rows)
+                failpoint("child.reported")
             while self._messages:
                 self._link.send(*self._messages.pop(0))
             if finished:

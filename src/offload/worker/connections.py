@@ -8,7 +8,9 @@ from django.db import close_old_connections, connections, reset_queries
 def leave_clean() -> None:
     """Close the connections of this thread that are old, broken, or left inside a transaction."""
     for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block or not connection.get_autocommit():
+        if connection.connection is not None and (
+            connection.in_atomic_block or not connection.autocommit
+        ):
             connection.in_atomic_block = False
             connection.savepoint_ids = []
             connection.needs_rollback = False

@@ -1,4 +1,4 @@
-"""What every engine does beside running jobs, each duty at its own time. There is no leader."""
+"""Something an engine does now and then beside running jobs."""
 
 from __future__ import annotations
 

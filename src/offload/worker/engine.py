@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -30,6 +29,7 @@ from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.duties import Duty
 from offload.worker.outbox import Outbox
 from offload.worker.registration import Registration
+from offload.worker.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from offload.worker.pools.base import Pool
@@ -38,11 +38,6 @@ logger = logging.getLogger("offload.worker")
 
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
-RESCUE_INTERVAL = 5.0
-PROMOTE_INTERVAL = 15.0
-PRUNE_INTERVAL = 60.0
-PRUNE_BATCHES = 10
-"""Batches of 1,000 jobs that are pruned at a time."""
 LONGEST_OUTAGE_PAUSE = 5.0
 """Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
@@ -88,20 +83,14 @@ class Engine:
         self._has_recalled = False
         self._disowned: set[Key] = set()
         """Jobs that others took over while they ran here."""
-        self._is_uncertain = False
-        """Whether the last exchange failed, and so may have been committed all the same."""
         self._retry_at = 0.0
         self._failures = 0
         self._look_at = 0.0
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
-        self._promote = Duty(self._do_promote, PROMOTE_INTERVAL)
-        self._duties = [
-            self._beat,
-            self._promote,
-            Duty(self._do_rescue, min(RESCUE_INTERVAL, options.beat_interval)),
-            Duty(self._do_prune, PRUNE_INTERVAL),
-        ]
+        upkeep = Upkeep(self._store, options, pool, self._look)
+        self._promotion = upkeep.promotion
+        self._duties = [self._beat, *upkeep.duties]
 
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
@@ -159,7 +148,7 @@ class Engine:
         now = time.monotonic()
         if now >= self._look_at:
             self._look()
-            self._promote.hasten()
+            self._promotion.hasten()
             self._look_at = now + max(self._listener.interval, self._options.poll_interval)
 
     def _patience(self) -> float:
@@ -178,7 +167,7 @@ class Engine:
     def _heed(self, hints: set[Hint]) -> None:
         if Hint.WORK in hints:
             self._look()
-            self._promote.hasten()
+            self._promotion.hasten()
             # Hints that follow closely are left out by who rings: look once more a little later.
             self._look_at = min(self._look_at, time.monotonic() + self._listener.echo)
         if Hint.CONTROL in hints:
@@ -231,19 +220,19 @@ class Engine:
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake who waits for these jobs, and ourselves for those that run again."""
-        if refused and not self._is_uncertain:
+        # After a failure, what stands there already may be what we wrote ourselves.
+        if refused and not self._failures:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Outcomes came too late, others hold these jobs: %s", ids)
-        self._is_uncertain = False
         waits = [outcome.delay for _, outcome in batch if outcome.state == JobState.SCHEDULED]
         if waits:
-            self._promote.hasten(min(waits))
+            self._promotion.hasten(min(waits))
         if any(outcome.state == JobState.READY for _, outcome in batch):
             self._look()
         if time.monotonic() < self._watched_until:
             self._notifier.ring(Hint.ENDED)
 
-    # --- duties -----------------------------------------------------------------------------
+    # --- signs of life -----------------------------------------------------------------------------
 
     def _do_beat(self) -> None:
         if not self._registration.beat():
@@ -251,36 +240,6 @@ class Engine:
             self._disowned = {job.key for job in self._pool.held()}
             self._pool.cancel(list(self._disowned))
         self._pool.cancel(self._store.cancel_requests(self._registration.id))
-
-    def _do_promote(self) -> float | None:
-        if self._store.promote():
-            self._look()
-        return self._store.next_due()
-
-    def _do_rescue(self) -> None:
-        rescued = self._store.rescue()
-        if rescued:
-            logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
-            self._look()
-            self._promote.hasten()
-            self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
-
-    def _do_prune(self) -> None:
-        kept = (
-            (self._options.keep_successful, [JobState.SUCCESSFUL]),
-            (self._options.keep_failed, [JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]),
-        )
-        for period, states in kept:
-            if period is not None:
-                self._prune(states, period)
-
-    def _prune(self, states: Sequence[JobState], period: timedelta) -> None:
-        for state in states:
-            for _ in range(PRUNE_BATCHES):
-                if not self._store.prune(
-                    [state], before=self._store.now(after=-period.total_seconds())
-                ):
-                    break
 
     # --- outages ----------------------------------------------------------------------------
 
@@ -290,7 +249,6 @@ class Engine:
         if not self._failures:
             logger.error("%s Trying again.", explain(error, self._options.database))
         self._failures += 1
-        self._is_uncertain = True
         self._outbox.suspect(error)
         pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
         self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
@@ -321,20 +279,29 @@ class Engine:
 
     def _leave(self) -> None:
         """Hand back what is left, write all outcomes, and go."""
+        failpoint("engine.leaving")
         self._pool.stop()
         self._outbox.add(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
         try:
-            while self._outbox:
-                batch = self._outbox.next_batch()
-                self._outbox.exchange(self._registration.key, batch, Room(self._backend, ()))
-            self._registration.leave()
-        except (DatabaseError, InterfaceError) as error:
-            connections[self._options.database].close()
-            if time.monotonic() < give_up_at:
-                logger.warning("%s", explain(error, self._options.database))
+            while not self._say_goodbye() and time.monotonic() < give_up_at:
+                self._news.settimeout(TICK)
+                with contextlib.suppress(TimeoutError):
+                    self._news.recv(64)
         finally:
             self._listener.close()
             self._news.close()
             self._bell.close()
             connections.close_all()
+
+    def _say_goodbye(self) -> bool:
+        """Write the last outcomes and remove the engine's row; return False if that failed."""
+        try:
+            while batch := self._outbox.next_batch():
+                self._outbox.exchange(self._registration.key, batch, Room(self._backend, ()))
+            failpoint("engine.left")
+            self._registration.leave()
+        except (DatabaseError, InterfaceError) as error:
+            self._pause(error)
+            return False
+        return True

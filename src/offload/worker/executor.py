@@ -78,7 +78,7 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
     path, message, _ = outcome.failure or ("", "", "")
     kind = getattr(exceptions, path.rpartition(".")[2], JobError)
     try:
-        raise kind(message)
+        raise kind(message)  # noqa: TRY301  # so that it is the current exception
     except BaseException:  # noqa: BLE001  # Django's receiver logs the current exception
         Attempt(job).conclude(outcome)
 
@@ -93,7 +93,7 @@ def _run_atomically(attempt: Attempt, gate: Gate, using: str) -> Outcome:
         outcome = lifecycle.succeeded(text)
         failpoint("executor.atomic_returned")
         if store.finish([(attempt.job, outcome)]):
-            raise ClaimLost  # noqa: TRY301  # it rolls the transaction back
+            raise ClaimLost  # rolls the transaction back
         failpoint("executor.atomic_finished")
     failpoint("executor.atomic_committed")
     attempt.conclude(outcome, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 
 import django
@@ -14,5 +15,9 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 django.setup()
-autodiscover_modules("tasks")
+try:
+    autodiscover_modules("tasks")
+except Exception:
+    # The jobs of that module will fail and say why; those of other modules can run.
+    logging.getLogger("offload.worker").exception("A tasks module cannot be imported.")
 connections.close_all()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from offload.failpoints import failpoint
 from offload.ids import new_id
 from offload.models import Worker
 
@@ -51,10 +52,12 @@ class Registration:
             threads=self._pool.threads,
         )
         self._store.register(worker, lease=self._lease)
+        failpoint("registration.entered")
         self._is_entered = True
 
     def beat(self) -> bool:
         """Renew the lease. Return False if it had been taken: then the engine has a new id."""
+        failpoint("registration.beat")
         if self._store.beat(self.id, lease=self._lease):
             return True
         logger.error(

@@ -115,23 +115,26 @@ class ProcessPool(Pool):
         return sorted(able, key=lambda child: child.room(is_async=is_async), reverse=True)
 
     def _start_child(self) -> None:
-        self._children.append(
-            Child(self._context, self._limits, self._pace, shows_logs=self._shows_logs)
-        )
+        try:
+            child = Child(self._context, self._limits, self._pace, shows_logs=self._shows_logs)
+        except (OSError, EOFError) as error:
+            self._put_off(f"{type(error).__name__}: {error}")
+        else:
+            self._children.append(child)
+
+    def _put_off(self, reason: str) -> None:
+        """Wait ever longer before the next try to start a child."""
+        self._failures += 1
+        delay = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 1))
+        self._start_at = time.monotonic() + delay
+        logger.error("A child process did not start (%s); again in %.0f s.", reason, delay)
 
     def _bury(self, child: Child) -> None:
         """Take back what a dead child held."""
         self._ended += child.receive()
         self._children.remove(child)
         if not child.is_ready:
-            self._failures += 1
-            delay = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 1))
-            self._start_at = time.monotonic() + delay
-            logger.error(
-                "A child process did not start (%s); trying again in %.0f s.",
-                child.cause_of_death,
-                delay,
-            )
+            self._put_off(child.cause_of_death)
         else:
             self._failures = 0
             if not child.is_expected_to_die:

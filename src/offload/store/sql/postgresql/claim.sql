@@ -19,9 +19,9 @@ UPDATE offload_job SET
     run = run + 1,
     attempt = attempt + 1,
     worker = %(worker)s,
-    last_attempted_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    last_attempted_at = (extract(epoch FROM statement_timestamp()) * 1000000)::bigint,
     started_at = coalesce(
-        started_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        started_at, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
     )
 WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
 RETURNING

@@ -1,0 +1,114 @@
+"""`manage.py offload_prune`: delete old ended jobs now. Engines do it by themselves, too."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from offload.conf import Options
+from offload.lifecycle import JobState
+from offload.management.chosen import (
+    add_place_options,
+    answering,
+    chosen_options,
+    chosen_store,
+    not_negative,
+)
+from offload.store import get_store
+from offload.store.ask import Wanted, count_old, find_old
+
+BATCH = 1000
+"""Jobs deleted in one transaction, so that locks are held briefly."""
+COUNTED = 1_000_000
+"""Jobs of one state that a dry run counts at most."""
+
+MOST_DAYS = 36_600
+"""A hundred years, so that every date before now exists."""
+
+type Periods = dict[JobState, timedelta]
+
+
+class Command(BaseCommand):
+    """Delete old ended jobs."""
+
+    help = "Delete jobs that ended long ago. Without options: those that the settings call old."
+    requires_system_checks = ()
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        days: Any = {"type": not_negative, "metavar": "DAYS"}
+        add("--successful-days", help="Delete successful jobs that ended so long ago.", **days)
+        add("--failed-days", help="Delete failed, cancelled and expired jobs likewise.", **days)
+        add("--older-than", help="Both: delete all jobs that ended so long ago.", **days)
+        add("--queue", help="Delete only jobs of this queue.")
+        add("--dry-run", action="store_true", help="Only tell how many jobs would be deleted.")
+        add_place_options(parser)
+
+    def handle(self, **choices: Any) -> None:
+        options = chosen_options(choices)
+        chosen_store(options)
+        periods = _periods(choices, options)
+        now = timezone.now()
+        counts = []
+        for state, period in periods.items():
+            wanted = Wanted(backend=choices["backend"], state=state, queue_name=choices["queue"])
+            with answering(options.database):
+                if choices["dry_run"]:
+                    number = count_old(options.database, wanted, before=now - period, limit=COUNTED)
+                else:
+                    number = _delete(options.database, wanted, before=now - period)
+            counts.append((number, state))
+        if choices["verbosity"] > 0:
+            self.stdout.write(_report(counts, dry_run=choices["dry_run"]))
+
+
+def _periods(choices: dict[str, Any], options: Options) -> Periods:
+    """Return how long jobs of each state are kept; states that are kept for ever are left out."""
+    successful, failed = choices["successful_days"], choices["failed_days"]
+    both = choices["older_than"]
+    if both is not None and (successful is not None or failed is not None):
+        raise CommandError(
+            "--older-than is for all jobs; give it, or --successful-days and --failed-days."
+        )
+    if both is not None:
+        successful = failed = both
+    elif successful is None and failed is None:
+        return _known(options.keep_successful, options.keep_failed)
+    return _known(_days(successful), _days(failed))
+
+
+def _known(successful: timedelta | None, failed: timedelta | None) -> Periods:
+    periods = {
+        JobState.SUCCESSFUL: successful,
+        JobState.FAILED: failed,
+        JobState.CANCELLED: failed,
+        JobState.EXPIRED: failed,
+    }
+    return {state: period for state, period in periods.items() if period is not None}
+
+
+def _days(number: float | None) -> timedelta | None:
+    return None if number is None else timedelta(days=min(number, MOST_DAYS))
+
+
+def _delete(using: str, wanted: Wanted, *, before: datetime) -> int:
+    """Delete batch by batch, each in a transaction of its own; return how many there were."""
+    store, deleted, since = get_store(using), 0, None
+    while batch := find_old(using, wanted, before=before, since=since, limit=BATCH):
+        deleted += store.forget([pk for pk, _ in batch])
+        since = batch[-1][1]
+    return deleted
+
+
+def _report(counts: list[tuple[int, JobState]], *, dry_run: bool) -> str:
+    if not counts:
+        return "Nothing to do: OPTIONS keep all jobs for ever. Say which with --older-than DAYS."
+    total = sum(number for number, _ in counts)
+    least = "at least " if any(number >= COUNTED for number, _ in counts) and dry_run else ""
+    verb = "Would delete" if dry_run else "Deleted"
+    details = ", ".join(f"{number:,} {state.label}" for number, state in counts if number)
+    return f"{verb} {least}{total:,} jobs{f': {details}' if details else ''}."
