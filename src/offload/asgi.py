@@ -8,8 +8,6 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
-from offload.worker.embedded import EmbeddedEngine
-
 type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
@@ -37,6 +35,9 @@ class Offload:
         backend: str = DEFAULT_TASK_BACKEND_ALIAS,
         engine: bool = True,
     ) -> None:
+        # asgi.py imports this module before Django's apps are loaded.
+        from offload.worker.embedded import EmbeddedEngine  # noqa: PLC0415
+
         self._application = application
         self._engine = EmbeddedEngine(backend) if engine else None
 

@@ -41,11 +41,6 @@ class Wanted:
     queue_name: str | None = None
     task: str | None = None
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether something is asked for that no index of finished jobs has."""
-        return self.queue_name is not None or self.task is not None
-
     def condition(self) -> Q:
         """Return what the rows must meet."""
         condition = Q(backend=self.backend)

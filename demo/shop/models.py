@@ -1,0 +1,54 @@
+"""What the shop stores."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+
+class Photo(models.Model):
+    """A picture somebody uploaded."""
+
+    image = models.ImageField(upload_to="photos")
+
+    def __str__(self) -> str:
+        return self.image.name
+
+    @property
+    def previews(self) -> Path:
+        """The folder of the smaller pictures made from it."""
+        return Path(settings.MEDIA_ROOT, "previews", str(self.pk))
+
+
+class OrderImport(models.Model):
+    """One reading of a file of orders."""
+
+    path = models.CharField(max_length=255)
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Order(models.Model):
+    """One line of such a file."""
+
+    order_import = models.ForeignKey(OrderImport, models.CASCADE)
+    number = models.PositiveIntegerField()
+    ordered_on = models.DateField()
+    country = models.CharField(max_length=2)
+    product = models.CharField(max_length=40)
+    quantity = models.PositiveSmallIntegerField()
+    cents = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.quantity} x {self.product}"
+
+
+class Newsletter(models.Model):
+    """One letter to all customers."""
+
+    jobs = models.JSONField(default=list)
+    """The ids of the jobs that send it, if it goes out in the background."""
+
+    def __str__(self) -> str:
+        return f"Newsletter {self.pk}"

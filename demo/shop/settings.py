@@ -1,0 +1,81 @@
+"""The shop's settings: one SQLite file, one process."""
+
+import os
+from pathlib import Path
+
+from django.utils.csp import CSP
+
+DEMO = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("DEMO_VAR", DEMO / "var")).resolve()
+
+SECRET_KEY = "a demo has no secrets"
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ROOT_URLCONF = "shop.urls"
+ASGI_APPLICATION = "shop.asgi.application"
+
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "offload",
+    "shop",
+]
+TASKS = {
+    "default": {
+        "BACKEND": "offload.backends.database.DatabaseBackend",
+        "QUEUES": ["default", "mail"],
+    },
+}
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+]
+SECURE_CSP = {"default-src": [CSP.SELF]}
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    },
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": VAR / "shop.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Django 6.1 would rather have MAILERS; these two work on 6.0 as well.
+EMAIL_HOST = "127.0.0.1"
+EMAIL_PORT = int(os.environ.get("DEMO_SMTP_PORT", "25"))
+DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
+
+STATIC_URL = "static/"
+MEDIA_URL = "media/"
+MEDIA_ROOT = VAR / "media"
+# On the same file system as MEDIA_ROOT an upload is moved into place, not copied.
+FILE_UPLOAD_TEMP_DIR = VAR / "uploads"
+FILE_UPLOAD_TEMP_DIR.mkdir(parents=True, exist_ok=True)
+SAMPLES = VAR / "samples"
+MAILBOX = VAR / "mailbox"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "Europe/Vienna"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    # What a visitor does wrong is told to the visitor.
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
