@@ -1,12 +1,54 @@
 """What all tests share."""
 
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, connections
+
+from offload.store import get_store
+from offload.store.watch import get_watch
+from tests.crash.table import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """End the thread that waits for results, or PostgreSQL would not drop the test database."""
+    yield
+    get_watch("default").stop()
 
 
 @pytest.fixture
 def process_environment() -> dict[str, str]:
     """The environment in which another process opens the database of this test."""
     return {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
+
+
+@pytest.fixture
+def other_database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Callable[..., None]]:
+    """Add a database to those of the settings, like the default one where not said otherwise.
+
+    For tests without the mark `django_db`, which allows no database that the settings lack.
+    """
+    added = []
+
+    def add(alias: str, *, migrated: bool = False, **settings: Any) -> None:
+        if settings.get("ENGINE", "").endswith("sqlite3"):
+            settings = {"OPTIONS": {}, **settings, "NAME": str(tmp_path / settings["NAME"])}
+        connections.settings[alias] = {**connections.settings["default"], **settings}
+        added.append(alias)
+        if migrated:
+            call_command("migrate", database=alias, verbosity=0)
+
+    with django_db_blocker.unblock():
+        yield add
+    for alias in added:
+        connections[alias].close()
+        del connections[alias]
+        del connections.settings[alias]
+    get_store.cache_clear()

@@ -73,6 +73,10 @@ class Interruption(BaseException):
     Not an Exception, so that a task's own `except Exception` does not swallow it.
     """
 
+    def __str__(self) -> str:
+        # It is raised by its class alone; the class's sentence says what has happened.
+        return super().__str__() or (self.__doc__ or "")
+
 
 class TaskTimeout(Interruption):
     """The task ran longer than its time limit."""
@@ -92,8 +96,11 @@ class Retry(Exception):
     """
 
     def __init__(self, after: float | timedelta | None = None) -> None:
-        super().__init__(f"retry after {after}" if after is not None else "retry")
+        super().__init__(after)
         self.after = seconds(after) if after is not None else None
+
+    def __str__(self) -> str:
+        return "retry" if self.after is None else f"retry after {self.after:g} s"
 
 
 class Snooze(Exception):
@@ -104,8 +111,11 @@ class Snooze(Exception):
     """
 
     def __init__(self, delay: float | timedelta) -> None:
-        super().__init__(f"snooze for {delay}")
+        super().__init__(delay)
         self.delay = seconds(delay)
+
+    def __str__(self) -> str:
+        return f"snooze for {self.delay:g} s"
 
 
 LONGEST = 100 * 366 * 86_400.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from offload.exceptions import seconds
+from offload.exceptions import LONGEST, seconds
 
 if TYPE_CHECKING:
     from django.tasks import TaskResult
@@ -37,7 +37,8 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        if self.base <= 0 or self.maximum <= 0 or self.factor < 1:
+        bounds = 0 < self.base <= LONGEST and 0 < self.maximum <= LONGEST
+        if not (bounds and self.factor >= 1):
             raise ValueError(f"{self}: base and maximum must be > 0 and factor >= 1.")
 
     def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:  # noqa: ARG002

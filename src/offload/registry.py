@@ -50,7 +50,7 @@ def task_like(
     """
     try:
         declared = find_task(path)
-    except (Exception, SystemExit):  # noqa: BLE001  # modules raise what they like
+    except BaseException:  # noqa: BLE001  # modules raise what they like
         declared = _stand_in(path)
     return with_options(
         declared, backend=backend, queue_name=queue_name, priority=priority, run_after=run_after

@@ -25,6 +25,10 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
 
     state: JobState = JobState.READY
 
+    def __hash__(self) -> int:
+        """Hash by id: asyncio keeps what it waits for in dicts."""
+        return hash(self.id)
+
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until the job has ended, then return this result, refreshed.
 

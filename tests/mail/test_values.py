@@ -1,3 +1,5 @@
+"""Plain data goes through any database and comes back."""
+
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -23,7 +25,9 @@ PLAIN = st.recursive(
         st.dates(),
         st.decimals(allow_nan=False),
     ),
-    lambda inner: st.lists(inner) | st.dictionaries(TEXT.filter(lambda key: "\0" not in key), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(TEXT.filter(lambda key: "\0" not in key), inner)
+    ),
     max_leaves=10,
 )
 
@@ -52,5 +56,5 @@ def test_lazy_text_is_read():
 
 @pytest.mark.parametrize("value", [object(), [object()], {"a": {1}}, {1: "a"}, print])
 def test_what_is_not_data_is_refused(value):
-    with pytest.raises(TypeError, match="^a "):
+    with pytest.raises(TypeError, match=r"^a "):
         pack(value)

@@ -1,6 +1,7 @@
 """What the settings of all databases share."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -45,6 +46,7 @@ TASKS = {
     "default": {
         "BACKEND": "offload.backends.database.DatabaseBackend",
         "QUEUES": ["default", "mail", "slow"],
-        "OPTIONS": {},
+        # A worker that a test starts is given shorter leases and the like.
+        "OPTIONS": json.loads(os.environ.get("OFFLOAD_TEST_OPTIONS", "{}")),
     }
 }

@@ -1,5 +1,6 @@
 """SQLite in a file, so that other processes can open the same test database."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ DATABASES: dict[str, Any] = {
         "NAME": database_name(str(_FILE)),
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 5,
+            "timeout": float(os.environ.get("OFFLOAD_TEST_SQLITE_TIMEOUT", "5")),
             "init_command": "PRAGMA journal_mode=wal; PRAGMA synchronous=normal;",
         },
         "TEST": {"NAME": str(_FILE.with_stem(f"test_{DATABASE}"))},

@@ -58,7 +58,8 @@ class OffloadBackend(BaseTaskBackend):
         _validate_priority(task.priority)
         _validate_run_after(task.run_after)
         self._validate_queue(task.queue_name)
-        if isinstance(task.run_after, timedelta):
+        run_after: Any = task.run_after
+        if isinstance(run_after, timedelta):
             task = with_options(task, run_after=None)
         super().validate_task(task)
 
@@ -122,7 +123,7 @@ def _validate_function(func: Any) -> None:
     name = getattr(func, "__qualname__", None)
     if not callable(func) or name is None:
         raise InvalidTask(f"{func!r} cannot be a task: it must be a function made with def.")
-    if name == "<lambda>":
+    if name.endswith("<lambda>"):
         raise InvalidTask("A lambda cannot be a task: a worker finds tasks by name. Use def.")
     if "." in name:
         raise InvalidTask(

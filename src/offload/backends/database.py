@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
@@ -37,6 +40,9 @@ class DatabaseBackend(OffloadBackend):
 
     TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
     """
+
+    stores_rows: ClassVar[bool] = True
+    """Whether there are rows at all: backends for tests keep theirs in memory."""
 
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> OffloadResult:
         """Add a job in the caller's transaction; a hint wakes an engine after the commit.
@@ -93,17 +99,29 @@ class DatabaseBackend(OffloadBackend):
         return result_of(job, attempts)
 
     def wait(self, result_id: str, timeout: float | None) -> None:
-        store, identifier = self._store, _parse(result_id)
+        identifier = _parse(result_id)
+        if self._has_ended(identifier):
+            return
+        if not get_watch(self._store.using).wait(identifier, timeout):
+            raise TimeoutError(
+                f"The job {result_id} had not ended after {timeout} s.{self._unserved()}"
+            )
+
+    async def await_(self, result_id: str) -> None:
+        identifier = _parse(result_id)
+        if not await sync_to_async(self._has_ended)(identifier):
+            await get_watch(self._store.using).wait_async(identifier)
+
+    def _has_ended(self, identifier: UUID) -> bool:
+        """Look once before waiting: the watch, in a thread of its own, can tell of no error."""
+        store = self._store
         if store.connection.in_atomic_block:
             raise OffloadError(
                 "wait() inside a transaction would never end: the job can neither be seen by a "
                 "worker nor be seen to end. Wait after the transaction (transaction.on_commit)."
             )
-        if not get_watch(store.using).wait(identifier, timeout) and not store.ended([identifier]):
-            raise TimeoutError(f"The job {result_id} had not ended after {timeout} s.")
-
-    async def await_(self, result_id: str) -> None:
-        await get_watch(self._store.using).wait_async(_parse(result_id))
+        with explained(store.using):
+            return bool(store.ended([identifier]))
 
     def cancel(self, result_id: str) -> None:
         with explained(self._store.using):
@@ -119,6 +137,19 @@ class DatabaseBackend(OffloadBackend):
         if not retried:
             raise self._cannot("retried", result_id)
         self._ring_after_commit(Hint.WORK)
+
+    def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
+        problems = list(super().check(**kwargs))
+        yield from problems
+        if not problems:
+            try:
+                _ = self._store
+            except ImproperlyConfigured as error:
+                yield Error(
+                    f"TASKS[{self.alias!r}]: {error}",
+                    hint="Jobs are kept in tables of the app 'offload', in one of DATABASES.",
+                    id="offload.E002",
+                )
 
     @property
     def _store(self) -> Store:
@@ -145,10 +176,21 @@ class DatabaseBackend(OffloadBackend):
         try:
             age = datetime.now(UTC) - made_at(identifier)
         except ValueError:
-            return TaskResultDoesNotExist(str(identifier))
+            return TaskResultDoesNotExist(_NEVER.format(identifier))
         if kept and age >= min(kept):
             return TaskResultExpired(f"The job {identifier} was pruned: it is {age.days} days old.")
-        return TaskResultDoesNotExist(str(identifier))
+        return TaskResultDoesNotExist(_NEVER.format(identifier))
+
+    def _unserved(self) -> str:
+        """Return what to do if no engine is there to run jobs."""
+        from offload.store.ask import living_engines  # noqa: PLC0415  # needs the app registry
+
+        if living_engines(self.settings.database, self.alias):
+            return ""
+        return " No engine is running; start one: python manage.py offload_worker"
+
+
+_NEVER = "There is no job {}. Was the transaction that enqueued it rolled back?"
 
 
 def _require_findable(task: Task[..., Any]) -> None:
@@ -162,8 +204,8 @@ def _require_findable(task: Task[..., Any]) -> None:
         find_task(task.module_path)
     except TaskNotFound as error:
         raise InvalidTask(
-            f"No worker would find a task at {task.module_path!r}. Keep the task in the module of "
-            "its function, best under the same name."
+            f"No worker would find a task at {task.module_path!r}. Define it at the top level of a "
+            "module of an installed app, such as tasks.py, in the module of its function."
         ) from error
 
 

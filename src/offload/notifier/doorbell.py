@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from offload.notifier.base import Hint, Listener, Notifier
+from offload.notifier.polling import PollingListener
 
 LONGEST_PATH = 100
 """Bytes of a socket's path; the kernel's limit is 107."""
@@ -41,12 +42,16 @@ class Doorbell(Notifier):
                 self._send(hint, self.folder / name)
 
     def listen(self, *hints: Hint) -> Listener:
-        self.folder.mkdir(mode=0o770, exist_ok=True)
         path = self.folder / f"{_prefix(hints[0])}{os.getpid()}-{next(_serial)}"
-        path.unlink(missing_ok=True)
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        bell.bind(str(path))
-        path.chmod(0o660)
+        try:
+            self.folder.mkdir(mode=0o770, exist_ok=True)
+            path.unlink(missing_ok=True)
+            bell.bind(str(path))
+            path.chmod(0o660)
+        except OSError:  # the folder is not ours, or on a file system without sockets
+            bell.close()
+            return PollingListener()
         bell.setblocking(False)  # noqa: FBT003
         return DoorbellListener(bell, path)
 

@@ -8,6 +8,7 @@ a hint looks a second time a little later, for those that were left out.
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 
 from django.db import Error, connections
@@ -16,6 +17,9 @@ from offload.notifier.base import Hint, Listener, Notifier
 
 SPACING = 0.01
 """Seconds between two hints of one kind from one process."""
+
+PATIENCE = 1.0
+"""Seconds after which a hint that was not heard is taken for lost."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 _CHANNEL = {
@@ -38,11 +42,27 @@ class PostgreSQLNotifier(Notifier):
         if now - self._last.get(hint, 0.0) < SPACING:
             return
         self._last[hint] = now
-        with contextlib.suppress(Error), connections[self._using].cursor() as cursor:
+        with contextlib.suppress(Error):
+            self._notify(hint)
+
+    def _notify(self, hint: Hint) -> None:
+        with connections[self._using].cursor() as cursor:
             cursor.execute(_NOTIFY, (_CHANNEL[hint], str(hint)))
 
     def listen(self, *hints: Hint) -> Listener:
         return PostgreSQLListener(self._using, _CHANNEL[hints[0]])
+
+    def is_heard(self) -> bool:
+        listener = self.listen(Hint.ENDED)
+        try:
+            descriptor = listener.fileno()
+            if descriptor is None:
+                return False
+            self._notify(Hint.ENDED)
+            select.select([descriptor], [], [], PATIENCE)
+            return Hint.ENDED in listener.hints()
+        finally:
+            listener.close()
 
 
 class PostgreSQLListener(Listener):

@@ -229,6 +229,11 @@ class Store(ABC):
             ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
             return ended.delete()[0]
 
+    def diagnose(self) -> dict[str, str]:
+        """Ask the server for what checks judge; the names are the server's own."""
+        self.connection.ensure_connection()
+        return {}
+
     # --- what people ask for -------------------------------------------------------------
 
     def cancel(self, job: UUID) -> JobState | None:
@@ -265,6 +270,11 @@ class Store(ABC):
                 return_value=None,
             )
         )
+
+    def hasten(self, job: UUID) -> bool:
+        """Make a scheduled job ready before its time; False if it is not scheduled."""
+        scheduled = Job.objects.using(self.using).filter(pk=job, state=JobState.SCHEDULED)
+        return bool(scheduled.update(state=JobState.READY))
 
     # --- dialect -------------------------------------------------------------------------
 

@@ -39,13 +39,12 @@ def explained(using: str) -> Iterator[None]:
 
 
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
-    """Return an error that says what to do about a database error."""
+    """Return an error that says what to do about a database error, in one line."""
+    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if is_missing_migration(error):
         command = "migrate" if using == "default" else f"migrate --database {using}"
         return QueueUnavailable(
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
-            f"version. Run: python manage.py {command} ({error})"
+            f"version. Run: python manage.py {command} ({text})"
         )
-    return QueueUnavailable(
-        f"The job queue in DATABASES[{using!r}] does not answer: {str(error).strip()}"
-    )
+    return QueueUnavailable(f"The job queue in DATABASES[{using!r}] does not answer: {text}")

@@ -98,6 +98,11 @@ class MySQLStore(Store):
                 cursor.execute(statement("mysql", "promote"), {"ids": ids})
             return len(ids)
 
+    def diagnose(self) -> dict[str, str]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("mysql", "diagnose"))
+            return dict(cursor.fetchall())
+
     def key(self, value: Any) -> str:
         identifier = value if isinstance(value, UUID) else UUID(value)
         native = self.connection.features.has_native_uuid_field

@@ -7,6 +7,7 @@ It ends by itself when nobody waits any more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import threading
@@ -39,6 +40,7 @@ class Watch:
         self._lock = threading.Lock()
         self._waiting: dict[UUID, list[Wake]] = {}
         self._thread: threading.Thread | None = None
+        self._linger = LINGER
         self._news, self._ring = os.pipe()
         os.set_blocking(self._news, False)
 
@@ -64,6 +66,14 @@ class Watch:
             await ended.wait()
         finally:
             self._remove(job, wake)
+
+    def stop(self) -> None:
+        """Let the thread end as soon as nobody waits, so that it holds no connection."""
+        self._linger = 0.0
+        thread = self._thread
+        if thread is not None:
+            os.write(self._ring, b"!")
+            thread.join()
 
     def _add(self, job: UUID, wake: Wake) -> None:
         with self._lock:
@@ -98,10 +108,11 @@ class Watch:
                     self._look()
                 elif idle_since is None:
                     idle_since = now
-                elif now - idle_since > LINGER and self._end():
+                elif now - idle_since >= self._linger and self._end():
                     return
                 descriptors = [d for d in (self._news, listener.fileno()) if d is not None]
-                ready, _, _ = select.select(descriptors, [], [], pause if self._waiting else LINGER)
+                patience = pause if self._waiting else self._linger
+                ready, _, _ = select.select(descriptors, [], [], patience)
                 if self._news in ready:
                     os.read(self._news, 4096)
                 heard = bool(listener.hints()) or self._news in ready
@@ -126,7 +137,8 @@ class Watch:
         with self._lock:
             wakes = [wake for job in ended for wake in self._waiting.pop(job, [])]
         for wake in wakes:
-            wake()
+            with contextlib.suppress(RuntimeError):  # who waited is gone, with its event loop
+                wake()
 
 
 def get_watch(using: str) -> Watch:

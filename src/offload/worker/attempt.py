@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.tasks import Task, TaskContext, task_backends
+from django.tasks import Task, TaskContext, signals, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
-from django.tasks.signals import task_finished, task_started
 
 from offload.codec import decode
 from offload.conf import Options
@@ -19,7 +19,12 @@ from offload.registry import find_task, task_like, with_options
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.store.records import ClaimedJob
 
+if TYPE_CHECKING:
+    from django.dispatch import Signal
+
 type IsCancelled = Callable[[], bool]
+
+logger = logging.getLogger("offload.worker")
 
 
 class Attempt:
@@ -41,7 +46,7 @@ class Attempt:
         self.result = _running(job, self.task, args, kwargs)
 
     def begin(self) -> None:
-        """Announce the attempt; raise what is wrong with the row.
+        """Make `current_job()` answer; raise what is wrong with the row.
 
         Raises:
             TaskNotFound: the task is gone; or what its module raises.
@@ -60,7 +65,6 @@ class Attempt:
         if job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(CurrentJob(self.result.id, self.result.attempts, self.is_cancelled))
-        task_started.send_robust(self._sender, task_result=self.result)
 
     @property
     def args(self) -> list[Any]:
@@ -70,7 +74,7 @@ class Attempt:
         return self.result.args
 
     def conclude(self, outcome: Outcome, value: Any = None) -> None:
-        """Complete the result and announce the end of the job."""
+        """Complete the result of a job that has ended."""
         state = JobState(outcome.state)
         result = self.result
         object.__setattr__(result, "state", state)
@@ -80,7 +84,30 @@ class Attempt:
         if outcome.failure is not None:
             path, _, traceback = outcome.failure
             result.errors.extend(task_errors([(path, traceback)]))
-        task_finished.send_robust(self._sender, task_result=result)
+
+    def announce(self, signal: Signal) -> None:
+        """Call the receivers of one of Django's signals. Raises nothing, whatever they do."""
+        try:
+            signal.send_robust(self._sender, task_result=self.result)
+        except BaseException:
+            logger.exception("A receiver failed for the job %s.", self.result.id)
+
+    async def aannounce(self, signal: Signal) -> None:
+        """Do what `announce` does, on an event loop, where receivers may not use the ORM."""
+        if _has_only_djangos(signal, self._sender):  # they write a log line: no thread for that
+            self.announce(signal)
+            return
+        try:
+            await signal.asend_robust(self._sender, task_result=self.result)
+        except BaseException:
+            logger.exception("A receiver failed for the job %s.", self.result.id)
+
+
+def _has_only_djangos(signal: Signal, sender: type | None) -> bool:
+    receivers, async_receivers = signal._live_receivers(sender)  # noqa: SLF001  # nothing public tells
+    return not async_receivers and all(
+        getattr(receiver, "__module__", "") == signals.__name__ for receiver in receivers
+    )
 
 
 def _backend_of(alias: str) -> tuple[Options, type | None]:

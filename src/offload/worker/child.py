@@ -5,7 +5,6 @@ Its main thread only listens to the engine and enforces time limits; tasks run i
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -24,11 +23,11 @@ from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.lanes.base import Report
+from offload.worker.lifeline import die_with_parent
 from offload.worker.link import Link
 
 TICK = 0.1
 """Seconds between two looks at time limits."""
-PR_SET_PDEATHSIG = 1
 
 
 def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -> None:  # noqa: FBT001
@@ -103,9 +102,11 @@ class Child:
         self._writer.send("recalled", numbers)
 
     def _on_announce(self, row: tuple[Any, ...], outcome: tuple[Any, ...]) -> None:
+        from offload.worker.connections import leave_clean  # noqa: PLC0415
         from offload.worker.executor import announce  # noqa: PLC0415
 
         announce(ClaimedJob(*row), Outcome(*outcome))
+        leave_clean()
 
     def _on_stop(self) -> None:
         self._stopped = True
@@ -160,8 +161,7 @@ def _detach() -> None:
     """Leave signals to the engine, and die with it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def _receive_memory(end: socket.socket) -> list[int]:

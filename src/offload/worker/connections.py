@@ -17,3 +17,13 @@ def leave_clean() -> None:
             connection.close()
     reset_queries()
     close_old_connections()
+
+
+def close_unusable() -> None:
+    """Close the connections of this thread that broke, and no other: tasks may be using them."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred and not connection.in_atomic_block:
+            if connection.connection is None or connection.is_usable():
+                connection.errors_occurred = False
+            else:
+                connection.close()

@@ -45,12 +45,14 @@ def decide(
         result: the job so far, for the author's backoff.
         cancelled: whether somebody asked for the job to be cancelled.
     """
-    if isinstance(error, Snooze):
+    if isinstance(error, Snooze) and not cancelled:
         return lifecycle.snoozed(error.delay)
     failure = describe(error)
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
-    if isinstance(error, JobCancelled) or (cancelled and isinstance(error, asyncio.CancelledError)):
+    if isinstance(error, JobCancelled) or (
+        cancelled and isinstance(error, asyncio.CancelledError | Snooze)
+    ):
         return lifecycle.cancelled(failure)
     if job.attempt < job.max_attempts and _is_tried_again(error, task):
         if cancelled:

@@ -209,14 +209,14 @@ class Engine:
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
-        if batch:
-            self._tell(batch, exchange.refused)
         for lane, count in room:
             if count > 0:  # more may be ready only if all that was asked for was there
                 found = sum(bool(job.is_async) is lane for job in exchange.claimed)
                 self._hungry[lane] = found >= count
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
+        if batch:
+            self._tell(batch, exchange.refused)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake who waits for these jobs, and ourselves for those that run again."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.tasks.signals import task_finished, task_started
 
 from offload import exceptions, lifecycle
 from offload.codec import encode_result
@@ -22,6 +23,9 @@ from offload.worker.attempt import Attempt, IsCancelled
 from offload.worker.decide import decide
 from offload.worker.failures import describe
 
+if TYPE_CHECKING:
+    from offload.store.base import Store
+
 logger = logging.getLogger("offload.worker")
 
 type Gate = AbstractContextManager[Any]
@@ -32,8 +36,17 @@ class ClaimLost(Exception):
     """Somebody else holds the job now, so its atomic effects are rolled back."""
 
 
+class CommitLost(Exception):
+    """The database was lost after the task returned: its atomic effects may be rolled back."""
+
+
 def execute(
-    job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool, *, using: str
+    job: ClaimedJob,
+    gate: Gate,
+    is_cancelled: IsCancelled = bool,
+    *,
+    using: str,
+    store: Store | None = None,
 ) -> Outcome:
     """Run one attempt in this thread and return how it ended. Raises nothing.
 
@@ -44,19 +57,26 @@ def execute(
         gate: see `Gate`.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
         using: alias in DATABASES where the job is stored.
+        store: where the job is kept, if that is not that database's store.
     """
     attempt = Attempt(job, is_cancelled)
     try:
         attempt.begin()
+        attempt.announce(task_started)
         failpoint("executor.begun")
         if getattr(attempt.task, "atomic", False):
-            return _run_atomically(attempt, gate, using)
-        with gate:
-            value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
-        failpoint("executor.returned")
-        return _succeed(attempt, value)
+            outcome = _run_atomically(attempt, gate, store or get_store(using))
+        else:
+            with gate:
+                value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+            failpoint("executor.returned")
+            outcome = _succeed(attempt, value)
+        attempt.announce(task_finished)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
-        return _fail(attempt, error)
+        outcome = _fail(attempt, error)
+        if JobState(outcome.state).is_finished:
+            attempt.announce(task_finished)
+    return outcome
 
 
 async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool) -> Outcome:
@@ -64,13 +84,18 @@ async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled =
     attempt = Attempt(job, is_cancelled)
     try:
         attempt.begin()
+        await attempt.aannounce(task_started)
         failpoint("executor.begun")
         with gate:
             value = await attempt.task.acall(*attempt.args, **attempt.result.kwargs)
         failpoint("executor.returned")
-        return _succeed(attempt, value)
+        outcome = _succeed(attempt, value)
+        await attempt.aannounce(task_finished)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
-        return _fail(attempt, error)
+        outcome = _fail(attempt, error)
+        if JobState(outcome.state).is_finished:
+            await attempt.aannounce(task_finished)
+    return outcome
 
 
 def announce(job: ClaimedJob, outcome: Outcome) -> None:
@@ -80,21 +105,28 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
     try:
         raise kind(message)  # noqa: TRY301  # so that it is the current exception
     except BaseException:  # noqa: BLE001  # Django's receiver logs the current exception
-        Attempt(job).conclude(outcome)
+        attempt = Attempt(job)
+        attempt.conclude(outcome)
+        attempt.announce(task_finished)
 
 
-def _run_atomically(attempt: Attempt, gate: Gate, using: str) -> Outcome:
+def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
-    store = get_store(using)
-    with transaction.atomic(store.using):
-        with gate:
-            value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
-        text, value = _encode(attempt, value)
-        outcome = lifecycle.succeeded(text)
-        failpoint("executor.atomic_returned")
-        if store.finish([(attempt.job, outcome)]):
-            raise ClaimLost  # rolls the transaction back
-        failpoint("executor.atomic_finished")
+    outcome = None
+    try:
+        with transaction.atomic(store.using):
+            with gate:
+                value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+            text, value = _encode(attempt, value)
+            outcome = lifecycle.succeeded(text)
+            failpoint("executor.atomic_returned")
+            if store.finish([(attempt.job, outcome)]):
+                raise ClaimLost  # rolls the transaction back
+            failpoint("executor.atomic_finished")
+    except (OperationalError, InterfaceError) as error:
+        if outcome is None:  # the task's own statements
+            raise
+        raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")
     attempt.conclude(outcome, value)
     return outcome._replace(written=True)
@@ -114,19 +146,30 @@ def _encode(attempt: Attempt, value: Any) -> tuple[str, Any]:
         raise InvalidResult(str(error)) from error
 
 
+def _not_committed(job: ClaimedJob, error: CommitLost) -> Outcome:
+    """Return an outcome that is refused if the transaction was committed all the same."""
+    from offload.store.base import lost_outcome  # noqa: PLC0415  # needs the app registry
+
+    outcome: Outcome = lost_outcome(job, f"its transaction could not be committed: {error}")
+    return outcome
+
+
 def _fail(attempt: Attempt, error: BaseException) -> Outcome:
     """Return the outcome of an attempt that raised, while the exception is still current."""
     if isinstance(error, ClaimLost):
         logger.warning("Task id=%s was taken over by another engine.", attempt.result.id)
         return lifecycle.released()._replace(written=True)
     try:
-        outcome = decide(
-            error,
-            attempt.job,
-            attempt.task,
-            attempt.result,
-            cancelled=attempt.is_cancelled(),
-        )
+        if isinstance(error, CommitLost):
+            outcome = _not_committed(attempt.job, error)
+        else:
+            outcome = decide(
+                error,
+                attempt.job,
+                attempt.task,
+                attempt.result,
+                cancelled=attempt.is_cancelled(),
+            )
     except BaseException as problem:  # noqa: BLE001  # an exception that breaks who looks at it
         outcome = lifecycle.failed(describe(problem))
     if JobState(outcome.state).is_finished:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from offload.store.records import ClaimedJob
 from offload.worker.pace import AHEAD, MOST_AHEAD, Pace
+
+STUCK = 0.2
+"""Seconds in which no job of a lane ended after which those that wait are taken back."""
 
 
 class Load:
@@ -20,8 +24,9 @@ class Load:
     def __init__(self, threads: int, slots: int, pace: Pace) -> None:
         self.held: dict[int, ClaimedJob] = {}
         self.pace = pace
-        self.last_change = time.monotonic()
         self._limits = (threads, slots)
+        self._changed_at = [0.0, 0.0]
+        self._is_stuck = [False, False]
         self._counts = [0, 0]
         self._work = [0.0, 0.0]
         self._estimates: dict[int, float] = {}
@@ -34,6 +39,8 @@ class Load:
         """Return how many more jobs can be taken: free places, and what may wait for one."""
         limit, count = self._limits[is_async], self._counts[is_async]
         free = limit - count
+        if self._is_stuck[is_async]:
+            return max(free, 0)
         budget = AHEAD * limit - self._work[is_async]
         ahead = min(int(budget / self.pace.mix), MOST_AHEAD - count)
         return max(free, ahead, 0)
@@ -45,6 +52,8 @@ class Load:
         estimate = self.pace.estimate(job.task_path)
         self.held[number] = job
         self._estimates[number] = estimate
+        if not self._counts[lane]:
+            self._changed_at[lane] = time.monotonic()
         self._counts[lane] += 1
         self._work[lane] += estimate
         return number
@@ -59,10 +68,26 @@ class Load:
         self._work[lane] = max(0.0, self._work[lane] - self._estimates.pop(number))
         if seconds is not None:
             self.pace.learn(job.task_path, seconds)
-        self.last_change = time.monotonic()
+            self._is_stuck[lane] = False
+        self._changed_at[lane] = time.monotonic()
         return job
 
-    @property
-    def waiting(self) -> int:
-        """How many of the jobs must be waiting for a place."""
-        return sum(max(0, self._counts[lane] - self._limits[lane]) for lane in (0, 1))
+    def is_stuck(self, running: Iterable[tuple[int, float]], now: float) -> bool:
+        """Tell whether jobs wait behind long ones; take none ahead there until one has ended.
+
+        Args:
+            running: number and start of the jobs that run, from which their tasks' pace is learned.
+            now: monotonic clock.
+        """
+        stuck = [
+            lane
+            for lane in (0, 1)
+            if self._counts[lane] > self._limits[lane] and now - self._changed_at[lane] > STUCK
+        ]
+        for lane in stuck:
+            self._is_stuck[lane], self._changed_at[lane] = True, now
+        for number, since in running if stuck else ():
+            job = self.held.get(number)
+            if job is not None:
+                self.pace.learn(job.task_path, now - since)
+        return bool(stuck)

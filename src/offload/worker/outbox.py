@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
 from offload import lifecycle
 from offload.lifecycle import JobFailure
 from offload.store.base import Store
-from offload.store.errors import is_connection_lost
 from offload.store.records import Ended, Exchange, Key, Room
 
 logger = logging.getLogger("offload.worker")
@@ -63,12 +62,16 @@ class Outbox:
         return exchange
 
     def suspect(self, error: DatabaseError | InterfaceError) -> None:
-        """Take note that a batch was not written. One that never can be becomes a failure."""
+        """Take note that a batch was not written. One that never can be becomes a failure.
+
+        Only errors that are about the data count: any other, such as that of a server which is
+        read-only for a while, will pass.
+        """
         if not self._waiting:
             return
         self._failures += 1
         alone = self._failures > SUSPICIOUS
-        if alone and self._failures % SUSPICIOUS == 0 and not is_connection_lost(error):
+        if alone and self._failures % SUSPICIOUS == 0 and isinstance(error, DataError | IntegrityError):
             job, _ = self._waiting[0]
             logger.error("The outcome of job %s cannot be stored: %s", job.id, error)
             message = f"The outcome cannot be stored: {error}"

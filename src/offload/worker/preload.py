@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 
@@ -9,10 +10,17 @@ import django
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
+from offload.worker.lifeline import die_with_parent
+
 # A signal to the whole process group is the engine's to answer: it stops the children in order,
 # and the fork server ends with the engine.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+if hasattr(faulthandler, "register"):  # Ctrl-\ in a terminal reaches all: children show theirs too
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
+
+# Its children end with it in turn. (They also hold open the pipe by whose end it would notice.)
+die_with_parent()
 
 django.setup()
 try:

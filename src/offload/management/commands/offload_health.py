@@ -94,7 +94,8 @@ def _look(using: str, choices: dict[str, Any]) -> Iterator[Finding]:
             yield _queue(using, choices)
     except (DatabaseError, InterfaceError) as error:
         connections[using].close()
-        message = f"{explain(error, using)} Start the database, or correct DATABASES[{using!r}]."
+        problem = str(explain(error, using)).rstrip(".")
+        message = f"{problem}. Start the database, or correct DATABASES[{using!r}]."
         yield Finding("database", ok=False, message=message)
 
 

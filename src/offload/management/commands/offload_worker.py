@@ -66,7 +66,10 @@ class Command(BaseCommand):
         verbose = choices["verbosity"] > 0
         if verbose:
             show_job_lines()
-        wait_for_database(service.options.database, tell=self._tell)
+        try:
+            wait_for_database(service.options.database, tell=self._tell)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped while the database did not answer.") from None
         engine = make_engine(service)
         self._listen_to_signals(engine.stop)
         reloads = choices["reload"] if choices["reload"] is not None else settings.DEBUG

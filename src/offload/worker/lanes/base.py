@@ -9,6 +9,7 @@ from typing import NamedTuple
 from offload.exceptions import Interruption
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob, Key
+from offload.worker.lanes.marks import Marks
 
 type Numbered = tuple[int, ClaimedJob]
 
@@ -26,7 +27,13 @@ type ReportTo = Callable[[Report], None]
 
 
 class Lane(ABC):
-    """Runs jobs; reports each that ended from whatever thread it ran in."""
+    """Runs jobs; reports each that ended from whatever thread it ran in.
+
+    Attributes:
+        marks: what runs in it, and since when.
+    """
+
+    marks: Marks
 
     @abstractmethod
     def submit(self, jobs: Sequence[Numbered]) -> None:

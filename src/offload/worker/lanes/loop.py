@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
 from offload.store.records import ClaimedJob, Key
-from offload.worker.connections import leave_clean
+from offload.worker.connections import close_unusable, leave_clean
 from offload.worker.executor import execute_async
 from offload.worker.lanes.base import Lane, Numbered, Report, ReportTo
 from offload.worker.lanes.marks import Marks
+
+logger = logging.getLogger("offload.worker")
 
 TIDY_INTERVAL = 1.0
 """Seconds between two looks at the connections that the async tasks share."""
@@ -36,12 +40,13 @@ class LoopLane(Lane):
     def __init__(self, slots: int, report: ReportTo, marks: Marks, first: int) -> None:
         self.cancelled: set[Key] = set()
         self._report = report
-        self._marks = marks
+        self.marks = marks
         self._places = list(range(first, first + slots))
         self._waiting: deque[Numbered] = deque()
         self._running: dict[Key, Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
+        self._has_ended = False
         self._clean = copy_context()
         self._dirty = False
 
@@ -64,19 +69,29 @@ class LoopLane(Lane):
     def interrupt(self, key: Key, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
             self.cancelled.add(key)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._interrupt, key, kind)
+        self._call(self._interrupt, key, kind)
 
     def enforce(self, now: float) -> None:
         for key, running in list(self._running.items()):
             timeout = running.job.timeout
             if timeout is not None and now - running.since > timeout:
                 self.interrupt(key, TaskTimeout)
+            elif key in self.cancelled:  # before it began
+                self.interrupt(key, JobCancelled)
+
+    def runs(self, key: Key) -> bool:
+        """Tell whether a job runs here."""
+        return key in self._running
 
     def stop(self) -> None:
         self._stopped = True
+        self._call(self._fill)
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call in the loop's thread, if there is a loop."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._fill)
+            with contextlib.suppress(RuntimeError):  # it was stopped, and has ended
+                self._loop.call_soon_threadsafe(function, *arguments)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         """Return the loop; it starts with the first job, so that others cost no thread."""
@@ -89,30 +104,38 @@ class LoopLane(Lane):
         assert self._loop is not None  # noqa: S101  # for the type checker
         asyncio.set_event_loop(self._loop)
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
-        self._loop.run_forever()
+        while not self._has_ended:
+            try:
+                self._loop.run_forever()
+            except BaseException:  # SystemExit in an asyncio task that a job started
+                logger.exception("An asyncio task of a job ended the event loop; it goes on.")
         self._loop.close()
 
     def _fill(self) -> None:
         """Begin waiting jobs as long as there are places."""
         assert self._loop is not None  # noqa: S101  # for the type checker
-        while self._waiting and self._places:
-            number, job = self._waiting.popleft()
+        while self._places:
+            try:
+                number, job = self._waiting.popleft()
+            except IndexError:  # none waits, or was faster recalled
+                break
             running = Running(number, job, self._places.pop())
             self._running[job.key] = running
-            self._marks.begin(running.place, number, running.since, is_async=True)
+            self.marks.begin(running.place, number, running.since, is_async=True)
             running.task = self._loop.create_task(
                 execute_async(job, running, partial(self.cancelled.__contains__, job.key)),
                 context=self._clean.copy(),
             )
             running.task.add_done_callback(partial(self._end, running))
         if self._stopped and not self._running and not self._waiting:
+            self._has_ended = True
             self._loop.stop()
 
     def _end(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
-        self._marks.end(running.place)
+        self.marks.end(running.place)
         self._places.append(running.place)
         self._dirty = True
         self._report(Report(running.number, task.result(), time.monotonic() - running.since))
@@ -126,9 +149,10 @@ class LoopLane(Lane):
     def _tidy(self) -> None:
         """Leave the connections clean in the thread in which async tasks use the ORM."""
         assert self._loop is not None  # noqa: S101  # for the type checker
-        if self._dirty and not self._running:
-            self._dirty = False
-            self._tidying = self._loop.create_task(sync_to_async(leave_clean)())
+        if self._dirty:
+            tidy = close_unusable if self._running else leave_clean
+            self._dirty = bool(self._running)
+            self._tidying = self._loop.create_task(sync_to_async(tidy)())
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
 
 

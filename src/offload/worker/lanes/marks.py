@@ -11,12 +11,16 @@ import os
 import struct
 from collections.abc import Iterator
 
-_MARK = struct.Struct("=Qd")
-_HIGH = struct.Struct("=QQ")
+_MARK = struct.Struct("=Q?d")
+_SINCE = struct.Struct("=d")
+_SINCE_AT = _MARK.size - _SINCE.size
 
 
 class Marks:
     """A table of places, one for each job that can run at once.
+
+    A place keeps the number of its last job, so that a place is written by one thread only and
+    the highest number of a lane is never lost, in whatever order its threads come to write.
 
     Args:
         places: how many.
@@ -24,30 +28,27 @@ class Marks:
     """
 
     def __init__(self, places: int, descriptor: int | None = None) -> None:
-        size = _HIGH.size + places * _MARK.size
+        size = places * _MARK.size
         self._memory: mmap.mmap | bytearray = bytearray(size)
         if descriptor is not None:
             os.ftruncate(descriptor, size)
             self._memory = mmap.mmap(descriptor, size)
-        self._places = places
 
     def begin(self, place: int, number: int, now: float, *, is_async: bool) -> None:
         """Write that a job begins here; jobs of a lane begin in the order of their numbers."""
-        struct.pack_into("=Q", self._memory, 8 if is_async else 0, number)
-        _MARK.pack_into(self._memory, _HIGH.size + place * _MARK.size, number, now)
+        _MARK.pack_into(self._memory, place * _MARK.size, number, is_async, now)
 
     def end(self, place: int) -> None:
         """Write that nothing runs here."""
-        _MARK.pack_into(self._memory, _HIGH.size + place * _MARK.size, 0, 0.0)
+        _SINCE.pack_into(self._memory, place * _MARK.size + _SINCE_AT, 0.0)
 
     def running(self) -> Iterator[tuple[int, float]]:
         """Yield number and start (monotonic clock) of each job that runs."""
-        for place in range(self._places):
-            number, since = _MARK.unpack_from(self._memory, _HIGH.size + place * _MARK.size)
-            if number:
+        for number, _, since in _MARK.iter_unpack(self._memory):
+            if since:
                 yield number, since
 
     def has_begun(self, number: int, *, is_async: bool) -> bool:
         """Tell whether a job was begun, also if it has ended since."""
-        high = _HIGH.unpack_from(self._memory, 0)
-        return bool(number <= high[is_async])
+        begun = (last for last, lane, _ in _MARK.iter_unpack(self._memory) if lane is is_async)
+        return number <= max(begun, default=0)

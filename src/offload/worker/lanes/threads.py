@@ -168,7 +168,8 @@ class Seat:
         lane.marks.begin(self._place, number, begun, is_async=False)
         with self._lock:
             self.job, self.since, self._number = job, begun, number
-            self._interrupted = False
+            # Open still, if the exception came as the gate was closing.
+            self._open = self._interrupted = False
         is_cancelled = partial(lane.cancelled.__contains__, key)
         outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
         lane.cancelled.discard(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from offload import lifecycle
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
@@ -11,7 +11,6 @@ from offload.lifecycle import JobFailure, Outcome
 from offload.policies import DEFAULT_BACKOFF
 from offload.store.base import lost_outcome
 from offload.store.records import ClaimedJob, Ended, Key
-from offload.worker.lanes.marks import Marks
 from offload.worker.load import Load
 
 
@@ -72,16 +71,22 @@ class Pool(ABC):
 
 
 def overdue(
-    load: Load, marks: Marks, cancels: dict[Key, float], *, grace: float, now: float
+    load: Load,
+    running: Iterable[tuple[int, float]],
+    cancels: dict[Key, float],
+    *,
+    grace: float,
+    now: float,
 ) -> Iterator[tuple[int, type[Interruption]]]:
     """Yield the numbers of jobs that should have stopped by now, and why.
 
     Args:
+        running: number and start of the jobs that run.
         cancels: when the cancel of a job was asked for.
         grace: seconds that a job has to stop after it was told.
         now: monotonic clock, as all times here.
     """
-    for number, since in marks.running():
+    for number, since in running:
         job = load.held.get(number)
         if job is None:
             continue

@@ -59,7 +59,6 @@ class Child:
         self._cancels: dict[Key, float] = {}
         self._doomed: dict[int, type[Interruption]] = {}
         self._doomed_at = 0.0
-        self._recalled_at = 0.0
         self._ended = 0
         self._killed = False
         ours, theirs = socket.socketpair()
@@ -132,13 +131,12 @@ class Child:
 
     def recall(self) -> None:
         """Ask for the jobs that have not begun."""
-        self._recalled_at = time.monotonic()
         self.link.send("recall")
 
-    def enforce(self, now: float, *, stuck: float) -> None:
+    def enforce(self, now: float) -> None:
         """Kill the process if a job in it should have stopped, and take back what is stuck."""
         limits = {"grace": self._limits.grace, "now": now}
-        for number, kind in overdue(self.load, self.marks, self._cancels, **limits):
+        for number, kind in overdue(self.load, self.marks.running(), self._cancels, **limits):
             if not self._doomed:
                 self._doomed_at = now
                 self.recall()
@@ -147,8 +145,7 @@ class Child:
             now > self._doomed_at + self._limits.grace or set(self.load.held) <= set(self._doomed)
         ):
             self._kill()
-        elif self.load.waiting and now - max(self.load.last_change, self._recalled_at) > stuck:
-            self._learn_from_running(now)
+        elif self.load.is_stuck(self.marks.running(), now):
             self.recall()
         self._retire_if_used_up()
 
@@ -191,12 +188,6 @@ class Child:
                 self._doomed.pop(number, None)
                 ended.append((job, Outcome(*outcome)))  # type: ignore[arg-type]
         return ended
-
-    def _learn_from_running(self, now: float) -> None:
-        for number, since in self.marks.running():
-            job = self.load.held.get(number)
-            if job is not None:
-                self.load.pace.learn(job.task_path, now - since)
 
     def _retire_if_used_up(self) -> None:
         limits = self._limits

@@ -1,7 +1,7 @@
 """Jobs run in this very process: the engine embedded in a web server, or `--processes 0`.
 
 A task that neither ends nor can be interrupted keeps its thread; the pool gives the thread up
-and starts another one. Only a process of its own could be killed.
+and starts another one, and another event loop for async tasks. Only a process could be killed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from threading import Thread
 
-from offload.exceptions import JobCancelled
-from offload.lifecycle import released
+from django.db import connections
+
+from offload.exceptions import Interruption, JobCancelled
+from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, Ended, Key
 from offload.worker.executor import announce
-from offload.worker.lanes.base import Report
+from offload.worker.lanes.base import Lane, Report
 from offload.worker.lanes.loop import LoopLane
 from offload.worker.lanes.marks import Marks
 from offload.worker.lanes.threads import ThreadLane
@@ -40,7 +43,7 @@ class EmbeddedPool(Pool):
         self._grace = grace
         self._using = using
         self._load = Load(threads, slots, Pace())
-        self._marks = Marks(threads + slots)
+        self._given_up: list[LoopLane] = []
         self._cancels: dict[Key, float] = {}
         self._reports: list[Report] = []
         self._rung = False
@@ -49,10 +52,9 @@ class EmbeddedPool(Pool):
         self._news, self._bell = os.pipe()
         os.set_blocking(self._news, False)
         os.set_blocking(self._bell, False)
-        self._lanes = (
-            ThreadLane(self.threads, self._report, self._marks, self._using),
-            LoopLane(self._slots, self._report, self._marks, first=self.threads),
-        )
+        marks = Marks(self.threads)
+        self._threads = ThreadLane(self.threads, self._report, marks, self._using)
+        self._loop = self._new_loop()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
         return [self._news], []
@@ -62,8 +64,8 @@ class EmbeddedPool(Pool):
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         numbered = [(self._load.take(job), job) for job in jobs]
-        for lane, is_async in zip(self._lanes, (False, True), strict=True):
-            lane.submit([pair for pair in numbered if bool(pair[1].is_async) is is_async])
+        self._threads.submit([pair for pair in numbered if not pair[1].is_async])
+        self._loop.submit([pair for pair in numbered if pair[1].is_async])
 
     def collect(self) -> list[Ended]:
         with contextlib.suppress(BlockingIOError):
@@ -84,11 +86,12 @@ class EmbeddedPool(Pool):
         now = time.monotonic()
         for lane in self._lanes:
             lane.enforce(now)
+        running = [pair for lane in self._lanes for pair in lane.marks.running()]
         limits = {"grace": self._grace, "now": now}
-        for number, kind in list(overdue(self._load, self._marks, self._cancels, **limits)):
-            job = self._load.held[number]
-            if self._lanes[0].abandon(job.key) is not None:
-                self._report(Report(number, forced(job, kind), None))
+        for number, kind in list(overdue(self._load, running, self._cancels, **limits)):
+            self._give_up(number, kind)
+        if self._load.is_stuck(running, now):
+            self.recall()
 
     def cancel(self, keys: Sequence[Key]) -> None:
         for key in keys:
@@ -102,8 +105,8 @@ class EmbeddedPool(Pool):
                 self._report(Report(number, released(), None))
 
     def announce(self, ended: Sequence[Ended]) -> None:
-        for job, outcome in ended:
-            announce(job, outcome)
+        if ended:  # receivers may take their time, and the engine has none
+            Thread(target=_announce, args=(list(ended),), daemon=True).start()
 
     def held(self) -> list[ClaimedJob]:
         return list(self._load.held.values())
@@ -112,8 +115,30 @@ class EmbeddedPool(Pool):
         for lane in self._lanes:
             lane.stop()
         for number, job in self._load.held.items():
-            self._lanes[0].abandon(job.key)
+            self._threads.abandon(job.key)
             self._report(Report(number, interrupted(job, "the worker was stopped"), None))
+
+    @property
+    def _lanes(self) -> tuple[Lane, ...]:
+        return (self._threads, self._loop, *self._given_up)
+
+    def _new_loop(self) -> LoopLane:
+        return LoopLane(self._slots, self._report, Marks(self._slots), first=0)
+
+    def _give_up(self, number: int, kind: type[Interruption]) -> None:
+        """End a job here although its code may go on; nobody will hear of it again."""
+        job = self._load.held[number]
+        if not job.is_async and self._threads.abandon(job.key) is None:
+            return
+        if self._loop.runs(job.key):
+            self.recall()
+            self._loop.stop()  # its other jobs go on
+            self._given_up.append(self._loop)
+            self._loop = self._new_loop()
+        outcome = forced(job, kind)
+        self._report(Report(number, outcome, None))
+        if JobState(outcome.state).is_finished:
+            self.announce([(job, outcome)])
 
     def _report(self, report: Report) -> None:
         """Take in a report from any thread; ring once for all that come before `collect`."""
@@ -122,3 +147,9 @@ class EmbeddedPool(Pool):
             self._rung = True
             with contextlib.suppress(OSError):
                 os.write(self._bell, b"!")
+
+
+def _announce(ended: Sequence[Ended]) -> None:
+    for job, outcome in ended:
+        announce(job, outcome)
+    connections.close_all()

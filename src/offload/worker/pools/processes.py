@@ -17,8 +17,6 @@ logger = logging.getLogger("offload.worker")
 
 LONGEST_BACKOFF = 60.0
 """Seconds between two tries to start a child that does not come up."""
-STUCK = 0.2
-"""Seconds without a report after which waiting jobs are taken back from a busy child."""
 
 
 class ProcessPool(Pool):
@@ -38,6 +36,7 @@ class ProcessPool(Pool):
         self._context.set_forkserver_preload(["offload.worker.preload"])
         self._children: list[Child] = []
         self._ended: list[Ended] = []
+        self._untold: list[Ended] = []
         self._failures = 0
         self._start_at = 0.0
         self._stopped = False
@@ -79,11 +78,13 @@ class ProcessPool(Pool):
             if not child.process.is_alive():
                 self._bury(child)
             else:
-                child.enforce(now, stuck=STUCK)
+                child.enforce(now)
         missing = self.processes - sum(not child.is_retiring for child in self._children)
         if missing > 0 and not self._stopped and now >= self._start_at:
             for _ in range(missing):
                 self._start_child()
+        if self._untold:
+            self.announce(())
 
     def cancel(self, keys: Sequence[Key]) -> None:
         for child in self._children:
@@ -94,10 +95,12 @@ class ProcessPool(Pool):
             child.recall()
 
     def announce(self, ended: Sequence[Ended]) -> None:
-        """Leave it to a child: the engine runs no receiver of a user's signal."""
-        able = [child for child in self._children if child.is_ready]
-        for job, outcome in ended if able else ():
-            able[0].link.send("announce", tuple(job), tuple(outcome))
+        """Leave it to a child, if need be a later one: the engine runs no receiver of signals."""
+        self._untold += ended
+        able = next((child for child in self._children if child.is_able), None)
+        while self._untold and able is not None:
+            job, outcome = self._untold.pop(0)
+            able.link.send("announce", tuple(job), tuple(outcome))
 
     def held(self) -> list[ClaimedJob]:
         return [job for child in self._children for job in child.load.held.values()]

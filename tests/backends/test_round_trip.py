@@ -1,0 +1,85 @@
+"""What a task gets, and what its result shows, is exactly what was passed, on each database."""
+
+import pytest
+from django.tasks import default_task_backend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from offload.codec import decode, encode_result, storable
+from offload.exceptions import InvalidArguments
+from offload.lifecycle import JobFailure, failed, succeeded
+from offload.models import Attempt, Job
+from tests.jobs import claim, finish, register
+from tests.tasks import plain
+
+MEGABYTE = 1024**2
+
+texts = st.text() | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=15,
+)
+often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+class RoundTripTests(TestCase):
+    @often
+    @given(value=values)
+    def test_arguments_reach_the_engine_and_the_result_unchanged(self, value):
+        try:
+            result = plain.enqueue(value, name=value)
+        except InvalidArguments:
+            return
+
+        (job,) = claim(register())
+        assert repr(decode(job.arguments)) == repr([[value], {"name": value}])
+        found = default_task_backend.get_result(result.id)
+        assert repr((found.args, found.kwargs)) == repr(([value], {"name": value}))
+        assert repr((result.args, result.kwargs)) == repr((found.args, found.kwargs))
+
+    @often
+    @given(value=values)
+    def test_return_values_come_back_unchanged(self, value):
+        try:
+            text, shown = encode_result(value, limit=MEGABYTE)
+        except ValueError:
+            return
+        result = plain.enqueue(None)
+        finish(succeeded(text))
+
+        result.refresh()
+
+        assert repr(result.return_value) == repr(shown) == repr(value)
+
+    @often
+    @given(text=st.text(st.characters(codec=None)))
+    def test_every_error_can_be_stored(self, text):
+        stored = storable(text, limit=1000)
+        result = plain.enqueue(None)
+        finish(failed(JobFailure("builtins.ValueError", stored, stored)))
+
+        result.refresh()
+
+        assert result.errors[0].traceback == stored
+        assert Attempt.objects.get(job_id=result.id).message == stored
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "value",
+    ["x" * MEGABYTE, "é" * (MEGABYTE // 2), "\U0001f600" * (MEGABYTE // 4), list(range(100_000))],
+    ids=["ascii", "two bytes", "four bytes", "numbers"],
+)
+def test_arguments_of_a_megabyte_are_stored_and_found(value):
+    result = plain.enqueue(value)
+    many = plain.enqueue_many([((value,), {})] * 3)
+
+    assert default_task_backend.get_result(result.id).args == [value]
+    assert default_task_backend.get_result(many[-1].id).args == [value]
+    assert len({job.arguments for job in Job.objects.all()}) == 1

@@ -1,0 +1,1 @@
+"""Real processes, really killed. What must hold is in docs/explanation/guarantees.md."""

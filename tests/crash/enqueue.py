@@ -1,0 +1,30 @@
+"""A web process in short: business data and a job in one transaction, again and again."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import django
+
+django.setup()
+
+from django.db import transaction  # noqa: E402
+
+from offload.failpoints import failpoint  # noqa: E402
+from tests.crash import ledger, tasks  # noqa: E402
+from tests.models import Effect  # noqa: E402
+
+
+def main(count: int) -> None:
+    for number in range(count):
+        token = f"t{number}"
+        with transaction.atomic():
+            transaction.on_commit(partial(failpoint, "enqueue.committed"))
+            Effect.objects.create(token=token)
+            job = tasks.note.enqueue(token)
+        ledger.write("told", token, value=job.id)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,153 @@
+"""A proxy before a database server that cuts a connection at a chosen statement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from enum import Enum
+
+
+class Moment(Enum):
+    """When a connection is cut."""
+
+    BEFORE = "before the statement reaches the server"
+    AFTER = "after the server has answered; the client never hears it"
+
+
+class Proxy:
+    """Listens on a free port of loopback, in a thread of its own.
+
+    Args:
+        host: of the server.
+        port: of the server.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._end = self._after = b""
+        self._generation = 0
+        self._countdown = 0
+        self._moment = Moment.BEFORE
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.cuts = 0
+        self.port = 0
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    @property
+    def is_armed(self) -> bool:
+        return self._countdown > 0
+
+    def arm(self, count: int, moment: Moment, end: bytes = b"", after: bytes = b"") -> None:
+        """Cut the connection of the `count`-th statement from now on that ends with `end`.
+
+        Args:
+            after: count only what follows this on the same connection.
+        """
+        self._end, self._after, self._moment = end, after, moment
+        self._generation += 1
+        self._countdown = count
+
+    def disarm(self) -> None:
+        self._countdown = 0
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0)
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        self._loop.run_forever()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(OSError):
+            back, forth = await asyncio.open_connection(*self._server)
+            try:
+                await Connection(self, reader, writer, back, forth).run()
+            finally:
+                forth.transport.abort()
+                writer.transport.abort()
+
+    def strikes(self, statement: bytes, connection: Connection) -> bool:
+        """Tell whether this is the statement at which to cut."""
+        if not self._countdown:
+            return False
+        if self._after and connection.counted_since != self._generation:
+            if self._after in statement.upper():
+                connection.counted_since = self._generation
+            return False
+        if not statement.upper().rstrip(b"\0").endswith(self._end):
+            return False
+        self._countdown -= 1
+        if self._countdown:
+            return False
+        self.cuts += 1
+        return True
+
+    @property
+    def moment(self) -> Moment:
+        return self._moment
+
+
+class Connection:
+    """One client's."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        back: asyncio.StreamReader,
+        forth: asyncio.StreamWriter,
+    ) -> None:
+        self._proxy = proxy
+        self._reader, self._writer = reader, writer
+        self._back, self._forth = back, forth
+        self._is_doomed = False
+        self.counted_since = 0
+        """When the proxy was armed last before this connection said what it waits for."""
+
+    async def run(self) -> None:
+        """Pass on what both sides say until one of them, or we, have had enough."""
+        sides = [asyncio.ensure_future(self._ask()), asyncio.ensure_future(self._answer())]
+        try:
+            await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
+
+    async def _ask(self) -> None:
+        while data := await self._reader.read(1 << 20):
+            if self._proxy.strikes(data, self):
+                if self._proxy.moment is Moment.BEFORE:
+                    return
+                self._is_doomed = True
+            self._forth.write(data)
+            await self._forth.drain()
+
+    async def _answer(self) -> None:
+        while data := await self._back.read(1 << 20):
+            if self._is_doomed:
+                return
+            self._writer.write(data)
+            await self._writer.drain()

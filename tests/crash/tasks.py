@@ -1,0 +1,142 @@
+"""Tasks that leave traces, and tasks that kill."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from offload import Fixed, task
+from offload.exceptions import Retry
+from tests.crash import ledger
+from tests.models import Effect
+
+
+def _begin(context: Any, token: str) -> str:
+    """Write that the body began; return what tells this run from any other."""
+    workers = context.task_result.worker_ids
+    value = f"{workers[-1]}/{len(workers)}/{os.getpid()}/{time.monotonic_ns()}"
+    ledger.write("begin", token, workers[-1], value)
+    return value
+
+
+@task(takes_context=True)
+def note(context: Any, token: str) -> str:
+    return _begin(context, token)
+
+
+@task(takes_context=True)
+async def anote(context: Any, token: str) -> str:
+    return _begin(context, token)
+
+
+@task(takes_context=True, atomic=True)
+def effect(context: Any, token: str) -> str:
+    value = _begin(context, token)
+    Effect.objects.create(token=token)
+    return value
+
+
+@task(takes_context=True)
+def fail(context: Any, token: str) -> None:
+    _begin(context, token)
+    raise ValueError(token)
+
+
+@task(takes_context=True, max_attempts=3, backoff=Fixed(0))
+def retried(context: Any, token: str) -> str:
+    value = _begin(context, token)
+    if context.attempt < 2:
+        raise Retry(after=0)
+    return value
+
+
+@task(takes_context=True, at_most_once=True)
+def once(context: Any, token: str) -> str:
+    return _begin(context, token)
+
+
+@task(takes_context=True)
+def wait_for(context: Any, token: str, path: str) -> str:
+    """Run until a file exists."""
+    value = _begin(context, token)
+    pause = threading.Event()
+    while not Path(path).exists():
+        pause.wait(0.02)
+    return value
+
+
+@task(takes_context=True, atomic=True)
+def effect_wait_for(context: Any, token: str, path: str) -> str:
+    """Insert, then keep the transaction open until a file exists."""
+    value = _begin(context, token)
+    pause = threading.Event()
+    while not Path(path).exists():
+        pause.wait(0.02)
+    Effect.objects.create(token=token)
+    return value
+
+
+@task(takes_context=True, at_most_once=True)
+def once_wait_for(context: Any, token: str, path: str) -> str:
+    value = _begin(context, token)
+    pause = threading.Event()
+    while not Path(path).exists():
+        pause.wait(0.02)
+    return value
+
+
+@task(takes_context=True)
+def hold_interpreter(context: Any, token: str, seconds: int) -> str:
+    """Run C code that does not let go of the interpreter: no thread of ours can do anything."""
+    value = _begin(context, token)
+    ctypes.PyDLL(None).sleep(seconds)
+    return value
+
+
+def _die(how: str) -> None:
+    match how:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "segfault":
+            ctypes.string_at(0)
+        case "abort":
+            os.abort()
+        case "exit":
+            os._exit(0)
+
+
+@task(takes_context=True)
+def die(context: Any, token: str, how: str) -> str:
+    """End this process in a way that no code of ours can catch."""
+    value = _begin(context, token)
+    _die(how)
+    return value
+
+
+@task(takes_context=True)
+def die_first(context: Any, token: str, how: str) -> str:
+    """Die at the first attempt, succeed at the next."""
+    value = _begin(context, token)
+    if len(context.task_result.worker_ids) > 1:
+        return value
+    _die(how)
+    return value
+
+
+@task(takes_context=True)
+def eat_memory(context: Any, token: str, mebibytes: int) -> str:
+    """Fill memory until somebody objects, at the first attempt."""
+    value = _begin(context, token)
+    if len(context.task_result.worker_ids) > 1:
+        return value
+    eaten = []
+    for _ in range(mebibytes):
+        eaten.append(b"x" * 1024**2)
+    return value
+
+

@@ -1,0 +1,21 @@
+"""Waiting for a condition in another process, with a limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+LIMIT = 45.0
+"""Seconds; far more than anything takes on a machine that does nothing else."""
+PAUSE = 0.02
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
+    """Return when the condition holds; fail if it does not in time."""
+    give_up_at = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise AssertionError(f"In {seconds} s it did not happen: {what}")
+        pause.wait(PAUSE)

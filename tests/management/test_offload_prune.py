@@ -1,0 +1,142 @@
+"""`offload_prune` on real rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from offload.lifecycle import JobState
+from offload.models import Attempt, Job
+from offload.store.ask import Wanted, find_old
+from tests.management.rows import end, fail_once, plans_of
+from tests.tasks import add, plain
+
+pytestmark = pytest.mark.django_db
+
+
+def prune(*args: str) -> str:
+    output = StringIO()
+    call_command("offload_prune", *args, stdout=output)
+    return output.getvalue().strip()
+
+
+def days(number: float) -> Any:
+    return timezone.now() - timedelta(days=number)
+
+
+@pytest.fixture
+def rows() -> dict[str, Job]:
+    """Jobs by state and age in days, and one that waits."""
+    made = {
+        f"{state.label}-{age}": end(add.enqueue(1), state, days(age))
+        for state in (JobState.SUCCESSFUL, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
+        for age in (1, 10, 40)
+    }
+    add.enqueue(1)
+    return made
+
+
+def left(rows: dict[str, Job]) -> set[str]:
+    there = set(Job.objects.values_list("pk", flat=True))
+    return {name for name, job in rows.items() if job.pk in there}
+
+
+def test_deletes_what_the_settings_call_old(rows):
+    output = prune()
+
+    assert output == ("Deleted 5 jobs: 2 successful, 1 failed, 1 cancelled, 1 expired.")
+    assert left(rows) == {
+        "successful-1", "failed-1", "failed-10", "cancelled-1", "cancelled-10", "expired-1",
+        "expired-10",
+    }  # fmt: skip
+    assert Job.objects.filter(state=JobState.READY).count() == 1
+    assert prune() == "Deleted 0 jobs."
+
+
+def test_uses_the_settings_of_the_backend(rows, settings):
+    settings.TASKS = options(settings, keep_successful=None, keep_failed=timedelta(days=5))
+
+    assert prune() == "Deleted 6 jobs: 2 failed, 2 cancelled, 2 expired."
+
+    settings.TASKS = options(settings, keep_successful=None, keep_failed=None)
+
+    assert prune().startswith("Nothing to do: OPTIONS keep all jobs for ever.")
+
+
+def options(settings: Any, **options: Any) -> Any:
+    return {"default": {**settings.TASKS["default"], "OPTIONS": options}}
+
+
+def test_days_replace_the_settings(rows):
+    assert prune("--successful-days", "20") == "Deleted 1 jobs: 1 successful."
+    assert prune("--failed-days", "5.5") == "Deleted 6 jobs: 2 failed, 2 cancelled, 2 expired."
+    assert prune("--older-than", "0").startswith("Deleted 5 jobs")
+    assert Job.objects.get().state == JobState.READY
+
+
+def test_deletes_only_jobs_of_the_queue(rows):
+    mail = end(plain.enqueue(1), JobState.SUCCESSFUL, days(10))
+
+    assert prune("--queue", "mail") == "Deleted 1 jobs: 1 successful."
+    assert not Job.objects.filter(pk=mail.pk).exists()
+    assert len(left(rows)) == 12
+
+
+def test_leaves_the_jobs_of_other_backends(rows):
+    Job.objects.filter(pk=rows["failed-40"].pk).update(backend="other")
+
+    prune("--older-than", "0")
+
+    assert left(rows) == {"failed-40"}
+
+
+def test_a_dry_run_deletes_nothing(rows):
+    output = prune("--dry-run", "--older-than", "5")
+
+    assert output == "Would delete 8 jobs: 2 successful, 2 failed, 2 cancelled, 2 expired."
+    assert len(left(rows)) == 12
+
+
+def test_deletes_the_attempts_too(rows):
+    fail_once(rows["failed-40"])
+    fail_once(rows["failed-1"])
+
+    prune()
+
+    assert Attempt.objects.get().job_id == rows["failed-1"].pk
+
+
+def test_goes_through_more_than_one_batch(monkeypatch):
+    monkeypatch.setattr("offload.management.commands.offload_prune.BATCH", 3)
+    ids = [result.id for result in add.enqueue_many([((n,), {}) for n in range(10)])]
+    Job.objects.filter(pk__in=ids).update(state=JobState.FAILED, finished_at=days(40))
+
+    assert prune() == "Deleted 10 jobs: 10 failed."
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--older-than", "3", "--failed-days", "2"], "--older-than is for all jobs"),
+        (["--older-than", "-1"], "'-1' is not at least 0."),
+        (["--older-than", "week"], "'week' is not a number."),
+        (["--backend", "defualt"], "Did you mean 'default'?"),
+        (["--database", "nowhere"], "'nowhere', which is not in DATABASES"),
+    ],
+)
+def test_says_what_is_wrong(args, message):
+    with pytest.raises(CommandError, match=message.replace("?", r"\?")):
+        prune(*args)
+
+
+def test_finds_old_jobs_by_an_index():
+    wanted = Wanted(backend="default", state=JobState.FAILED, queue_name="mail")
+
+    plans = plans_of(lambda: find_old("default", wanted, before=days(1), since=None, limit=10))
+
+    assert all("offload_job_finished" in plan for plan in plans)

@@ -1,0 +1,18 @@
+"""Where no socket can be made, everybody looks by the clock."""
+
+from pathlib import Path
+
+import pytest
+
+from offload.notifier.base import Hint
+from offload.notifier.doorbell import Doorbell
+from offload.notifier.polling import PollingListener
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/bells", "/nonexistent/folder/bells"])
+def test_a_folder_that_cannot_be_used_leaves_the_clock(folder):
+    listener = Doorbell(Path(folder)).listen(Hint.WORK)
+
+    assert isinstance(listener, PollingListener)
+    assert listener.hints() == set()
+    listener.close()

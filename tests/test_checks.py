@@ -1,0 +1,377 @@
+"""What `manage.py check` tells, about settings alone and about the server."""
+
+import socket
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+from django.core.checks import Tags
+from django.db import connection, connections
+from django.tasks import task_backends
+from django.test import override_settings
+
+from offload import checks
+
+BACKEND = "offload.backends.database.DatabaseBackend"
+SQLITE = "django.db.backends.sqlite3"
+GOOD_SQLITE = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 5,
+    "init_command": "PRAGMA journal_mode=wal; PRAGMA synchronous=normal;",
+}
+
+
+def ids_of(messages: Any) -> list[str]:
+    """Return what was found; each message has a hint."""
+    messages = list(messages)
+    assert all(message.hint for message in messages)
+    return [message.id for message in messages]
+
+
+def database(alias: str = "jobs", **settings: Any) -> Any:
+    """Return what a static check looks at: a connection that is none."""
+    settings = {"NAME": "/nonexistent/db.sqlite3", "OPTIONS": {}, **settings}
+    return SimpleNamespace(alias=alias, settings_dict=settings)
+
+
+def tasks_in(using: str, **options: Any) -> override_settings:
+    options = {"database": using, **options}
+    return override_settings(TASKS={"default": {"BACKEND": BACKEND, "OPTIONS": options}})
+
+
+# --- settings -------------------------------------------------------------------------------
+
+
+def test_the_settings_of_this_suite_are_in_order_and_checked_without_connecting():
+    # Without the mark `django_db` a connection would be refused.
+    assert ids_of(checks.check_settings()) == []
+    assert ids_of(task_backends["default"].check()) == []
+
+
+def test_the_checks_are_registered_where_django_looks():
+    found = django_checks.registry.registry
+    assert checks.check_settings in found.registered_checks
+    assert checks.check_databases.tags == (Tags.database,)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"OPTIONS": {"thread": 1}}, "TASKS['default']: Unknown option 'thread'. Did you mean"),
+        ({"OPTIONS": {"threads": 0}}, "TASKS['default']: OPTIONS['threads'] must be"),
+        ({"OPTIONS": {"lease": float("inf")}}, "TASKS['default']: OPTIONS['lease'] must be"),
+    ],
+)
+def test_a_wrong_option_is_an_error(tasks, message):
+    with override_settings(TASKS={"default": {"BACKEND": BACKEND, **tasks}}):
+        (found,) = task_backends["default"].check()
+        assert ids_of(checks.check_settings()) == []
+
+    assert found.id == "offload.E001"
+    assert found.msg.startswith(message)
+    assert found.hint
+
+
+def test_an_app_that_is_not_installed_is_an_error(other_database):
+    other_database("fresh", ENGINE=SQLITE, NAME="fresh.sqlite3")
+
+    with tasks_in("fresh"), override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]):
+        (found,) = task_backends["default"].check()
+        assert ids_of(checks.check_settings()) == []
+
+    assert found.id == "offload.E002"
+    assert "Add 'offload' to INSTALLED_APPS, then run: python manage.py migrate" in found.msg
+
+
+def test_an_unknown_database_is_an_error():
+    with tasks_in("nowhere"):
+        (found,) = task_backends["default"].check()
+        assert ids_of(checks.check_settings()) == []
+
+    assert found.id == "offload.E002"
+    assert "'nowhere', which is not in DATABASES (default)" in found.msg
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["django.tasks.backends.immediate.ImmediateBackend", "offload.testing.RecordingBackend"],
+)
+def test_backends_without_rows_have_no_database_to_check(backend, other_database):
+    other_database("odd", ENGINE=SQLITE, NAME="odd.sqlite3")
+
+    with override_settings(TASKS={"default": {"BACKEND": backend, "OPTIONS": {}}}):
+        assert ids_of(checks.check_settings()) == []
+        assert ids_of(checks.check_databases(databases=["default"])) == []
+
+
+# --- SQLite ---------------------------------------------------------------------------------
+
+
+def test_sqlite_is_checked_where_jobs_are_kept_in_it(other_database):
+    other_database("odd", ENGINE=SQLITE, NAME="odd.sqlite3", OPTIONS={"timeout": 1})
+
+    with tasks_in("odd"):
+        found = ids_of(checks.check_settings())
+
+    assert found == ["offload.W005", "offload.W006", "offload.W007"]
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [((3, 34, 1), ["offload.E008"]), ((3, 35, 0), []), ((4, 0, 0), [])]
+)
+def test_an_old_sqlite_is_an_error(version, found):
+    assert ids_of(checks.check_sqlite_version(version)) == found
+
+
+@pytest.mark.parametrize(
+    "name", [":memory:", "file::memory:?cache=shared", "file:x?mode=memory", ""]
+)
+def test_jobs_in_memory_are_warned_about_and_nothing_else(name):
+    jobs = database(NAME=name)
+
+    assert ids_of(checks.check_sqlite_file(jobs)) == ["offload.W004"]
+    assert ids_of(checks.check_sqlite_wal(jobs)) == []
+    assert ids_of(checks.check_sqlite_transaction_mode(jobs)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["/srv/db.sqlite3", "file:memorydb_default?mode=memory&cache=shared"]
+)
+def test_a_file_and_the_database_of_djangos_own_tests_are_fine(name):
+    assert ids_of(checks.check_sqlite_file(database(NAME=name))) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("PRAGMA journal_mode=wal;", []),
+        ("pragma synchronous=normal; PRAGMA journal_mode = 'WAL'", []),
+        ("PRAGMA journal_mode=delete;", ["offload.W005"]),
+        ("", ["offload.W005"]),
+    ],
+)
+def test_a_write_ahead_log_may_be_set_by_the_connection(command, found):
+    jobs = database(OPTIONS={"init_command": command})
+
+    assert ids_of(checks.check_sqlite_wal(jobs)) == found
+
+
+@pytest.mark.parametrize("write", ["{}", "file:{}?mode=rw"])
+@pytest.mark.parametrize(("mode", "found"), [("wal", []), ("delete", ["offload.W005"])])
+def test_a_write_ahead_log_may_be_set_in_the_file(mode, found, write, tmp_path):
+    path = tmp_path / "db.sqlite3"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute(f"PRAGMA journal_mode={mode}")
+        made.execute("CREATE TABLE t (x)")
+
+    assert ids_of(checks.check_sqlite_wal(database(NAME=write.format(path)))) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, ["offload.W006"]),
+        ({"transaction_mode": None}, ["offload.W006"]),
+        ({"transaction_mode": "deferred"}, ["offload.W006"]),
+        ({"transaction_mode": "immediate"}, []),
+        ({"transaction_mode": "EXCLUSIVE"}, []),
+    ],
+)
+def test_transactions_should_wait_for_their_turn_at_their_begin(options, found):
+    assert ids_of(checks.check_sqlite_transaction_mode(database(OPTIONS=options))) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [({}, []), ({"timeout": 20}, []), ({"timeout": 4.9}, ["offload.W007"])],
+)
+def test_who_finds_the_database_locked_should_have_patience(options, found):
+    assert ids_of(checks.check_sqlite_timeout(database(OPTIONS=options))) == found
+
+
+def test_good_options_for_sqlite_are_good(tmp_path):
+    jobs = database(NAME=tmp_path / "db.sqlite3", OPTIONS=GOOD_SQLITE)
+
+    for check in (
+        checks.check_sqlite_file,
+        checks.check_sqlite_wal,
+        checks.check_sqlite_transaction_mode,
+        checks.check_sqlite_timeout,
+    ):
+        assert ids_of(check(jobs)) == []
+
+
+# --- MariaDB and MySQL ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, []),
+        ({"isolation_level": "read committed"}, []),
+        ({"isolation_level": None}, []),
+        ({"isolation_level": "repeatable read"}, ["offload.W009"]),
+        ({"isolation_level": "SERIALIZABLE"}, ["offload.W009"]),
+    ],
+)
+def test_a_wrong_isolation_level_is_found_in_the_settings(options, found):
+    assert ids_of(checks.check_isolation_setting(database(OPTIONS=options))) == found
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({"transaction_isolation": "READ-COMMITTED"}, []),
+        ({"tx_isolation": "READ-COMMITTED"}, []),
+        ({"tx_isolation": "REPEATABLE-READ"}, ["offload.W009"]),
+        ({"transaction_isolation": "SERIALIZABLE"}, ["offload.W009"]),
+    ],
+)
+def test_a_wrong_isolation_level_is_found_at_the_server(facts, found):
+    assert ids_of(checks.check_isolation(facts, "jobs")) == found
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [({}, []), ({"wsrep_on": "OFF"}, []), ({"wsrep_on": "ON"}, ["offload.W010"])],
+)
+def test_a_galera_cluster_is_warned_about(facts, found):
+    assert ids_of(checks.check_galera(facts, "jobs")) == found
+
+
+# --- the server -------------------------------------------------------------------------------
+
+in_autocommit = pytest.mark.django_db(transaction=True)
+
+
+@in_autocommit
+def test_the_database_of_this_suite_is_in_order():
+    assert ids_of(checks.check_databases(databases=["default"])) == []
+
+
+@pytest.mark.parametrize("databases", [None, [], ["other"]])
+def test_a_database_that_django_was_not_told_to_ask_is_not_asked(databases):
+    assert ids_of(checks.check_databases(databases=databases)) == []
+
+
+def test_missing_migrations_are_named_with_the_command(other_database):
+    other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3", OPTIONS=GOOD_SQLITE)
+
+    with tasks_in("unmigrated"):
+        (found,) = checks.check_databases(databases=["unmigrated"])
+
+    assert found.id == "offload.W012"
+    assert "0001_initial" in found.msg
+    assert found.hint == "Run: python manage.py migrate --database unmigrated"
+
+
+def test_the_command_that_applies_migrations_is_not_told_that_they_are_missing(
+    other_database, monkeypatch
+):
+    monkeypatch.setattr("sys.argv", ["manage.py", "migrate"])
+    other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3", OPTIONS=GOOD_SQLITE)
+
+    with tasks_in("unmigrated"):
+        assert ids_of(checks.check_databases(databases=["unmigrated"])) == []
+
+
+def test_applied_migrations_are_in_order(other_database):
+    other_database("done", ENGINE=SQLITE, NAME="done.sqlite3", OPTIONS=GOOD_SQLITE, migrated=True)
+
+    with tasks_in("done"):
+        assert ids_of(checks.check_databases(databases=["done"])) == []
+
+
+def test_a_database_that_does_not_answer_is_an_error(other_database):
+    if connection.vendor == "sqlite":
+        other_database("down", NAME="/nonexistent/folder/database.sqlite3")
+    else:
+        other_database("down", HOST="127.0.0.1", PORT=1)
+
+    with tasks_in("down"):
+        (found,) = checks.check_databases(databases=["down"])
+
+    assert found.id == "offload.E011"
+    assert "DATABASES['down'] does not answer" in found.msg
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="asks MariaDB or MySQL")
+@pytest.mark.parametrize(
+    ("level", "found"), [("read committed", []), ("repeatable read", ["offload.W009"])]
+)
+def test_the_isolation_level_that_the_settings_leave_is_asked_for(
+    level, found, other_database, django_db_setup
+):
+    options = {
+        **connection.settings_dict["OPTIONS"],
+        "isolation_level": None,
+        "init_command": f"SET SESSION TRANSACTION ISOLATION LEVEL {level}",
+    }
+    name = connection.settings_dict["NAME"]
+    other_database("left", NAME=name, OPTIONS=options)
+
+    with tasks_in("left"):
+        assert ids_of(checks.check_settings()) == []
+        assert ids_of(checks.check_databases(databases=["left"])) == found
+
+
+def forward(source: socket.socket, target: socket.socket) -> None:
+    """Pass on all bytes."""
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+
+
+def forward_without_notifications(source: socket.socket, target: socket.socket) -> None:
+    """Pass on all of PostgreSQL's messages but NotificationResponse."""
+    with source.makefile("rb") as stream:
+        while head := stream.read(5):
+            body = stream.read(int.from_bytes(head[1:]) - 4)
+            if head[:1] != b"A":
+                target.sendall(head + body)
+    target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def pooler() -> Iterator[int]:
+    """A server in front of PostgreSQL that loses what LISTEN asked for: its port."""
+    server = connection.settings_dict
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection((server["HOST"], server["PORT"])) as upstream:
+            ending = threads.submit(forward, client, upstream)
+            forward_without_notifications(upstream, client)
+            ending.result()
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threads.submit(serve, client)
+
+    with ThreadPoolExecutor(8) as threads, socket.create_server(("127.0.0.1", 0)) as listener:
+        threads.submit(accept)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL notifies")
+def test_a_pooler_that_swallows_notifications_is_found(django_db_setup, other_database):
+    with pooler() as port:
+        options = {"sslmode": "disable", "gssencmode": "disable"}
+        name = connection.settings_dict["NAME"]
+        other_database("pooled", HOST="127.0.0.1", PORT=port, NAME=name, OPTIONS=options)
+        with tasks_in("pooled"):
+            found = ids_of(checks.check_databases(databases=["pooled"]))
+        connections["pooled"].close()
+
+    assert found == ["offload.W013"]

@@ -1,0 +1,152 @@
+"""The reference says all that there is, and nothing in the documents leads nowhere."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from django.core.management import load_command_class
+
+import offload
+from offload.conf import Options
+from offload.lifecycle import JobState
+from offload.tasks import AUTHOR_OPTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "offload"
+COMMANDS = sorted(path.stem for path in (PACKAGE / "management" / "commands").glob("offload_*.py"))
+
+
+def load_check_docs() -> ModuleType:
+    spec = spec_from_file_location("check_docs", ROOT / "scripts" / "check_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_docs = load_check_docs()
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def reference(name: str) -> str:
+    return (DOCS / "reference" / f"{name}.md").read_text()
+
+
+def headings(text: str) -> set[str]:
+    return {
+        part.strip()
+        for heading in check_docs.HEADING.findall(check_docs.BLOCK.sub("", text))
+        for part in heading.split(",")
+    }
+
+
+def section(text: str, heading: str) -> str:
+    """Return the text from a heading to the next one of its level or above."""
+    level, rest = re.search(rf"^(#+) {re.escape(heading)}\n(.*)", text, re.M | re.S).groups()  # type: ignore[union-attr]
+    return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.M)[0]
+
+
+def options_of(command: str) -> Iterator[str]:
+    """Yield the options that the command adds to Django's, also those of its sub-commands."""
+    parser = load_command_class("offload", command).create_parser("manage.py", command)
+    django = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback",
+              "--no-color", "--force-color", "--skip-checks"}  # fmt: skip
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from (
+                    name
+                    for inner in one._actions
+                    for name in inner.option_strings
+                    if name.startswith("--") and name not in django
+                )
+        yield from (n for n in action.option_strings if n.startswith("--") and n not in django)
+
+
+@pytest.mark.parametrize("field", fields(Options), ids=lambda field: field.name)
+def test_each_setting_has_a_heading_with_its_default(field):
+    text = section(reference("settings"), field.name)
+
+    assert "efault" in text
+    if isinstance(field.default, int | float | str | None) and field.name != "processes":
+        shown = f'"{field.default}"' if isinstance(field.default, str) else field.default
+        assert f"`{shown}`" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_heading_and_each_of_its_options_is_named(command):
+    text = reference("commands")
+    common = text[: text.index("\n## ")]
+
+    missing = [
+        name
+        for name in options_of(command)
+        if name not in section(text, command) and name not in common
+    ]
+
+    assert missing == []
+
+
+def test_no_option_is_named_that_no_command_has():
+    known = {name for command in COMMANDS for name in options_of(command)}
+    named = set(re.findall(r"--[a-z][a-z-]+", reference("commands")))
+
+    assert named <= known | {"--verbosity", "--settings"}
+
+
+def test_each_check_has_a_heading_and_each_heading_a_check():
+    code = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    checks = set(re.findall(r"\boffload\.[EWI]\d{3}\b", code))
+
+    assert {name for name in headings(reference("checks")) if "." in name} == checks
+
+
+@pytest.mark.parametrize("name", offload.__all__)
+def test_each_public_name_has_a_heading(name):
+    if name == "JobState":
+        return
+    text = reference("tasks")
+
+    assert name in headings(text) or f"`{name}`" in text
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_each_state_is_described(state):
+    assert f"| `{state.name}` | `{state.status.name}` |" in section(reference("tasks"), "States")
+
+
+@pytest.mark.parametrize("option", AUTHOR_OPTIONS)
+def test_each_option_of_a_task_is_described(option):
+    assert f"| `{option}` |" in section(reference("tasks"), "task")
+
+
+@pytest.mark.parametrize("document", check_docs.documents(), ids=name_of)
+def test_links_lead_somewhere_and_python_compiles(document):
+    text = document.read_text()
+
+    assert list(check_docs.broken_links(document, text)) == []
+    assert list(check_docs.broken_blocks(text)) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [path for path in sorted(DOCS.rglob("*.md")) if path.parent.name != "explanation"],
+    ids=name_of,
+)
+def test_a_line_holds_one_sentence(document):
+    text = check_docs.BLOCK.sub("", document.read_text())
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "#", "-", ">"))]
+
+    assert [line for line in prose if re.search(r"[a-z)`][.!?] [A-Z]", line)] == []

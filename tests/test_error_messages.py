@@ -1,0 +1,160 @@
+"""docs/howto/errors.md quotes what a newcomer really sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError, transaction
+
+from offload import task
+from offload.conf import Options
+from offload.ids import new_id
+from offload.lifecycle import JobState
+from offload.registry import find_task
+from offload.store import get_store
+from offload.store.errors import explain
+from tests.management.rows import end, register
+from tests.tasks import add, plain
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "howto" / "errors.md").read_text()
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+REFUSED = (
+    'connection failed: connection to server at "127.0.0.1", port 5432 failed: Connection '
+    "refused\n\tIs the server running on that host and accepting TCP/IP connections?"
+)
+MISSING = "no such table: offload_job"
+
+
+def message_of(action: Callable[[], Any]) -> str:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # its text is what is tested
+        action()
+    return str(caught.value)
+
+
+def is_quoted(message: str) -> bool:
+    return ID.sub("<id>", message) in ID.sub("<id>", PAGE)
+
+
+def nested() -> Any:
+    def make() -> Any:
+        @task
+        def inner() -> None: ...
+
+        return inner
+
+    make.__qualname__ = "make"
+    return make()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: task(lambda x: x),
+        lambda: task(retries=3),
+        lambda: add.enqueue(User(), 1),
+        lambda: add.enqueue(float("nan")),
+        lambda: add.enqueue("x" * 3_000_000, 1),
+        lambda: find_task("shop.tasks.old"),
+        lambda: add(1),
+        lambda: add.delay(1),
+        lambda: (_ for _ in ()).throw(explain(OperationalError(REFUSED), "default")),
+        lambda: (_ for _ in ()).throw(explain(DatabaseError(MISSING), "default")),
+    ],
+    ids=["lambda", "option", "type", "nan", "size", "gone", "called", "delay", "down", "tables"],
+)
+def test_the_page_quotes_the_message(action):
+    assert is_quoted(message_of(action))
+
+
+def test_the_page_quotes_what_is_wrong_with_a_nested_function():
+    message = message_of(nested)
+
+    assert message.partition("cannot be a task")[2] in PAGE
+
+
+def test_the_page_quotes_what_is_wrong_with_the_settings():
+    assert message_of(lambda: Options.parse({"max_attempt": 3})) in PAGE
+
+
+def test_the_page_quotes_what_is_wrong_with_a_queue(settings):
+    settings.TASKS = {"default": {"BACKEND": settings.TASKS["default"]["BACKEND"]}}
+
+    assert is_quoted(message_of(lambda: plain.using(queue_name="mail")))
+
+
+def test_the_page_quotes_what_happens_without_the_app(monkeypatch):
+    monkeypatch.setattr("django.apps.apps.is_installed", lambda _: False)
+    get_store.cache_clear()
+    try:
+        with pytest.raises(ImproperlyConfigured) as caught:
+            get_store("default")
+    finally:
+        get_store.cache_clear()
+
+    assert str(caught.value) in PAGE
+
+
+def test_the_page_quotes_what_a_task_in_a_shell_gets(monkeypatch):
+    def here() -> None: ...
+
+    here.__qualname__, here.__module__ = "here", "__main__"
+    assert is_quoted(message_of(lambda: task(here).enqueue()))
+
+    here.__module__ = "django.core.management.commands.shell"
+    assert is_quoted(message_of(lambda: task(here).enqueue()))
+
+
+@pytest.mark.django_db
+def test_the_page_quotes_what_waiting_in_a_transaction_gets():
+    def wait() -> None:
+        with transaction.atomic():
+            add.enqueue(1).wait(1)
+
+    assert is_quoted(message_of(wait))
+
+
+@pytest.mark.django_db
+def test_the_page_quotes_what_is_wrong_with_a_job():
+    result = add.enqueue(1)
+    assert is_quoted(message_of(lambda: result.return_value))
+    assert is_quoted(message_of(lambda: add.get_result(str(new_id()))))
+    assert "was pruned: it is 1590 days old." in PAGE
+
+    end(result, JobState.SUCCESSFUL)
+    assert is_quoted(message_of(result.cancel))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_in_vain_is_told_if_no_engine_runs():
+    result = add.enqueue(1)
+
+    message = message_of(lambda: result.wait(timeout=0.05))
+    assert is_quoted(message.replace("0.05 s", "1 s"))
+
+    register()
+    assert message_of(lambda: result.wait(timeout=0.05)).endswith("after 0.05 s.")
+
+
+@pytest.mark.django_db
+def test_the_page_quotes_what_health_says(capsys):
+    with pytest.raises(SystemExit):
+        call_command("offload_health")
+
+    assert "\n".join(capsys.readouterr().out.splitlines()[2:3]) in PAGE
+
+
+def test_the_page_quotes_what_the_worker_says_of_an_unknown_queue():
+    with pytest.raises(CommandError) as caught:
+        call_command("offload_worker", "--queues", "mial")
+
+    assert "`CommandError: Unknown queue 'mial'.`" in PAGE
+    assert str(caught.value).startswith("Unknown queue 'mial'.")

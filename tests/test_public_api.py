@@ -1,0 +1,40 @@
+"""The names that projects may use. Adding one is a decision; removing one breaks somebody."""
+
+from importlib.metadata import version
+
+import pytest
+
+import offload
+
+NAMES = [
+    "CurrentJob",
+    "Exponential",
+    "Fixed",
+    "InvalidArguments",
+    "JobCancelled",
+    "JobState",
+    "OffloadError",
+    "OffloadTask",
+    "Retry",
+    "Snooze",
+    "TaskResultExpired",
+    "TaskTimeout",
+    "WorkerLost",
+    "WrongState",
+    "current_job",
+    "is_cancelled",
+    "task",
+]
+
+
+def test_the_public_names_are_exactly_these():
+    assert offload.__all__ == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_can_be_imported_and_says_what_it_is(name):
+    assert getattr(offload, name).__doc__
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert offload.__version__ == version("django-offload")

@@ -1,0 +1,221 @@
+"""What a result can do: wait, and say what an exception was."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections, transaction
+from django.http import Http404
+from django.tasks.base import TaskError
+from django.tasks.exceptions import TaskResultDoesNotExist
+
+from offload import JobState, OffloadError, TaskTimeout
+from offload.lifecycle import Outcome, failed, succeeded
+from offload.models import Job
+from offload.results import OffloadResult, SafeTaskError, canonical_id, task_errors
+from offload.store import get_store
+from tests.jobs import FAILURE, NO_ROOM, claim, finish, register
+from tests.tasks import add
+
+in_autocommit = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def meanwhile():
+    """Run something in another thread, with connections of its own."""
+
+    def run(function, *args):
+        try:
+            return function(*args)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        yield lambda function, *args: threads.submit(run, function, *args)
+
+
+# --- waiting ----------------------------------------------------------------------------------
+
+
+@in_autocommit
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(succeeded("3"), JobState.SUCCESSFUL), (failed(FAILURE), JobState.FAILED)],
+    ids=["success", "failure"],
+)
+def test_waiting_ends_with_the_job(outcome: Outcome, state: JobState, meanwhile):
+    result = add.enqueue(1, 2)
+    ending = meanwhile(finish, outcome)
+
+    waited = result.wait(timeout=30)
+
+    assert waited is result
+    assert waited.state == state
+    ending.result()
+
+
+@in_autocommit
+def test_awaiting_ends_with_the_job(meanwhile):
+    async def wait_for(result: OffloadResult) -> OffloadResult:
+        return await asyncio.wait_for(result, 30)
+
+    result = add.enqueue(1, 2)
+    ending = meanwhile(finish, succeeded("3"))
+
+    assert async_to_sync(wait_for)(result).return_value == 3
+    ending.result()
+
+
+@in_autocommit
+@pytest.mark.parametrize("timeout", [0, 0.01, -1])
+def test_waiting_stops_after_the_timeout(timeout):
+    result = add.enqueue(1)
+
+    with pytest.raises(TimeoutError, match=f"{result.id} had not ended after {timeout} s"):
+        result.wait(timeout=timeout)
+    assert result.state == JobState.READY
+
+
+@in_autocommit
+def test_awaiting_stops_after_the_timeout():
+    async def wait_for(result: OffloadResult) -> None:
+        await asyncio.wait_for(result, 0.01)
+
+    with pytest.raises(TimeoutError):
+        async_to_sync(wait_for)(add.enqueue(1))
+
+
+@in_autocommit
+@pytest.mark.parametrize("timeout", [0, -1, 5, None])
+def test_waiting_for_a_job_that_has_ended_is_no_wait(timeout):
+    result = add.enqueue(1)
+    finish(succeeded("1"))
+
+    assert result.wait(timeout=timeout).return_value == 1
+    assert result.wait(timeout=0) is result
+
+
+@in_autocommit
+def test_waiting_for_a_job_that_is_gone_says_so():
+    result = add.enqueue(1)
+    Job.objects.all().delete()
+
+    with pytest.raises(TaskResultDoesNotExist):
+        result.wait(timeout=30)
+
+
+@in_autocommit
+def test_waiting_inside_a_transaction_is_refused_with_a_way_out():
+    result = add.enqueue(1)
+
+    with transaction.atomic(), pytest.raises(OffloadError) as caught:
+        result.wait()
+
+    assert "wait() inside a transaction would never end" in str(caught.value)
+    assert "transaction.on_commit" in str(caught.value)
+
+
+@in_autocommit
+def test_awaiting_inside_a_transaction_is_refused_too():
+    async def wait_for(result: OffloadResult) -> None:
+        await result
+
+    with transaction.atomic(), pytest.raises(OffloadError, match="inside a transaction"):
+        async_to_sync(wait_for)(add.enqueue(1))
+
+
+@in_autocommit
+def test_a_finished_result_may_be_waited_for_inside_a_transaction():
+    result = add.enqueue(1)
+    finish(succeeded("1"))
+    result.refresh()
+
+    with transaction.atomic():
+        assert result.wait().return_value == 1
+
+
+@in_autocommit
+def test_many_can_be_waited_for_at_once(meanwhile):
+    async def wait_for(results: list[OffloadResult]) -> list[int]:
+        async with asyncio.timeout(30):
+            return [result.return_value for result in await asyncio.gather(*results)]
+
+    def finish_each() -> None:
+        worker = register()
+        for job in claim(worker):
+            exchange = get_store("default").exchange(worker, [(job, succeeded("7"))], NO_ROOM)
+            assert not exchange.refused
+
+    results = add.enqueue_many([((n,), {}) for n in range(20)])
+    ending = meanwhile(finish_each)
+
+    assert async_to_sync(wait_for)(results) == [7] * 20
+    ending.result()
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+class Outer:
+    class Inner(Exception):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("builtins.ValueError", ValueError),
+        ("django.http.response.Http404", Http404),
+        ("offload.exceptions.TaskTimeout", TaskTimeout),
+        ("offload.models.job.Job.DoesNotExist", Job.DoesNotExist),
+        ("tests.test_results.Outer.Inner", Outer.Inner),
+    ],
+)
+def test_the_class_of_an_error_is_found_also_inside_another_class(path, expected):
+    (error,) = task_errors([(path, "Traceback ...")])
+
+    assert isinstance(error, TaskError)
+    assert error.exception_class is expected
+
+
+class Lazy:
+    """What runs code when it is looked into."""
+
+    def __getattr__(self, name: str) -> None:
+        raise AssertionError("This must not run.")
+
+
+lazy = Lazy()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "ValueError",
+        "not_imported.ValueError",
+        "os.system",
+        "os.path",
+        "tests.test_results.lazy.Boom",
+        "tests.test_results.lazy",
+        "builtins.ValueError.args",
+        "builtins.ValueError.",
+    ],
+)
+def test_what_is_no_exception_of_an_imported_module_is_refused(path):
+    error = SafeTaskError(exception_class_path=path, traceback="")
+
+    with pytest.raises(ValueError, match="is not an exception of a module that is imported here"):
+        _ = error.exception_class
+
+
+# --- ids ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key", ["0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"]
+)
+def test_an_id_is_shown_with_dashes(key):
+    assert canonical_id(key) == "01234567-89ab-cdef-0123-456789abcdef"

@@ -1,0 +1,8 @@
+import pytest
+
+from tests.testing import tasks
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    tasks.calls.clear()

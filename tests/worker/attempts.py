@@ -1,0 +1,55 @@
+"""Claimed jobs made by hand, and their execution without an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from offload.ids import new_id
+from offload.lifecycle import Outcome
+from offload.store.records import ClaimedJob
+from offload.worker.executor import execute, execute_async
+
+
+def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
+    """Return a job of a task, or of a dotted path, as an engine would claim it."""
+    path = task if isinstance(task, str) else task.module_path
+    now = time.time_ns() // 1000
+    values: dict[str, Any] = {
+        "id": new_id().hex,
+        "run": 1,
+        "attempt": 1,
+        "task_path": path,
+        "arguments": json.dumps([args, {}]),
+        "is_async": inspect.iscoroutinefunction(getattr(task, "func", None)),
+        "backend": "default",
+        "queue_name": getattr(task, "queue_name", "default"),
+        "priority": 0,
+        "run_after": now,
+        "expires_at": None,
+        "enqueued_at": now,
+        "started_at": now,
+        "last_attempted_at": now,
+        "timeout": None,
+        "max_attempts": getattr(task, "max_attempts", None) or 1,
+        "lost": 0,
+        "max_lost": 3,
+        "worker": new_id().hex,
+    }
+    return ClaimedJob(**{**values, **changes})
+
+
+def run(job: ClaimedJob, is_cancelled: Callable[[], bool] = bool) -> Outcome:
+    """Execute a job in this thread, in a context of its own."""
+    gate = contextlib.nullcontext()
+    if job.is_async:
+        return asyncio.run(execute_async(job, gate, is_cancelled))
+    call = partial(execute, job, gate, is_cancelled, using="default")
+    return contextvars.copy_context().run(call)

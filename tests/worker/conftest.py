@@ -1,0 +1,130 @@
+"""Engines for the tests: in a thread here, with their jobs here or in child processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.tasks import default_task_backend
+
+from offload.store.watch import get_watch
+from offload.worker.engine import Engine
+from offload.worker.serve import Service, make_engine
+from tests.worker import diary
+
+POOLS = {"embedded": 0, "processes": 1}
+"""How many child processes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def family(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let child processes find the test's database and diary."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
+        patch.setenv(diary.ENVIRONMENT, str(tmp_path_factory.mktemp("diary") / "diary"))
+        # Children die with the thread that started their server: it must outlive all engines.
+        multiprocessing.set_forkserver_preload(["offload.worker.preload"])
+        forkserver.ensure_running()
+        yield
+    get_watch("default").stop()  # its connection would keep the database from being dropped
+
+
+@pytest.fixture(params=list(POOLS))
+def processes(request: pytest.FixtureRequest) -> int:
+    return POOLS[request.param]
+
+
+class Running:
+    """An engine in a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pool: Any = engine._pool
+        self._thread = threading.Thread(target=engine.run, name="engine under test")
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self, *, at_once: bool = False) -> None:
+        if self._thread.is_alive():
+            self.engine.stop()
+            if at_once:
+                self.engine.stop()
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+type StartEngine = Callable[..., Running]
+
+
+@pytest.fixture
+def start_engine(transactional_db: None, family: None) -> Iterator[StartEngine]:
+    """Start engines, in this test's pools, with options of the backend or of the service."""
+    started: list[Running] = []
+
+    def start(processes: int = 0, **choices: Any) -> Running:
+        of_service = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
+        service = {name: choices.pop(name) for name in of_service & choices.keys()}
+        choices = {"threads": 2, "async_slots": 100, "grace": 0.3, **choices}
+        backend: Any = default_task_backend
+        options = replace(backend.settings, processes=processes, **choices)
+        running = Running(make_engine(Service(options=options, **service)))
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.stop(at_once=True)
+
+
+@pytest.fixture
+def engine(start_engine: StartEngine, processes: int) -> Running:
+    return start_engine(processes)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """A file that does not exist; tasks may wait for it. Whoever still waits is let go."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    """A pipe on which tasks may block in C code; they are let go in the end."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    yield path
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        pass  # nobody waits there
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:
+    """Return what the condition returns as soon as it is true."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        found = condition()
+        if found:
+            return found
+        pause.wait(0.01)
+    raise AssertionError(f"It did not happen in {seconds} s.")
+
+
+def begun(result: Any) -> bool:
+    return bool(diary.entries("began", result.id))

@@ -1,0 +1,488 @@
+"""Tasks that misbehave, and tasks that tell where and how they ran."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+from django.tasks.signals import task_finished, task_started
+from django.utils import timezone, translation
+
+from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
+from tests.worker.diary import write
+
+# --- what a task raises -------------------------------------------------------------------
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Vicious(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Homeless(Exception):
+    pass
+
+
+Homeless.__module__ = None  # type: ignore[assignment]
+
+
+def recurse(depth: int = 0) -> int:
+    return recurse(depth + 1) + 1
+
+
+EXCEPTIONS: dict[str, Any] = {
+    "SystemExit": lambda: SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "GeneratorExit": GeneratorExit,
+    "CancelledError": asyncio.CancelledError,
+    "StopIteration": StopIteration,
+    "group": lambda: ExceptionGroup("many", [ValueError("one"), TypeError("two")]),
+    "base group": lambda: BaseExceptionGroup("many", [KeyboardInterrupt()]),
+    "unprintable": Unprintable,
+    "vicious": Vicious,
+    "homeless": lambda: Homeless("where"),
+    "memory": MemoryError,
+    "NUL": lambda: ValueError("a\0b"),
+    "surrogate": lambda: ValueError("a\ud800b"),
+    "huge": lambda: ValueError("x" * 1_000_000),
+    "many": lambda: ValueError(*range(100)),
+}
+
+
+@task
+def throw(name: str) -> None:
+    raise EXCEPTIONS[name]()
+
+
+@task
+async def athrow(name: str) -> None:
+    raise EXCEPTIONS[name]()
+
+
+@task
+async def athrow_nested(name: str) -> None:
+    """Raise in an asyncio task of its own: asyncio lets SystemExit through to its loop."""
+    await asyncio.create_task(athrow.func(name))
+
+
+@task
+def recurse_for_ever() -> int:
+    return recurse()
+
+
+# --- what a task returns ------------------------------------------------------------------
+
+VALUES: dict[str, Any] = {
+    "object": object,
+    "set": lambda: {1},
+    "nan": lambda: float("nan"),
+    "infinite": lambda: float("inf"),
+    "huge": lambda: "x" * 3_000_000,
+    "NUL": lambda: "\0",
+    "surrogate": lambda: "\ud800",
+    "deep": lambda: [[]],
+    "cycle": lambda: make_cycle(),
+    "tuple": lambda: (1, {2: 3}),
+    "none": lambda: None,
+}
+
+
+def make_cycle() -> list[Any]:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    return cycle
+
+
+@task(max_attempts=3)
+def give(name: str) -> Any:
+    return VALUES[name]()
+
+
+@task(max_attempts=3)
+async def agive(name: str) -> Any:
+    return VALUES[name]()
+
+
+# --- signatures and retries -----------------------------------------------------------------
+
+
+@task(max_attempts=3)
+def takes_one(value: int) -> int:
+    return value
+
+
+@task(max_attempts=3)
+async def atakes_one(value: int) -> int:
+    return value
+
+
+@task(max_attempts=3, backoff=Fixed(0))
+def wrong_inside(value: int) -> int:
+    return takes_one.func()  # type: ignore[no-any-return]
+
+
+@task(max_attempts=3)
+def ask_for_retry(after: float | None = None) -> None:
+    raise Retry(after=after)
+
+
+@task
+def rest(delay: float) -> None:
+    raise Snooze(delay)
+
+
+@task(max_attempts=3, retry_on=(OSError,), no_retry_on=(BrokenPipeError,), backoff=Fixed(0))
+def picky(kind: str) -> None:
+    raise {"os": OSError, "pipe": BrokenPipeError, "value": ValueError}[kind]("no")
+
+
+def longer_each_time(error: BaseException, result: Any) -> float:
+    write("backoff", result.id, type(error).__name__)
+    return 100.0 * result.attempts
+
+
+def no_backoff(error: BaseException, result: Any) -> float:
+    raise RuntimeError("the backoff is broken")
+
+
+def nonsense_backoff(error: BaseException, result: Any) -> Any:
+    return "soon"
+
+
+@task(max_attempts=3, backoff=longer_each_time)
+def backs_off() -> None:
+    raise ValueError("no")
+
+
+@task(max_attempts=3, backoff=no_backoff)
+def backs_off_badly() -> None:
+    raise ValueError("no")
+
+
+@task(max_attempts=3, backoff=nonsense_backoff)
+def backs_off_oddly() -> None:
+    raise ValueError("no")
+
+
+@task(atomic=True)
+def atomic_write(token: str, *, fails: bool = False) -> str:
+    from tests.models import Effect
+
+    Effect.objects.create(token=token)
+    if fails:
+        raise ValueError("no")
+    return token
+
+
+# --- where and in which order ---------------------------------------------------------------
+
+
+@task
+def whereabouts() -> list[int]:
+    return [os.getpid(), threading.get_ident()]
+
+
+@task
+async def awhereabouts() -> list[int]:
+    await asyncio.sleep(0)
+    return [os.getpid(), threading.get_ident()]
+
+
+@task
+def mark(word: str) -> int:
+    write("mark", word)
+    return os.getpid()
+
+
+@task
+async def amark(word: str) -> int:
+    write("mark", word)
+    return os.getpid()
+
+
+@task
+def tell_job() -> list[Any]:
+    job = current_job()
+    return [job.id, job.attempt, is_cancelled()]
+
+
+@task
+async def atell_job() -> list[Any]:
+    await asyncio.sleep(0)
+    job = current_job()
+    return [job.id, job.attempt, is_cancelled()]
+
+
+# --- tasks that take their time ---------------------------------------------------------------
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+@task
+def hold(gate: str) -> int:
+    """Run until a file appears."""
+    write("began", current_job().id)
+    while not Path(gate).exists():
+        _pause(0.01)
+    return os.getpid()
+
+
+@task
+async def ahold(gate: str) -> int:
+    write("began", current_job().id)
+    while not Path(gate).exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.01)
+    return os.getpid()
+
+
+@task(max_attempts=2, backoff=Fixed(60))
+def loop_for_ever() -> None:
+    write("began", current_job().id)
+    while True:
+        _pause(0.001)
+
+
+@task
+def ask_whether_cancelled() -> None:
+    write("began", current_job().id)
+    try:
+        while not is_cancelled():
+            _pause(0.001)
+    finally:
+        if is_cancelled():
+            write("cancelled", current_job().id)
+
+
+@task
+def sometimes(gate: str) -> None:
+    """Return at once, or wait for a file."""
+    if gate:
+        hold.func(gate)
+
+
+@task
+async def asometimes(gate: str) -> None:
+    if gate:
+        await ahold.func(gate)
+
+
+@task
+def swallow_exceptions() -> None:
+    write("began", current_job().id)
+    while True:
+        with contextlib.suppress(Exception):
+            _pause(0.001)
+
+
+@task
+def swallow_everything(gate: str) -> None:
+    write("began", current_job().id)
+    while not Path(gate).exists():
+        with contextlib.suppress(BaseException):
+            _pause(0.001)
+
+
+@task
+async def sleep_for_ever() -> None:
+    write("began", current_job().id)
+    await asyncio.Event().wait()
+
+
+@task
+async def swallow_cancellation(gate: str) -> None:
+    write("began", current_job().id)
+    while not Path(gate).exists():  # noqa: ASYNC240
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.01)
+
+
+@task
+def block_thread(fifo: str) -> None:
+    """Wait in C code that lets other threads run: nothing can be raised here."""
+    write("began", current_job().id)
+    os.close(os.open(fifo, os.O_RDONLY))
+
+
+@task
+def hold_interpreter() -> None:
+    """Wait in C code that holds the interpreter: no other thread of the process runs."""
+    write("began", current_job().id)
+    ctypes.PyDLL(None).pause()
+
+
+@task
+async def block_loop(fifo: str) -> None:
+    write("began", current_job().id)
+    os.close(os.open(fifo, os.O_RDONLY))
+
+
+# --- what a task leaves behind ------------------------------------------------------------------
+
+
+@task
+def activate(language: str) -> None:
+    translation.activate(language)
+    timezone.activate("Asia/Tokyo")
+
+
+@task
+def look_around() -> list[str]:
+    return [translation.get_language(), timezone.get_current_timezone_name()]
+
+
+@task
+def leave_transaction_open(token: str) -> None:
+    from tests.models import Effect
+
+    transaction.atomic().__enter__()
+    Effect.objects.create(token=token)
+
+
+@task
+def leave_autocommit_off(token: str) -> None:
+    from tests.models import Effect
+
+    transaction.set_autocommit(False)
+    Effect.objects.create(token=token)
+
+
+@task
+def break_transaction() -> None:
+    block = transaction.atomic()
+    block.__enter__()
+    with contextlib.suppress(Exception), connection.cursor() as cursor:
+        cursor.execute("SELECT nonsense FROM nowhere")
+
+
+@task
+def break_connection() -> None:
+    connection.ensure_connection()
+    connection.connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _lose_connection() -> None:
+    """Have the server end this connection; SQLite has none, so the file is closed."""
+    connection.ensure_connection()
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        elif connection.vendor == "mysql":
+            cursor.execute("KILL CONNECTION_ID()")
+        else:
+            connection.connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+@task
+def lose_connection() -> None:
+    _lose_connection()
+
+
+@task
+async def alose_connection() -> None:
+    await sync_to_async(_lose_connection)()
+
+
+@task
+def use_database() -> list[Any]:
+    """Return whether the connection was open before, and whether it works now."""
+    was_open = connection.connection is not None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        (one,) = cursor.fetchone()
+    return [was_open, one, connection.in_atomic_block, connection.get_autocommit()]
+
+
+@task
+async def ause_database() -> int:
+    from offload.models import Job
+
+    return await Job.objects.acount()
+
+
+@task
+def count_connections() -> int:
+    """Return how many connections this process has made, as far as it is told."""
+    return len(_made)
+
+
+_made: list[str] = []
+
+
+@receiver(connection_created)
+def _count(connection: Any, **_: Any) -> None:
+    if threading.current_thread().name.startswith("offload-0"):
+        _made.append(connection.alias)
+
+
+@task
+def swell(mebibytes: int) -> int:
+    """Use memory that is never given back."""
+    memory = bytearray(mebibytes * 1024**2)
+    memory[:: 4096] = b"x" * len(memory[::4096])
+    _kept.append(memory)
+    return os.getpid()
+
+
+_kept: list[bytearray] = []
+
+
+@task
+def die() -> None:
+    os._exit(3)
+
+
+@task
+def noop() -> None:
+    pass
+
+
+@task
+async def anoop() -> None:
+    pass
+
+
+# --- receivers -------------------------------------------------------------------------------
+
+
+def _is_ours(task_result: Any) -> bool:
+    return str(task_result.task.module_path).startswith(f"{__name__}.")
+
+
+def note_started(sender: Any, task_result: Any, **_: Any) -> None:
+    if _is_ours(task_result):
+        write("started", task_result.id, sender.__name__)
+
+
+def note_finished(sender: Any, task_result: Any, **_: Any) -> None:
+    import sys
+
+    if _is_ours(task_result):
+        kind = sys.exc_info()[0]
+        error = kind.__name__ if kind else "-"
+        write("finished", task_result.id, sender.__name__, task_result.status.name, error)
+
+
+if settings.configured:
+    task_started.connect(note_started, dispatch_uid="offload tests")
+    task_finished.connect(note_finished, dispatch_uid="offload tests")
