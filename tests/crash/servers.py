@@ -37,7 +37,10 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {f"OFFLOAD_{self.name.upper()}_PORT": str(self.port)}
+        return {
+            f"OFFLOAD_{self.name.upper()}_PORT": str(self.port),
+            "OFFLOAD_TEST_SYNCHRONOUS_COMMIT": "on",
+        }
 
     def start(self) -> None:
         self._services(self.name)
@@ -96,6 +99,8 @@ def _point_to(server: Server) -> None:
     name = "offload_own"
     admin = {"postgresql": "postgres", "mariadb": "mysql"}[server.name]
     connection.settings_dict.update(PORT=server.port, NAME=admin)
+    if server.name == "postgresql":
+        connection.settings_dict["OPTIONS"] = {"options": "-c synchronous_commit=on"}
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
     connection.close()

@@ -134,9 +134,5 @@ def eat_memory(context: Any, token: str, mebibytes: int) -> str:
     value = _begin(context, token)
     if len(context.task_result.worker_ids) > 1:
         return value
-    eaten = []
-    for _ in range(mebibytes):
-        eaten.append(b"x" * 1024**2)
-    return value
-
-
+    eaten = [bytes([number % 256]) * 1024**2 for number in range(mebibytes)]
+    return value if eaten else ""

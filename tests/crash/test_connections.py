@@ -94,9 +94,7 @@ def test_a_job_exists_if_and_only_if_its_business_transaction_was_committed(
     world: World, proxy: Proxy, moment: Moment
 ) -> None:
     proxy.arm(3, moment, b"COMMIT")
-    process = world.run(
-        ["-m", "tests.crash.enqueue", "10"], {**world.environment, **behind(proxy)}
-    )
+    process = world.run(["-m", "tests.crash.enqueue", "10"], {**world.environment, **behind(proxy)})
     process.wait()
     assert proxy.cuts == 1
     world.take_in_what_was_enqueued(3 if moment is Moment.AFTER else 2)

@@ -141,7 +141,11 @@ def leave_old_jobs() -> None:
         state=JobState.SUCCESSFUL, finished_at=store.now(after=-10 * 86_400)
     )
     Attempt.objects.create(
-        job_id=old.id, run=1, number=1, worker=new_id(), started_at=store.now(),
+        job_id=old.id,
+        run=1,
+        number=1,
+        worker=new_id(),
+        started_at=store.now(),
         finished_at=store.now(),
     )
 
@@ -150,4 +154,3 @@ def check_pruning() -> None:
     """No attempt was left without its job."""
     jobs = set(Job.objects.values_list("pk", flat=True))
     assert set(Attempt.objects.values_list("job_id", flat=True)) <= jobs
-

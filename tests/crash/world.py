@@ -198,5 +198,3 @@ class World:
         )
         entries = self.ledger.read_text()[-3000:] if self.ledger.exists() else ""
         return f"--- unfinished\n{jobs}\n{outputs}\n--- ledger\n{entries}"
-
-

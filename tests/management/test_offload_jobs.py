@@ -118,7 +118,7 @@ def test_looks_through_the_newest_finished_jobs_only(monkeypatch, state):
         (["--queue", "mial"], "no queue 'mial' in TASKS['default']['QUEUES']. Did you mean 'mail'"),
         (["--task", "ad"], "none of a task 'ad'. Did you mean 'add'?"),
         (["--task", "tests.task.add"], "Did you mean 'tests.tasks.add'?"),
-        (["--limit", "0"], "'0' is not a whole number of at least 1."),
+        (["--limit", "0"], "must be at least 1, not 0."),
         (["--backend", "x"], "Known are: default."),
     ],
 )

@@ -123,7 +123,7 @@ def test_goes_through_more_than_one_batch(monkeypatch):
     ("args", "message"),
     [
         (["--older-than", "3", "--failed-days", "2"], "--older-than is for all jobs"),
-        (["--older-than", "-1"], "'-1' is not at least 0."),
+        (["--older-than", "-1"], "must be at least 0, not -1."),
         (["--older-than", "week"], "'week' is not a number."),
         (["--backend", "defualt"], "Did you mean 'default'?"),
         (["--database", "nowhere"], "'nowhere', which is not in DATABASES"),

@@ -1,5 +1,6 @@
 """PostgreSQL, as `scripts/services` starts it."""
 
+import os
 from typing import Any
 
 from tests.settings.base import *
@@ -10,7 +11,10 @@ DATABASES: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database_name(DATABASE),
         **server("postgresql", port=54329),
-        # Tests kill clients, never the server: nothing is lost by not waiting for the disk.
-        "OPTIONS": {"options": "-c synchronous_commit=off"},
+        # Nearly all tests kill clients only: nothing is lost by not waiting for the disk.
+        "OPTIONS": {
+            "options": "-c synchronous_commit="
+            + os.environ.get("OFFLOAD_TEST_SYNCHRONOUS_COMMIT", "off")
+        },
     }
 }

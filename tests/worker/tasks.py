@@ -439,7 +439,7 @@ def _count(connection: Any, **_: Any) -> None:
 def swell(mebibytes: int) -> int:
     """Use memory that is never given back."""
     memory = bytearray(mebibytes * 1024**2)
-    memory[:: 4096] = b"x" * len(memory[::4096])
+    memory[::4096] = b"x" * len(memory[::4096])
     _kept.append(memory)
     return os.getpid()
 
@@ -449,6 +449,11 @@ _kept: list[bytearray] = []
 
 @task
 def die() -> None:
+    os._exit(3)
+
+
+@task(at_most_once=True)
+def die_at_most_once() -> None:
     os._exit(3)
 
 

@@ -125,7 +125,10 @@ def test_a_task_that_is_gone_fails_the_job(path, is_async):
 
 
 def test_a_task_that_is_gone_is_tried_again_as_newer_code_may_have_it():
-    assert run(claimed("nowhere.task", max_attempts=2)).state in {JobState.READY, JobState.SCHEDULED}
+    assert run(claimed("nowhere.task", max_attempts=2)).state in {
+        JobState.READY,
+        JobState.SCHEDULED,
+    }
 
 
 def test_what_is_no_task_is_not_called():

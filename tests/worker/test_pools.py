@@ -462,14 +462,12 @@ def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_engine: St
         tasks.throw.enqueue("group"),
         tasks.athrow.enqueue("group"),
         tasks.hold_interpreter.using(timeout=0.2).enqueue(),
-        tasks.die.enqueue(),
     ]
-    Job.objects.filter(pk=results[-1].id).update(max_lost=0)
     backing_off = tasks.backs_off.enqueue()
-    for result in results:
-        result.wait(30)
-        until(lambda: diary.entries("finished", result.id), seconds=10), result  # noqa: B023
     until(lambda: diary.entries("backoff", backing_off.id))
+    until(lambda: all(diary.entries("finished", result.id) for result in results))
+    results.append(tasks.die_at_most_once.enqueue())
+    until(lambda: diary.entries("finished", results[-1].id))
 
     for kind in ("started", "finished", "backoff", "mark"):
         words = {entry.words[0]: entry.pid for entry in diary.entries(kind)}

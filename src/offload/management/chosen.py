@@ -103,9 +103,13 @@ def whole(minimum: int) -> Callable[[str], int]:
     """Return a type for an argument parser: whole numbers of at least a minimum."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}.")
-        return int(text)
+        try:
+            number = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a whole number.") from None
+        if number < minimum:
+            raise ArgumentTypeError(f"must be at least {minimum}, not {number}.")
+        return number
 
     return parse
 
@@ -117,7 +121,7 @@ def not_negative(text: str) -> float:
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a number.") from None
     if not 0 <= number < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is not at least 0.")
+        raise ArgumentTypeError(f"must be at least 0, not {text}.")
     return number
 
 

@@ -118,10 +118,11 @@ class Engine:
             return
         try:
             self._registration.ensure()
-            self._exchange()
+            # First a sign of life: who stood still too long must not claim under its old id.
             now = time.monotonic()
             for duty in self._duties:
                 duty.run_if_due(now)
+            self._exchange()
             self._recover()
         except (DatabaseError, InterfaceError) as error:
             self._pause(error)

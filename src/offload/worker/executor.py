@@ -37,7 +37,7 @@ class ClaimLost(Exception):
 
 
 class CommitLost(Exception):
-    """The database was lost after the task returned: its atomic effects may be rolled back."""
+    """The database was lost before or after the task's own code: it may be rolled back."""
 
 
 def execute(
@@ -112,11 +112,13 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
 
 def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
-    outcome = None
+    is_in_task = False
     try:
         with transaction.atomic(store.using):
+            is_in_task = True
             with gate:
                 value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+            is_in_task = False
             text, value = _encode(attempt, value)
             outcome = lifecycle.succeeded(text)
             failpoint("executor.atomic_returned")
@@ -124,7 +126,7 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
                 raise ClaimLost  # rolls the transaction back
             failpoint("executor.atomic_finished")
     except (OperationalError, InterfaceError) as error:
-        if outcome is None:  # the task's own statements
+        if is_in_task:
             raise
         raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from django.conf import settings
 
@@ -13,25 +14,29 @@ def show_job_lines() -> None:
     With Django's default logging they reach the terminal only if DEBUG is on.
     """
     configured = settings.LOGGING.get("loggers", {}) if settings.LOGGING else {}
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name in ("django.tasks", "offload"):
         logger = logging.getLogger(name)
-        if name in configured or _is_shown(logger):
+        shown_from = _shown_from(logger)
+        if name in configured or (shown_from <= logging.INFO and logger.isEnabledFor(logging.INFO)):
             continue
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.addFilter(lambda record, limit=shown_from: record.levelno < limit)
         logger.addHandler(handler)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
 
 
-def _is_shown(logger: logging.Logger) -> bool:
-    """Tell whether an INFO record of the logger reaches some stream already."""
+def _shown_from(logger: logging.Logger) -> float:
+    """Return the level from which the logger's records reach some stream already."""
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, "", (), None)
+    levels = [math.inf]
     current: logging.Logger | None = logger
     while current is not None:
-        for handler in current.handlers:
-            is_stream = isinstance(handler, logging.StreamHandler)
-            if is_stream and handler.level <= logging.INFO and handler.filter(record):
-                return logger.isEnabledFor(logging.INFO)
+        levels += [
+            handler.level
+            for handler in current.handlers
+            if isinstance(handler, logging.StreamHandler) and handler.filter(record)
+        ]
         current = current.parent if current.propagate else None
-    return False
+    return min(levels)

@@ -70,8 +70,8 @@ class Outbox:
         if not self._waiting:
             return
         self._failures += 1
-        alone = self._failures > SUSPICIOUS
-        if alone and self._failures % SUSPICIOUS == 0 and isinstance(error, DataError | IntegrityError):
+        alone = self._failures > SUSPICIOUS and self._failures % SUSPICIOUS == 0
+        if alone and isinstance(error, DataError | IntegrityError):
             job, _ = self._waiting[0]
             logger.error("The outcome of job %s cannot be stored: %s", job.id, error)
             message = f"The outcome cannot be stored: {error}"

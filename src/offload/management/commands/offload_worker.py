@@ -6,7 +6,6 @@ import faulthandler
 import os
 import signal
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,12 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
-from django.tasks.exceptions import InvalidTaskBackend
+from django.tasks import task_backends
 
 import offload
-from offload.backends.base import OffloadBackend
-from offload.conf import Options, did_you_mean
+from offload.conf import Options
+from offload.management.chosen import add_place_options, chosen_backend, require_queue, whole
+from offload.store import get_store
 from offload.worker.logs import show_job_lines
 from offload.worker.reload import Reloader
 from offload.worker.serve import Service, make_engine
@@ -40,19 +39,14 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--queues", type=_names, default=(), metavar="A,B", help="Serve only these queues.")
         add("--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out.")
-        add("--processes", type=_whole(0), help="Child processes; 0 runs tasks in this process.")
-        add("--threads", type=_whole(1), help="Threads per process for tasks written with def.")
-        add("--async-slots", type=_whole(1), help="Tasks written with async def at once.")
-        add(
-            "--backend",
-            default=DEFAULT_TASK_BACKEND_ALIAS,
-            help="Alias in TASKS (default: %(default)s).",
-        )
-        add("--database", help="Alias in DATABASES, if not the one in the backend's OPTIONS.")
+        add("--processes", type=whole(0), help="Child processes; 0 runs tasks in this process.")
+        add("--threads", type=whole(1), help="Threads per process for tasks written with def.")
+        add("--async-slots", type=whole(1), help="Tasks written with async def at once.")
+        add_place_options(parser)
         add("--shutdown-timeout", type=float, help="Seconds that running jobs have at a stop.")
         add("--drain", action="store_true", help="Exit when no job is ready.")
-        add("--max-jobs", type=_whole(1), help="Replace a child process after so many jobs.")
-        add("--max-memory", type=_whole(1), help="Replace a child process above so many MiB.")
+        add("--max-jobs", type=whole(1), help="Replace a child process after so many jobs.")
+        add("--max-memory", type=whole(1), help="Replace a child process above so many MiB.")
         add(
             "--reload",
             action="store_true",
@@ -86,17 +80,14 @@ class Command(BaseCommand):
             self._tell("Stopped.")
 
     def _service(self, choices: dict[str, Any]) -> Service:
-        backend = _backend(choices["backend"])
+        backend = chosen_backend(choices["backend"])
         try:
             options = _options(backend.settings, choices)
+            get_store(options.database)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         for name in (*choices["queues"], *choices["exclude_queues"]):
-            if backend.queues and name not in backend.queues:
-                raise CommandError(
-                    f"Unknown queue {name!r}.{did_you_mean(name, sorted(backend.queues))} "
-                    f"Queues are listed in TASKS[{backend.alias!r}]['QUEUES']."
-                )
+            require_queue(backend, name)
         if options.processes == 0 and (choices["max_jobs"] or choices["max_memory"]):
             raise CommandError("--max-jobs and --max-memory need --processes of at least 1.")
         return Service(
@@ -120,21 +111,6 @@ class Command(BaseCommand):
     def _tell(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
-
-
-def _backend(alias: str) -> OffloadBackend:
-    try:
-        backend = task_backends[alias]
-    except InvalidTaskBackend as error:
-        known = sorted(settings.TASKS)
-        raise CommandError(f"{error}{did_you_mean(alias, known)}") from error
-    if not isinstance(backend, OffloadBackend):
-        kind = f"{type(backend).__module__}.{type(backend).__qualname__}"
-        raise CommandError(
-            f"TASKS[{alias!r}] names {kind}, which needs no worker of ours. Set its BACKEND to "
-            "'offload.backends.database.DatabaseBackend'."
-        )
-    return backend
 
 
 def _options(options: Options, choices: dict[str, Any]) -> Options:
@@ -165,13 +141,3 @@ def _banner(service: Service, *, reloads: bool) -> str:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _whole(minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < minimum:
-            raise ArgumentTypeError(f"must be at least {minimum}")
-        return number
-
-    return parse

@@ -1,0 +1,410 @@
+"""`manage.py offload_worker`, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from offload import JobState
+from offload.models import Job, Worker
+from tests.tasks import aadd, add, fail
+from tests.worker import tasks
+from tests.worker.conftest import until
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKEND = "offload.backends.database.DatabaseBackend"
+
+
+class Terminal:
+    """A worker's process, and what it has written so far."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "django", "offload_worker", *arguments],
+            env=environment,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    def shows(self, pattern: str) -> bool:
+        return re.search(pattern, self.text) is not None
+
+    def wait_for(self, pattern: str) -> None:
+        try:
+            until(lambda: self.shows(pattern), seconds=30)
+        except AssertionError:
+            raise AssertionError(f"{pattern!r} is not in:\n{self.text}") from None
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> int:
+        code = self.process.wait(30)
+        self._reader.join(30)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            self._lines.extend(output)  # line by line, as they come
+
+
+type StartWorker = Callable[..., Terminal]
+
+
+@pytest.fixture
+def start_worker(
+    transactional_db: None, process_environment: dict[str, str], tmp_path: Path
+) -> Iterator[StartWorker]:
+    started: list[Terminal] = []
+
+    def start(*arguments: str, settings: str = "", **environment: str) -> Terminal:
+        """Start a worker, with lines added to the settings."""
+        (tmp_path / "project_settings.py").write_text(f"from tests.settings import *\n{settings}\n")
+        changes = {
+            "DJANGO_SETTINGS_MODULE": "project_settings",
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+            "PYTHONWARNINGS": "default",
+            **environment,
+        }
+        terminal = Terminal(list(arguments), {**process_environment, **changes}, tmp_path)
+        started.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in started:
+        if terminal.process.poll() is None:
+            terminal.process.kill()
+        terminal.end()
+
+
+READY = r"Stop with Ctrl-C\."
+
+
+# --- what it says -----------------------------------------------------------------------------
+
+
+def test_a_banner_says_what_is_served(start_worker):
+    worker = start_worker("--queues", "mail,slow", "--processes", "1", "--threads", "3")
+    worker.wait_for(READY)
+
+    assert re.search(r"django-offload \d+\.\d+\.\d+, pid \d+", worker.text)
+    assert "mail, slow (backend 'default')" in worker.text
+    assert re.search(r"1 process(es)? x 3 threads", worker.text)
+    assert worker.stop() == 0
+
+
+def test_nothing_is_said_with_verbosity_0(start_worker):
+    add.enqueue(1)
+    worker = start_worker("--processes", "0", "--drain", "--verbosity", "0")
+
+    assert worker.end() == 0
+    assert worker.text == ""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_start_end_and_failure_of_each_job_are_shown_once(start_worker, debug, processes):
+    good, bad = add.enqueue(1), fail.enqueue("because")
+    worker = start_worker(
+        "--processes", processes, "--drain", "--no-reload", settings=f"DEBUG = {debug}"
+    )
+    assert worker.end() == 0
+
+    for result, last in ((good, "SUCCESSFUL"), (bad, "FAILED")):
+        lines = [line for line in worker.text.splitlines() if result.id in line]
+        assert len(lines) == 2, worker.text
+        assert "RUNNING" in lines[0]
+        assert last in lines[1]
+    assert worker.text.count("ValueError: because") == 1
+
+
+def test_a_line_that_the_project_logs_itself_is_shown_once(start_worker):
+    bad = fail.enqueue("because")
+    logging = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
+        "root": {"handlers": ["console"]},
+    }
+    worker = start_worker("--processes", "0", "--drain", settings=f"LOGGING = {logging}")
+    assert worker.end() == 0
+
+    assert sum("FAILED" in line and bad.id in line for line in worker.text.splitlines()) == 1
+    assert worker.text.count("ValueError: because") == 1
+
+
+# --- what it refuses ----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--queues", "mial"], "Unknown queue 'mial'. Did you mean 'mail'?"),
+        (["--exclude-queues", "zzz"], "Known are: default, mail, slow."),
+        (["--backend", "defualt"], "Did you mean 'default'?"),
+        (["--backend", "dummy"], "DummyBackend"),
+        (["--database", "nowhere"], "'nowhere'"),
+        (["--processes", "-1"], "must be at least 0"),
+        (["--threads", "0"], "must be at least 1"),
+        (["--threads", "many"], "many"),
+        (["--shutdown-timeout", "-1"], "shutdown_timeout"),
+        (["--processes", "0", "--max-jobs", "5"], "--max-jobs"),
+    ],
+)
+def test_a_bad_choice_is_refused_by_name(arguments, message):
+    dummy = {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}
+    ours = {"BACKEND": BACKEND, "QUEUES": ["default", "mail", "slow"]}
+    with (
+        override_settings(TASKS={"default": ours, "dummy": dummy}),
+        pytest.raises(CommandError) as caught,
+    ):
+        call_command("offload_worker", *arguments)
+
+    assert message in str(caught.value)
+
+
+def test_bad_options_in_the_settings_are_refused_by_name(start_worker):
+    worker = start_worker(settings="TASKS['default']['OPTIONS']['treads'] = 3")
+
+    assert worker.end() != 0
+    assert "Did you mean 'threads'?" in worker.text
+    assert "Traceback" not in worker.text
+
+
+def test_missing_tables_are_an_error_that_says_what_to_do(start_worker, tmp_path):
+    file = tmp_path / "empty.sqlite3"
+    worker = start_worker(
+        "--database",
+        "empty",
+        settings=f"DATABASES['empty'] = {{'ENGINE': 'django.db.backends.sqlite3', "
+        f"'NAME': {str(file)!r}}}",
+    )
+
+    assert worker.end() != 0
+    assert "python manage.py migrate --database empty" in worker.text
+    assert "Traceback" not in worker.text
+
+
+def test_it_waits_for_a_database_that_does_not_answer(start_worker, tmp_path):
+    folder = tmp_path / "later"
+    settings = (
+        "DATABASES['later'] = {**DATABASES['default'], 'ENGINE': 'django.db.backends.sqlite3', "
+        f"'NAME': {str(folder / 'jobs.sqlite3')!r}, 'OPTIONS': {{}}}}"
+    )
+    worker = start_worker("--processes", "0", "--database", "later", "--drain", settings=settings)
+    worker.wait_for("does not answer.*\n.*Waiting for it")
+
+    there = tmp_path / "there"
+    there.mkdir()
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "elsewhere",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+    }
+    elsewhere = settings.replace(str(folder), str(there))
+    (tmp_path / "elsewhere.py").write_text(f"from tests.settings import *\n{elsewhere}\n")
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--database", "later", "--verbosity", "0"],
+        env=environment,
+        check=True,
+        timeout=60,
+    )
+    there.rename(folder)
+
+    worker.wait_for("The database answers")
+    assert worker.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_while_it_waits_for_the_database(start_worker, tmp_path, number):
+    name = str(tmp_path / "nowhere" / "jobs.sqlite3")
+    worker = start_worker(
+        "--database",
+        "later",
+        settings="DATABASES['later'] = {'ENGINE': 'django.db.backends.sqlite3', "
+        f"'NAME': {name!r}}}",
+    )
+    worker.wait_for("Waiting for it")
+
+    worker.stop(number)
+
+    assert "Traceback" not in worker.text
+
+
+# --- what it runs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_it_drains_the_queue_and_ends(start_worker, processes):
+    results = add.enqueue_many([((n,), {}) for n in range(20)]) + [aadd.enqueue(1)]
+
+    assert start_worker("--processes", processes, "--drain").end() == 0
+
+    assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == len(results)
+    assert not Worker.objects.exists()
+
+
+def test_it_serves_the_queues_it_is_told(start_worker):
+    ours = add.using(queue_name="mail").enqueue(1)
+    others = [add.enqueue(1), add.using(queue_name="slow").enqueue(1)]
+
+    arguments = ("--queues", "mail,slow", "--exclude-queues", "slow", "--processes", "0")
+    start_worker(*arguments, "--drain").end()
+
+    ours.refresh()
+    assert ours.state == JobState.SUCCESSFUL
+    for other in others:
+        other.refresh()
+        assert other.state == JobState.READY
+
+
+def test_without_queues_in_the_settings_it_serves_any(start_worker):
+    names = ["default", "slow", "of anybody"]
+    for name in names:
+        result = add.enqueue(1)
+        Job.objects.filter(pk=result.id).update(queue_name=name)
+
+    settings = "TASKS['default']['QUEUES'] = []"
+    worker = start_worker("--processes", "0", "--exclude-queues", "slow", settings=settings)
+    until(lambda: Job.objects.filter(state=JobState.SUCCESSFUL).count() == 2)
+
+    assert worker.stop() == 0
+    assert Job.objects.get(state=JobState.READY).queue_name == "slow"
+
+
+def test_children_are_replaced_after_so_many_jobs(start_worker):
+    results = tasks.mark.enqueue_many([((f"command{n}",), {}) for n in range(40)])
+
+    start_worker("--processes", "1", "--max-jobs", "5", "--drain").end()
+
+    for result in results:
+        result.refresh()
+    assert len({result.return_value for result in results}) > 1
+
+
+# --- signals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_running_jobs_end(start_worker, tmp_path, processes, number):
+    gate = tmp_path / "gate"
+    worker = start_worker("--processes", processes, "--threads", "1")
+    running, waiting = tasks.hold.enqueue(str(gate)), tasks.hold.enqueue(str(gate))
+    until(lambda: Job.objects.filter(pk=running.id, state=JobState.RUNNING).exists())
+    until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
+
+    worker.process.send_signal(number)
+    until(lambda: Job.objects.filter(pk=waiting.id, state=JobState.READY).exists())
+    gate.touch()
+
+    assert worker.end() == 0
+    assert "Stopped." in worker.text
+    assert "Traceback" not in worker.text
+    running.refresh()
+    waiting.refresh()
+    assert (running.state, waiting.state) == (JobState.SUCCESSFUL, JobState.READY)
+    assert not Worker.objects.exists()
+
+
+def test_a_second_signal_ends_it_at_once(start_worker, tmp_path):
+    worker = start_worker("--processes", "1")
+    running = tasks.hold.enqueue(str(tmp_path / "never"))
+    until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
+
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.stop(signal.SIGINT) == 0
+
+    running.refresh()
+    assert running.state == JobState.READY
+
+
+def test_a_signal_to_the_terminals_whole_group_ends_it_in_order(start_worker, tmp_path):
+    """As Ctrl-C does, which reaches children and fork server too."""
+    gate = tmp_path / "gate"
+    worker = start_worker("--processes", "1")
+    running = tasks.hold.enqueue(str(gate))
+    until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
+
+    for pid in family_of(worker.process.pid):
+        os.kill(pid, signal.SIGINT)
+    gate.touch()
+
+    assert worker.end() == 0
+    running.refresh()
+    assert running.state == JobState.SUCCESSFUL
+
+
+def test_sigquit_shows_what_engine_and_children_do(start_worker, tmp_path):
+    gate = tmp_path / "gate"
+    worker = start_worker("--processes", "1")
+    running = tasks.hold.enqueue(str(gate))
+    until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
+
+    for pid in family_of(worker.process.pid):
+        os.kill(pid, signal.SIGQUIT)
+    worker.wait_for(r'engine\.py", line \d+ in _wait')
+    worker.wait_for(r'tests/worker/tasks\.py", line \d+ in hold')
+    gate.touch()
+    running.wait(30)
+
+    assert running.state == JobState.SUCCESSFUL
+    assert worker.stop() == 0
+
+
+def family_of(pid: int) -> list[int]:
+    """Return a process and all that descend from it, except the tracker of shared resources."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    if b"resource_tracker" in command:
+        return []
+    return [pid, *(member for child in text.split() for member in family_of(int(child)))]
+
+
+# --- reload -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, processes):
+    gate = tmp_path / "gate"
+    module = tmp_path / "watched_module.py"
+    module.write_text("VALUE = 1\n")
+    worker = start_worker(
+        "--processes", processes, "--threads", "1", "--reload", settings="import watched_module"
+    )
+    worker.wait_for(READY)
+    running = tasks.hold.enqueue(str(gate))
+    until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
+
+    # The first look at the files may come after this: change it until it is seen.
+    other = tasks.hold.enqueue(str(gate))
+    until(lambda: os.utime(module) or Job.objects.get(pk=other.id).state == JobState.READY)
+    gate.touch()
+
+    worker.wait_for(rf"Code changed(.|\n)*{READY}")
+    running.wait(30)
+    assert running.state == JobState.SUCCESSFUL
+    assert add.enqueue(5).wait(30).return_value == 5
+    assert worker.stop() == 0

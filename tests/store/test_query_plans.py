@@ -1,0 +1,227 @@
+"""The hot statements find their rows through the index that was made for them.
+
+On a young table, after ANALYZE, and beside 100,000 jobs that have ended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from offload.ids import new_id
+from offload.lifecycle import JobState, succeeded
+from offload.models import Job
+from offload.store import get_store
+from offload.store.records import Room
+from tests.jobs import register
+from tests.tasks import add
+
+pytestmark = pytest.mark.django_db
+
+READY, WAITING, RUNNING, ENDED = 3_000, 2_000, 50, 100_000
+
+
+@pytest.fixture(scope="module")
+def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+    """Fill the table, outside of the tests' transactions; return the engine that runs jobs."""
+    with django_db_blocker.unblock():
+        worker = register(lease=1000)
+        fill(READY, JobState.READY)
+        fill(WAITING, JobState.SCHEDULED)
+        fill(RUNNING, JobState.RUNNING, worker=UUID(worker))
+        yield worker
+        empty()
+
+
+@pytest.fixture(scope="module")
+def many_rows(rows: str, django_db_blocker: Any) -> str:
+    with django_db_blocker.unblock():
+        fill(ENDED, JobState.SUCCESSFUL, finished_at=timezone.now())
+        analyze()
+    return rows
+
+
+def fill(count: int, state: JobState, **columns: Any) -> None:
+    """Multiply one enqueued job in the database."""
+    template = add.enqueue(1)
+    Job.objects.filter(pk=template.id).update(state=state, **columns)
+    fields = [field.column for field in Job._meta.fields if field.column != "id"]
+    names = ", ".join(fields)
+    job = connection.ops.quote_name(Job._meta.db_table)
+    store = get_store("default")
+    with connection.cursor() as cursor, transaction.atomic():
+        for start in range(0, count, 10_000):
+            keys = [(store.key(new_id()),) for _ in range(start, min(start + 10_000, count))]
+            cursor.executemany(
+                f"INSERT INTO {job} (id, {names}) SELECT %s, {names} FROM {job} "
+                f"WHERE id = '{store.key(UUID(template.id))}'",
+                keys,
+            )
+
+
+def empty() -> None:
+    with connection.cursor() as cursor:
+        verb = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+        for table in ("offload_job", "offload_worker"):
+            cursor.execute(f"{verb} {table}")
+        if connection.vendor == "sqlite":
+            cursor.execute("DROP TABLE IF EXISTS sqlite_stat1")
+    if connection.vendor != "sqlite":
+        analyze()
+
+
+def analyze() -> None:
+    with connection.cursor() as cursor:
+        command = "ANALYZE TABLE" if connection.vendor == "mysql" else "ANALYZE"
+        cursor.execute(f"{command} offload_job")
+        if connection.vendor == "mysql":
+            cursor.fetchall()
+
+
+# --- plans ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def explained() -> Iterator[list[str]]:
+    """Collect the plan of each statement, as the database tells it."""
+    plans: list[str] = []
+    if connection.vendor == "sqlite":
+        connection.ensure_connection()
+        raw = connection.connection
+
+        def trace(sql: str) -> None:
+            if not sql.startswith(("EXPLAIN", "--", "SAVEPOINT", "RELEASE")):
+                seen.append(sql)
+
+        seen: list[str] = []
+        raw.set_trace_callback(trace)
+        yield plans
+        raw.set_trace_callback(None)
+        for sql in seen:
+            if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT|WITH)", without_comments(sql)):
+                found = raw.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+                plans.append("\n".join(str(row[-1]) for row in found))
+        return
+
+    def explain(
+        execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        for part, its in statements(sql, params):
+            if re.match(r"\s*(SELECT|UPDATE|DELETE|WITH)", without_comments(part)):
+                with context["connection"].connection.cursor() as cursor:
+                    cursor.execute(f"EXPLAIN {part}", its)
+                    plans.append("\n".join(str(row) for row in cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield plans
+
+
+def statements(sql: str, params: Any) -> list[tuple[str, Any]]:
+    """Return the statements of a packet; MariaDB explains one at a time."""
+    return [(part, params) for part in sql.split(";")] if ";" in sql else [(sql, params)]
+
+
+def without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*\n", "", sql)
+
+
+def assert_index(plans: list[str], index: str) -> None:
+    """Assert that a job's row is found by the index, and never by looking at all of them."""
+    text = "\n".join(plans)
+    primary = {
+        "sqlite": r"sqlite_autoindex_offload_job_1|PRIMARY KEY",
+        "postgresql": "offload_job_pkey",
+        "mysql": "PRIMARY",
+    }[connection.vendor]
+    assert re.search(primary if index == "primary" else index, text), text
+    for scan in (r"Seq Scan on offload_job\b", r"SCAN (offload_job|job|ready)\b(?! USING)"):
+        assert not re.search(scan, text), text
+    if connection.vendor == "mysql":
+        assert not re.search(r"'(offload_job|job|U0)', 'ALL'", text), text
+
+
+def room(threads: int = 100) -> Room:
+    return Room("default", ("default", "mail", "slow"), threads, 10)
+
+
+def claim(worker: str) -> None:
+    get_store("default").exchange(worker, [], room())
+
+
+def finish(worker: str) -> None:
+    store = get_store("default")
+    jobs = store.held_by(worker)
+    with connection_of_engine():
+        store.finish([(job, succeeded("1")) for job in jobs])
+
+
+@contextmanager
+def connection_of_engine() -> Iterator[None]:
+    yield
+
+
+STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
+    ("claim", claim, "offload_job_ready"),
+    ("finish", finish, "primary"),
+    ("promote", lambda _: get_store("default").promote(), "offload_job_scheduled"),
+    ("next_due", lambda _: get_store("default").next_due(), "offload_job_scheduled"),
+    ("orphans", lambda _: get_store("default").rescue(), "offload_job_running"),
+    (
+        "cancel_requests",
+        lambda worker: get_store("default").cancel_requests(UUID(worker)),
+        "offload_job_running",
+    ),
+    ("held_by", lambda worker: get_store("default").held_by(worker), "offload_job_running"),
+    (
+        "prune",
+        lambda _: get_store("default").prune(
+            [JobState.SUCCESSFUL], before=get_store("default").now(after=-3600)
+        ),
+        "offload_job_finished",
+    ),
+    ("ready_queues", lambda _: get_store("default").ready_queues("default"), "offload_job_ready"),
+    ("ended", lambda _: get_store("default").ended([new_id(), new_id()]), "primary"),
+    ("read", lambda _: get_store("default").read(new_id()), "primary"),
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "index"), [pytest.param(*rest, id=name) for name, *rest in STATEMENTS]
+)
+class TestPlans:
+    def test_in_a_young_table_that_was_analyzed(self, rows, verb, index):
+        analyze()
+        with explained() as plans:
+            verb(rows)
+        assert_index(plans, index)
+
+    def test_beside_many_jobs_that_have_ended(self, many_rows, verb, index):
+        with explained() as plans:
+            verb(many_rows)
+        assert_index(plans, index)
+
+
+def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):
+    """A generic plan of PostgreSQL once went through the index of running jobs."""
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL has generic plans")
+    store = get_store("default")
+    jobs = store.held_by(many_rows)
+    for _ in range(8):  # the driver prepares after 5 times, the server may plan generically then
+        store.finish([(job, succeeded("1")) for job in jobs[:1]])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        prepared = json.dumps(cursor.fetchall())
+    with explained() as plans:
+        store.finish([(job, succeeded("1")) for job in jobs[1:]])
+    assert_index(plans, "primary")
+    assert prepared
