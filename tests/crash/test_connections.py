@@ -60,7 +60,7 @@ def test_an_exchange_survives_a_cut_at_any_statement(
     world: World, proxy: Proxy, commits: bool
 ) -> None:
     """Also at a COMMIT that was done, and whose answer was lost."""
-    worker = world.start(environment=behind(proxy))
+    worker = world.start(environment=behind(proxy), lease=10.0)
     rounds(world, proxy, worker, commits=commits)
     world.judge()
     assert "Traceback" not in "".join(

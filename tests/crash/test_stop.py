@@ -75,3 +75,15 @@ def test_a_signal_to_the_whole_process_group_stops_in_order(world: World, number
     world.wait_for(lambda: not worker.survivors(), "all processes end")
     world.judge()
     assert [len(world.begun(token)) for token in tokens] == [1] * 4
+
+
+def test_jobs_of_a_claim_whose_answer_was_lost_are_handed_back(world: World) -> None:
+    """The engine does not know that it holds them; `raise` ends it right after the commit."""
+    tokens = [world.enqueue(task) for task in (tasks.note, tasks.once, tasks.effect)]
+    worker = world.start(threads=4, failpoint="exchange.committed:raise")
+    assert worker.wait() != 0
+    for token in tokens:
+        job = world.job(token)
+        assert (job.state, job.run, job.attempt, job.lost) == (JobState.READY, 1, 0, 0)
+    world.drain()
+    world.judge()

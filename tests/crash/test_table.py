@@ -46,15 +46,19 @@ CHILD = (
     "child.reported",
 )
 DUTIES = ("rescue.before_finish", "engine.promoted", "registration.beat", "forget.attempts_deleted")
-LOCKING = {"executor.atomic_finished"}
-"""Where the job's row is locked, so that nobody can take it over."""
+STOPS = ("exchange.committed", *(f"{name}@2" for name in EXCHANGE), *ATOMIC)
+LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
+"""Where rows of jobs are locked, so that nobody can take them over."""
 IN_TRANSACTION = {"exchange.begun", "executor.atomic_returned"}
 """Where SQLite's one lock for writing is held."""
 CELLS = [
     *((name, "kill") for name in (*ENGINE, *CHILD)),
     *((name, "raise") for name in (*EXCHANGE, "engine.exchanged", "rescue.before_finish")),
-    *((name, "outage") for name in (*EXCHANGE, *(f"{name}@2" for name in EXCHANGE), *DUTIES)),
-    *((name, "stop") for name in ("exchange.committed", "exchange.begun@2", *ATOMIC)),
+    *(
+        (name, "outage")
+        for name in (*EXCHANGE, *(f"{name}@2" for name in EXCHANGE), *DUTIES, *ATOMIC)
+    ),
+    *((name, "stop") for name in STOPS),
     *((name, "exit") for name in ("exchange.committed@2", "executor.begun", "child.reporting")),
 ]
 

@@ -101,7 +101,7 @@ def start_worker(
 READY = r"Stop with Ctrl-C\."
 
 
-# --- what it says -----------------------------------------------------------------------------
+# --- what it says -------------------------------------------------------------------------
 
 
 def test_a_banner_says_what_is_served(start_worker):
@@ -154,7 +154,7 @@ def test_a_line_that_the_project_logs_itself_is_shown_once(start_worker):
     assert worker.text.count("ValueError: because") == 1
 
 
-# --- what it refuses ----------------------------------------------------------------------------
+# --- what it refuses ----------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -253,12 +253,12 @@ def test_it_stops_while_it_waits_for_the_database(start_worker, tmp_path, number
     assert "Traceback" not in worker.text
 
 
-# --- what it runs ---------------------------------------------------------------------------------
+# --- what it runs -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
 def test_it_drains_the_queue_and_ends(start_worker, processes):
-    results = add.enqueue_many([((n,), {}) for n in range(20)]) + [aadd.enqueue(1)]
+    results = [*add.enqueue_many([((n,), {}) for n in range(20)]), aadd.enqueue(1)]
 
     assert start_worker("--processes", processes, "--drain").end() == 0
 
@@ -304,7 +304,7 @@ def test_children_are_replaced_after_so_many_jobs(start_worker):
     assert len({result.return_value for result in results}) > 1
 
 
-# --- signals ----------------------------------------------------------------------------------------
+# --- signals ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
@@ -383,7 +383,7 @@ def family_of(pid: int) -> list[int]:
     return [pid, *(member for child in text.split() for member in family_of(int(child)))]
 
 
-# --- reload -----------------------------------------------------------------------------------------
+# --- reload -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])

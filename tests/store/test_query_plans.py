@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
 
+HAS_PLAN = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)")
 READY, WAITING, RUNNING, ENDED = 3_000, 2_000, 50, 100_000
 
 
@@ -89,45 +90,41 @@ def analyze() -> None:
 # --- plans ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def explained() -> Iterator[list[str]]:
+def explained() -> AbstractContextManager[list[str]]:
     """Collect the plan of each statement, as the database tells it."""
+    return explained_by_sqlite() if connection.vendor == "sqlite" else explained_by_server()
+
+
+@contextmanager
+def explained_by_sqlite() -> Iterator[list[str]]:
+    """The store passes by Django's cursors here, so SQLite itself tells its statements."""
     plans: list[str] = []
-    if connection.vendor == "sqlite":
-        connection.ensure_connection()
-        raw = connection.connection
+    seen: list[str] = []
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.set_trace_callback(seen.append)
+    yield plans
+    raw.set_trace_callback(None)
+    for sql in seen:
+        if HAS_PLAN.match(without_comments(sql)):
+            found = raw.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            plans.append("\n".join(str(row[-1]) for row in found))
 
-        def trace(sql: str) -> None:
-            if not sql.startswith(("EXPLAIN", "--", "SAVEPOINT", "RELEASE")):
-                seen.append(sql)
 
-        seen: list[str] = []
-        raw.set_trace_callback(trace)
-        yield plans
-        raw.set_trace_callback(None)
-        for sql in seen:
-            if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT|WITH)", without_comments(sql)):
-                found = raw.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-                plans.append("\n".join(str(row[-1]) for row in found))
-        return
+@contextmanager
+def explained_by_server() -> Iterator[list[str]]:
+    plans: list[str] = []
 
-    def explain(
-        execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
-    ) -> Any:
-        for part, its in statements(sql, params):
-            if re.match(r"\s*(SELECT|UPDATE|DELETE|WITH)", without_comments(part)):
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        for part in sql.split(";"):  # a packet of statements
+            if HAS_PLAN.match(without_comments(part)):
                 with context["connection"].connection.cursor() as cursor:
-                    cursor.execute(f"EXPLAIN {part}", its)
+                    cursor.execute(f"EXPLAIN {part}", params)
                     plans.append("\n".join(str(row) for row in cursor.fetchall()))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(explain):
         yield plans
-
-
-def statements(sql: str, params: Any) -> list[tuple[str, Any]]:
-    """Return the statements of a packet; MariaDB explains one at a time."""
-    return [(part, params) for part in sql.split(";")] if ";" in sql else [(sql, params)]
 
 
 def without_comments(sql: str) -> str:
@@ -160,13 +157,11 @@ def claim(worker: str) -> None:
 def finish(worker: str) -> None:
     store = get_store("default")
     jobs = store.held_by(worker)
-    with connection_of_engine():
-        store.finish([(job, succeeded("1")) for job in jobs])
+    store.finish([(job, succeeded("1")) for job in jobs])
 
 
-@contextmanager
-def connection_of_engine() -> Iterator[None]:
-    yield
+def running(worker: str) -> list[UUID]:
+    return [UUID(job.id) for job in get_store("default").held_by(worker)]
 
 
 STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
@@ -189,8 +184,8 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
         "offload_job_finished",
     ),
     ("ready_queues", lambda _: get_store("default").ready_queues("default"), "offload_job_ready"),
-    ("ended", lambda _: get_store("default").ended([new_id(), new_id()]), "primary"),
-    ("read", lambda _: get_store("default").read(new_id()), "primary"),
+    ("ended", lambda worker: get_store("default").ended(running(worker)), "primary"),
+    ("read", lambda worker: get_store("default").read(running(worker)[0]), "primary"),
 ]
 
 

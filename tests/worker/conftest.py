@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -109,10 +110,8 @@ def fifo(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     yield path
-    try:
+    with contextlib.suppress(OSError):  # nobody waits there
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
-    except OSError:
-        pass  # nobody waits there
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:

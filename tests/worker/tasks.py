@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -19,6 +19,8 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone, translation
 
 from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
+from offload.models import Job
+from tests.models import Effect
 from tests.worker.diary import write
 
 # --- what a task raises -------------------------------------------------------------------
@@ -66,12 +68,12 @@ EXCEPTIONS: dict[str, Any] = {
 
 @task
 def throw(name: str) -> None:
-    raise EXCEPTIONS[name]()
+    raise EXCEPTIONS[name]()  # noqa: RSE102  # some are functions
 
 
 @task
 async def athrow(name: str) -> None:
-    raise EXCEPTIONS[name]()
+    raise EXCEPTIONS[name]()  # noqa: RSE102  # some are functions
 
 
 @task
@@ -96,16 +98,14 @@ VALUES: dict[str, Any] = {
     "NUL": lambda: "\0",
     "surrogate": lambda: "\ud800",
     "deep": lambda: [[]],
-    "cycle": lambda: make_cycle(),
+    "cycle": lambda: [_cycle],
     "tuple": lambda: (1, {2: 3}),
     "none": lambda: None,
 }
 
 
-def make_cycle() -> list[Any]:
-    cycle: list[Any] = []
-    cycle.append(cycle)
-    return cycle
+_cycle: list[Any] = []
+_cycle.append(_cycle)
 
 
 @task(max_attempts=3)
@@ -118,7 +118,7 @@ async def agive(name: str) -> Any:
     return VALUES[name]()
 
 
-# --- signatures and retries -----------------------------------------------------------------
+# --- signatures and retries ---------------------------------------------------------------
 
 
 @task(max_attempts=3)
@@ -181,15 +181,13 @@ def backs_off_oddly() -> None:
 
 @task(atomic=True)
 def atomic_write(token: str, *, fails: bool = False) -> str:
-    from tests.models import Effect
-
     Effect.objects.create(token=token)
     if fails:
         raise ValueError("no")
     return token
 
 
-# --- where and in which order ---------------------------------------------------------------
+# --- where and in which order -------------------------------------------------------------
 
 
 @task
@@ -228,7 +226,7 @@ async def atell_job() -> list[Any]:
     return [job.id, job.attempt, is_cancelled()]
 
 
-# --- tasks that take their time ---------------------------------------------------------------
+# --- tasks that take their time -----------------------------------------------------------
 
 
 def _pause(seconds: float) -> None:
@@ -333,7 +331,7 @@ async def block_loop(fifo: str) -> None:
     os.close(os.open(fifo, os.O_RDONLY))
 
 
-# --- what a task leaves behind ------------------------------------------------------------------
+# --- what a task leaves behind ------------------------------------------------------------
 
 
 @task
@@ -349,16 +347,12 @@ def look_around() -> list[str]:
 
 @task
 def leave_transaction_open(token: str) -> None:
-    from tests.models import Effect
-
     transaction.atomic().__enter__()
     Effect.objects.create(token=token)
 
 
 @task
 def leave_autocommit_off(token: str) -> None:
-    from tests.models import Effect
-
     transaction.set_autocommit(False)
     Effect.objects.create(token=token)
 
@@ -415,8 +409,6 @@ def use_database() -> list[Any]:
 
 @task
 async def ause_database() -> int:
-    from offload.models import Job
-
     return await Job.objects.acount()
 
 
@@ -467,7 +459,7 @@ async def anoop() -> None:
     pass
 
 
-# --- receivers -------------------------------------------------------------------------------
+# --- receivers ----------------------------------------------------------------------------
 
 
 def _is_ours(task_result: Any) -> bool:
@@ -480,14 +472,11 @@ def note_started(sender: Any, task_result: Any, **_: Any) -> None:
 
 
 def note_finished(sender: Any, task_result: Any, **_: Any) -> None:
-    import sys
-
     if _is_ours(task_result):
         kind = sys.exc_info()[0]
         error = kind.__name__ if kind else "-"
         write("finished", task_result.id, sender.__name__, task_result.status.name, error)
 
 
-if settings.configured:
-    task_started.connect(note_started, dispatch_uid="offload tests")
-    task_finished.connect(note_finished, dispatch_uid="offload tests")
+task_started.connect(note_started, dispatch_uid="offload tests")
+task_finished.connect(note_finished, dispatch_uid="offload tests")

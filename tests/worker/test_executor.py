@@ -46,7 +46,7 @@ def failure_of(outcome: Outcome) -> tuple[str, str, str]:
     return outcome.failure
 
 
-# --- success ----------------------------------------------------------------------------------
+# --- success ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [add, aadd])
@@ -89,7 +89,7 @@ def test_a_tuple_and_other_keys_become_json():
     assert run(claimed(tasks.give, "none")).return_value == "null"
 
 
-# --- what the row says --------------------------------------------------------------------------
+# --- what the row says --------------------------------------------------------------------
 
 
 def test_an_expired_job_is_not_begun():
@@ -159,7 +159,7 @@ def test_a_backend_that_the_settings_no_longer_have_does_not_matter():
     assert run(claimed(add, 1, backend="removed")).state == JobState.SUCCESSFUL
 
 
-# --- signatures ------------------------------------------------------------------------------
+# --- signatures ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [tasks.takes_one, tasks.atakes_one])
@@ -175,7 +175,7 @@ def test_a_type_error_within_the_task_is_tried_again():
     assert run(claimed(tasks.wrong_inside, 1)).state == JobState.READY
 
 
-# --- exceptions ------------------------------------------------------------------------------
+# --- exceptions ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_the_class_of_the_exception_is_named(name, path):
     assert failure_of(run(claimed(tasks.throw, name)))[0] == path
 
 
-# --- results ---------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["object", "set", "nan", "infinite", "huge", "NUL", "surrogate"])
@@ -257,7 +257,7 @@ def test_the_limit_of_results_is_a_setting():
     assert "max_result_size" in failure_of(outcome)[1]
 
 
-# --- retries ---------------------------------------------------------------------------------
+# --- retries ------------------------------------------------------------------------------
 
 
 def test_a_retry_has_its_own_delay():
@@ -315,7 +315,7 @@ def test_a_backoff_that_fails_is_replaced_and_told(task, caplog):
     assert any("backoff" in record.message for record in caplog.records)
 
 
-# --- cancelled ---------------------------------------------------------------------------------
+# --- cancelled ----------------------------------------------------------------------------
 
 
 def test_a_cancelled_job_is_not_tried_again():
@@ -335,7 +335,7 @@ def test_a_task_that_raises_cancelled_error_by_itself_has_failed():
     assert run(claimed(tasks.athrow, "CancelledError"), lambda: True).state == JobState.CANCELLED
 
 
-# --- signals and logs -----------------------------------------------------------------------------
+# --- signals and logs ---------------------------------------------------------------------
 
 
 class Witness:
@@ -475,7 +475,7 @@ def test_an_attempt_that_is_tried_again_is_no_error_but_is_told(task, arguments,
     assert any(task.module_path in record.getMessage() for record in caplog.records)
 
 
-# --- atomic ----------------------------------------------------------------------------------
+# --- atomic -------------------------------------------------------------------------------
 
 
 def enqueued(task: Any, *args: Any, **kwargs: Any) -> Any:

@@ -32,7 +32,7 @@ def path_of_error(result: Any) -> str:
     return str(result.errors[-1].exception_class_path)
 
 
-# --- running ------------------------------------------------------------------------------------
+# --- running ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [add, aadd])
@@ -121,7 +121,7 @@ def test_whatever_a_task_raises_the_next_one_runs(engine, task, name):
     assert value(aadd.enqueue(2)) == 2
 
 
-# --- what a task leaves behind --------------------------------------------------------------------
+# --- what a task leaves behind ------------------------------------------------------------
 
 
 def test_what_a_task_activates_does_not_reach_the_next(start_engine, processes):
@@ -187,7 +187,7 @@ def test_async_tasks_use_the_orm_after_their_connection_broke(engine, gate):
     value(other)
 
 
-# --- time limits -------------------------------------------------------------------------------
+# --- time limits --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_task_that_ends_in_time_is_not_disturbed(engine, gate):
     assert value(result)
 
 
-# --- cancelling ----------------------------------------------------------------------------------
+# --- cancelling ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
     value(first)
 
 
-# --- claiming ahead --------------------------------------------------------------------------------
+# --- claiming ahead -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -355,7 +355,7 @@ def test_jobs_behind_a_long_one_are_run_elsewhere(start_engine, processes, gate,
     value(first)
 
 
-# --- two engines, and the end ----------------------------------------------------------------------
+# --- two engines, and the end -------------------------------------------------------------
 
 
 def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processes):
@@ -445,7 +445,7 @@ def test_threads_end_with_the_engine(start_engine, processes):
     until(lambda: not any(thread.is_alive() for thread in left))
 
 
-# --- where user code runs -----------------------------------------------------------------------
+# --- where user code runs -----------------------------------------------------------------
 
 
 def test_embedded_tasks_run_in_this_process(start_engine: StartEngine):
@@ -476,7 +476,7 @@ def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_engine: St
             assert words[word] != os.getpid()
 
 
-# --- only children -----------------------------------------------------------------------------
+# --- only children ------------------------------------------------------------------------
 
 
 def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_handed_back(

@@ -39,7 +39,8 @@ class PostgreSQLNotifier(Notifier):
 
     def ring(self, hint: Hint) -> None:
         now = time.monotonic()
-        if now - self._last.get(hint, 0.0) < SPACING:
+        # Cancels are few, and an engine does not look for them a second time.
+        if hint != Hint.CONTROL and now - self._last.get(hint, 0.0) < SPACING:
             return
         self._last[hint] = now
         with contextlib.suppress(Error):

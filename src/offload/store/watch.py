@@ -18,7 +18,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from offload.notifier import Hint, get_notifier
+from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
 
 FIRST_PAUSE = 0.002
@@ -110,16 +110,22 @@ class Watch:
                     idle_since = now
                 elif now - idle_since >= self._linger and self._end():
                     return
-                descriptors = [d for d in (self._news, listener.fileno()) if d is not None]
-                patience = pause if self._waiting else self._linger
-                ready, _, _ = select.select(descriptors, [], [], patience)
-                if self._news in ready:
-                    os.read(self._news, 4096)
-                heard = bool(listener.hints()) or self._news in ready
+                heard = self._rest(listener, pause if self._waiting else self._linger)
                 pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
         finally:
             listener.close()
             connections.close_all()
+
+    def _rest(self, listener: Listener, patience: float) -> bool:
+        """Wait; return whether a hint came, or somebody who waits too."""
+        poll = select.poll()  # select() fails in a process with many open files
+        for descriptor in (self._news, listener.fileno()):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(patience * 1000)]
+        if self._news in ready:
+            os.read(self._news, 4096)
+        return bool(listener.hints()) or self._news in ready
 
     def _end(self) -> bool:
         with self._lock:

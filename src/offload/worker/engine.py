@@ -255,15 +255,19 @@ class Engine:
         self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
 
     def _recover(self) -> None:
-        """Go on after an outage. An exchange whose answer was lost may have claimed jobs."""
+        """Go on after an outage."""
         if not self._failures:
             return
-        known = {job.key for job in self._pool.held()} | self._outbox.keys
-        held = self._store.held_by(self._registration.key)
-        self._outbox.add((job, released()) for job in held if job.key not in known)
+        self._hand_back_unknown()
         logger.warning("The job queue answers again.")
         self._failures = 0
         self._look()
+
+    def _hand_back_unknown(self) -> None:
+        """Release the jobs that were claimed by an exchange whose answer never came."""
+        known = {job.key for job in self._pool.held()} | self._outbox.keys
+        held = self._store.held_by(self._registration.key)
+        self._outbox.add((job, released()) for job in held if job.key not in known)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -298,6 +302,7 @@ class Engine:
     def _say_goodbye(self) -> bool:
         """Write the last outcomes and remove the engine's row; return False if that failed."""
         try:
+            self._hand_back_unknown()
             while batch := self._outbox.next_batch():
                 self._outbox.exchange(self._registration.key, batch, Room(self._backend, ()))
             failpoint("engine.left")

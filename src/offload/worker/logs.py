@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 
 from django.conf import settings
 
@@ -21,10 +22,14 @@ def show_job_lines() -> None:
             continue
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        handler.addFilter(lambda record, limit=shown_from: record.levelno < limit)
+        handler.addFilter(_below(shown_from))
         logger.addHandler(handler)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
+
+
+def _below(level: float) -> Callable[[logging.LogRecord], bool]:
+    return lambda record: record.levelno < level
 
 
 def _shown_from(logger: logging.Logger) -> float:

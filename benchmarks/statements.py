@@ -1,0 +1,175 @@
+"""Count the statements and commits that 1,000 jobs cost, and those of an engine with no work.
+
+    .venv/bin/python benchmarks/statements.py sqlite postgresql mariadb
+
+Each database runs in a process of its own, in a test database that is removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+from django.tasks import default_task_backend
+from django.test.utils import setup_databases, teardown_databases
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from offload.worker.engine import Engine
+
+JOBS = 1_000
+IDLE_SECONDS = 20
+WARM_UP = 2
+ROOT = Path(__file__).resolve().parents[1]
+WRITES = {"INSERT", "UPDATE", "DELETE"}
+
+
+class Counter:
+    """Statements and commits of all connections that this process makes from now on."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.commits = 0
+        connection_created.connect(self._watch)
+
+    def _watch(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
+        if connection.vendor == "sqlite":
+            raw = connection.connection
+            raw.set_trace_callback(lambda sql: self._trace(sql, is_alone=not raw.in_transaction))
+        elif self._execute not in connection.execute_wrappers:
+            connection.execute_wrappers.append(self._execute)
+
+    def _trace(self, sql: str, *, is_alone: bool) -> None:
+        word = sql.lstrip().split(maxsplit=1)[0].upper()
+        self.commits += word == "COMMIT" or (is_alone and word in WRITES)
+        self.statements += word not in {"BEGIN", "COMMIT", "PRAGMA"}
+
+    def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        # A packet of statements is one trip to the server, yet it is many statements.
+        self.statements += len(params) if many else sql.count(";") + 1
+        return execute(sql, params, many, context)
+
+
+class Table:
+    """The rows that are printed."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, float, float]] = []
+        self._counter = Counter()
+        connection.ensure_connection()
+
+    @contextmanager
+    def row(self, label: str, per: int = 1) -> Iterator[None]:
+        """Add a row: what happened in the block, divided by `per`."""
+        before = self._counter.statements, self._commits()
+        yield
+        after = self._counter.statements, self._commits()
+        statements, made = (b - a for a, b in zip(before, after, strict=True))
+        statements -= 0 if connection.vendor == "sqlite" else OWN_STATEMENTS[connection.vendor]
+        self.rows.append((label, statements / per, made / per))
+
+    def _commits(self) -> int:
+        return self._counter.commits if connection.vendor == "sqlite" else commits()
+
+
+OWN_STATEMENTS = {"postgresql": 3, "mysql": 1}
+"""What `commits` itself executes."""
+
+
+def commits() -> int:
+    """Return the server's number of commits, of all connections. PostgreSQL counts reads too."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            # Com_commit leaves out statements in autocommit.
+            cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_commit'")
+            return int(cursor.fetchone()[1])
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def measure() -> list[tuple[str, float, float]]:
+    """Return rows of: what, statements, commits."""
+    from tests.tasks import add
+
+    table = Table()
+    with table.row(f"enqueue {JOBS:,}, one by one"):
+        for number in range(JOBS):
+            add.enqueue(number)
+    with table.row(f"drain {JOBS:,}: claim and finish"):
+        start(drain=True)[1].join()
+    with table.row(f"enqueue_many {JOBS:,}"):
+        add.enqueue_many([((number,), {}) for number in range(JOBS)])
+    with table.row(f"drain {JOBS:,}: claim and finish"):
+        start(drain=True)[1].join()
+    engine, thread = start()
+    threading.Event().wait(WARM_UP)
+    with table.row("an idle engine, per second", per=IDLE_SECONDS):
+        threading.Event().wait(IDLE_SECONDS)
+    engine.stop()
+    thread.join()
+    return table.rows
+
+
+def start(*, drain: bool = False) -> tuple[Engine, threading.Thread]:
+    """Run an engine in a thread, with its jobs in threads beside it."""
+    from offload.worker.serve import Service, make_engine
+
+    backend: Any = default_task_backend
+    options = replace(backend.settings, processes=0)
+    engine = make_engine(Service(options=options, drain=drain))
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    return engine, thread
+
+
+def run(database: str) -> None:
+    """Measure on one database, in this process."""
+    django.setup()
+    old = setup_databases(verbosity=0, interactive=False)
+    try:
+        for what, statements, made in measure():
+            print(f"| {database} | {what} | {statements:,.1f} | {made:,.1f} |")
+    finally:
+        connections.close_all()
+        teardown_databases(old, verbosity=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql", "mariadb"])
+    parser.add_argument("--here", action="store_true", help="the one database, in this process")
+    choices = parser.parse_args()
+    if choices.here:
+        run(choices.databases[0])
+        return
+    print("| database | what | statements | commits |")
+    print("| --- | --- | --- | --- |", flush=True)
+    for database in choices.databases:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "OFFLOAD_TEST_DATABASE": database,
+            "OFFLOAD_TEST_RUN": "statements",
+            "PYTHONPATH": str(ROOT),
+        }
+        subprocess.run([sys.executable, __file__, database, "--here"], env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()

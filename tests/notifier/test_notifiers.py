@@ -1,0 +1,317 @@
+"""The contract of the notifiers: who rings is heard, and nothing worse happens than no hint."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from offload.notifier import Hint, Listener, Notifier, get_notifier
+from offload.notifier.doorbell import Doorbell
+from offload.notifier.polling import PollingNotifier
+from offload.notifier.postgresql import PostgreSQLNotifier
+from offload.notifier.sqlite import SQLiteNotifier
+from tests.tasks import add
+from tests.worker.conftest import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite")
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets, unlike that of `tmp_path`."""
+    with tempfile.TemporaryDirectory() as short:
+        yield Path(short) / "bells"
+
+
+@pytest.fixture
+def bell(folder: Path) -> Iterator[Doorbell]:
+    bell = Doorbell(folder)
+    yield bell
+    close(bell)
+
+
+def close(bell: Doorbell) -> None:
+    """Close what it rings with; a program needs no such thing, its bell lives as long as it."""
+    if bell._sender is not None:
+        bell._sender[1].close()
+
+
+@pytest.fixture(params=["doorbell", "of the database"])
+def notifier(request: pytest.FixtureRequest, bell: Doorbell) -> Notifier:
+    if request.param == "doorbell":
+        return bell
+    notifier = get_notifier("default")
+    if isinstance(notifier, PostgreSQLNotifier):
+        return PostgreSQLNotifier("default")  # without the memory of other tests
+    return notifier
+
+
+@pytest.fixture
+def listen(notifier: Notifier) -> Iterator[Any]:
+    listeners: list[Listener] = []
+
+    def start(*hints: Hint) -> Listener:
+        listeners.append(notifier.listen(*hints))
+        return listeners[-1]
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def wait(listener: Listener, seconds: float = 10) -> set[Hint]:
+    """Wait for a hint without looking at the clock."""
+    descriptor = listener.fileno()
+    assert descriptor is not None
+    select.select([descriptor], [], [], seconds)
+    return listener.hints()
+
+
+@pytest.mark.parametrize("hint", [Hint.WORK, Hint.CONTROL, Hint.WATCH])
+def test_an_engine_hears_what_is_rung(notifier, listen, hint):
+    engine = listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+
+    notifier.ring(hint)
+
+    assert wait(engine) == {hint}
+    assert engine.hints() == set()
+
+
+def test_who_waits_hears_that_jobs_ended_and_nothing_else(notifier, listen):
+    waiter, engine = listen(Hint.ENDED), listen(Hint.WORK, Hint.CONTROL)
+
+    notifier.ring(Hint.WORK)
+    notifier.ring(Hint.ENDED)
+
+    assert wait(waiter) == {Hint.ENDED}
+    assert wait(engine) == {Hint.WORK}
+
+
+def test_all_listeners_hear(notifier, listen):
+    engines = [listen(Hint.WORK) for _ in range(3)]
+
+    notifier.ring(Hint.WORK)
+
+    assert [wait(engine) for engine in engines] == [{Hint.WORK}] * 3
+
+
+def test_ringing_without_listeners_does_nothing(notifier):
+    for hint in Hint:
+        notifier.ring(hint)
+
+
+def test_ringing_never_waits_for_a_listener_that_does_not_listen(notifier, listen):
+    engine = listen(Hint.WORK)
+
+    for _ in range(2000):
+        notifier.ring(Hint.WORK)
+
+    assert wait(engine) == {Hint.WORK}
+
+
+def test_a_closed_listener_is_gone(notifier, listen):
+    engine = listen(Hint.WORK)
+    engine.close()
+
+    notifier.ring(Hint.WORK)
+
+
+# --- the doorbell ------------------------------------------------------------------------------
+
+
+def test_the_socket_of_a_dead_process_is_removed(bell):
+    alive = bell.listen(Hint.WORK)
+    dead = bell.folder / "engine-0-0"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(dead))
+
+    bell.ring(Hint.WORK)
+
+    assert not dead.exists()
+    assert wait(alive) == {Hint.WORK}
+    alive.close()
+    assert list(bell.folder.iterdir()) == []
+
+
+def test_a_listener_that_came_later_is_heard_too(bell):
+    bell.ring(Hint.WORK)
+    first = bell.listen(Hint.WORK)
+    bell.ring(Hint.WORK)
+    second = bell.listen(Hint.WORK)
+    first.hints()
+    bell.ring(Hint.WORK)
+
+    assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
+    first.close()
+    second.close()
+
+
+def test_a_long_path_is_replaced_by_a_private_folder(tmp_path):
+    folder = tmp_path / ("long" * 40)
+    listening, ringing = Doorbell(folder), Doorbell(folder)
+    listener = listening.listen(Hint.WORK)
+
+    ringing.ring(Hint.WORK)
+
+    assert wait(listener) == {Hint.WORK}
+    listener.close()
+    listening.folder.rmdir()
+    close(ringing)
+
+
+def test_a_folder_without_sockets_is_polled_instead(bell):
+    bell.folder.write_text("a file")
+
+    listener = bell.listen(Hint.WORK)
+    bell.ring(Hint.WORK)
+
+    assert (listener.fileno(), listener.hints()) == (None, set())
+    listener.close()
+
+
+def test_the_bells_of_another_user_cannot_be_rung(bell):
+    listener = bell.listen(Hint.WORK)
+    (socket_file,) = bell.folder.iterdir()
+
+    assert bell.folder.stat().st_mode & 0o007 == 0
+    assert socket_file.stat().st_mode & 0o007 == 0
+    listener.close()
+
+
+def test_a_forked_process_rings_by_a_socket_of_its_own(bell):
+    listener = bell.listen(Hint.WORK)
+    bell.ring(Hint.WORK)
+    assert wait(listener) == {Hint.WORK}
+    ours = bell._socket()
+    bell._sender = (os.getpid() + 1, ours)  # as a fork sees it
+
+    assert bell._socket() is not ours
+    bell._socket().close()
+    ours.close()
+    listener.close()
+
+
+# --- polling -------------------------------------------------------------------------------------
+
+
+def test_polling_hears_nothing_and_has_no_descriptor():
+    notifier = PollingNotifier()
+    listener = notifier.listen(Hint.WORK)
+    notifier.ring(Hint.WORK)
+
+    assert (listener.fileno(), listener.hints(), listener.changed()) == (None, set(), False)
+    assert listener.interval <= 1
+    listener.close()
+
+
+# --- SQLite --------------------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_a_row_written_by_a_program_that_rings_no_bell_is_noticed():
+    listener = get_notifier("default").listen(Hint.WORK)
+    listener.changed()
+    assert not listener.changed()
+
+    def write() -> None:
+        with transaction.atomic():
+            add.enqueue(1)
+        connections.close_all()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+    assert listener.changed()
+    assert not listener.changed()
+    listener.close()
+
+
+@on_sqlite
+def test_a_database_in_memory_is_polled(monkeypatch):
+    assert isinstance(get_notifier("default"), SQLiteNotifier)
+    monkeypatch.setitem(connection.settings_dict, "NAME", "file:x?mode=memory&cache=shared")
+    assert isinstance(get_notifier("default"), PollingNotifier)
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+@on_postgresql
+def test_no_hint_is_given_inside_the_users_transaction():
+    with transaction.atomic():
+        with CaptureQueriesContext(connection) as inside:
+            add.enqueue(1)
+        assert not any("notify" in query["sql"].lower() for query in inside)
+
+
+@on_postgresql
+def test_a_hint_is_not_given_for_a_transaction_that_was_rolled_back():
+    listener = PostgreSQLNotifier("default").listen(Hint.WORK)
+    with transaction.atomic():
+        add.enqueue(1)
+        transaction.set_rollback(True)
+
+    assert wait(listener, 0.2) == set()
+    listener.close()
+
+
+@on_postgresql
+def test_many_hints_become_few():
+    notifier = PostgreSQLNotifier("default")
+
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(100):
+            notifier.ring(Hint.WORK)
+
+    assert len(queries) < 50
+
+
+@on_postgresql
+def test_every_cancel_is_told():
+    notifier = PostgreSQLNotifier("default")
+
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(10):
+            notifier.ring(Hint.CONTROL)
+
+    assert len(queries) == 10
+
+
+@on_postgresql
+def test_a_listener_looks_a_second_time_for_hints_that_were_left_out():
+    listener = PostgreSQLNotifier("default").listen(Hint.WORK)
+
+    assert 0.01 < listener.echo < 0.1
+    listener.close()
+
+
+@on_postgresql
+def test_a_listener_whose_connection_was_cut_connects_again():
+    notifier = PostgreSQLNotifier("default")
+    listener = notifier.listen(Hint.WORK)
+    pid = listener._connection.connection.info.backend_pid  # type: ignore[attr-defined]
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    heard = until(lambda: wait(listener, 1))
+
+    assert Hint.WORK in heard  # some may have been missed
+    assert listener.interval <= 1  # until it listens again, it polls
+    until(lambda: listener.hints() or listener.fileno() is not None)
+    notifier.ring(Hint.WORK)
+    assert until(lambda: wait(listener, 1)) == {Hint.WORK}
+    listener.close()

@@ -1,0 +1,267 @@
+"""The engine beside a web application, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offload import JobState
+from offload.asgi import Offload
+from offload.models import Worker
+from tests.tasks import add
+from tests.worker import tasks
+from tests.worker.conftest import until
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def inner(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "answer", "to": scope["type"]})
+
+
+@pytest.fixture
+def application() -> Iterator[Offload]:
+    application = Offload(inner)
+    yield application
+    if application._engine is not None:
+        application._engine.stop()
+
+
+async def live(application: Offload, while_up: Any = None) -> list[str]:
+    """Act as the server: start, do something, shut down; return what was answered."""
+    messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    answers: list[str] = []
+    started = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        answers.append(message["type"])
+        started.set()
+
+    server = asyncio.create_task(application({"type": "lifespan"}, messages.get, send))
+    await messages.put({"type": "lifespan.startup"})
+    await started.wait()
+    if while_up is not None:
+        await while_up()
+    await messages.put({"type": "lifespan.shutdown"})
+    await server
+    return answers
+
+
+def request(application: Offload, kind: str = "http") -> list[Any]:
+    answers: list[Any] = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    async def receive() -> Any:
+        return {}
+
+    asyncio.run(application({"type": kind}, receive, send))
+    return answers
+
+
+def engines() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "offload-engine"]
+
+
+def test_the_engine_lives_as_long_as_the_server(application):
+    async def run_a_job() -> None:
+        result = await add.aenqueue(1)
+        assert (await asyncio.wait_for(result, 20)).return_value == 1
+        assert len(engines()) == 1
+
+    answers = asyncio.run(live(application, run_a_job))
+
+    assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert not engines()
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_server_without_lifespan_starts_it_with_the_first_request(application, kind):
+    assert request(application, kind) == [{"type": "answer", "to": kind}]
+    request(application, kind)
+
+    assert add.enqueue(1).wait(20).return_value == 1
+    assert len(engines()) == 1
+
+
+def test_tasks_run_in_the_servers_process(application):
+    request(application)
+
+    assert tasks.whereabouts.enqueue().wait(20).return_value[0] == os.getpid()
+
+
+def test_without_an_engine_everything_is_passed_on():
+    application = Offload(inner, engine=False)
+
+    assert request(application) == [{"type": "answer", "to": "http"}]
+    answers = asyncio.run(live(application))
+
+    assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert not engines()
+
+
+def test_a_wrong_backend_stops_the_server_with_its_name():
+    application = Offload(inner, backend="nobody")
+
+    with pytest.raises(Exception, match="nobody"):
+        asyncio.run(live(application))
+
+
+# --- a real server ----------------------------------------------------------------------------
+
+
+SETTINGS = """
+from tests.settings import *
+DATABASES = {database!r}
+ROOT_URLCONF = "web"
+ALLOWED_HOSTS = ["*"]
+DEBUG = False
+"""
+
+WEB = """
+import json, os
+from django.http import JsonResponse
+from django.urls import path
+from tests.worker.tasks import whereabouts
+from offload.exceptions import QueueUnavailable
+
+def upload(request):
+    try:
+        result = whereabouts.enqueue()
+    except QueueUnavailable as error:
+        return JsonResponse({"error": str(error)}, status=503)
+    return JsonResponse({"pid": os.getpid(), "id": result.id})
+
+def look(request, id):
+    result = whereabouts.get_result(id)
+    value = result.return_value if result.status.name == "SUCCESSFUL" else None
+    return JsonResponse({"state": result.state.name, "value": value})
+
+urlpatterns = [path("upload", upload), path("look/<id>", look)]
+"""
+
+ASGI = """
+from django.core.asgi import get_asgi_application
+from offload.asgi import Offload
+application = Offload(get_asgi_application())
+"""
+
+
+class Server:
+    """Uvicorn, in a process of its own, with a database of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        database = {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(folder / "web.sqlite3"),
+                "OPTIONS": {
+                    "transaction_mode": "IMMEDIATE",
+                    "init_command": "PRAGMA journal_mode=wal",
+                },
+            }
+        }
+        (folder / "web_settings.py").write_text(SETTINGS.format(database=database))
+        (folder / "web.py").write_text(WEB)
+        (folder / "web_asgi.py").write_text(ASGI)
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "web_settings",
+            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+        }
+        self.bound = socket.socket()
+        self.bound.bind(("127.0.0.1", 0))
+        self.bound.listen()
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "uvicorn", "web_asgi:application"),
+                *("--fd", str(self.bound.fileno()), *arguments),
+            ],
+            env=self.environment,
+            pass_fds=[self.bound.fileno()],
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        port = self.bound.getsockname()[1]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            with error:
+                return dict(json.load(error))
+
+    def migrate(self) -> None:
+        command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
+        subprocess.run(command, env=self.environment, check=True, timeout=60)
+
+    def stop(self) -> tuple[int, str]:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        self.log.seek(0)
+        return code, self.log.read()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Any]:
+    started: list[Server] = []
+
+    def start(*arguments: str) -> Server:
+        started.append(Server(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait(30)
+        server.log.close()
+        server.bound.close()
+
+
+@pytest.mark.parametrize("lifespan", ["on", "off"])
+def test_a_job_runs_in_the_web_servers_process(start_server, lifespan):
+    server = start_server("--lifespan", lifespan)
+    server.migrate()
+
+    answer = server.get("upload")
+    found = until(lambda: ended(server, answer["id"]))
+
+    assert found["value"][0] == answer["pid"] == server.process.pid
+    _, log = server.stop()
+    assert "Traceback" not in log
+
+
+def ended(server: Server, identifier: str) -> dict[str, Any] | None:
+    found = server.get(f"look/{identifier}")
+    return found if found["state"] == JobState.SUCCESSFUL.name else None
+
+
+def test_a_database_that_was_not_migrated_does_not_break_the_server(start_server):
+    server = start_server("--lifespan", "on")
+
+    refused = server.get("upload")
+    assert "python manage.py migrate" in refused["error"]
+
+    server.migrate()
+    answer = server.get("upload")
+    assert until(lambda: ended(server, answer["id"]))
+    server.stop()
