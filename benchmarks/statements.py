@@ -68,6 +68,7 @@ class Table:
     def __init__(self) -> None:
         self.rows: list[tuple[str, float, float]] = []
         self._counter = Counter()
+        connection.close()
         connection.ensure_connection()
 
     @contextmanager

@@ -18,6 +18,7 @@ from offload.store.records import Room
 from tests.crash import tasks
 from tests.crash.processes import Process, resume, state_of
 from tests.crash.table import keep
+from tests.crash.waiting import happens_within
 from tests.crash.world import World
 
 EXCHANGE = ("exchange.begun", "exchange.finished", "exchange.claimed", "exchange.committed")
@@ -51,6 +52,8 @@ LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
 """Where rows of jobs are locked, so that nobody can take them over."""
 IN_TRANSACTION = {"exchange.begun", "executor.atomic_returned"}
 """Where SQLite's one lock for writing is held."""
+TAKE_OVER = 5.0
+"""Seconds in which a second engine does what nobody has locked."""
 CELLS = [
     *((name, "kill") for name in (*ENGINE, *CHILD)),
     *((name, "raise") for name in (*EXCHANGE, "engine.exchanged", "rescue.before_finish")),
@@ -104,13 +107,15 @@ def take_over(world: World, worker: Process, struck: int, name: str) -> None:
     if struck != worker.pid:  # a child, for which its engine would only wait
         worker.send(signal.SIGSTOP)
     second = world.start(processes=0, threads=4)
-    if name in LOCKING or (name in IN_TRANSACTION and connection.vendor == "sqlite"):
-        frozen = Worker.objects.filter(pid=worker.pid)
-        world.wait_for(
-            lambda: not frozen.filter(expires_at__gt=timezone.now()).exists(), "the lease runs out"
-        )
-    else:
-        world.wait_until_ended()
+    frozen = Worker.objects.filter(pid=worker.pid)
+    world.wait_for(
+        lambda: not frozen.filter(expires_at__gt=timezone.now()).exists(), "the lease runs out"
+    )
+    if name not in LOCKING and (name not in IN_TRANSACTION or connection.vendor != "sqlite"):
+        if struck == worker.pid:
+            world.wait_until_ended()
+        else:  # the engine and other threads were frozen wherever they were, maybe with locks
+            happens_within(TAKE_OVER, world.have_ended)
     resume(struck)
     resume(worker.pid)
     world.wait_until_ended()

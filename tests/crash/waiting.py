@@ -11,11 +11,17 @@ LIMIT = 45.0
 PAUSE = 0.02
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
-    """Return when the condition holds; fail if it does not in time."""
+def happens_within(seconds: float, condition: Callable[[], object]) -> bool:
+    """Return True when the condition holds, False if it does not in time."""
     give_up_at = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         if time.monotonic() > give_up_at:
-            raise AssertionError(f"In {seconds} s it did not happen: {what}")
+            return False
         pause.wait(PAUSE)
+    return True
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
+    """Return when the condition holds; fail if it does not in time."""
+    assert happens_within(seconds, condition), f"In {seconds} s it did not happen: {what}"

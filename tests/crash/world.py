@@ -156,12 +156,12 @@ class World:
 
     def wait_until_ended(self, *tokens: str) -> None:
         """Wait until these jobs, or all, have ended."""
+        self.wait_for(lambda: self.have_ended(*tokens), "all jobs end")
+
+    def have_ended(self, *tokens: str) -> bool:
+        """Tell whether these jobs, or all, have ended."""
         ids = [self.accepted[token] for token in tokens or self.accepted]
-
-        def have_ended() -> bool:
-            return not Job.objects.filter(pk__in=ids, finished_at=None).exists()
-
-        self.wait_for(have_ended, "all jobs end")
+        return not Job.objects.filter(pk__in=ids, finished_at=None).exists()
 
     def wait_for_strike(self) -> int:
         """Wait until a failpoint has struck; return the process that it struck."""

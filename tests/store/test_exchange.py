@@ -168,7 +168,8 @@ def test_rescues_the_jobs_of_an_engine_that_stopped_beating(store: Store, worker
     assert store.beat(UUID(worker), lease=30)
     assert state_of(alive) == JobState.RUNNING
     row = Job.objects.get(pk=job.id)
-    assert (row.state, row.attempt, row.lost) == (JobState.READY, 0, 1)
+    assert (row.state, row.attempt, row.lost) == (JobState.SCHEDULED, 0, 1)
+    assert store.hasten(row.pk)
     assert store.exchange(dead, [(job, succeeded("1"))], room(0, 0)).refused == [job]
     (again,) = claim(store, worker)
     assert [path for _, path, _ in again.previous] == ["offload.exceptions.WorkerLost"]
@@ -190,8 +191,9 @@ def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:
     store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], room(0, 0))
     Job.objects.filter(pk=old.id).update(finished_at=timezone.now() - timedelta(days=3))
     before = timezone.now() - timedelta(days=2)
-    assert store.prune([JobState.SUCCESSFUL], before=before) == 0
-    assert store.prune([JobState.FAILED], before=before) == 1
+    assert store.prune("default", [JobState.SUCCESSFUL], before=before) == 0
+    assert store.prune("other", [JobState.FAILED], before=before) == 0
+    assert store.prune("default", [JobState.FAILED], before=before) == 1
     assert {str(pk) for pk in Job.objects.values_list("pk", flat=True)} == {
         str(UUID(recent.id)),
         str(UUID(running.id)),

@@ -179,7 +179,7 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     (
         "prune",
         lambda _: get_store("default").prune(
-            [JobState.SUCCESSFUL], before=get_store("default").now(after=-3600)
+            "default", [JobState.SUCCESSFUL], before=get_store("default").now(after=-3600)
         ),
         "offload_job_finished",
     ),

@@ -38,6 +38,6 @@ class PartialIndex(models.Index):
             index = models.Index(fields=self.instead, name=self.name)
         return index.create_sql(model, schema_editor, using, **kwargs)
 
-    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:  # type: ignore[override]
+    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:
         path, _, kwargs = super().deconstruct()
         return path, (), {**kwargs, "where": self.where, "instead": self.instead}

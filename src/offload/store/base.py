@@ -6,6 +6,7 @@ id and its run, and must find it running: whoever lost a job cannot change it an
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -16,7 +17,7 @@ from django.db import connections, transaction
 from django.db.models.expressions import RawSQL
 
 from offload.failpoints import failpoint
-from offload.lifecycle import JobFailure, JobState, lost
+from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
+LONGEST_DELAY = 60.0
+"""Seconds until a job is run again whose process died, at most."""
 AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
@@ -154,8 +157,8 @@ class Store(ABC):
 
     def register(self, worker: Worker, *, lease: float) -> None:
         """Add an engine; it holds its jobs as long as it beats within its lease."""
-        worker.started_at = worker.beat_at = self.now()  # type: ignore[assignment]
-        worker.expires_at = self.now(after=lease)  # type: ignore[assignment]
+        worker.started_at = worker.beat_at = self.now()
+        worker.expires_at = self.now(after=lease)
         worker.save(using=self.using, force_insert=True)
 
     def beat(self, worker: UUID, *, lease: float) -> bool:
@@ -210,10 +213,10 @@ class Store(ABC):
                 for row in cursor.fetchall()
             ]
 
-    def prune(self, states: Sequence[JobState], *, before: datetime) -> int:
+    def prune(self, backend: str, states: Sequence[JobState], *, before: datetime) -> int:
         """Delete up to 1,000 jobs that ended before a time; return how many there were."""
         old = Job.objects.using(self.using).filter(
-            state__in=states, finished_at__isnull=False, finished_at__lt=before
+            backend=backend, state__in=states, finished_at__isnull=False, finished_at__lt=before
         )
         ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
         self.forget(ids)
@@ -289,10 +292,14 @@ class Store(ABC):
         return str(value)
 
 
-def lost_outcome(job: ClaimedJob, reason: str) -> Any:
-    """Return the outcome of a job whose process died: run again, or stopped as poisonous."""
+def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
+    """Return the outcome of a job whose process died: run again, or stopped as poisonous.
+
+    One of the jobs in a process may have killed it, and nobody knows which: they come back at
+    different moments, so that the same ones do not meet again.
+    """
     for_good = job.lost + 1 > job.max_lost
     verdict = "it is not run again" if for_good else "it is run again"
     message = f"The job was lost for the {job.lost + 1}. time ({reason}); {verdict}."
-    delay = 0.0 if job.lost == 0 else min(60.0, 2.0**job.lost)
+    delay = random.uniform(0, min(LONGEST_DELAY, 2.0**job.lost))  # noqa: S311  # no secret
     return lost(JobFailure(WORKER_LOST, message, message), for_good=for_good, delay=delay)

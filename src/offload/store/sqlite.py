@@ -73,7 +73,8 @@ class SQLiteStore(Store):
         connection = self.connection
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            return connection.connection.execute(statement("sqlite", name), parameters)
+            cursor: Cursor = connection.connection.execute(statement("sqlite", name), parameters)
+            return cursor
 
     def now(self, *, after: float = 0.0) -> Any:
         moment = to_datetime(now_microseconds() + int(after * 1_000_000))

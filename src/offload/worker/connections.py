@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import close_old_connections, connections, reset_queries
+import contextlib
+from collections.abc import Callable
+
+from django.db import Error, connections, reset_queries
 
 
 def leave_clean() -> None:
@@ -14,9 +17,9 @@ def leave_clean() -> None:
             connection.in_atomic_block = False
             connection.savepoint_ids = []
             connection.needs_rollback = False
-            connection.close()
+            _close(connection.close)
+        _close(connection.close_if_unusable_or_obsolete)
     reset_queries()
-    close_old_connections()
 
 
 def close_unusable() -> None:
@@ -26,4 +29,10 @@ def close_unusable() -> None:
             if connection.connection is None or connection.is_usable():
                 connection.errors_occurred = False
             else:
-                connection.close()
+                _close(connection.close)
+
+
+def _close(close: Callable[[], None]) -> None:
+    """Close a connection although it may be too broken to be closed; Django forgets it then."""
+    with contextlib.suppress(Error):
+        close()

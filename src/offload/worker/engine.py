@@ -86,9 +86,10 @@ class Engine:
         self._retry_at = 0.0
         self._failures = 0
         self._look_at = 0.0
+        self._echo_at = float("inf")
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
-        upkeep = Upkeep(self._store, options, pool, self._look)
+        upkeep = Upkeep(self._store, backend, options, pool, self._look)
         self._promotion = upkeep.promotion
         self._duties = [self._beat, *upkeep.duties]
 
@@ -147,7 +148,9 @@ class Engine:
         if not events and self._listener.changed():
             self._look()
         now = time.monotonic()
-        if now >= self._look_at:
+        if now >= min(self._look_at, self._echo_at):
+            if now >= self._echo_at:
+                self._echo_at = float("inf")
             self._look()
             self._promotion.hasten()
             self._look_at = now + max(self._listener.interval, self._options.poll_interval)
@@ -159,7 +162,7 @@ class Engine:
             return min(TICK, self._retry_at - now)
         if self._outbox or self._room():
             return 0.0
-        times = [self._look_at, *(duty.due_at for duty in self._duties)]
+        times = [self._look_at, self._echo_at, *(duty.due_at for duty in self._duties)]
         if self._deadline is not None:
             times.append(self._deadline)
         longest = TICK if self._pool.held() else self._listener.interval
@@ -170,7 +173,7 @@ class Engine:
             self._look()
             self._promotion.hasten()
             # Hints that follow closely are left out by who rings: look once more a little later.
-            self._look_at = min(self._look_at, time.monotonic() + self._listener.echo)
+            self._echo_at = time.monotonic() + self._listener.echo
         if Hint.CONTROL in hints:
             self._beat.hasten()
         if Hint.WATCH in hints:
@@ -230,6 +233,7 @@ class Engine:
             self._promotion.hasten(min(waits))
         if any(outcome.state == JobState.READY for _, outcome in batch):
             self._look()
+            self._notifier.ring(Hint.WORK)  # another engine may have room for them
         if time.monotonic() < self._watched_until:
             self._notifier.ring(Hint.ENDED)
 

@@ -29,14 +29,21 @@ PRUNE_BATCHES = 10
 class Upkeep:
     """Args:
     store: the queue.
+    backend: alias in TASKS whose ended jobs it prunes.
     options: the backend's options.
     pool: announces the jobs that ended without an executor.
     look: called when jobs may have become ready.
     """
 
     def __init__(
-        self, store: Store, options: Options, pool: Pool, look: Callable[[], None]
+        self,
+        store: Store,
+        backend: str,
+        options: Options,
+        pool: Pool,
+        look: Callable[[], None],
     ) -> None:
+        self._backend = backend
         self._store = store
         self._options = options
         self._pool = pool
@@ -75,5 +82,5 @@ class Upkeep:
             return
         before = self._store.now(after=-period.total_seconds())
         for _ in range(PRUNE_BATCHES):
-            if not self._store.prune([state], before=before):
+            if not self._store.prune(self._backend, [state], before=before):
                 return
