@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -179,6 +180,10 @@ def _check_choices(task: OffloadTask) -> None:
         )
     if task.at_most_once and (task.max_attempts or 1) > 1:
         raise InvalidTask("at_most_once and max_attempts > 1 contradict each other.")
+    if task.atomic and inspect.iscoroutinefunction(task.func):
+        raise InvalidTask(
+            "atomic needs a task written with def: Django's transactions are not async."
+        )
     if task.at_most_once and task.atomic:
         raise InvalidTask("at_most_once and atomic contradict each other: choose one.")
 

@@ -14,7 +14,7 @@ from django.db import DataError, Error, InternalError, connection, connections
 from offload import lifecycle
 from offload.models import Attempt
 from offload.store.base import Store
-from offload.store.records import ClaimedJob
+from offload.store.records import ClaimedJob, Room
 from offload.worker.outbox import Outbox
 from tests.crash import tasks, witness
 from tests.crash.processes import Process
@@ -165,13 +165,17 @@ class RefusingStore:
         (DataError("value out of range"), "failed"),
     ],
 )
-def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(error: Error, state: str) -> None:
+def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(
+    monkeypatch: pytest.MonkeyPatch, error: Error, state: str
+) -> None:
     """However long the database refuses to write anything."""
+    monkeypatch.setattr("offload.worker.outbox.ASIDE", 0.0)
     store: Store = RefusingStore(error)  # type: ignore[assignment]
     outbox = Outbox(store)
     job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 16])
     outbox.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
-        outbox.suspect(error)
+        with pytest.raises(type(error)):
+            outbox.exchange("worker", outbox.next_batch(), Room("default", ()))
     ((_, outcome),) = outbox.next_batch()
     assert lifecycle.JobState(outcome.state).label == state

@@ -121,7 +121,7 @@ def test_a_retry_of_a_job_somebody_cancelled_is_a_cancel(store: Store, worker: s
     add.enqueue(1)
     (job,) = claim(store, worker)
     assert store.cancel(UUID(job.id)) == JobState.RUNNING
-    assert store.cancel_requests(UUID(worker)) == [(job.id, 1)]
+    assert store.holdings(UUID(worker)) == {(job.id, 1): True}
     store.exchange(worker, [(job, retried(FAILURE, 5))], room())
     assert state_of(job) == JobState.CANCELLED
 
@@ -162,7 +162,9 @@ def test_rescues_the_jobs_of_an_engine_that_stopped_beating(store: Store, worker
     (job,) = claim(store, dead)
     add.enqueue(2)
     (alive,) = claim(store, worker)
-    ((rescued, _),) = store.rescue()
+    assert list(store.expired()) == [UUID(dead)]
+    assert store.rescue() == []  # expired is not dead yet
+    ((rescued, _),) = store.rescue([UUID(dead), UUID(worker)])
     assert rescued.id == job.id
     assert not store.beat(UUID(dead), lease=30)
     assert store.beat(UUID(worker), lease=30)
@@ -180,7 +182,7 @@ def test_a_job_that_keeps_losing_its_worker_is_stopped(store: Store) -> None:
     for _ in range(4):
         Job.objects.filter(state=JobState.SCHEDULED).update(state=JobState.READY)
         (job,) = claim(store, register(store, lease=-1))
-        store.rescue()
+        store.rescue(store.expired())
     row = Job.objects.get(pk=job.id)
     assert (row.state, row.lost) == (JobState.FAILED, 4)
 

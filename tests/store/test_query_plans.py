@@ -171,8 +171,8 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("next_due", lambda _: get_store("default").next_due(), "offload_job_scheduled"),
     ("orphans", lambda _: get_store("default").rescue(), "offload_job_running"),
     (
-        "cancel_requests",
-        lambda worker: get_store("default").cancel_requests(UUID(worker)),
+        "holdings",
+        lambda worker: get_store("default").holdings(UUID(worker)),
         "offload_job_running",
     ),
     ("held_by", lambda worker: get_store("default").held_by(worker), "offload_job_running"),

@@ -83,6 +83,14 @@ def test_so_many_tasks_run_at_once_as_there_are_threads(start_engine, processes,
         value(result)
 
 
+def test_no_job_waits_for_a_poll_although_hints_are_coalesced(start_engine, processes):
+    """One after the other, some within the time in which PostgreSQL's notifier leaves hints out."""
+    start_engine(processes, threads=1, async_slots=1)
+
+    for _ in range(100):
+        assert tasks.anoop.enqueue().wait(5).state == JobState.SUCCESSFUL
+
+
 def test_a_job_is_retried_until_it_succeeds(engine):
     result = succeed_on_second.enqueue()
 

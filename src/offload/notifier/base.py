@@ -23,7 +23,9 @@ class Listener(ABC):
     """Receives hints in one thread."""
 
     interval: float
-    """Seconds after which a look is due although no hint came."""
+    """Seconds after which `changed` or a new connection should be tried although no hint came."""
+    look_interval: float | None = None
+    """Seconds between two looks at the queue without a hint; None if hints cannot be relied on."""
     echo: float = float("inf")
     """Seconds after a hint at which another look is due, if some hints may have been left out."""
 

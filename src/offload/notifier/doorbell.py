@@ -101,7 +101,8 @@ class DoorbellListener(Listener):
         heard = set()
         with contextlib.suppress(OSError):
             while text := self._bell.recv(16):
-                heard.add(Hint(text.decode()))
+                with contextlib.suppress(ValueError):  # a newer version has other hints
+                    heard.add(Hint(text.decode()))
         return heard
 
     def close(self) -> None:

@@ -82,6 +82,10 @@ class PostgreSQLListener(Listener):
     def interval(self) -> float:  # type: ignore[override]
         return 15.0 if self._listening else 1.0
 
+    @property
+    def look_interval(self) -> float | None:  # type: ignore[override]
+        return 15.0 if self._listening else None
+
     def fileno(self) -> int | None:
         return self._connection.connection.fileno() if self._listening else None
 

@@ -25,6 +25,7 @@ class SQLiteListener(Listener):
     """Also sees rows that were written by programs which ring no bell."""
 
     interval = 0.05
+    look_interval = 15.0
 
     def __init__(self, bell: Listener, using: str) -> None:
         self._bell = bell

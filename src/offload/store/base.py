@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -31,6 +31,8 @@ _UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
 LONGEST_DELAY = 60.0
 """Seconds until a job is run again whose process died, at most."""
+LOCK_TIMEOUT = 1
+"""Seconds that an exchange waits for a lock."""
 AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
@@ -74,6 +76,7 @@ class Store(ABC):
         hold locks on rows that it does not return, so finishing must never skip.)
         """
         with transaction.atomic(self.using):
+            self._bound_waiting()
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
@@ -90,6 +93,12 @@ class Store(ABC):
         accepted = self._finish(ended)
         self._keep_failures(pair for pair in ended if pair[0].key in accepted)
         return [job for job, _ in ended if job.key not in accepted]
+
+    def _bound_waiting(self) -> None:  # noqa: B027  # SQLite has its own busy timeout
+        """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
+
+        A user's transaction that holds a running job's row, by `cancel()`, may take long.
+        """
 
     @abstractmethod
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
@@ -170,12 +179,11 @@ class Store(ABC):
         """Remove an engine that has handed back all its jobs."""
         Worker.objects.using(self.using).filter(pk=worker).delete()
 
-    def cancel_requests(self, worker: UUID) -> list[tuple[str, int]]:
-        """Return id and run of the jobs that this engine runs and somebody wants cancelled."""
-        wanted = Job.objects.using(self.using).filter(
-            state=JobState.RUNNING, worker=worker, cancel_requested_at__isnull=False
-        )
-        return [(self.key(pk), run) for pk, run in wanted.values_list("pk", "run")]
+    def holdings(self, worker: UUID) -> dict[Key, bool]:
+        """Return the jobs that an engine holds, and which of them somebody wants cancelled."""
+        held = Job.objects.using(self.using).filter(state=JobState.RUNNING, worker=worker)
+        rows = held.values_list("pk", "run", "cancel_requested_at")
+        return {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
 
     @abstractmethod
     def promote(self) -> int:
@@ -188,10 +196,21 @@ class Store(ABC):
         found = first.values_list("run_after", "now").first()
         return None if found is None else max(0.0, (found[0] - found[1]).total_seconds())
 
-    def rescue(self) -> list[Ended]:
-        """Take back the jobs of engines whose lease ran out; return them with their outcomes."""
+    def expired(self) -> dict[UUID, datetime]:
+        """Return the engines whose lease ran out, and when each of them beat last."""
+        expired = Worker.objects.using(self.using).filter(expires_at__lt=self.now())
+        return {pk: beat for pk, beat in expired.values_list("pk", "beat_at") if beat}
+
+    def rescue(self, dead: Collection[UUID] = ()) -> list[Ended]:
+        """Take back the jobs of engines that are gone; return them with their outcomes.
+
+        Args:
+            dead: engines to be removed, if they have not beaten meanwhile.
+        """
         with transaction.atomic(self.using):
-            Worker.objects.using(self.using).filter(expires_at__lt=self.now()).delete()
+            if dead:
+                gone = Worker.objects.using(self.using).filter(pk__in=dead)
+                gone.filter(expires_at__lt=self.now()).delete()
             orphans = self._orphans()
             outcomes = [(job, lost_outcome(job, "its engine stopped beating")) for job in orphans]
             failpoint("rescue.before_finish")

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 
 from offload.exceptions import QueueUnavailable
 
 # PostgreSQL: undefined_table, undefined_column. MySQL: ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR.
 _MISSING_CODES = {"42P01", "42703", 1146, 1054}
+# PostgreSQL: lock_not_available, deadlock_detected, serialization_failure. MySQL:
+# ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_CHECKREAD (record has changed since last read).
+_CONTENTION_CODES = {"55P03", "40P01", "40001", 1205, 1213, 1020}
+# MySQL calls these operational: ER_TRUNCATED_WRONG_VALUE_FOR_FIELD, ER_NET_PACKET_TOO_LARGE,
+# ER_DATA_TOO_LONG, ER_CANNOT_CONVERT_STRING.
+_DATA_CODES = {1366, 1153, 1406, 3988}
 _MISSING_TEXTS = ("no such table: ", "no such column: ", "has no column named ")  # SQLite
 
 
@@ -25,6 +31,19 @@ def is_missing_migration(error: BaseException) -> bool:
 def is_connection_lost(error: BaseException) -> bool:
     """Tell whether the database did not answer, as opposed to refusing a statement."""
     return isinstance(error, OperationalError | InterfaceError) and not is_missing_migration(error)
+
+
+def is_contention(error: BaseException) -> bool:
+    """Tell whether somebody else's lock was in the way: the transaction can be tried again."""
+    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
+    return isinstance(error, OperationalError) and code in _CONTENTION_CODES
+
+
+def is_about_data(error: BaseException) -> bool:
+    """Tell whether the database refused a value, which it will refuse again."""
+    return isinstance(error, DataError | IntegrityError) or (
+        isinstance(error, OperationalError) and next(iter(error.args), None) in _DATA_CODES
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from offload.store.base import AT_ONCE, Store
+from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
 from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
@@ -25,6 +25,10 @@ class MySQLStore(Store):
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement("mysql", "insert"), jobs)
+
+    def _bound_waiting(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT])
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         accepted: set[Key] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from offload.store.base import AT_ONCE, Store
+from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
 from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
@@ -20,6 +20,15 @@ class PostgreSQLStore(Store):
         columns = [list(column) for column in zip(*jobs, strict=True)]
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "insert_many"), columns)
+
+    def _bound_waiting(self) -> None:
+        # JIT would compile the claim as soon as the planner believes that many jobs are ready.
+        # LOCAL, because a pooler may give this session to others.
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE)",
+                [f"{LOCK_TIMEOUT}s"],
+            )
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         parameters: dict[str, Any] = {

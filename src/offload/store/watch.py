@@ -113,6 +113,9 @@ class Watch:
                 heard = self._rest(listener, pause if self._waiting else self._linger)
                 pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
         finally:
+            with self._lock:
+                if self._thread is threading.current_thread():  # it broke: the next one starts anew
+                    self._thread = None
             listener.close()
             connections.close_all()
 

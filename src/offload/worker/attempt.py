@@ -38,7 +38,7 @@ class Attempt:
         try:
             args, kwargs = decode(job.arguments)
             args, kwargs = list(args), dict(kwargs)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             args, kwargs, self._unreadable = [], {}, error
         self.task: Task[..., Any] = task_like(
             job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority

@@ -102,11 +102,11 @@ class Child:
         self._writer.send("recalled", numbers)
 
     def _on_announce(self, row: tuple[Any, ...], outcome: tuple[Any, ...]) -> None:
-        from offload.worker.connections import leave_clean  # noqa: PLC0415
+        """Leave it to a thread: receivers may take long, and this one must listen."""
         from offload.worker.executor import announce  # noqa: PLC0415
 
-        announce(ClaimedJob(*row), Outcome(*outcome))
-        leave_clean()
+        job = ClaimedJob(*row)
+        threading.Thread(target=announce, args=(job, Outcome(*outcome)), daemon=True).start()
 
     def _on_stop(self) -> None:
         self._stopped = True

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from django.db import Error, connections, reset_queries
 
 
-def leave_clean() -> None:
-    """Close the connections of this thread that are old, broken, or left inside a transaction."""
+def leave_clean(*, spoiled: bool = False) -> None:
+    """Close the connections of this thread that are old, broken, or left inside a transaction.
+
+    Args:
+        spoiled: close all, since the task may have been interrupted while a query was under way.
+    """
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None and (
-            connection.in_atomic_block or not connection.autocommit
+            spoiled or connection.in_atomic_block or not connection.autocommit
         ):
             connection.in_atomic_block = False
             connection.savepoint_ids = []
@@ -33,6 +37,6 @@ def close_unusable() -> None:
 
 
 def _close(close: Callable[[], None]) -> None:
-    """Close a connection although it may be too broken to be closed; Django forgets it then."""
+    """Close a connection although it may be too broken to be closed."""
     with contextlib.suppress(Error):
         close()

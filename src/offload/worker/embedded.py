@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ from offload.worker.serve import Service, make_engine
 
 if TYPE_CHECKING:
     from offload.worker.engine import Engine
+
+
+logger = logging.getLogger("offload.worker")
 
 
 class EmbeddedEngine:
@@ -38,16 +43,14 @@ class EmbeddedEngine:
             ImproperlyConfigured: for bad OPTIONS.
         """
         with self._lock:
-            if self._thread is not None:
+            if self._thread is not None and self._thread.is_alive():
                 return
             backend: Any = task_backends[self._backend]
             options = replace(backend.settings, processes=0)
             self._engine = make_engine(Service(backend=self._backend, options=options))
-            self._thread = threading.Thread(
-                target=self._engine.run, name="offload-engine", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="offload-engine", daemon=True)
             self._thread.start()
-            atexit.register(self.stop)
+            _at_exit(self.stop)
 
     def stop(self) -> None:
         """Stop it in order, and wait until it has stopped."""
@@ -57,4 +60,19 @@ class EmbeddedEngine:
             self._engine.stop()
             self._thread.join()
             self._engine = self._thread = None
-        atexit.unregister(self.stop)
+
+    def _run(self) -> None:
+        assert self._engine is not None  # noqa: S101  # for the type checker
+        try:
+            self._engine.run()
+        except Exception:
+            logger.critical("The embedded engine ended; no job runs here.", exc_info=True)
+
+
+def _at_exit(stop: Callable[[], None]) -> None:
+    """Have the engine stopped before Python's thread pools are, which async tasks need.
+
+    `atexit` comes after them; the earlier hook is private, and the same since Python 3.9.
+    """
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(stop)

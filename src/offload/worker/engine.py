@@ -14,7 +14,9 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -24,10 +26,11 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.errors import explain
+from offload.store.errors import explain, is_contention
 from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.duties import Duty
 from offload.worker.outbox import Outbox
+from offload.worker.pools.base import interrupted
 from offload.worker.registration import Registration
 from offload.worker.upkeep import Upkeep
 
@@ -38,6 +41,8 @@ logger = logging.getLogger("offload.worker")
 
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
+CONTENTION_PAUSE = 0.05
+"""Seconds after which a transaction is tried again that met another one's lock, at most."""
 LONGEST_OUTAGE_PAUSE = 5.0
 """Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
@@ -50,7 +55,7 @@ class Engine:
     """Args:
     backend: alias in TASKS whose jobs it runs.
     queues: names of the queues it serves; none for all that have jobs.
-    excluded: names of queues it does not serve.
+    excluded: names of queues it does not serve, if it serves all others.
     options: the backend's options.
     pool: where jobs run.
     drain: end when no job is ready.
@@ -67,7 +72,7 @@ class Engine:
         drain: bool = False,
     ) -> None:
         self._backend = backend
-        self._queues = [name for name in queues if name not in excluded]
+        self._queues = list(queues)
         self._excluded = frozenset(excluded)
         self._options = options
         self._pool = pool
@@ -89,7 +94,14 @@ class Engine:
         self._echo_at = float("inf")
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
-        upkeep = Upkeep(self._store, backend, options, pool, self._look)
+        upkeep = Upkeep(
+            self._store,
+            self._registration,
+            options,
+            pool,
+            look=self._look,
+            ring=partial(self._notifier.ring, Hint.WORK),
+        )
         self._promotion = upkeep.promotion
         self._duties = [self._beat, *upkeep.duties]
 
@@ -147,22 +159,31 @@ class Engine:
             self._heed(self._listener.hints())
         if not events and self._listener.changed():
             self._look()
+        self._look_if_due()
+
+    def _look_if_due(self) -> None:
         now = time.monotonic()
-        if now >= min(self._look_at, self._echo_at):
-            if now >= self._echo_at:
-                self._echo_at = float("inf")
-            self._look()
-            self._promotion.hasten()
-            self._look_at = now + max(self._listener.interval, self._options.poll_interval)
+        if now < min(self._look_at, self._echo_at):
+            return
+        if now >= self._echo_at:
+            self._echo_at = float("inf")
+        self._look()
+        self._promotion.hasten()
+        self._look_at = now + (self._listener.look_interval or self._options.poll_interval)
 
     def _patience(self) -> float:
         """Return the seconds that the engine may wait."""
         now = time.monotonic()
         if now < self._retry_at:
             return min(TICK, self._retry_at - now)
-        if self._outbox or self._room():
+        if self._room():
             return 0.0
-        times = [self._look_at, self._echo_at, *(duty.due_at for duty in self._duties)]
+        times = [
+            now + self._outbox.due_in(),
+            self._look_at,
+            self._echo_at,
+            *(duty.due_at for duty in self._duties),
+        ]
         if self._deadline is not None:
             times.append(self._deadline)
         longest = TICK if self._pool.held() else self._listener.interval
@@ -185,7 +206,7 @@ class Engine:
     def _collect(self) -> list[Ended]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
         return [
-            (job, released())
+            (job, interrupted(job, "its engine did not beat in time"))
             if job.key in self._disowned and outcome.state == JobState.CANCELLED
             else (job, outcome)
             for job, outcome in self._pool.collect()
@@ -195,7 +216,7 @@ class Engine:
 
     def _room(self) -> Room:
         """Return what the engine can take now, of what may be there."""
-        if self._deadline is not None:
+        if self._deadline is not None or self._outbox.is_full:
             return Room(self._backend, ())
         threads, slots = (
             self._pool.room(is_async=lane) if self._hungry[lane] else 0 for lane in (False, True)
@@ -237,24 +258,28 @@ class Engine:
         if time.monotonic() < self._watched_until:
             self._notifier.ring(Hint.ENDED)
 
-    # --- signs of life -----------------------------------------------------------------------------
+    # --- signs of life ----------------------------------------------------------------------
 
     def _do_beat(self) -> None:
         if not self._registration.beat():
             # Others took this engine for dead and run its jobs again.
             self._disowned = {job.key for job in self._pool.held()}
             self._pool.cancel(list(self._disowned))
-        self._pool.cancel(self._store.cancel_requests(self._registration.id))
+        held = self._store.holdings(self._registration.id)
+        self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
+        self._hand_back_unknown(held.keys())
 
     # --- outages ----------------------------------------------------------------------------
 
     def _pause(self, error: DatabaseError | InterfaceError) -> None:
         """Keep all outcomes and try again in a moment, with jitter."""
+        if is_contention(error):
+            self._retry_at = time.monotonic() + random.uniform(0, CONTENTION_PAUSE)  # noqa: S311
+            return
         connections[self._options.database].close()
         if not self._failures:
             logger.error("%s Trying again.", explain(error, self._options.database))
         self._failures += 1
-        self._outbox.suspect(error)
         pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
         self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
 
@@ -262,16 +287,20 @@ class Engine:
         """Go on after an outage."""
         if not self._failures:
             return
-        self._hand_back_unknown()
+        self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
         logger.warning("The job queue answers again.")
         self._failures = 0
         self._look()
 
-    def _hand_back_unknown(self) -> None:
-        """Release the jobs that were claimed by an exchange whose answer never came."""
+    def _hand_back_unknown(self, held: AbstractSet[Key]) -> None:
+        """Release the jobs that were claimed by an exchange whose answer never came.
+
+        Its commit may become visible late, so this is looked after at every beat.
+        """
         known = {job.key for job in self._pool.held()} | self._outbox.keys
-        held = self._store.held_by(self._registration.key)
-        self._outbox.add((job, released()) for job in held if job.key not in known)
+        if held - known:
+            claimed = self._store.held_by(self._registration.key)
+            self._outbox.add((job, released()) for job in claimed if job.key not in known)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -306,9 +335,14 @@ class Engine:
     def _say_goodbye(self) -> bool:
         """Write the last outcomes and remove the engine's row; return False if that failed."""
         try:
-            self._hand_back_unknown()
+            self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
             while batch := self._outbox.next_batch():
-                self._outbox.exchange(self._registration.key, batch, Room(self._backend, ()))
+                room = Room(self._backend, ())
+                self._tell(
+                    batch, self._outbox.exchange(self._registration.key, batch, room).refused
+                )
+            if self._outbox:
+                return False
             failpoint("engine.left")
             self._registration.leave()
         except (DatabaseError, InterfaceError) as error:

@@ -20,6 +20,7 @@ from offload.lifecycle import JobState, Outcome
 from offload.store import get_store
 from offload.store.records import ClaimedJob
 from offload.worker.attempt import Attempt, IsCancelled
+from offload.worker.connections import leave_clean
 from offload.worker.decide import decide
 from offload.worker.failures import describe
 
@@ -108,6 +109,8 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
         attempt = Attempt(job)
         attempt.conclude(outcome)
         attempt.announce(task_finished)
+    finally:
+        leave_clean()
 
 
 def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:

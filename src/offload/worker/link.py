@@ -54,7 +54,7 @@ class Link:
         gone = False
         try:
             while True:
-                data = self._socket.recv(_CHUNK)
+                data = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
                 self._incoming += data
                 gone = not data
                 if len(data) < _CHUNK:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.db import DatabaseError, InterfaceError
 
 from offload import lifecycle
 from offload.lifecycle import JobFailure
 from offload.store.base import Store
+from offload.store.errors import is_about_data, is_contention
 from offload.store.records import Ended, Exchange, Key, Room
 
 logger = logging.getLogger("offload.worker")
@@ -20,6 +23,20 @@ BATCH_SIZE = 4 * 1024**2
 """Characters of return values written in one transaction: MariaDB's packets end at 16 MiB."""
 SUSPICIOUS = 3
 """Failures in a row after which outcomes are written one by one, to find one that cannot be."""
+ASIDE = 1.0
+"""Seconds until an outcome that could not be written alone is tried again."""
+HOPELESS = 5
+"""Tries alone, while others were written, after which an outcome is given up as it is."""
+
+
+@dataclass(slots=True)
+class Aside:
+    """An outcome that could not be written, although it was written alone."""
+
+    pair: Ended
+    retry_at: float
+    tries: int
+    answers: int
 
 
 class Outbox:
@@ -30,15 +47,31 @@ class Outbox:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[Ended] = []
+        self._aside: list[Aside] = []
+        self._most = BATCH
         self._failures = 0
+        self._answers = 0
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting or self._aside)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no more jobs should be claimed."""
+        return len(self._waiting) >= BATCH
 
     @property
     def keys(self) -> set[Key]:
         """The jobs whose outcomes wait here."""
-        return {job.key for job, _ in self._waiting}
+        aside = (entry.pair for entry in self._aside)
+        return {job.key for pairs in (self._waiting, aside) for job, _ in pairs}
+
+    def due_in(self) -> float:
+        """Return the seconds until something can be written; infinity if there is nothing."""
+        if self._waiting:
+            return 0.0
+        soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
+        return max(0.0, soonest - time.monotonic())
 
     def add(self, ended: Iterable[Ended]) -> None:
         """Take in outcomes that are to be written."""
@@ -46,34 +79,73 @@ class Outbox:
 
     def next_batch(self) -> list[Ended]:
         """Return the outcomes to be written next; they stay here until they are."""
-        most = 1 if self._failures >= SUSPICIOUS else BATCH
+        now = time.monotonic()
+        for entry in self._aside:
+            if entry.retry_at <= now:
+                return [entry.pair]
         size = 0
-        for count, (_, outcome) in enumerate(self._waiting[:most]):
+        for count, (_, outcome) in enumerate(self._waiting[: self._most]):
             size += len(outcome.return_value or "")
             if size > BATCH_SIZE:
                 return self._waiting[: max(count, 1)]
-        return self._waiting[:most]
+        return self._waiting[: self._most]
 
     def exchange(self, worker: str, batch: Sequence[Ended], room: Room) -> Exchange:
         """Write a batch and claim jobs; forget the batch when both are committed."""
-        exchange = self._store.exchange(worker, batch, room)
-        del self._waiting[: len(batch)]
-        self._failures = 0 if not self._waiting else self._failures
+        try:
+            exchange = self._store.exchange(worker, batch, room)
+        except (DatabaseError, InterfaceError) as error:
+            if batch:
+                self._suspect(batch, error)
+            raise
+        self._forget(batch)
         return exchange
 
-    def suspect(self, error: DatabaseError | InterfaceError) -> None:
-        """Take note that a batch was not written. One that never can be becomes a failure.
+    def _forget(self, batch: Sequence[Ended]) -> None:
+        self._failures = 0
+        self._answers += 1
+        self._most = min(BATCH, self._most * 2)
+        if batch and self._waiting[: len(batch)] == batch:
+            del self._waiting[: len(batch)]
+        else:
+            self._aside = [entry for entry in self._aside if entry.pair not in batch]
 
-        Only errors that are about the data count: any other, such as that of a server which is
-        read-only for a while, will pass.
-        """
-        if not self._waiting:
-            return
+    def _suspect(self, batch: Sequence[Ended], error: DatabaseError | InterfaceError) -> None:
+        """Look for the outcome that keeps its batch from being written, and set it aside."""
         self._failures += 1
-        alone = self._failures > SUSPICIOUS and self._failures % SUSPICIOUS == 0
-        if alone and isinstance(error, DataError | IntegrityError):
-            job, _ = self._waiting[0]
-            logger.error("The outcome of job %s cannot be stored: %s", job.id, error)
-            message = f"The outcome cannot be stored: {error}"
-            failure = JobFailure("offload.exceptions.InvalidResult", message[:2000], message[:2000])
-            self._waiting[0] = (job, lifecycle.failed(failure))
+        if not (is_about_data(error) or is_contention(error) or self._failures >= SUSPICIOUS):
+            return
+        self._most = 1
+        if len(batch) == 1:
+            self._set_aside(batch[0], error)
+
+    def _set_aside(self, pair: Ended, error: DatabaseError | InterfaceError) -> None:
+        retry_at = time.monotonic() + ASIDE
+        for entry in self._aside:
+            if entry.pair == pair:
+                # Only tries between which others were written say something about this one.
+                if self._answers > entry.answers and not is_contention(error):
+                    entry.tries += 1
+                entry.retry_at, entry.answers = retry_at, self._answers
+                if is_about_data(error) or entry.tries >= HOPELESS:
+                    entry.pair = _given_up(pair, error)
+                return
+        self._waiting.remove(pair)
+        self._aside.append(Aside(pair, retry_at, 1, self._answers))
+
+
+def _given_up(pair: Ended, error: DatabaseError | InterfaceError) -> Ended:
+    """Return an outcome that any database takes, in place of one that this one refuses."""
+    job, outcome = pair
+    logger.error("The outcome of job %s cannot be stored as it is: %s", job.id, error)
+    path, message, traceback = outcome.failure or (
+        "offload.exceptions.InvalidResult",
+        f"The return value cannot be stored: {error}"[:2000],
+        "",
+    )
+    failure = JobFailure(_ascii(path), _ascii(message), _ascii(traceback or message))
+    return job, lifecycle.failed(failure)
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

@@ -26,7 +26,7 @@ class Registration:
         self, store: Store, backend: str, queues: Sequence[str], pool: Pool, lease: float
     ) -> None:
         self._store = store
-        self._backend = backend
+        self.backend = backend
         self._queues = queues
         self._pool = pool
         self._lease = lease
@@ -43,14 +43,16 @@ class Registration:
         if self._is_entered:
             return
         worker = Worker(
-            id=self.id,
-            backend=self._backend,
+            backend=self.backend,
             hostname=socket.gethostname()[:255],
             pid=os.getpid(),
             queues=",".join(self._queues),
             processes=self._pool.processes,
             threads=self._pool.threads,
         )
+        # If the answer is lost, the row may stand there: a second try needs another id.
+        self.id = new_id()
+        worker.pk = self.id
         self._store.register(worker, lease=self._lease)
         failpoint("registration.entered")
         self._is_entered = True

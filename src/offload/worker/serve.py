@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.tasks import task_backends
 
 from offload.conf import Options
@@ -46,9 +47,15 @@ class Service:
 def make_engine(service: Service) -> Engine:
     """Return an engine that is ready to run."""
     backend: Any = task_backends[service.backend]
+    named = service.queues or sorted(backend.queues)
+    queues = [name for name in named if name not in service.excluded]
+    if named and not queues:
+        raise ImproperlyConfigured(
+            f"No queue is left to serve: {', '.join(named)} without {', '.join(service.excluded)}."
+        )
     return Engine(
         backend=service.backend,
-        queues=service.queues or sorted(backend.queues),
+        queues=queues,
         excluded=service.excluded,
         options=service.options,
         pool=_pool(service),

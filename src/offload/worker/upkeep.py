@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
@@ -11,15 +12,22 @@ from offload.lifecycle import JobState
 from offload.worker.duties import Duty
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
+    from uuid import UUID
 
     from offload.conf import Options
     from offload.store.base import Store
+    from offload.store.records import Ended
     from offload.worker.pools.base import Pool
+    from offload.worker.registration import Registration
 
 logger = logging.getLogger("offload.worker")
 
 RESCUE_INTERVAL = 5.0
+CONFIRMATION = 1.5
+"""Beats that an engine may miss after its lease ran out until it is taken for dead."""
+LOCKED_PAUSE = 0.25
+"""Seconds until a job is tried again that is due and locked."""
 PROMOTE_INTERVAL = 15.0
 PRUNE_INTERVAL = 60.0
 PRUNE_BATCHES = 10
@@ -29,21 +37,27 @@ PRUNE_BATCHES = 10
 class Upkeep:
     """Args:
     store: the queue.
-    backend: alias in TASKS whose ended jobs it prunes.
+    registration: of the engine that does all this.
     options: the backend's options.
     pool: announces the jobs that ended without an executor.
     look: called when jobs may have become ready.
+    ring: tells other engines the same.
     """
 
     def __init__(
         self,
         store: Store,
-        backend: str,
+        registration: Registration,
         options: Options,
         pool: Pool,
+        *,
         look: Callable[[], None],
+        ring: Callable[[], None],
     ) -> None:
-        self._backend = backend
+        self._registration = registration
+        self._ring = ring
+        self._suspects: dict[UUID, tuple[datetime, float]] = {}
+        """Engines whose lease ran out: when they beat last, and since when we know."""
         self._store = store
         self._options = options
         self._pool = pool
@@ -59,15 +73,39 @@ class Upkeep:
         if self._store.promote():
             failpoint("engine.promoted")
             self._look()
-        return self._store.next_due()
+            self._ring()  # other engines may have room for them too
+        due = self._store.next_due()
+        # Due and still not promoted: its row is locked by somebody's transaction.
+        return LOCKED_PAUSE if due == 0 else due
 
-    def _rescue(self) -> None:
-        rescued = self._store.rescue()
+    def _rescue(self) -> float | None:
+        """Take back the jobs of engines that are dead beyond doubt.
+
+        A lease that ran out is not enough: after an outage of the database, or a jump of its
+        clock, all leases have. Who then does not beat for another while is dead.
+        """
+        suspects = self._suspects
+        self._suspects = {
+            worker: suspects[worker]
+            if worker in suspects and suspects[worker][0] == beat
+            else (beat, time.monotonic())
+            for worker, beat in self._store.expired().items()
+            if worker != self._registration.id
+        }
+        confirmed = time.monotonic() - CONFIRMATION * self._options.beat_interval
+        dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
+        self._announce_rescued(self._store.rescue(dead))
+        if len(dead) == len(self._suspects):
+            return None
+        return CONFIRMATION * self._options.beat_interval
+
+    def _announce_rescued(self, rescued: Sequence[Ended]) -> None:
         if not rescued:
             return
         failpoint("engine.rescued")
         logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
         self._look()
+        self._ring()
         self.promotion.hasten()
         self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
 
@@ -82,5 +120,5 @@ class Upkeep:
             return
         before = self._store.now(after=-period.total_seconds())
         for _ in range(PRUNE_BATCHES):
-            if not self._store.prune(self._backend, [state], before=before):
+            if not self._store.prune(self._registration.backend, [state], before=before):
                 return

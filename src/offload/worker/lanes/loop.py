@@ -17,9 +17,11 @@ from typing import Any, Self
 from asgiref.sync import sync_to_async
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.lifecycle import Outcome, failed
 from offload.store.records import ClaimedJob, Key
 from offload.worker.connections import close_unusable, leave_clean
 from offload.worker.executor import execute_async
+from offload.worker.failures import describe
 from offload.worker.lanes.base import Lane, Numbered, Report, ReportTo
 from offload.worker.lanes.marks import Marks
 
@@ -127,9 +129,16 @@ class LoopLane(Lane):
                 context=self._clean.copy(),
             )
             running.task.add_done_callback(partial(self._end, running))
-        if self._stopped and not self._running and not self._waiting:
+        if self._stopped and not (self._running or self._waiting or self._has_ended):
             self._has_ended = True
-            self._loop.stop()
+            self._tidying = self._loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        """End the loop, and leave no connection behind in the thread it shares."""
+        assert self._loop is not None  # noqa: S101  # for the type checker
+        if self._dirty:
+            await sync_to_async(leave_clean)()
+        self._loop.stop()
 
     def _end(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
         key = running.job.key
@@ -138,7 +147,7 @@ class LoopLane(Lane):
         self.marks.end(running.place)
         self._places.append(running.place)
         self._dirty = True
-        self._report(Report(running.number, task.result(), time.monotonic() - running.since))
+        self._report(Report(running.number, _result(task), time.monotonic() - running.since))
         self._fill()
 
     def _interrupt(self, key: Key, kind: type[Interruption]) -> None:
@@ -154,6 +163,14 @@ class LoopLane(Lane):
             self._dirty = bool(self._running)
             self._tidying = self._loop.create_task(sync_to_async(tidy)())
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
+
+
+def _result(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
+    try:
+        outcome: Outcome = task.result()
+    except BaseException as error:  # noqa: BLE001  # other code cancelled it before it began
+        outcome = failed(describe(error))
+    return outcome
 
 
 class Running:

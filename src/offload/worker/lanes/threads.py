@@ -18,9 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.lifecycle import failed
 from offload.store.records import ClaimedJob, Key
 from offload.worker.connections import leave_clean
 from offload.worker.executor import execute
+from offload.worker.failures import describe
 from offload.worker.lanes.base import Lane, Numbered, Report, ReportTo
 from offload.worker.lanes.marks import Marks
 
@@ -171,9 +173,12 @@ class Seat:
             # Open still, if the exception came as the gate was closing.
             self._open = self._interrupted = False
         is_cancelled = partial(lane.cancelled.__contains__, key)
-        outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
+        try:
+            outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the job must be reported
+            outcome = failed(describe(error))
         lane.cancelled.discard(key)
-        leave_clean()
+        leave_clean(spoiled=self._interrupted)
         with self._lock:
             self.job = None
             abandoned = self._abandoned

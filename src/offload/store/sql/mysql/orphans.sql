@@ -1,6 +1,5 @@
-SELECT {claim_columns} FROM offload_job AS job
+SELECT {claim_columns} FROM offload_job AS job FORCE INDEX (offload_job_running)
 WHERE state = {RUNNING}
     AND NOT EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = job.worker)
-ORDER BY id
 LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED

@@ -1,0 +1,44 @@
+"""A batch shares its statements and commits: counted, not timed."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from benchmarks.statements import Counter
+from offload import JobState
+from offload.models import Job
+from tests.tasks import add
+
+JOBS = 1_000
+
+
+def test_a_thousand_jobs_cost_few_commits(start_engine):
+    connection.close()  # so that it is counted from its beginning
+    counter = Counter()
+
+    add.enqueue_many([((number,), {}) for number in range(JOBS)])
+    enqueued = counter.statements, counter.commits
+    start_engine(0, threads=4, drain=True).join()
+
+    assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == JOBS
+    counter.forget(connection)
+    if connection.vendor == "postgresql":
+        assert enqueued[0] <= 5
+        assert counter.statements <= JOBS / 2
+    elif connection.vendor == "sqlite":
+        assert enqueued[1] == 1
+        assert counter.statements <= 2.5 * JOBS
+        assert counter.commits <= JOBS / 4
+    else:
+        assert counter.statements <= 2.5 * JOBS
+
+
+def test_enqueueing_one_job_is_one_statement(transactional_db):
+    connection.close()
+    counter = Counter()
+
+    add.enqueue(1)
+
+    counter.forget(connection)
+    # PostgreSQL's hint after the commit is the second.
+    assert counter.statements <= (2 if connection.vendor == "postgresql" else 1) + 1
