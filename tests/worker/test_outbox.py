@@ -108,8 +108,10 @@ def test_one_that_only_this_database_refuses_is_given_up_after_others_were_writt
     outbox: Outbox, table: Table
 ) -> None:
     table.refused = {"0": OperationalError(2006, "Server has gone away")}
+    stubborn, other = ended(2, lost=1)
+    outbox.add([stubborn])
     for _ in range(12):
-        outbox.add(pair for pair in ended(2, lost=1) if pair[0].id == "1" or not outbox.keys)
+        outbox.add([other])
         write(outbox, 3)
     write(outbox, 10)
     assert not outbox

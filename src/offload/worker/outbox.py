@@ -24,7 +24,8 @@ BATCH_SIZE = 4 * 1024**2
 SUSPICIOUS = 3
 """Failures in a row after which outcomes are written one by one, to find one that cannot be."""
 ASIDE = 1.0
-"""Seconds until an outcome that could not be written alone is tried again."""
+LONGEST_ASIDE = 30.0
+"""Seconds until an outcome that could not be written alone is tried again, doubling."""
 HOPELESS = 5
 """Tries alone, while others were written, after which an outcome is given up as it is."""
 
@@ -35,6 +36,7 @@ class Aside:
 
     pair: Ended
     retry_at: float
+    pause: float
     tries: int
     answers: int
 
@@ -48,6 +50,8 @@ class Outbox:
         self._store = store
         self._waiting: list[Ended] = []
         self._aside: list[Aside] = []
+        self._was_aside = False
+        """Whether the last batch was one set aside: the others have their turn after each."""
         self._most = BATCH
         self._failures = 0
         self._answers = 0
@@ -79,10 +83,11 @@ class Outbox:
 
     def next_batch(self) -> list[Ended]:
         """Return the outcomes to be written next; they stay here until they are."""
-        now = time.monotonic()
-        for entry in self._aside:
-            if entry.retry_at <= now:
-                return [entry.pair]
+        due = [entry.pair for entry in self._aside if entry.retry_at <= time.monotonic()]
+        if due and (not self._was_aside or not self._waiting):
+            self._was_aside = True
+            return due[:1]
+        self._was_aside = False
         size = 0
         for count, (_, outcome) in enumerate(self._waiting[: self._most]):
             size += len(outcome.return_value or "")
@@ -113,25 +118,28 @@ class Outbox:
     def _suspect(self, batch: Sequence[Ended], error: DatabaseError | InterfaceError) -> None:
         """Look for the outcome that keeps its batch from being written, and set it aside."""
         self._failures += 1
+        if self._was_aside:
+            self._put_off(batch[0], error)
+            return
         if not (is_about_data(error) or is_contention(error) or self._failures >= SUSPICIOUS):
             return
         self._most = 1
         if len(batch) == 1:
-            self._set_aside(batch[0], error)
+            self._waiting.remove(batch[0])
+            retry_at = time.monotonic() + ASIDE
+            self._aside.append(Aside(batch[0], retry_at, ASIDE, 1, self._answers))
 
-    def _set_aside(self, pair: Ended, error: DatabaseError | InterfaceError) -> None:
-        retry_at = time.monotonic() + ASIDE
-        for entry in self._aside:
-            if entry.pair == pair:
-                # Only tries between which others were written say something about this one.
-                if self._answers > entry.answers and not is_contention(error):
-                    entry.tries += 1
-                entry.retry_at, entry.answers = retry_at, self._answers
-                if is_about_data(error) or entry.tries >= HOPELESS:
-                    entry.pair = _given_up(pair, error)
-                return
-        self._waiting.remove(pair)
-        self._aside.append(Aside(pair, retry_at, 1, self._answers))
+    def _put_off(self, pair: Ended, error: DatabaseError | InterfaceError) -> None:
+        """Try one that was set aside later again, unless there is no hope that it will do."""
+        (entry,) = (entry for entry in self._aside if entry.pair == pair)
+        # Only tries between which others were written say something about this one.
+        if self._answers > entry.answers:
+            entry.pause = min(2 * entry.pause, LONGEST_ASIDE)
+            entry.tries += not is_contention(error)
+        entry.retry_at = time.monotonic() + entry.pause
+        entry.answers = self._answers
+        if is_about_data(error) or entry.tries >= HOPELESS:
+            entry.pair = _given_up(pair, error)
 
 
 def _given_up(pair: Ended, error: DatabaseError | InterfaceError) -> Ended:
