@@ -27,4 +27,7 @@ def whole(response: Any) -> HttpResponseBase:
     """Return the response in one piece; under ASGI Django warns about streamed files."""
     if not response.streaming:
         return response
-    return HttpResponse(response.getvalue(), headers=response.headers)
+    try:
+        return HttpResponse(response.getvalue(), headers=response.headers)
+    finally:
+        response.close()

@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 import tempfile
+import weakref
 from itertools import count
 from pathlib import Path
 
@@ -82,6 +83,7 @@ class Doorbell(Notifier):
             sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             sender.setblocking(False)  # noqa: FBT003
             self._sender = (os.getpid(), sender)
+            weakref.finalize(self, sender.close)
         return self._sender[1]
 
 

@@ -76,7 +76,7 @@ class Store(ABC):
         hold locks on rows that it does not return, so finishing must never skip.)
         """
         with transaction.atomic(self.using):
-            self._bound_waiting()
+            self._prepare(waits=bool(ended))
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
@@ -94,10 +94,13 @@ class Store(ABC):
         self._keep_failures(pair for pair in ended if pair[0].key in accepted)
         return [job for job, _ in ended if job.key not in accepted]
 
-    def _bound_waiting(self) -> None:  # noqa: B027  # SQLite has its own busy timeout
+    def _prepare(self, *, waits: bool) -> None:  # noqa: B027  # SQLite has its own busy timeout
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
 
         A user's transaction that holds a running job's row, by `cancel()`, may take long.
+
+        Args:
+            waits: whether the transaction will wait for locks at all.
         """
 
     @abstractmethod

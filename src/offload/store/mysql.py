@@ -26,7 +26,9 @@ class MySQLStore(Store):
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement("mysql", "insert"), jobs)
 
-    def _bound_waiting(self) -> None:
+    def _prepare(self, *, waits: bool) -> None:
+        if not waits:
+            return
         with self.connection.cursor() as cursor:
             cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT])
 
@@ -63,10 +65,12 @@ class MySQLStore(Store):
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         now = 0
+        # One statement to find the few queues that have jobs, instead of two for each queue.
+        ready = set(self.ready_queues(room.backend)).intersection(room.queues)
         with self.connection.cursor() as cursor:
             for is_async, count in room:
                 found: list[ClaimedJob] = []
-                for queue in room.queues if count > 0 else ():
+                for queue in sorted(ready) if count > 0 else ():
                     parameters = {
                         "backend": room.backend,
                         "queue": queue,

@@ -21,7 +21,7 @@ class PostgreSQLStore(Store):
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "insert_many"), columns)
 
-    def _bound_waiting(self) -> None:
+    def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
         # JIT would compile the claim as soon as the planner believes that many jobs are ready.
         # LOCAL, because a pooler may give this session to others.
         with self.connection.cursor() as cursor:

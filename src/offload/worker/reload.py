@@ -32,15 +32,15 @@ class Reloader:
             self._files.watch_dir(folder, "**/*.py")
 
     def start(self) -> None:
-        """Watch from a thread of its own."""
+        """Watch from a thread of its own; what changes from now on is seen."""
+        self._seen = dict(self._files.snapshot_files())
         threading.Thread(target=self._watch, name="offload-reloader", daemon=True).start()
 
     def _watch(self) -> None:
-        seen: dict[Path, float] = {}
         pause = threading.Event()
         while not self.has_seen_change:
             for path, changed in self._files.snapshot_files():
-                if seen.setdefault(path, changed) != changed:
+                if self._seen.setdefault(path, changed) != changed:
                     self.has_seen_change = True
             pause.wait(PAUSE)
         self._stop()

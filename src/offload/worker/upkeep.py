@@ -70,13 +70,15 @@ class Upkeep:
         ]
 
     def _promote(self) -> float | None:
+        due = self._store.next_due()
+        if due != 0:
+            return due
         if self._store.promote():
             failpoint("engine.promoted")
             self._look()
             self._ring()  # other engines may have room for them too
-        due = self._store.next_due()
-        # Due and still not promoted: its row is locked by somebody's transaction.
-        return LOCKED_PAUSE if due == 0 else due
+            return 0.0
+        return LOCKED_PAUSE  # its row is locked by somebody's transaction
 
     def _rescue(self) -> float | None:
         """Take back the jobs of engines that are dead beyond doubt.

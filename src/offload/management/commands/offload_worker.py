@@ -60,11 +60,16 @@ class Command(BaseCommand):
         verbose = choices["verbosity"] > 0
         if verbose:
             show_job_lines()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             wait_for_database(service.options.database, tell=self._tell)
         except KeyboardInterrupt:
             raise CommandError("Stopped while the database did not answer.") from None
-        engine = make_engine(service)
+        try:
+            engine = make_engine(service)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
         self._listen_to_signals(engine.stop)
         reloads = choices["reload"] if choices["reload"] is not None else settings.DEBUG
         reloader = Reloader(engine.stop) if reloads and not service.drain else None
