@@ -19,6 +19,7 @@ import offload
 from offload.conf import Options
 from offload.management.chosen import add_place_options, chosen_backend, require_queue, whole
 from offload.store import get_store
+from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
 from offload.worker.reload import Reloader
 from offload.worker.serve import Service, make_engine
@@ -60,17 +61,7 @@ class Command(BaseCommand):
         verbose = choices["verbosity"] > 0
         if verbose:
             show_job_lines()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
-        try:
-            wait_for_database(service.options.database, tell=self._tell)
-        except KeyboardInterrupt:
-            raise CommandError("Stopped while the database did not answer.") from None
-        try:
-            engine = make_engine(service)
-        except ImproperlyConfigured as error:
-            raise CommandError(str(error)) from error
-        self._listen_to_signals(engine.stop)
+        engine = self._engine(service)
         reloads = choices["reload"] if choices["reload"] is not None else settings.DEBUG
         reloader = Reloader(engine.stop) if reloads and not service.drain else None
         if verbose:
@@ -83,6 +74,20 @@ class Command(BaseCommand):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
         if verbose:
             self._tell("Stopped.")
+
+    def _engine(self, service: Service) -> Engine:
+        """Return an engine whose database answers, and that listens to signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        try:
+            wait_for_database(service.options.database, tell=self._tell)
+            engine = make_engine(service)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped while the database did not answer.") from None
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        self._listen_to_signals(engine.stop)
+        return engine
 
     def _service(self, choices: dict[str, Any]) -> Service:
         backend = chosen_backend(choices["backend"])
