@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -29,19 +30,32 @@ type ReportTo = Callable[[Report], None]
 class Lane(ABC):
     """Runs jobs; reports each that ended from whatever thread it ran in.
 
-    Attributes:
-        marks: what runs in it, and since when.
+    Args:
+        report: called with each job that ended, in the thread that ran it.
+        marks: where to write what runs, and since when.
     """
 
-    marks: Marks
+    def __init__(self, report: ReportTo, marks: Marks) -> None:
+        self.report = report
+        self.marks = marks
+        self.waiting: deque[Numbered] = deque()
+        self.cancelled: set[Key] = set()
+        """Jobs that somebody wants cancelled, begun or not."""
+        self.stopped = False
 
     @abstractmethod
     def submit(self, jobs: Sequence[Numbered]) -> None:
         """Run jobs, as soon as there is a place."""
 
-    @abstractmethod
     def recall(self) -> list[int]:
         """Forget the jobs that have not begun; return their numbers."""
+        numbers = []
+        while self.waiting:
+            try:
+                numbers.append(self.waiting.pop()[0])
+            except IndexError:  # a place was faster
+                break
+        return numbers
 
     @abstractmethod
     def interrupt(self, key: Key, kind: type[Interruption]) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -40,14 +39,10 @@ class LoopLane(Lane):
     """
 
     def __init__(self, slots: int, report: ReportTo, marks: Marks, first: int) -> None:
-        self.cancelled: set[Key] = set()
-        self._report = report
-        self.marks = marks
+        super().__init__(report, marks)
         self._places = list(range(first, first + slots))
-        self._waiting: deque[Numbered] = deque()
         self._running: dict[Key, Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped = False
         self._has_ended = False
         self._clean = copy_context()
         self._dirty = False
@@ -56,17 +51,8 @@ class LoopLane(Lane):
         if not jobs:
             return
         loop = self._start()
-        self._waiting.extend(jobs)
+        self.waiting.extend(jobs)
         loop.call_soon_threadsafe(self._fill)
-
-    def recall(self) -> list[int]:
-        numbers = []
-        while self._waiting:
-            try:
-                numbers.append(self._waiting.pop()[0])
-            except IndexError:  # the loop was faster
-                break
-        return numbers
 
     def interrupt(self, key: Key, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
@@ -86,7 +72,7 @@ class LoopLane(Lane):
         return key in self._running
 
     def stop(self) -> None:
-        self._stopped = True
+        self.stopped = True
         self._call(self._fill)
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -118,7 +104,7 @@ class LoopLane(Lane):
         assert self._loop is not None  # noqa: S101  # for the type checker
         while self._places:
             try:
-                number, job = self._waiting.popleft()
+                number, job = self.waiting.popleft()
             except IndexError:  # none waits, or was faster recalled
                 break
             running = Running(number, job, self._places.pop())
@@ -129,7 +115,7 @@ class LoopLane(Lane):
                 context=self._clean.copy(),
             )
             running.task.add_done_callback(partial(self._end, running))
-        if self._stopped and not (self._running or self._waiting or self._has_ended):
+        if self.stopped and not (self._running or self.waiting or self._has_ended):
             self._has_ended = True
             self._tidying = self._loop.create_task(self._leave())
 
@@ -147,7 +133,7 @@ class LoopLane(Lane):
         self.marks.end(running.place)
         self._places.append(running.place)
         self._dirty = True
-        self._report(Report(running.number, _result(task), time.monotonic() - running.since))
+        self.report(Report(running.number, _result(task), time.monotonic() - running.since))
         self._fill()
 
     def _interrupt(self, key: Key, kind: type[Interruption]) -> None:

@@ -11,7 +11,6 @@ import contextvars
 import ctypes
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
@@ -38,29 +37,15 @@ class ThreadLane(Lane):
     """
 
     def __init__(self, threads: int, report: ReportTo, marks: Marks, using: str) -> None:
+        super().__init__(report, marks)
         self.execute = partial(execute, using=using)
-        self.cancelled: set[Key] = set()
-        self.waiting: deque[Numbered] = deque()
         self.news = threading.Condition()
-        self.idle = 0
-        self.stopped = False
-        self.report = report
-        self.marks = marks
         self._seats = [Seat(self, place) for place in range(threads)]
 
     def submit(self, jobs: Sequence[Numbered]) -> None:
         self.waiting.extend(jobs)
         with self.news:
             self.news.notify(len(jobs))
-
-    def recall(self) -> list[int]:
-        numbers = []
-        while self.waiting:
-            try:
-                numbers.append(self.waiting.pop()[0])
-            except IndexError:  # a thread was faster
-                break
-        return numbers
 
     def interrupt(self, key: Key, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
