@@ -41,6 +41,8 @@ logger = logging.getLogger("offload.worker")
 
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
+MANY = 3
+"""Locks of others met in a row, after which it is like an outage, and told."""
 CONTENTION_PAUSE = 0.05
 """Seconds after which a transaction is tried again that met another one's lock, at most."""
 LONGEST_OUTAGE_PAUSE = 5.0
@@ -90,6 +92,7 @@ class Engine:
         """Jobs that others took over while they ran here."""
         self._retry_at = 0.0
         self._failures = 0
+        self._contentions = 0
         self._look_at = 0.0
         self._echo_at = float("inf")
         self._watched_until = time.monotonic() + WATCHED
@@ -273,7 +276,8 @@ class Engine:
 
     def _pause(self, error: DatabaseError | InterfaceError) -> None:
         """Keep all outcomes and try again in a moment, with jitter."""
-        if is_contention(error):
+        if is_contention(error) and self._contentions < MANY:
+            self._contentions += 1
             self._retry_at = time.monotonic() + random.uniform(0, CONTENTION_PAUSE)  # noqa: S311
             return
         connections[self._options.database].close()
@@ -285,6 +289,7 @@ class Engine:
 
     def _recover(self) -> None:
         """Go on after an outage."""
+        self._contentions = 0
         if not self._failures:
             return
         self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
