@@ -153,6 +153,11 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     assert repr(value) in str(caught.value)
 
 
+def test_an_async_task_cannot_be_atomic():
+    with pytest.raises(InvalidTask, match="atomic needs a task written with def"):
+        task(atomic=True)(awork)
+
+
 @pytest.mark.parametrize(
     "options", [{"at_most_once": True, "max_attempts": 2}, {"at_most_once": True, "atomic": True}]
 )

@@ -193,6 +193,14 @@ def test_bad_options_in_the_settings_are_refused_by_name(start_worker):
     assert "Traceback" not in worker.text
 
 
+def test_excluding_all_queues_is_refused_by_name(start_worker):
+    worker = start_worker("--queues", "mail", "--exclude-queues", "mail", "--drain")
+
+    assert worker.end() != 0
+    assert "No queue is left to serve: mail without mail." in worker.text
+    assert "Traceback" not in worker.text
+
+
 def test_missing_tables_are_an_error_that_says_what_to_do(start_worker, tmp_path):
     file = tmp_path / "empty.sqlite3"
     worker = start_worker(

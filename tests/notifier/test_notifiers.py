@@ -146,6 +146,17 @@ def test_the_socket_of_a_dead_process_is_removed(bell):
     assert list(bell.folder.iterdir()) == []
 
 
+def test_a_hint_that_only_a_newer_version_knows_is_ignored(bell):
+    listener = bell.listen(Hint.WORK)
+    (address,) = bell.folder.iterdir()
+    for text in (b"tomorrow", b"\xff"):
+        bell._socket().sendto(text, str(address))
+    bell.ring(Hint.WORK)
+
+    assert wait(listener) == {Hint.WORK}
+    listener.close()
+
+
 def test_a_listener_that_came_later_is_heard_too(bell):
     bell.ring(Hint.WORK)
     first = bell.listen(Hint.WORK)

@@ -5,7 +5,14 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 
 from offload.exceptions import QueueUnavailable
 from offload.models import Job, Worker
-from offload.store.errors import explain, explained, is_connection_lost, is_missing_migration
+from offload.store.errors import (
+    explain,
+    explained,
+    is_about_data,
+    is_connection_lost,
+    is_contention,
+    is_missing_migration,
+)
 from tests.jobs import register
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +83,22 @@ def test_errors_of_no_database_say_nothing_about_it(error):
 def test_a_database_that_does_not_answer_is_told_apart():
     assert is_connection_lost(OperationalError("server closed the connection unexpectedly"))
     assert "does not answer: gone" in str(explain(OperationalError(" gone\n"), "default"))
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="only MariaDB calls it operational")
+def test_a_text_that_the_column_cannot_hold_is_about_data():
+    """As in a database that was created with an old character set."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE narrow (value TEXT CHARACTER SET latin1)")
+    error = error_of("INSERT INTO narrow (value) VALUES ('\N{SNOWMAN}')")
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TEMPORARY TABLE narrow")
+
+    assert isinstance(error, OperationalError)
+    assert is_about_data(error)
+    assert not is_contention(error)
+
+
+def test_a_duplicate_is_about_data_and_a_missing_table_is_not():
+    assert is_about_data(IntegrityError("duplicate key"))
+    assert not is_about_data(error_of("SELECT 1 FROM offload_nothing"))

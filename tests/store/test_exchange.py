@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from offload.ids import new_id
@@ -209,3 +210,21 @@ def test_finds_the_queues_with_ready_jobs(store: Store) -> None:
     plain.enqueue(1)
     assert store.ready_queues("default") == ["default", "mail"]
     assert store.ready_queues("other") == []
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a JIT")
+def test_an_exchange_compiles_nothing_and_waits_briefly_for_locks(
+    store: Store, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def look(*_: object) -> list[ClaimedJob]:
+        with connection.cursor() as cursor:
+            for name in ("jit", "lock_timeout"):
+                cursor.execute(f"SHOW {name}")
+                seen.append(cursor.fetchone()[0])
+        return []
+
+    monkeypatch.setattr(store, "_claim", look)
+    store.exchange(worker, [], room())
+    assert seen == ["off", "1s"]

@@ -187,6 +187,25 @@ def test_the_thread_ends_when_nobody_waits_and_starts_again(watch):
         assert not threads()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_broke_is_replaced_with_the_next_wait(watch, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    result = add.enqueue(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(watch, "_look", fail)
+        with pytest.raises(TimeoutError):
+            result.wait(0.05)
+        for thread in threads():
+            thread.join(20)
+    assert not threads()
+
+    thread = soon(end_one, result)
+    assert result.wait(20).state == JobState.SUCCESSFUL
+    thread.join()
+
+
 def test_waiting_works_with_more_than_1024_open_files():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2000:

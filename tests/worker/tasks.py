@@ -331,6 +331,17 @@ async def block_loop(fifo: str) -> None:
     os.close(os.open(fifo, os.O_RDONLY))
 
 
+@task
+def stay_in_query() -> None:
+    """Run while an answer of the database is awaited; SQLite has no such state."""
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        connection.connection.pgconn.send_query(b"SELECT 42")
+    elif connection.vendor == "mysql":
+        connection.connection.send_query(b"SELECT 42")
+    loop_for_ever.func()
+
+
 # --- what a task leaves behind ------------------------------------------------------------
 
 
@@ -409,6 +420,15 @@ def use_database() -> list[Any]:
 
 @task
 async def ause_database() -> int:
+    return await Job.objects.acount()
+
+
+@task
+async def ause_database_at_exit() -> int:
+    """Use it when the program's main thread has ended, and Python is about to."""
+    write("began", current_job().id)
+    while threading.main_thread().is_alive():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     return await Job.objects.acount()
 
 

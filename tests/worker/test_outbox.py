@@ -96,9 +96,18 @@ def test_an_outcome_whose_row_is_locked_waits_and_the_others_go_on(
     assert table.written["50"] == "1"
 
 
-def test_an_outcome_that_cannot_be_stored_becomes_a_failure(outbox: Outbox, table: Table) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("value out of range"),
+        OperationalError(1366, "Incorrect string value"),  # so says MariaDB
+    ],
+)
+def test_an_outcome_that_cannot_be_stored_becomes_a_failure(
+    outbox: Outbox, table: Table, error: Error
+) -> None:
     outbox.add(ended(3, lost=1))
-    table.refused = {"1": DataError("value out of range")}
+    table.refused = {"1": error}
     write(outbox, 10)
     assert not outbox
     assert table.written == {"0": "1", "1": None, "2": "1"}

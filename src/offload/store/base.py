@@ -241,7 +241,9 @@ class Store(ABC):
             backend=backend, state__in=states, finished_at__isnull=False, finished_at__lt=before
         )
         ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
-        self.forget(ids)
+        with transaction.atomic(self.using):
+            self._prepare(waits=True)
+            self.forget(ids)
         return len(ids)
 
     def forget(self, jobs: Sequence[UUID]) -> int:

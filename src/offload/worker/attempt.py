@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.tasks import Task, TaskContext, signals, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 
@@ -20,7 +21,8 @@ from offload.results import OffloadResult, canonical_id, make_result, task_error
 from offload.store.records import ClaimedJob
 
 if TYPE_CHECKING:
-    from django.dispatch import Signal
+    from asgiref.sync import sync_to_async
+from django.dispatch import Signal
 
 type IsCancelled = Callable[[], bool]
 
@@ -97,10 +99,8 @@ class Attempt:
         if _has_only_djangos(signal, self._sender):  # they write a log line: no thread for that
             self.announce(signal)
             return
-        try:
-            await signal.asend_robust(self._sender, task_result=self.result)
-        except BaseException:
-            logger.exception("A receiver failed for the job %s.", self.result.id)
+        # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
+        await sync_to_async(self.announce)(signal)
 
 
 def _has_only_djangos(signal: Signal, sender: type | None) -> bool:

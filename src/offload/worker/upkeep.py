@@ -86,7 +86,8 @@ class Upkeep:
         A lease that ran out is not enough: after an outage of the database, or a jump of its
         clock, all leases have. Who then does not beat for another while is dead.
         """
-        suspects = self._suspects
+        # While the database does not answer no one can beat: that time does not count.
+        suspects, self._suspects = self._suspects, {}
         self._suspects = {
             worker: suspects[worker]
             if worker in suspects and suspects[worker][0] == beat

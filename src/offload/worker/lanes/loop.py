@@ -122,9 +122,11 @@ class LoopLane(Lane):
     async def _leave(self) -> None:
         """End the loop, and leave no connection behind in the thread it shares."""
         assert self._loop is not None  # noqa: S101  # for the type checker
-        if self._dirty:
-            await sync_to_async(leave_clean)()
-        self._loop.stop()
+        try:
+            if self._dirty:
+                await sync_to_async(leave_clean)()
+        finally:
+            self._loop.stop()
 
     def _end(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
         key = running.job.key

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from offload.worker.executor import execute
 from offload.worker.failures import describe
 from offload.worker.lanes.base import Lane, Numbered, Report, ReportTo
 from offload.worker.lanes.marks import Marks
+
+logger = logging.getLogger("offload.worker")
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
@@ -163,7 +166,10 @@ class Seat:
         except BaseException as error:  # noqa: BLE001  # whatever it is, the job must be reported
             outcome = failed(describe(error))
         lane.cancelled.discard(key)
-        leave_clean(spoiled=self._interrupted)
+        try:
+            leave_clean(spoiled=self._interrupted)
+        except Exception:
+            logger.exception("A connection could not be left clean after the job %s.", job.id)
         with self._lock:
             self.job = None
             abandoned = self._abandoned

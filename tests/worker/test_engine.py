@@ -1,0 +1,132 @@
+"""The engine among databases that answer late, locks of others, and lost answers."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection
+
+from offload import JobState
+from offload.models import Job, Worker
+from offload.store import get_store
+from offload.worker import registration
+from tests.tasks import aadd, add
+from tests.worker import tasks
+from tests.worker.conftest import StartEngine, begun, until
+from tests.worker.locking import transaction_elsewhere
+
+needs_server = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite has one lock for everything"
+)
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite")
+
+
+def value(result: Any, seconds: float = 15) -> Any:
+    result.wait(seconds)
+    assert result.state == JobState.SUCCESSFUL, (result.state, result.errors)
+    return result.return_value
+
+
+@needs_server
+def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
+    start_engine: StartEngine, processes, gate
+):
+    start_engine(processes, threads=2, lease=3)
+    held = tasks.hold.enqueue(str(gate))
+    until(lambda: begun(held))
+    (row,) = Worker.objects.all()
+
+    with transaction_elsewhere(held.cancel):
+        gate.touch()
+        for task in (add, aadd):
+            for result in task.enqueue_many([((n,), {}) for n in range(20)]):
+                value(result)
+        first = Worker.objects.get().beat_at
+        assert first is not None
+        until(lambda: Worker.objects.filter(beat_at__gt=first + timedelta(seconds=3)).exists())
+        assert value(add.enqueue(1)) == 1
+        assert Job.objects.get(pk=held.id).state == JobState.RUNNING
+
+    assert Worker.objects.get().pk == row.pk
+    assert held.wait(30).state in {JobState.SUCCESSFUL, JobState.CANCELLED}
+    assert Job.objects.get(pk=held.id).run == 1
+
+
+@needs_server
+def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
+    start_engine: StartEngine, monkeypatch
+):
+    locked = add.using(run_after=timedelta(hours=1)).enqueue(1)
+    tries: list[float] = []
+    store = get_store("default")
+    promote = store.promote
+
+    def count() -> int:
+        tries.append(time.monotonic())
+        return promote()
+
+    def make_due() -> None:
+        Job.objects.filter(pk=locked.id).update(run_after=store.now(after=-60))
+
+    make_due()
+    with transaction_elsewhere(make_due):
+        monkeypatch.setattr(store, "promote", count)
+        start_engine(0)
+        until(lambda: len(tries) >= 6)
+        begin, *_, end = tries[:6]
+        assert end - begin > 0.5
+    assert value(locked) == 1
+
+
+def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
+    start_engine: StartEngine, monkeypatch
+):
+    passages: list[str] = []
+
+    def lose_the_first_answer(name: str) -> None:
+        passages.append(name)
+        if passages.count("registration.entered") == 1 and name == "registration.entered":
+            raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(registration, "failpoint", lose_the_first_answer)
+    running = start_engine(0)
+
+    assert value(add.enqueue(1)) == 1
+    assert Worker.objects.filter(pk=running.engine._registration.id).exists()
+    assert Worker.objects.count() == 2  # the first one is taken for dead later
+
+
+def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: StartEngine):
+    running = start_engine(0, lease=1)
+    value(add.enqueue(1))
+    late = add.using(run_after=timedelta(hours=1)).enqueue(2)
+    claimed = {"state": JobState.RUNNING, "run": 1, "attempt": 1}
+
+    worker = running.engine._registration.id
+    now = get_store("default").now()
+    Job.objects.filter(pk=late.id).update(
+        worker=worker, started_at=now, last_attempted_at=now, **claimed
+    )
+
+    assert value(late) == 2
+    row = Job.objects.get(pk=late.id)
+    assert (row.run, row.attempt, row.lost) == (2, 1, 0)
+    assert Worker.objects.get().pk == UUID(str(worker))
+
+
+@on_sqlite
+def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look(
+    start_engine: StartEngine,
+):
+    running = start_engine(0)
+    value(add.enqueue(1))
+    deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
+    until(lambda: running.engine._look_at > time.monotonic() + 5)
+
+    Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
+
+    assert value(deferred, 8) == 2

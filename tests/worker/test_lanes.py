@@ -1,0 +1,163 @@
+"""Threads and event loop report every job, whatever breaks beside the task."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db import Error, connection, connections
+
+from offload import JobState
+from offload.worker import executor
+from offload.worker.connections import leave_clean
+from offload.worker.lanes import loop, threads
+from offload.worker.lanes.base import Lane, Report
+from offload.worker.lanes.loop import LoopLane
+from offload.worker.lanes.marks import Marks
+from offload.worker.lanes.threads import ThreadLane
+from tests.tasks import aadd, add
+from tests.worker import tasks
+from tests.worker.attempts import claimed
+from tests.worker.conftest import StartEngine, begun, until
+
+LIMIT = 20
+
+
+class Reports:
+    """What a lane with one place says."""
+
+    def __init__(self, make: Callable[..., Lane]) -> None:
+        self._reports: queue.Queue[Report] = queue.Queue()
+        self.lane = make(1, self._reports.put, Marks(1))
+        self._number = 0
+
+    def run(self, task: Any) -> Report:
+        self._number += 1
+        self.lane.submit([(self._number, claimed(task, 1))])
+        report = self._reports.get(timeout=LIMIT)
+        assert report.number == self._number
+        return report
+
+
+def make_threads(places: int, report: Any, marks: Marks) -> Lane:
+    return ThreadLane(places, report, marks, "default")
+
+
+def make_loop(places: int, report: Any, marks: Marks) -> Lane:
+    return LoopLane(places, report, marks, first=0)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Reports]]:
+    with ExitStack() as stack:
+
+        def start(make: Callable[..., Lane]) -> Reports:
+            reports = Reports(make)
+            stack.callback(reports.lane.stop)
+            return reports
+
+        yield start
+
+
+class OnlyOnce:
+    """Raises once, then does what it stands for."""
+
+    def __init__(self, error: BaseException, real: Callable[..., Any]) -> None:
+        self.error: BaseException | None = error
+        self.real = real
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return self.real(*args, **kwargs)
+
+
+LANES = [(make_threads, add), (make_loop, aadd)]
+
+
+@pytest.mark.parametrize(("make", "task"), LANES)
+@pytest.mark.parametrize("error", [RecursionError("deep"), SystemExit("out")])
+def test_a_job_that_cannot_even_be_described_is_reported_as_failed(
+    start, monkeypatch, make, task, error
+):
+    monkeypatch.setattr(executor, "Attempt", OnlyOnce(error, executor.Attempt))
+    reports = start(make)
+
+    first, second = reports.run(task), reports.run(task)
+
+    assert first.outcome.state == JobState.FAILED
+    assert first.outcome.failure is not None
+    assert first.outcome.failure[0] == f"builtins.{type(error).__name__}"
+    assert second.outcome.state == JobState.SUCCESSFUL
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the pool is closed"), Error("broken")])
+def test_a_connection_that_cannot_be_left_clean_ends_no_thread(start, monkeypatch, error):
+    monkeypatch.setattr(threads, "leave_clean", OnlyOnce(error, leave_clean))
+    reports = start(make_threads)
+
+    for _ in range(2):
+        assert reports.run(add).outcome.state == JobState.SUCCESSFUL
+
+
+def test_an_async_job_that_other_code_cancelled_before_it_began_is_reported(start, monkeypatch):
+    reports = start(make_loop)
+
+    async def cancelled(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "execute_async", cancelled)
+        first = reports.run(aadd)
+
+    assert first.outcome.state == JobState.FAILED
+    assert reports.run(aadd).outcome.state == JobState.SUCCESSFUL
+
+
+# --- connections --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def persistent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the connections of new threads stay open between jobs."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+def test_the_next_job_has_another_connection_than_a_task_interrupted_in_a_query(
+    persistent, start_engine: StartEngine, how
+):
+    start_engine(0, threads=1, grace=20)
+    assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is False
+    assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is True  # it is kept
+
+    timeout = 0.2 if how == "timeout" else 600
+    stuck = tasks.stay_in_query.using(timeout=timeout).enqueue()
+    until(lambda: begun(stuck))
+    if how == "cancel":
+        stuck.cancel()
+
+    assert stuck.wait(LIMIT).state in {JobState.FAILED, JobState.CANCELLED}
+    after = tasks.use_database.enqueue().wait(LIMIT)
+    assert after.state == JobState.SUCCESSFUL, after.errors
+    assert after.return_value == [False, 1, False, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connections_that_are_too_broken_to_be_closed_harm_nobody(persistent, monkeypatch):
+    connection.ensure_connection()
+    close = connection.close
+
+    def fail() -> None:
+        close()
+        raise Error("too broken")
+
+    monkeypatch.setattr(connection, "close", fail)
+    leave_clean(spoiled=True)
+
+    assert connection.connection is None

@@ -1,0 +1,267 @@
+"""What one engine does for all: it takes none for dead that lives, and spins for no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from offload import JobState
+from offload.conf import Options
+from offload.lifecycle import succeeded
+from offload.models import Job, Worker
+from offload.store import get_store
+from offload.store.base import Store
+from offload.store.records import ClaimedJob, Ended
+from offload.worker import upkeep as module
+from offload.worker.registration import Registration
+from offload.worker.upkeep import CONFIRMATION, Upkeep
+from tests.jobs import claim, register
+from tests.tasks import add
+from tests.worker.locking import lock, transaction_elsewhere
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OPTIONS = Options(lease=30)
+ENOUGH = CONFIRMATION * OPTIONS.beat_interval + 0.1
+needs_server = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite has one lock, and who meets it waits"
+)
+
+
+class Pool:
+    processes, threads = 0, 1
+
+    def announce(self, ended: Sequence[Ended]) -> None: ...
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Engine:
+    """What another engine sees of one: its upkeep, whom it wakes, and its clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.looks: list[str] = []
+        self.rings: list[str] = []
+        pool: Any = Pool()
+        self.store: Store = get_store("default")
+        self.registration = Registration(self.store, "default", [], pool, OPTIONS.lease)
+        self.registration.ensure()
+        self.upkeep = Upkeep(
+            self.store,
+            self.registration,
+            OPTIONS,
+            pool,
+            look=lambda: self.looks.append("look"),
+            ring=lambda: self.rings.append("ring"),
+        )
+
+    def rescue(self, *, after: float = 0.0) -> float | None:
+        self.clock.now += after
+        return self.upkeep._rescue()
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return Engine(clock)
+
+
+@pytest.fixture
+def other() -> UUID:
+    """Another engine, whose lease ran out."""
+    return UUID(register(lease=-1))
+
+
+@pytest.fixture
+def job(other: UUID) -> ClaimedJob:
+    """A job that the other engine runs."""
+    add.enqueue(1)
+    (job,) = claim(get_store("default").key(other))
+    return job
+
+
+def expire(worker: UUID) -> None:
+    Worker.objects.filter(pk=worker).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def is_lost(job: ClaimedJob) -> bool:
+    return bool(Job.objects.get(pk=job.id).lost)
+
+
+# --- who is dead --------------------------------------------------------------------------
+
+
+def test_an_engine_whose_lease_ran_out_is_only_suspected_at_first(
+    engine: Engine, job: ClaimedJob
+) -> None:
+    again_in = engine.rescue()
+
+    assert not is_lost(job)
+    assert again_in == CONFIRMATION * OPTIONS.beat_interval
+
+
+def test_an_engine_that_stays_silent_is_dead_and_its_jobs_run_again(
+    engine: Engine, job: ClaimedJob, other: UUID
+) -> None:
+    engine.rescue()
+    engine.rescue(after=ENOUGH)
+
+    assert is_lost(job)
+    assert not Worker.objects.filter(pk=other).exists()
+
+
+def test_an_engine_that_beats_after_a_stall_keeps_its_jobs(
+    engine: Engine, job: ClaimedJob, other: UUID
+) -> None:
+    engine.rescue()
+    engine.store.beat(other, lease=30)
+    engine.rescue(after=ENOUGH)
+
+    assert not is_lost(job)
+    (accepted,) = [job] if not engine.store.finish([(job, succeeded("1"))]) else [None]
+    assert accepted is job
+
+
+def test_an_engine_that_beats_under_a_clock_that_jumped_is_suspected_anew(
+    engine: Engine, job: ClaimedJob, other: UUID
+) -> None:
+    engine.rescue()
+    engine.store.beat(other, lease=-1)
+    engine.rescue(after=ENOUGH)
+    assert not is_lost(job)
+
+    engine.rescue(after=ENOUGH)
+    assert is_lost(job)
+
+
+def test_an_engine_does_not_take_itself_for_dead(engine: Engine) -> None:
+    expire(engine.registration.id)
+
+    for _ in range(3):
+        assert engine.rescue(after=ENOUGH) is None
+
+    assert engine.store.beat(engine.registration.id, lease=30)
+
+
+def test_of_two_engines_after_an_outage_neither_takes_the_other_for_dead(
+    engine: Engine,
+) -> None:
+    second = Engine(engine.clock)
+    for each in (engine, second):
+        expire(each.registration.id)
+
+    engine.rescue()
+    second.rescue()
+    assert engine.registration.beat()
+    assert second.registration.beat()
+    engine.rescue(after=ENOUGH)
+    second.rescue()
+
+    assert Worker.objects.count() == 2
+
+
+def test_the_time_of_an_outage_is_no_silence_of_a_suspect(
+    engine: Engine, job: ClaimedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.rescue()
+
+    def fail() -> None:
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.store, "expired", fail)
+        with pytest.raises(OperationalError):
+            engine.rescue()
+    engine.rescue(after=ENOUGH)
+    assert not is_lost(job)
+
+    engine.rescue(after=ENOUGH)
+    assert is_lost(job)
+
+
+# --- who is woken -------------------------------------------------------------------------
+
+
+def test_other_engines_hear_of_rescued_jobs(engine: Engine, job: ClaimedJob) -> None:
+    engine.rescue()
+    assert not engine.rings
+
+    engine.rescue(after=ENOUGH)
+
+    assert (engine.looks, engine.rings) == (["look"], ["ring"])
+
+
+def test_other_engines_hear_of_promoted_jobs(engine: Engine) -> None:
+    due_job()
+
+    engine.upkeep._promote()
+
+    assert (engine.looks, engine.rings) == (["look"], ["ring"])
+
+
+def test_nobody_is_woken_if_no_job_is_due(engine: Engine) -> None:
+    add.using(run_after=timedelta(hours=1)).enqueue(1)
+
+    due = engine.upkeep._promote()
+
+    assert due is not None
+    assert due > 3000
+    assert (engine.looks, engine.rings) == ([], [])
+
+
+# --- locks of others ----------------------------------------------------------------------
+
+
+def due_job() -> Any:
+    result = add.using(run_after=timedelta(hours=1)).enqueue(1)
+    Job.objects.filter(pk=result.id).update(run_after=timezone.now() - timedelta(seconds=1))
+    return result
+
+
+@needs_server
+def test_a_due_job_whose_row_is_locked_is_tried_again_a_little_later(engine: Engine) -> None:
+    result = due_job()
+    now = engine.clock.now
+    promotion = engine.upkeep.promotion
+
+    with transaction_elsewhere(lock(result.id)):
+        promotion.due_at = now
+        promotion.run_if_due(now)
+        assert not engine.rings
+        assert now + 0.1 <= promotion.due_at <= now + 1
+
+    promotion.run_if_due(promotion.due_at)
+    result.refresh()
+    assert result.state == JobState.READY
+
+
+@needs_server
+def test_pruning_waits_only_a_moment_for_a_locked_row(engine: Engine) -> None:
+    """Who tries a job again in a long transaction must not keep the engine from beating."""
+    result = add.enqueue(1)
+    result.cancel()
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
+
+    with (
+        transaction_elsewhere(result.retry),
+        pytest.raises(OperationalError, match="(?i)lock"),
+    ):
+        engine.upkeep._prune()
+
+    result.refresh()
+    assert result.state == JobState.READY
