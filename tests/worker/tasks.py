@@ -424,11 +424,8 @@ async def ause_database() -> int:
 
 
 @task
-async def ause_database_at_exit() -> int:
-    """Use it when the program's main thread has ended, and Python is about to."""
-    write("began", current_job().id)
-    while threading.main_thread().is_alive():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+async def ahold_and_use_database(gate: str) -> int:
+    await ahold.func(gate)
     return await Job.objects.acount()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import Error, connection, connections
+from django.db.backends.signals import connection_created
 
 from offload import JobState
 from offload.worker import executor
@@ -35,9 +36,9 @@ class Reports:
         self.lane = make(1, self._reports.put, Marks(1))
         self._number = 0
 
-    def run(self, task: Any) -> Report:
+    def run(self, task: Any, *arguments: Any) -> Report:
         self._number += 1
-        self.lane.submit([(self._number, claimed(task, 1))])
+        self.lane.submit([(self._number, claimed(task, *arguments))])
         report = self._reports.get(timeout=LIMIT)
         assert report.number == self._number
         return report
@@ -88,7 +89,7 @@ def test_a_job_that_cannot_even_be_described_is_reported_as_failed(
     monkeypatch.setattr(executor, "Attempt", OnlyOnce(error, executor.Attempt))
     reports = start(make)
 
-    first, second = reports.run(task), reports.run(task)
+    first, second = reports.run(task, 1), reports.run(task, 1)
 
     assert first.outcome.state == JobState.FAILED
     assert first.outcome.failure is not None
@@ -102,7 +103,7 @@ def test_a_connection_that_cannot_be_left_clean_ends_no_thread(start, monkeypatc
     reports = start(make_threads)
 
     for _ in range(2):
-        assert reports.run(add).outcome.state == JobState.SUCCESSFUL
+        assert reports.run(add, 1).outcome.state == JobState.SUCCESSFUL
 
 
 def test_an_async_job_that_other_code_cancelled_before_it_began_is_reported(start, monkeypatch):
@@ -113,10 +114,10 @@ def test_an_async_job_that_other_code_cancelled_before_it_began_is_reported(star
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "execute_async", cancelled)
-        first = reports.run(aadd)
+        first = reports.run(aadd, 1)
 
     assert first.outcome.state == JobState.FAILED
-    assert reports.run(aadd).outcome.state == JobState.SUCCESSFUL
+    assert reports.run(aadd, 1).outcome.state == JobState.SUCCESSFUL
 
 
 # --- connections --------------------------------------------------------------------------
@@ -146,6 +147,28 @@ def test_the_next_job_has_another_connection_than_a_task_interrupted_in_a_query(
     after = tasks.use_database.enqueue().wait(LIMIT)
     assert after.state == JobState.SUCCESSFUL, after.errors
     assert after.return_value == [False, 1, False, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_ends_leaves_no_connection_open(persistent, start):
+    made: list[Any] = []
+
+    def remember(connection: Any, **_: Any) -> None:
+        made.append(connection)
+
+    connection_created.connect(remember)
+    try:
+        reports = start(make_threads)
+        report = reports.run(tasks.use_database)
+    finally:
+        connection_created.disconnect(remember)
+    assert report.outcome.state == JobState.SUCCESSFUL
+    (theirs,) = made
+    assert theirs.connection is not None
+
+    reports.lane.stop()
+
+    until(lambda: theirs.connection is None)
 
 
 @pytest.mark.django_db(transaction=True)

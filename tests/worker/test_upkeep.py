@@ -133,8 +133,7 @@ def test_an_engine_that_beats_after_a_stall_keeps_its_jobs(
     engine.rescue(after=ENOUGH)
 
     assert not is_lost(job)
-    (accepted,) = [job] if not engine.store.finish([(job, succeeded("1"))]) else [None]
-    assert accepted is job
+    assert not engine.store.finish([(job, succeeded("1"))])  # it is not too late
 
 
 def test_an_engine_that_beats_under_a_clock_that_jumped_is_suspected_anew(
@@ -259,7 +258,7 @@ def test_pruning_waits_only_a_moment_for_a_locked_row(engine: Engine) -> None:
 
     with (
         transaction_elsewhere(result.retry),
-        pytest.raises(OperationalError, match="(?i)lock"),
+        pytest.raises(OperationalError, match=r"lock|Lock"),
     ):
         engine.upkeep._prune()
 

@@ -140,9 +140,10 @@ class Seat:
                 number, job = lane.waiting.popleft()
             except IndexError:
                 if not self._wait():
-                    return
+                    break
                 continue
             self._run_one(number, job, clean)
+        self._leave_clean(all_connections=True)
 
     def _wait(self) -> bool:
         """Wait for a job; return False when the lane was stopped."""
@@ -151,6 +152,12 @@ class Seat:
             if not lane.waiting and not lane.stopped:
                 lane.news.wait()
         return bool(lane.waiting) or not lane.stopped
+
+    def _leave_clean(self, *, all_connections: bool) -> None:
+        try:
+            leave_clean(spoiled=all_connections)
+        except Exception:
+            logger.exception("A connection could not be left clean.")
 
     def _run_one(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
         lane, key = self._lane, job.key
@@ -166,10 +173,7 @@ class Seat:
         except BaseException as error:  # noqa: BLE001  # whatever it is, the job must be reported
             outcome = failed(describe(error))
         lane.cancelled.discard(key)
-        try:
-            leave_clean(spoiled=self._interrupted)
-        except Exception:
-            logger.exception("A connection could not be left clean after the job %s.", job.id)
+        self._leave_clean(all_connections=self._interrupted)
         with self._lock:
             self.job = None
             abandoned = self._abandoned
