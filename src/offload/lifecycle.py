@@ -39,6 +39,7 @@ STATUS = {
     JobState.EXPIRED: TaskResultStatus.FAILED,
 }
 
+# The statements of the store keep to it, and the crash tests hold every change against it.
 TRANSITIONS = {
     JobState.SCHEDULED: {JobState.READY, JobState.CANCELLED},
     JobState.READY: {JobState.RUNNING, JobState.CANCELLED},
@@ -47,8 +48,8 @@ TRANSITIONS = {
         JobState.FAILED,
         JobState.CANCELLED,
         JobState.EXPIRED,
-        JobState.READY,  # released, retried at once, rescued
-        JobState.SCHEDULED,  # retried or snoozed with a delay
+        JobState.READY,  # handed back, retried at once
+        JobState.SCHEDULED,  # retried, snoozed or lost
     },
     JobState.SUCCESSFUL: set(),
     JobState.FAILED: {JobState.READY},  # retried by hand

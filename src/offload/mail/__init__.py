@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
@@ -114,12 +114,8 @@ class EmailBackend(BaseEmailBackend):
         task = with_options(
             send_message, queue_name=self.queue_name, backend=self.task_backend, **options
         )
-        backend: Any = task.get_backend()
-        if calls and hasattr(backend, "enqueue_many"):
-            backend.enqueue_many(task, calls)
-        else:  # one of Django's own backends, in tests
-            for args, kwargs in calls:
-                backend.enqueue(task, args, kwargs)
+        if calls:
+            cast("OffloadTask", task).enqueue_many(calls)
 
     def sender(self) -> BaseEmailBackend:
         """Return the mailer that really sends."""

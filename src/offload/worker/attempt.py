@@ -21,8 +21,7 @@ from offload.results import OffloadResult, canonical_id, make_result, task_error
 from offload.store.records import ClaimedJob
 
 if TYPE_CHECKING:
-    from asgiref.sync import sync_to_async
-from django.dispatch import Signal
+    from django.dispatch import Signal
 
 type IsCancelled = Callable[[], bool]
 
@@ -64,7 +63,8 @@ class Attempt:
         )
         if self._unreadable is not None:
             raise ValueError("The row's arguments cannot be read.") from self._unreadable
-        if job.expires_at is not None and job.expires_at < now_microseconds():
+        is_first = job.attempt == 1 and not job.lost
+        if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(CurrentJob(self.result.id, self.result.attempts, self.is_cancelled))
 
@@ -95,7 +95,7 @@ class Attempt:
             logger.exception("A receiver failed for the job %s.", self.result.id)
 
     async def aannounce(self, signal: Signal) -> None:
-        """Do what `announce` does, on an event loop, where receivers may not use the ORM."""
+        """Do what `announce` does, from an event loop: in a thread, as receivers use the ORM."""
         if _has_only_djangos(signal, self._sender):  # they write a log line: no thread for that
             self.announce(signal)
             return
