@@ -371,8 +371,10 @@ def test_sigquit_shows_what_engine_and_children_do(start_worker, tmp_path):
     running = tasks.hold.enqueue(str(gate))
     until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
 
-    for pid in family_of(worker.process.pid):
+    for pid in family_of(worker.process.pid):  # one by one: they write to one terminal, in pieces
+        shown = worker.text.count("most recent call first")
         os.kill(pid, signal.SIGQUIT)
+        until(lambda shown=shown: worker.text.count("most recent call first") > shown)
     worker.wait_for(r'engine\.py", line \d+ in _wait')
     worker.wait_for(r'tests/worker/tasks\.py", line \d+ in hold')
     gate.touch()
