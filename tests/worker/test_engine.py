@@ -122,10 +122,11 @@ def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: S
 def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look(
     start_engine: StartEngine,
 ):
+    deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
     running = start_engine(0)
     value(add.enqueue(1))
-    deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
-    until(lambda: running.engine._look_at > time.monotonic() + 5)
+    until(lambda: running.engine._look_at > time.monotonic() + 9)
+    until(lambda: not any(running.engine._hungry))
 
     Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
 
