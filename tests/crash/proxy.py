@@ -38,10 +38,6 @@ class Proxy:
         self._thread.start()
         self._started.wait()
 
-    @property
-    def is_armed(self) -> bool:
-        return self._countdown > 0
-
     def arm(self, count: int, moment: Moment, end: bytes = b"", after: bytes = b"") -> None:
         """Cut the connection of the `count`-th statement from now on that ends with `end`.
 
@@ -51,9 +47,6 @@ class Proxy:
         self._end, self._after, self._moment = end, after, moment
         self._generation += 1
         self._countdown = count
-
-    def disarm(self) -> None:
-        self._countdown = 0
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

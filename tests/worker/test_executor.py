@@ -24,8 +24,6 @@ from tests.tasks import aadd, add, attempt_number, fail, plain
 from tests.worker import tasks
 from tests.worker.attempts import claimed, run
 
-PAIRS = [(tasks.give, tasks.agive)]
-
 
 @pytest.fixture
 def listen() -> Iterator[Callable[..., None]]:

@@ -67,7 +67,6 @@ class Registration:
             "it goes on under a new id.",
             self._lease,
         )
-        self.id = new_id()
         self._is_entered = False
         self.ensure()
         return False
