@@ -111,11 +111,12 @@ def test_what_is_accepted_decodes_to_what_the_task_will_get(args, kwargs):
 @given(value=json_like)
 def test_what_a_task_will_get_is_accepted_again_unchanged(value):
     try:
-        text, accepted = encode_result(value, limit=LIMIT)
+        text = encode_result(value, limit=LIMIT)
     except (ValueError, TypeError):
         return
 
-    assert encode_result(accepted, limit=LIMIT) == (text, accepted)
+    accepted = decode(text)
+    assert encode_result(accepted, limit=LIMIT) == text
     assert looks_alike(exact(accepted, "it"), accepted)
 
 

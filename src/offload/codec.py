@@ -48,20 +48,21 @@ def encode_arguments(
     return text, positional, named
 
 
-def encode_result(value: Any, *, limit: int) -> tuple[str, Any]:
-    """Return a task's return value as JSON text, and as `return_value` will show it.
+def encode_result(value: Any, *, limit: int) -> str:
+    """Return a task's return value as JSON text.
 
     Raises:
         ValueError, TypeError: as `encode_arguments`.
     """
-    value = _exact(value, "return value", 1)
-    text = _encode(value)
+    if value is None:  # what most tasks return
+        return "null"
+    text = _encode(_exact(value, "return value", 1))
     if len(text) > limit // 4 and (size := len(text.encode())) > limit:
         raise ValueError(
             f"The return value is {size:,} bytes of JSON; at most {limit:,} are allowed. Store "
             "the data and return its id or path, or raise OPTIONS['max_result_size']."
         )
-    return text, value
+    return text
 
 
 def decode(text: str) -> Any:

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EXACT = 2**51
+"""Until the year 2041 a float of seconds is exact to less than half a microsecond."""
 
 
 def now_microseconds() -> int:
@@ -26,5 +28,8 @@ def to_microseconds(moment: datetime) -> int:
 
 def to_datetime(microseconds: int) -> datetime:
     """Return a number as Django wants it: aware if USE_TZ, else naive in the current zone."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
+    if microseconds < _EXACT:  # thrice as fast, and this is done several times per job
+        moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
+    else:
+        moment = _EPOCH + timedelta(microseconds=microseconds)
     return moment if settings.USE_TZ else timezone.make_naive(moment)

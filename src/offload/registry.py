@@ -40,6 +40,18 @@ def find_task(path: str) -> Task[..., Any]:
     )
 
 
+@lru_cache(maxsize=1000)
+def find_task_of(path: str, backend: str, queue_name: str, priority: int) -> Task[..., Any]:
+    """Return the task at `path` with the options that a job's row holds, not validated.
+
+    Raises:
+        Exception: as `find_task`.
+    """
+    return with_options(
+        find_task(path), backend=backend, queue_name=queue_name, priority=priority, run_after=None
+    )
+
+
 def task_like(
     path: str, *, backend: str, queue_name: str, priority: int, run_after: Any = None
 ) -> Task[..., Any]:
@@ -49,12 +61,12 @@ def task_like(
     result must still be readable. A task that is gone is stood in for.
     """
     try:
-        declared = find_task(path)
+        task = find_task_of(path, backend, queue_name, priority)
     except BaseException:  # noqa: BLE001  # modules raise what they like
-        declared = _stand_in(path)
-    return with_options(
-        declared, backend=backend, queue_name=queue_name, priority=priority, run_after=run_after
-    )
+        task = with_options(
+            _stand_in(path), backend=backend, queue_name=queue_name, priority=priority
+        )
+    return with_options(task, run_after=run_after)
 
 
 def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:

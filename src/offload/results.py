@@ -100,6 +100,8 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
 
 
 _FIELDS = [field.name for field in fields(OffloadResult)]
+_SETTERS = {name: getattr(OffloadResult, name).__set__ for name in _FIELDS}
+"""Past what makes the class frozen."""
 _REFRESHED = [name for name in _FIELDS if name not in {"task", "id", "args", "kwargs", "backend"}]
 
 
@@ -110,9 +112,9 @@ def make_result(**values: Any) -> OffloadResult:
         values: every field; `_return_value` may be left out.
     """
     result = object.__new__(OffloadResult)
-    object.__setattr__(result, "_return_value", None)
+    _SETTERS["_return_value"](result, None)
     for name, value in values.items():
-        object.__setattr__(result, name, value)
+        _SETTERS[name](result, value)
     return result
 
 

@@ -47,7 +47,7 @@ class RoundTripTests(TestCase):
     @given(value=values)
     def test_return_values_come_back_unchanged(self, value):
         try:
-            text, shown = encode_result(value, limit=MEGABYTE)
+            text = encode_result(value, limit=MEGABYTE)
         except ValueError:
             return
         result = plain.enqueue(None)
@@ -55,7 +55,7 @@ class RoundTripTests(TestCase):
 
         result.refresh()
 
-        assert repr(result.return_value) == repr(shown) == repr(value)
+        assert repr(result.return_value) == repr(decode(text)) == repr(value)
 
     @often
     @given(text=st.text(st.characters(codec=None)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from sqlite3 import Cursor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from sqlite3 import Connection, Cursor
 from typing import Any
 from uuid import UUID
 
@@ -30,20 +31,22 @@ class SQLiteStore(Store):
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()
+        sql = statement("sqlite", "finish")
         accepted = set()
-        for job, outcome in ended:
-            parameters = {
-                "id": job.id,
-                "run": job.run,
-                "state": int(outcome.state),
-                "delay": int(outcome.delay * 1_000_000),
-                "discount": 0 if outcome.counts else 1,
-                "loss": 1 if outcome.lost else 0,
-                "return_value": outcome.return_value,
-                "now": now,
-            }
-            if self._run("finish", parameters).rowcount:
-                accepted.add(job.key)
+        with self._raw() as connection:
+            for job, outcome in ended:
+                state, return_value, delay, counts, lost, _, _ = outcome
+                values = (
+                    *job.key,
+                    state,
+                    int(delay * 1_000_000),
+                    not counts,
+                    lost,
+                    return_value,
+                    now,
+                )
+                if connection.execute(sql, values).rowcount:
+                    accepted.add(job.key)
         return accepted
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
@@ -69,12 +72,16 @@ class SQLiteStore(Store):
         return self._run("promote", parameters).rowcount
 
     def _run(self, name: str, parameters: Mapping[str, Any]) -> Cursor:
-        """Execute without Django's cursor, whose per-statement work would double the cost."""
+        with self._raw() as connection:
+            return connection.execute(statement("sqlite", name), parameters)
+
+    @contextmanager
+    def _raw(self) -> Iterator[Connection]:
+        """Yield the driver's connection: Django's cursor would double the cost of a statement."""
         connection = self.connection
         connection.ensure_connection()
         with connection.wrap_database_errors:
-            cursor: Cursor = connection.connection.execute(statement("sqlite", name), parameters)
-            return cursor
+            yield connection.connection
 
     def now(self, *, after: float = 0.0) -> Any:
         moment = to_datetime(now_microseconds() + int(after * 1_000_000))

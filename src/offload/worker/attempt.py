@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache, cached_property, lru_cache, partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.tasks import Task, TaskContext, signals, task_backends
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.tasks import Task, TaskContext, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
+from django.tasks.signals import (
+    log_task_finished,
+    log_task_started,
+    task_finished,
+    task_started,
+)
+from django.tasks.signals import logger as django_logger
 
 from offload.codec import decode
 from offload.conf import Options
@@ -16,7 +27,7 @@ from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
-from offload.registry import find_task, task_like, with_options
+from offload.registry import find_task_of, task_like
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.store.records import ClaimedJob
 
@@ -29,22 +40,42 @@ logger = logging.getLogger("offload.worker")
 
 
 class Attempt:
-    """The job's task and result, during one attempt. Making one raises nothing."""
+    """The job's task, its arguments and its result, during one attempt. Making one raises nothing.
+
+    Attributes:
+        job: the job, claimed.
+        is_cancelled: tells whether somebody asked for the job to be cancelled.
+        task: its task, or what stands in for one that is gone.
+        args, kwargs: what it was enqueued with.
+    """
 
     def __init__(self, job: ClaimedJob, is_cancelled: IsCancelled = bool) -> None:
         self.job = job
         self.is_cancelled = is_cancelled
         self.options, self._sender = _backend_of(job.backend)
-        self._unreadable: Exception | None = None
+        self._problem: BaseException | None = None
+        self.args: list[Any] = []
+        self.kwargs: dict[str, Any] = {}
         try:
             args, kwargs = decode(job.arguments)
-            args, kwargs = list(args), dict(kwargs)
+            self.args, self.kwargs = list(args), dict(kwargs)
         except (ValueError, TypeError, RecursionError) as error:
-            args, kwargs, self._unreadable = [], {}, error
-        self.task: Task[..., Any] = task_like(
-            job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
-        )
-        self.result = _running(job, self.task, args, kwargs)
+            self._problem = ValueError("The row's arguments cannot be read.")
+            self._problem.__cause__ = error
+        self.task = self._find_task()
+
+    @property
+    def id(self) -> str:
+        """The job's id as results show it."""
+        return canonical_id(self.job.id)
+
+    @cached_property
+    def result(self) -> OffloadResult:
+        """The job as receivers, backoffs and tasks that take their context see it.
+
+        It is made when somebody asks for it: for most short jobs nobody does.
+        """
+        return _running(self.job, self.task, self.args, self.kwargs)
 
     def begin(self) -> None:
         """Make `current_job()` answer; raise what is wrong with the row.
@@ -54,62 +85,112 @@ class Attempt:
             JobExpired: the job is too old.
             ValueError: the row's arguments are no JSON.
         """
+        if self._problem is not None:
+            raise self._problem
         job = self.job
-        self.task = with_options(
-            find_task(job.task_path),
-            backend=job.backend,
-            queue_name=job.queue_name,
-            priority=job.priority,
-        )
-        if self._unreadable is not None:
-            raise ValueError("The row's arguments cannot be read.") from self._unreadable
         is_first = job.attempt == 1 and not job.lost
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
-        enter_job(CurrentJob(self.result.id, self.result.attempts, self.is_cancelled))
+        enter_job(CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled))
 
-    @property
-    def args(self) -> list[Any]:
-        """The positional arguments to call the task with."""
-        if self.task.takes_context:
-            return [TaskContext(task_result=self.result), *self.result.args]
-        return self.result.args
+    def call(self) -> Any:
+        """Do what `Task.call` does, which finds out anew each time if the function is async."""
+        task = self.task
+        call = task.call if _is_async(task.func) else task.func
+        return call(*self._context, *self.args, **self.kwargs)
 
-    def conclude(self, outcome: Outcome, value: Any = None) -> None:
+    async def acall(self) -> Any:
+        """Do what `Task.acall` does."""
+        return await self.task.acall(*self._context, *self.args, **self.kwargs)
+
+    def announce_start(self) -> None:
+        """Call the receivers of Django's `task_started`. Raises nothing, whatever they do."""
+        if not _is_unheard(task_started, logging.INFO):
+            self._announce(task_started)
+
+    def announce_end(self, outcome: Outcome) -> None:
+        """Complete the result and call the receivers of Django's `task_finished`, in the same way.
+
+        A failure is announced while its exception is the current one: Django's own receiver logs
+        it.
+        """
+        level = logging.INFO if outcome.failure is None else logging.ERROR
+        if not _is_unheard(task_finished, level):
+            self._announce(task_finished, outcome)
+
+    async def aannounce_start(self) -> None:
+        """Do what `announce_start` does, from an event loop."""
+        await self._aannounce(self.announce_start, task_started)
+
+    async def aannounce_end(self, outcome: Outcome) -> None:
+        """Do what `announce_end` does, from an event loop."""
+        await self._aannounce(partial(self.announce_end, outcome), task_finished)
+
+    async def _aannounce(self, announce: Callable[[], None], signal: Signal) -> None:
+        """Announce in a thread, as receivers use the ORM; Django's only write a log line."""
+        if _has_only_djangos(signal):
+            announce()
+        else:
+            # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
+            await sync_to_async(announce)()
+
+    def _announce(self, signal: Signal, outcome: Outcome | None = None) -> None:
+        try:
+            if outcome is not None:
+                self._conclude(outcome)
+            signal.send_robust(self._sender, task_result=self.result)
+        except BaseException:
+            logger.exception("A receiver failed for the job %s.", self.id)
+
+    def _conclude(self, outcome: Outcome) -> None:
         """Complete the result of a job that has ended."""
         state = JobState(outcome.state)
         result = self.result
         object.__setattr__(result, "state", state)
         object.__setattr__(result, "status", state.status)
         object.__setattr__(result, "finished_at", to_datetime(now_microseconds()))
-        object.__setattr__(result, "_return_value", value)
+        if outcome.return_value is not None:
+            object.__setattr__(result, "_return_value", decode(outcome.return_value))
         if outcome.failure is not None:
             path, _, traceback = outcome.failure
             result.errors.extend(task_errors([(path, traceback)]))
 
-    def announce(self, signal: Signal) -> None:
-        """Call the receivers of one of Django's signals. Raises nothing, whatever they do."""
+    def _find_task(self) -> Task[..., Any]:
+        job = self.job
         try:
-            signal.send_robust(self._sender, task_result=self.result)
-        except BaseException:
-            logger.exception("A receiver failed for the job %s.", self.result.id)
+            return find_task_of(job.task_path, job.backend, job.queue_name, job.priority)
+        except BaseException as error:  # noqa: BLE001  # modules raise what they like
+            self._problem = error
+            return task_like(
+                job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
+            )
 
-    async def aannounce(self, signal: Signal) -> None:
-        """Do what `announce` does, from an event loop: in a thread, as receivers use the ORM."""
-        if _has_only_djangos(signal, self._sender):  # they write a log line: no thread for that
-            self.announce(signal)
-            return
-        # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
-        await sync_to_async(self.announce)(signal)
-
-
-def _has_only_djangos(signal: Signal, sender: type | None) -> bool:
-    receivers, async_receivers = signal._live_receivers(sender)  # noqa: SLF001  # nothing public tells
-    return not async_receivers and all(
-        getattr(receiver, "__module__", "") == signals.__name__ for receiver in receivers
-    )
+    @property
+    def _context(self) -> tuple[TaskContext[..., Any], ...]:
+        """What the task gets before its arguments."""
+        return (TaskContext(task_result=self.result),) if self.task.takes_context else ()
 
 
+_DJANGOS = (log_task_started, log_task_finished)
+"""Django's own receivers: each writes a log line."""
+
+
+def _has_only_djangos(signal: Signal) -> bool:
+    # A receiver's entry is (lookup key, reference to it, ...).
+    return all(entry[1]() in _DJANGOS for entry in signal.receivers)
+
+
+def _is_unheard(signal: Signal, level: int) -> bool:
+    """Tell whether only Django's receiver listens, and nobody reads what it writes."""
+    return not django_logger.isEnabledFor(level) and _has_only_djangos(signal)
+
+
+_is_async = lru_cache(maxsize=1000)(iscoroutinefunction)
+
+
+# Each context has backends of its own, and a job has a context of its own: making one would
+# cost more than many a task.
+@cache
 def _backend_of(alias: str) -> tuple[Options, type | None]:
     try:
         backend = task_backends[alias]
@@ -118,18 +199,26 @@ def _backend_of(alias: str) -> tuple[Options, type | None]:
     return getattr(backend, "settings", None) or Options(), type(backend)
 
 
+@receiver(setting_changed)
+def _forget_backends(*, setting: str, **_: Any) -> None:
+    if setting == "TASKS":
+        _backend_of.cache_clear()
+
+
 def _running(
     job: ClaimedJob, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
 ) -> OffloadResult:
+    last_attempted_at = to_datetime(job.last_attempted_at)
+    is_first = job.started_at == job.last_attempted_at
     return make_result(
         task=task,
         id=canonical_id(job.id),
         state=JobState.RUNNING,
         status=JobState.RUNNING.status,
         enqueued_at=to_datetime(job.enqueued_at),
-        started_at=to_datetime(job.started_at),
+        started_at=last_attempted_at if is_first else to_datetime(job.started_at),
         finished_at=None,
-        last_attempted_at=to_datetime(job.last_attempted_at),
+        last_attempted_at=last_attempted_at,
         args=args,
         kwargs=kwargs,
         backend=job.backend,

@@ -28,6 +28,8 @@ from offload.worker.link import Link
 
 TICK = 0.1
 """Seconds between two looks at time limits."""
+LINGER = 0.002
+"""Seconds that a report waits for others at most, while jobs wait in its lane."""
 
 
 def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -> None:  # noqa: FBT001
@@ -113,48 +115,62 @@ class Child:
 
 
 class Writer:
-    """Sends reports from a thread of its own, which wakes once for all that came meanwhile."""
+    """Sends reports from a thread of its own, which wakes once for all that came meanwhile.
+
+    A thread that is woken for each short job takes the interpreter from the next one each time,
+    so a report behind which jobs wait may linger for others to join it.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._link = Link(end)
         self._reports: list[Report] = []
         self._messages: list[tuple[Any, ...]] = []
         self._news = threading.Event()
+        self._hurry = threading.Event()
         self._finished = False
         self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
         self._thread.start()
 
     def report(self, report: Report) -> None:
         self._reports.append(report)
+        if not report.more:
+            self._hurry.set()
         if not self._news.is_set():
             self._news.set()
 
     def send(self, *message: Any) -> None:
         self._messages.append(message)
+        self._hurry.set()
         self._news.set()
 
     def finish(self) -> None:
         self._finished = True
+        self._hurry.set()
         self._news.set()
         self._thread.join()
 
     def _run(self) -> None:
         while True:
             self._news.wait()
+            self._hurry.wait(LINGER)
             finished = self._finished
+            self._hurry.clear()
             self._news.clear()
-            count = len(self._reports)
-            if count:
-                reports = self._reports[:count]
-                del self._reports[:count]
-                rows = [(number, tuple(outcome), seconds) for number, outcome, seconds in reports]
-                failpoint("child.reporting")
-                self._link.send("done", rows)
-                failpoint("child.reported")
+            self._send_reports()
             while self._messages:
                 self._link.send(*self._messages.pop(0))
             if finished:
                 return
+
+    def _send_reports(self) -> None:
+        count = len(self._reports)
+        if count:
+            reports = self._reports[:count]
+            del self._reports[:count]
+            rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
+            failpoint("child.reporting")
+            self._link.send("done", rows)
+            failpoint("child.reported")
 
 
 def _detach() -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("offload.worker")
 
+LINGER = 0.005
+"""Seconds that outcomes wait for others at most, while executors have jobs enough."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
 MANY = 3
@@ -138,7 +140,8 @@ class Engine:
             now = time.monotonic()
             for duty in self._duties:
                 duty.run_if_due(now)
-            self._exchange()
+            if self._is_due():
+                self._exchange()
             self._recover()
         except (DatabaseError, InterfaceError) as error:
             self._pause(error)
@@ -148,6 +151,8 @@ class Engine:
     def _wait(self) -> None:
         """Wait for a hint, an ended job, a signal, or the time of the next duty."""
         readers, writers = self._pool.descriptors()
+        if self._outbox and self._pool.is_backed_up:
+            readers = []  # what ends meanwhile joins the next exchange: no need to wake for each
         listening = self._listener.fileno()
         poll = select.poll()
         for reader in (self._news.fileno(), listening, *readers):
@@ -179,10 +184,10 @@ class Engine:
         now = time.monotonic()
         if now < self._retry_at:
             return min(TICK, self._retry_at - now)
-        if self._room():
+        if self._is_due():
             return 0.0
         times = [
-            now + self._outbox.due_in(),
+            now + self._outbox.due_in(linger=LINGER),
             self._look_at,
             self._echo_at,
             *(duty.due_at for duty in self._duties),
@@ -225,6 +230,20 @@ class Engine:
             self._pool.room(is_async=lane) if self._hungry[lane] else 0 for lane in (False, True)
         )
         return Room(self._backend, self._queues or ("*",), threads, slots)
+
+    def _is_due(self) -> bool:
+        """Tell whether it is time for an exchange: to bring jobs, or to write what lingered.
+
+        As long as executors have jobs enough, outcomes wait for each other a little: a
+        transaction for each would cost more than many a job.
+        """
+        if self._deadline is not None:
+            return bool(self._outbox)
+        if not self._outbox.is_full and any(
+            self._hungry[lane] and self._pool.wants(is_async=lane) for lane in (False, True)
+        ):
+            return True
+        return self._outbox.due_in(linger=LINGER if self._pool.is_backed_up else 0.0) <= 0
 
     def _exchange(self) -> None:
         room = self._room()

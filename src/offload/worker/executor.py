@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.tasks.signals import task_finished, task_started
 
 from offload import exceptions, lifecycle
 from offload.codec import encode_result
@@ -63,20 +62,20 @@ def execute(
     attempt = Attempt(job, is_cancelled)
     try:
         attempt.begin()
-        attempt.announce(task_started)
+        attempt.announce_start()
         failpoint("executor.begun")
         if getattr(attempt.task, "atomic", False):
             outcome = _run_atomically(attempt, gate, store or get_store(using))
         else:
             with gate:
-                value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+                value = attempt.call()
             failpoint("executor.returned")
             outcome = _succeed(attempt, value)
-        attempt.announce(task_finished)
+        attempt.announce_end(outcome)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
-            attempt.announce(task_finished)
+            attempt.announce_end(outcome)
     return outcome
 
 
@@ -85,17 +84,17 @@ async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled =
     attempt = Attempt(job, is_cancelled)
     try:
         attempt.begin()
-        await attempt.aannounce(task_started)
+        await attempt.aannounce_start()
         failpoint("executor.begun")
         with gate:
-            value = await attempt.task.acall(*attempt.args, **attempt.result.kwargs)
+            value = await attempt.acall()
         failpoint("executor.returned")
         outcome = _succeed(attempt, value)
-        await attempt.aannounce(task_finished)
+        await attempt.aannounce_end(outcome)
     except BaseException as error:  # noqa: BLE001  # whatever a task raises is its outcome
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
-            await attempt.aannounce(task_finished)
+            await attempt.aannounce_end(outcome)
     return outcome
 
 
@@ -106,9 +105,7 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
     try:
         raise kind(message)  # noqa: TRY301  # so that it is the current exception
     except BaseException:  # noqa: BLE001  # Django's receiver logs the current exception
-        attempt = Attempt(job)
-        attempt.conclude(outcome)
-        attempt.announce(task_finished)
+        Attempt(job).announce_end(outcome)
     finally:
         leave_clean()
 
@@ -120,10 +117,9 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
         with transaction.atomic(store.using):
             is_in_task = True
             with gate:
-                value = attempt.task.call(*attempt.args, **attempt.result.kwargs)
+                value = attempt.call()
             is_in_task = False
-            text, value = _encode(attempt, value)
-            outcome = lifecycle.succeeded(text)
+            outcome = _succeed(attempt, value)
             failpoint("executor.atomic_returned")
             if store.finish([(attempt.job, outcome)]):
                 raise ClaimLost  # rolls the transaction back
@@ -133,20 +129,12 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
             raise
         raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")
-    attempt.conclude(outcome, value)
     return outcome._replace(written=True)
 
 
 def _succeed(attempt: Attempt, value: Any) -> Outcome:
-    text, value = _encode(attempt, value)
-    outcome = lifecycle.succeeded(text)
-    attempt.conclude(outcome, value)
-    return outcome
-
-
-def _encode(attempt: Attempt, value: Any) -> tuple[str, Any]:
     try:
-        return encode_result(value, limit=attempt.options.max_result_size)
+        return lifecycle.succeeded(encode_result(value, limit=attempt.options.max_result_size))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResult(str(error)) from error
 
@@ -162,7 +150,7 @@ def _not_committed(job: ClaimedJob, error: CommitLost) -> Outcome:
 def _fail(attempt: Attempt, error: BaseException) -> Outcome:
     """Return the outcome of an attempt that raised, while the exception is still current."""
     if isinstance(error, ClaimLost):
-        logger.warning("Task id=%s was taken over by another engine.", attempt.result.id)
+        logger.warning("Task id=%s was taken over by another engine.", attempt.id)
         return lifecycle.released()._replace(written=True)
     try:
         if isinstance(error, CommitLost):
@@ -177,9 +165,7 @@ def _fail(attempt: Attempt, error: BaseException) -> Outcome:
             )
     except BaseException as problem:  # noqa: BLE001  # an exception that breaks who looks at it
         outcome = lifecycle.failed(describe(problem))
-    if JobState(outcome.state).is_finished:
-        attempt.conclude(outcome)
-    else:
+    if not JobState(outcome.state).is_finished:
         _log_again(attempt, outcome)
     return outcome
 
@@ -193,7 +179,7 @@ def _log_again(attempt: Attempt, outcome: Outcome) -> None:
         why = f"attempt {job.attempt} of {job.max_attempts} failed ({path}: {message})"
     logger.warning(
         "Task id=%s path=%s %s; again in %.1f s",
-        attempt.result.id,
+        attempt.id,
         job.task_path,
         why,
         outcome.delay,

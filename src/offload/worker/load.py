@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from offload.store.records import ClaimedJob
+from offload.lifecycle import Outcome
+from offload.store.records import ClaimedJob, Ended
 from offload.worker.pace import AHEAD, MOST_AHEAD, Pace
 
 STUCK = 0.2
 """Seconds in which no job of a lane ended after which those that wait are taken back."""
+
+type Row = tuple[int, tuple[object, ...], float | None]
+"""A job's number, its outcome, and how long it ran; None if it was not begun."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What is held of one kind: jobs written with def, or with async def.
+
+    Attributes:
+        places: how many run at once.
+        count: how many are held.
+        tasks: how many of each task.
+        changed_at: when one came into an empty lane, or one ended last (monotonic clock).
+        is_stuck: whether the others wait behind long ones.
+    """
+
+    places: int
+    count: int = 0
+    tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    changed_at: float = 0.0
+    is_stuck: bool = False
 
 
 class Load:
@@ -24,12 +49,7 @@ class Load:
     def __init__(self, threads: int, slots: int, pace: Pace) -> None:
         self.held: dict[int, ClaimedJob] = {}
         self.pace = pace
-        self._limits = (threads, slots)
-        self._changed_at = [0.0, 0.0]
-        self._is_stuck = [False, False]
-        self._counts = [0, 0]
-        self._work = [0.0, 0.0]
-        self._estimates: dict[int, float] = {}
+        self._lanes = (_Lane(threads), _Lane(slots))
         self._next = 1
 
     def __len__(self) -> int:
@@ -37,40 +57,60 @@ class Load:
 
     def room(self, *, is_async: bool) -> int:
         """Return how many more jobs can be taken: free places, and what may wait for one."""
-        limit, count = self._limits[is_async], self._counts[is_async]
-        free = limit - count
-        if self._is_stuck[is_async]:
-            return max(free, 0)
-        budget = AHEAD * limit - self._work[is_async]
-        ahead = min(int(budget / self.pace.mix), MOST_AHEAD - count)
-        return max(free, ahead, 0)
+        lane = self._lanes[is_async]
+        free = max(lane.places - lane.count, 0)
+        if lane.is_stuck:
+            return free
+        estimate = self.pace.estimate
+        work = sum(estimate(path) * count for path, count in lane.tasks.items())
+        ahead = int((AHEAD * lane.places - work) / self.pace.mix)
+        return max(free, min(ahead, MOST_AHEAD - lane.count))
 
-    def take(self, job: ClaimedJob) -> int:
-        """Add a job; return its number."""
-        number, self._next = self._next, self._next + 1
-        lane = bool(job.is_async)
-        estimate = self.pace.estimate(job.task_path)
-        self.held[number] = job
-        self._estimates[number] = estimate
-        if not self._counts[lane]:
-            self._changed_at[lane] = time.monotonic()
-        self._counts[lane] += 1
-        self._work[lane] += estimate
-        return number
+    def wants(self, *, is_async: bool) -> bool:
+        """Tell whether it is time for more jobs: a place is free, or half of what may wait is."""
+        room, lane = self.room(is_async=is_async), self._lanes[is_async]
+        return room > 0 and (lane.count < lane.places or room >= lane.count)
 
-    def drop(self, number: int, seconds: float | None = None) -> ClaimedJob | None:
-        """Remove a job that ended after `seconds`, or was not begun (None); return it."""
-        job = self.held.pop(number, None)
-        if job is None:
-            return None
-        lane = bool(job.is_async)
-        self._counts[lane] -= 1
-        self._work[lane] = max(0.0, self._work[lane] - self._estimates.pop(number))
-        if seconds is not None:
-            self.pace.learn(job.task_path, seconds)
-            self._is_stuck[lane] = False
-        self._changed_at[lane] = time.monotonic()
-        return job
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether jobs wait behind those that run."""
+        return any(lane.count > lane.places for lane in self._lanes)
+
+    def take(self, jobs: Sequence[ClaimedJob]) -> int:
+        """Add jobs; return the number of the first, which the others follow."""
+        first = self._next
+        self._next += len(jobs)
+        self.held.update(enumerate(jobs, first))
+        for job in jobs:
+            lane = self._lanes[job.is_async]
+            if not lane.count:
+                lane.changed_at = time.monotonic()
+            lane.count += 1
+            lane.tasks[job.task_path] += 1
+        return first
+
+    def settle(self, rows: Iterable[Row]) -> list[Ended]:
+        """Remove jobs that ended, and learn from them; return those of them that were held."""
+        now = time.monotonic()
+        ended: list[Ended] = []
+        times: dict[str, list[float]] = defaultdict(list)
+        for number, outcome, seconds in rows:
+            job = self.held.pop(number, None)
+            if job is None:
+                continue
+            ended.append((job, Outcome._make(outcome)))
+            lane = self._lanes[job.is_async]
+            lane.count -= 1
+            lane.changed_at = now
+            lane.tasks[job.task_path] -= 1
+            if not lane.tasks[job.task_path]:
+                del lane.tasks[job.task_path]
+            if seconds is not None:
+                lane.is_stuck = False
+                times[job.task_path].append(seconds)
+        for path, known in times.items():
+            self.pace.learn(path, sum(known) / len(known), len(known))
+        return ended
 
     def is_stuck(self, running: Iterable[tuple[int, float]], now: float) -> bool:
         """Tell whether jobs wait behind long ones; take none ahead there until one has ended.
@@ -81,11 +121,11 @@ class Load:
         """
         stuck = [
             lane
-            for lane in (0, 1)
-            if self._counts[lane] > self._limits[lane] and now - self._changed_at[lane] > STUCK
+            for lane in self._lanes
+            if lane.count > lane.places and now - lane.changed_at > STUCK
         ]
         for lane in stuck:
-            self._is_stuck[lane], self._changed_at[lane] = True, now
+            lane.is_stuck, lane.changed_at = True, now
         for number, since in running if stuck else ():
             job = self.held.get(number)
             if job is not None:

@@ -19,6 +19,8 @@ logger = logging.getLogger("offload.worker")
 
 BATCH = 1000
 """Outcomes written in one transaction."""
+SHARE = 500
+"""Outcomes that are worth a transaction of their own, so that none of them lingers."""
 BATCH_SIZE = 4 * 1024**2
 """Characters of return values written in one transaction: MariaDB's packets end at 16 MiB."""
 SUSPICIOUS = 3
@@ -49,6 +51,8 @@ class Outbox:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[Ended] = []
+        self._since = 0.0
+        """When the first of them came."""
         self._aside: list[Aside] = []
         self._was_aside = False
         """Whether the last batch was one set aside: the others have their turn after each."""
@@ -70,15 +74,23 @@ class Outbox:
         aside = (entry.pair for entry in self._aside)
         return {job.key for pairs in (self._waiting, aside) for job, _ in pairs}
 
-    def due_in(self) -> float:
-        """Return the seconds until something can be written; infinity if there is nothing."""
+    def due_in(self, *, linger: float = 0.0) -> float:
+        """Return the seconds until something is to be written; infinity if there is nothing.
+
+        Args:
+            linger: seconds that an outcome may wait for others to share its transaction.
+        """
         if self._waiting:
-            return 0.0
+            if len(self._waiting) >= SHARE:
+                return 0.0
+            return max(0.0, self._since + linger - time.monotonic())
         soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
         return max(0.0, soonest - time.monotonic())
 
     def add(self, ended: Iterable[Ended]) -> None:
         """Take in outcomes that are to be written."""
+        if not self._waiting:
+            self._since = time.monotonic()
         self._waiting += [pair for pair in ended if not pair[1].written]
 
     def next_batch(self) -> list[Ended]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 AHEAD = 0.05
 """Seconds of estimated work that may wait behind what runs."""
-MOST_AHEAD = 500
+MOST_AHEAD = 1000
 """Jobs that may wait behind what runs, however short they are."""
 _WEIGHT = 0.1
-_FORGET = 0.02
+_WEIGHT_OF_LONGER = 0.5
+_WEIGHT_IN_MIX = 0.02
 
 
 class Pace:
@@ -17,12 +18,16 @@ class Pace:
         self._of_task: dict[str, float] = {}
         self._of_mix = AHEAD
 
-    def learn(self, task_path: str, seconds: float) -> None:
-        """Take in how long a job of a task ran. A longer time counts more than a shorter one."""
+    def learn(self, task_path: str, seconds: float, count: int = 1) -> None:
+        """Take in how long jobs of a task ran that ended together: `seconds` on average.
+
+        A longer time counts more than a shorter one. But a thread now and then waits for the
+        interpreter as long as a thousand short jobs take, so one long time among many is none.
+        """
         known = self._of_task.get(task_path, seconds)
-        weight = 0.5 if seconds > known else _WEIGHT
-        self._of_task[task_path] = known + weight * (seconds - known)
-        self._of_mix += _FORGET * (seconds - self._of_mix)
+        weight = _WEIGHT_OF_LONGER if seconds > known else _WEIGHT
+        self._of_task[task_path] = known + _repeated(weight, count) * (seconds - known)
+        self._of_mix += _repeated(_WEIGHT_IN_MIX, count) * (seconds - self._of_mix)
 
     def estimate(self, task_path: str) -> float:
         """Return the seconds a job of a task may take; a whole share for an unknown one."""
@@ -32,3 +37,8 @@ class Pace:
     def mix(self) -> float:
         """The seconds that the next job may take, whatever its task."""
         return max(self._of_mix, 1e-6)
+
+
+def _repeated(weight: float, count: int) -> float:
+    """Return the weight of `count` values in a moving average in which one has `weight`."""
+    return 1.0 - (1.0 - weight) ** count

@@ -22,6 +22,8 @@ class Report(NamedTuple):
     outcome: Outcome
     seconds: float | None
     """How long it ran; None if it was not begun."""
+    more: bool = False
+    """Whether jobs wait behind it, whose reports may share its way."""
 
 
 type ReportTo = Callable[[Report], None]

@@ -135,7 +135,8 @@ class LoopLane(Lane):
         self.marks.end(running.place)
         self._places.append(running.place)
         self._dirty = True
-        self.report(Report(running.number, _result(task), time.monotonic() - running.since))
+        seconds = time.monotonic() - running.since
+        self.report(Report(running.number, _result(task), seconds, bool(self.waiting)))
         self._fill()
 
     def _interrupt(self, key: Key, kind: type[Interruption]) -> None:

@@ -180,4 +180,4 @@ class Seat:
         if abandoned:
             return
         lane.marks.end(self._place)
-        lane.report(Report(number, outcome, time.monotonic() - begun))
+        lane.report(Report(number, outcome, time.monotonic() - begun, bool(lane.waiting)))

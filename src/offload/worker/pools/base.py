@@ -38,6 +38,15 @@ class Pool(ABC):
         """Return how many more jobs can be taken."""
 
     @abstractmethod
+    def wants(self, *, is_async: bool) -> bool:
+        """Tell whether it is time to bring more jobs."""
+
+    @property
+    @abstractmethod
+    def is_backed_up(self) -> bool:
+        """Whether jobs wait here behind those that run."""
+
+    @abstractmethod
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Run jobs, the first ones first."""
 

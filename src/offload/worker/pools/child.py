@@ -101,11 +101,13 @@ class Child:
     def room(self, *, is_async: bool) -> int:
         return self.load.room(is_async=is_async) if self.is_able else 0
 
+    def wants(self, *, is_async: bool) -> bool:
+        return self.is_able and self.load.wants(is_async=is_async)
+
     def run(self, jobs: Sequence[ClaimedJob]) -> None:
         """Hand over jobs, in the order in which they should begin."""
         if jobs:
-            first, *_ = [self.load.take(job) for job in jobs]
-            self.link.send("run", first, [tuple(job) for job in jobs])
+            self.link.send("run", self.load.take(jobs), list(map(tuple, jobs)))
 
     def receive(self) -> list[Ended]:
         """Return the jobs that it says have ended, or were not begun."""
@@ -114,10 +116,12 @@ class Child:
             if kind == "ready":
                 self.is_ready = True
             elif kind == "recalled":
-                ended += self._drop([(number, released(), None) for number in content[0]])
+                ended += self.load.settle((number, released(), None) for number in content[0])
             else:
                 self._ended += len(content[0])
-                ended += self._drop(content[0])
+                ended += self.load.settle(content[0])
+        if self._cancels or self._doomed:
+            self._forget_ended()
         return ended
 
     def cancel(self, keys: Sequence[Key]) -> None:
@@ -164,9 +168,13 @@ class Child:
             self._kill()
             self.process.join()
         ended = self.receive()
-        for number, job in list(self.load.held.items()):
-            ended.append((job, self._fate(number, job, reason, by_us=by_us or self._killed)))
-            self.load.drop(number)
+        by_us = by_us or self._killed
+        ended += self.load.settle(
+            [
+                (number, self._fate(number, job, reason, by_us=by_us), None)
+                for number, job in self.load.held.items()
+            ]
+        )
         self.link.close()
         return ended
 
@@ -179,15 +187,11 @@ class Child:
             return forced(job, JobCancelled)
         return interrupted(job, reason) if by_us else lost_outcome(job, reason)
 
-    def _drop(self, rows: Sequence[tuple[int, tuple[object, ...], float | None]]) -> list[Ended]:
-        ended = []
-        for number, outcome, seconds in rows:
-            job = self.load.drop(number, seconds)
-            if job is not None:
-                self._cancels.pop(job.key, None)
-                self._doomed.pop(number, None)
-                ended.append((job, Outcome(*outcome)))  # type: ignore[arg-type]
-        return ended
+    def _forget_ended(self) -> None:
+        held = self.load.held
+        keys = {job.key for job in held.values()}
+        self._cancels = {key: since for key, since in self._cancels.items() if key in keys}
+        self._doomed = {number: kind for number, kind in self._doomed.items() if number in held}
 
     def _retire_if_used_up(self) -> None:
         limits = self._limits

@@ -62,8 +62,15 @@ class EmbeddedPool(Pool):
     def room(self, *, is_async: bool) -> int:
         return self._load.room(is_async=is_async)
 
+    def wants(self, *, is_async: bool) -> bool:
+        return self._load.wants(is_async=is_async)
+
+    @property
+    def is_backed_up(self) -> bool:
+        return self._load.is_backed_up
+
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
-        numbered = [(self._load.take(job), job) for job in jobs]
+        numbered = list(enumerate(jobs, self._load.take(jobs)))
         self._threads.submit([pair for pair in numbered if not pair[1].is_async])
         self._loop.submit([pair for pair in numbered if pair[1].is_async])
 
@@ -74,12 +81,10 @@ class EmbeddedPool(Pool):
         count = len(self._reports)
         reports = self._reports[:count]
         del self._reports[:count]
-        ended = []
-        for number, outcome, seconds in reports:
-            job = self._load.drop(number, seconds)
-            if job is not None:
+        ended = self._load.settle(report[:3] for report in reports)
+        if self._cancels:
+            for job, _ in ended:
                 self._cancels.pop(job.key, None)
-                ended.append((job, outcome))
         return ended
 
     def enforce(self) -> None:

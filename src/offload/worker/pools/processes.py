@@ -53,6 +53,13 @@ class ProcessPool(Pool):
     def room(self, *, is_async: bool) -> int:
         return sum(child.room(is_async=is_async) for child in self._children)
 
+    def wants(self, *, is_async: bool) -> bool:
+        return any(child.wants(is_async=is_async) for child in self._children)
+
+    @property
+    def is_backed_up(self) -> bool:
+        return any(child.load.is_backed_up for child in self._children)
+
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Deal the jobs out, the most urgent ones first, to the children with most room."""
         for is_async in (False, True):
