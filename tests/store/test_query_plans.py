@@ -216,12 +216,13 @@ def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):
         pytest.skip("only PostgreSQL has generic plans")
     store = get_store("default")
     jobs = store.held_by(many_rows)
+    nothing = Room("default", ())
     for _ in range(8):  # the driver prepares after 5 times, the server may plan generically then
-        store.finish([(job, succeeded("1")) for job in jobs[:1]])
+        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[:1]], nothing)
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         prepared = json.dumps(cursor.fetchall())
     with explained() as plans:
-        store.finish([(job, succeeded("1")) for job in jobs[1:]])
+        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[1:]], nothing)
     assert_index(plans, "primary")
     assert prepared

@@ -211,6 +211,7 @@ class Store(ABC):
             dead: engines to be removed, if they have not beaten meanwhile.
         """
         with transaction.atomic(self.using):
+            self._prepare(waits=True)
             if dead:
                 gone = Worker.objects.using(self.using).filter(pk__in=dead)
                 gone.filter(expires_at__lt=self.now()).delete()
