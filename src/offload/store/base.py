@@ -211,13 +211,13 @@ class Store(ABC):
             dead: engines to be removed, if they have not beaten meanwhile.
         """
         with transaction.atomic(self.using):
-            self._prepare(waits=True)
             if dead:
                 gone = Worker.objects.using(self.using).filter(pk__in=dead)
                 gone.filter(expires_at__lt=self.now()).delete()
             orphans = self._orphans()
             outcomes = [(job, lost_outcome(job, "its engine stopped beating")) for job in orphans]
             failpoint("rescue.before_finish")
+            self._prepare(waits=bool(outcomes))
             refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
         return [pair for pair in outcomes if pair[0].key not in refused]
 
