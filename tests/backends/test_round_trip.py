@@ -44,6 +44,19 @@ class RoundTripTests(TestCase):
         assert repr((result.args, result.kwargs)) == repr((found.args, found.kwargs))
 
     @often
+    @given(value=values | st.sampled_from(["NULL", "null", "{}", "\\", '"', "a,b", ""]))
+    def test_arguments_of_many_jobs_are_stored_as_those_of_one(self, value):
+        try:
+            results = plain.enqueue_many([((value,), {}), ((), {"name": value})])
+        except InvalidArguments:
+            return
+
+        for result in results:
+            found = default_task_backend.get_result(result.id)
+            assert repr((found.args, found.kwargs)) == repr((result.args, result.kwargs))
+        assert repr(results[0].args) == repr([value])
+
+    @often
     @given(value=values)
     def test_return_values_come_back_unchanged(self, value):
         try:

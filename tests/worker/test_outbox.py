@@ -11,7 +11,7 @@ from offload import lifecycle
 from offload.lifecycle import JobState
 from offload.store.records import ClaimedJob, Ended, Exchange, Room
 from offload.worker import outbox as module
-from offload.worker.outbox import BATCH, Outbox
+from offload.worker.outbox import BATCH, FULL, Outbox
 
 LOCK_TIMEOUT = OperationalError(1205, "Lock wait timeout exceeded")
 GONE = OperationalError("the connection is closed")
@@ -76,7 +76,7 @@ def test_after_an_outage_batches_grow_again(outbox: Outbox, table: Table) -> Non
 
 
 def test_nothing_more_is_claimed_while_a_batch_waits(outbox: Outbox) -> None:
-    outbox.add(ended(BATCH - 1))
+    outbox.add(ended(FULL - 1))
     assert not outbox.is_full
     outbox.add(ended(1))
     assert outbox.is_full

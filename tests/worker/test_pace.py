@@ -38,10 +38,21 @@ def test_a_thread_that_waited_once_makes_no_short_task_a_long_one():
     assert pace.estimate("shop.tasks.add") < 0.0001
 
 
+def test_a_burst_of_short_jobs_is_known_soon_and_trusted_step_by_step():
+    pace = Pace()
+    allowed = [pace.most_ahead]
+    for count in (1, 4, 20):
+        pace.learn("shop.tasks.add", 0.00002, count)
+        allowed.append(pace.most_ahead)
+
+    assert pace.mix == pytest.approx(0.00002)
+    assert allowed == [0, 4, 20, 100]
+
+
 def test_many_jobs_weigh_as_much_as_one_after_the_other():
     together, one_by_one = Pace(), Pace()
     for pace in (together, one_by_one):
-        pace.learn("shop.tasks.add", 0.001)
+        pace.learn("shop.tasks.add", 0.001, 1000)
     together.learn("shop.tasks.add", 0.004, 3)
     for _ in range(3):
         one_by_one.learn("shop.tasks.add", 0.004)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +27,7 @@ from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
 from offload.registry import find_task
 from offload.results import OffloadResult
+from offload.signals import is_unheard
 from offload.store import get_store
 from offload.store.errors import explained
 from offload.store.watch import get_watch
@@ -68,7 +70,7 @@ class DatabaseBackend(OffloadBackend):
             results.append(enqueueing.result(identifier, args, kwargs))
         if jobs:
             self._insert(enqueueing, jobs)
-        for result in results:
+        for result in () if is_unheard(task_enqueued, logging.DEBUG) else results:
             task_enqueued.send_robust(type(self), task_result=result)
         return results
 

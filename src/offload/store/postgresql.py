@@ -24,7 +24,7 @@ class PostgreSQLStore(Store):
     clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        columns = [list(column) for column in zip(*jobs, strict=True)]
+        columns = [_array(column) for column in zip(*jobs, strict=True)]
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "insert_many"), columns)
 
@@ -35,12 +35,12 @@ class PostgreSQLStore(Store):
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         parameters: dict[str, Any] = {
             "ids": _array(job.id for job, _ in ended),
-            "runs": _array(str(job.run) for job, _ in ended),
-            "states": _array(str(outcome.state) for _, outcome in ended),
-            "delays": _array(str(int(outcome.delay * 1_000_000)) for _, outcome in ended),
-            "discounts": _array("0" if outcome.counts else "1" for _, outcome in ended),
-            "losses": _array("1" if outcome.lost else "0" for _, outcome in ended),
-            "return_values": _array(_quoted(outcome.return_value) for _, outcome in ended),
+            "runs": _array(job.run for job, _ in ended),
+            "states": _array(int(outcome.state) for _, outcome in ended),
+            "delays": _array(int(outcome.delay * 1_000_000) for _, outcome in ended),
+            "discounts": _array(0 if outcome.counts else 1 for _, outcome in ended),
+            "losses": _array(1 if outcome.lost else 0 for _, outcome in ended),
+            "return_values": _array(outcome.return_value for _, outcome in ended),
         }
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "finish"), parameters)
@@ -67,12 +67,12 @@ class PostgreSQLStore(Store):
             return int(cursor.rowcount)
 
 
-def _array(items: Iterable[str]) -> str:
-    """Return PostgreSQL's text of an array: the driver takes as long for it as for all the rest."""
-    return f"{{{','.join(items)}}}"
+def _array(values: Iterable[str | float | None]) -> str:
+    """Return PostgreSQL's text of an array: the driver takes ten times as long for it."""
+    return f"{{{','.join(map(_item, values))}}}"
 
 
-def _quoted(text: str | None) -> str:
-    if text is None:
-        return "NULL"
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _item(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "NULL" if value is None else str(value)

@@ -13,13 +13,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.tasks import Task, TaskContext, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
-from django.tasks.signals import (
-    log_task_finished,
-    log_task_started,
-    task_finished,
-    task_started,
-)
-from django.tasks.signals import logger as django_logger
+from django.tasks.signals import task_finished, task_started
 
 from offload.codec import decode
 from offload.conf import Options
@@ -29,6 +23,7 @@ from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
 from offload.registry import find_task_of, task_like
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
+from offload.signals import has_only_djangos, is_unheard
 from offload.store.records import ClaimedJob
 
 if TYPE_CHECKING:
@@ -105,7 +100,7 @@ class Attempt:
 
     def announce_start(self) -> None:
         """Call the receivers of Django's `task_started`. Raises nothing, whatever they do."""
-        if not _is_unheard(task_started, logging.INFO):
+        if not is_unheard(task_started, logging.INFO):
             self._announce(task_started)
 
     def announce_end(self, outcome: Outcome) -> None:
@@ -115,7 +110,7 @@ class Attempt:
         it.
         """
         level = logging.INFO if outcome.failure is None else logging.ERROR
-        if not _is_unheard(task_finished, level):
+        if not is_unheard(task_finished, level):
             self._announce(task_finished, outcome)
 
     async def aannounce_start(self) -> None:
@@ -128,7 +123,7 @@ class Attempt:
 
     async def _aannounce(self, announce: Callable[[], None], signal: Signal) -> None:
         """Announce in a thread, as receivers use the ORM; Django's only write a log line."""
-        if _has_only_djangos(signal):
+        if has_only_djangos(signal):
             announce()
         else:
             # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
@@ -169,20 +164,6 @@ class Attempt:
     def _context(self) -> tuple[TaskContext[..., Any], ...]:
         """What the task gets before its arguments."""
         return (TaskContext(task_result=self.result),) if self.task.takes_context else ()
-
-
-_DJANGOS = (log_task_started, log_task_finished)
-"""Django's own receivers: each writes a log line."""
-
-
-def _has_only_djangos(signal: Signal) -> bool:
-    # A receiver's entry is (lookup key, reference to it, ...).
-    return all(entry[1]() in _DJANGOS for entry in signal.receivers)
-
-
-def _is_unheard(signal: Signal, level: int) -> bool:
-    """Tell whether only Django's receiver listens, and nobody reads what it writes."""
-    return not django_logger.isEnabledFor(level) and _has_only_djangos(signal)
 
 
 _is_async = lru_cache(maxsize=1000)(iscoroutinefunction)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob, Ended
-from offload.worker.pace import AHEAD, MOST_AHEAD, Pace
+from offload.worker.pace import AHEAD, Pace
 
 STUCK = 0.2
 """Seconds in which no job of a lane ended after which those that wait are taken back."""
@@ -64,7 +64,7 @@ class Load:
         estimate = self.pace.estimate
         work = sum(estimate(path) * count for path, count in lane.tasks.items())
         ahead = int((AHEAD * lane.places - work) / self.pace.mix)
-        return max(free, min(ahead, MOST_AHEAD - lane.count))
+        return max(free, min(ahead, self.pace.most_ahead - lane.count))
 
     def wants(self, *, is_async: bool) -> bool:
         """Tell whether it is time for more jobs: a place is free, or half of what may wait is."""

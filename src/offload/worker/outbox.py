@@ -19,6 +19,8 @@ logger = logging.getLogger("offload.worker")
 
 BATCH = 1000
 """Outcomes written in one transaction."""
+FULL = 4 * BATCH
+"""Waiting outcomes with which the engine claims no more jobs: the database does not keep up."""
 SHARE = 500
 """Outcomes that are worth a transaction of their own, so that none of them lingers."""
 BATCH_SIZE = 4 * 1024**2
@@ -66,7 +68,7 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether so much waits that no more jobs should be claimed."""
-        return len(self._waiting) >= BATCH
+        return len(self._waiting) >= FULL
 
     @property
     def keys(self) -> set[Key]:

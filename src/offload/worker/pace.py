@@ -6,6 +6,8 @@ AHEAD = 0.05
 """Seconds of estimated work that may wait behind what runs."""
 MOST_AHEAD = 1000
 """Jobs that may wait behind what runs, however short they are."""
+TRUST = 4
+"""Jobs that may wait for each job that was seen to end: the first ones may tell nothing."""
 _WEIGHT = 0.1
 _WEIGHT_OF_LONGER = 0.5
 _WEIGHT_IN_MIX = 0.02
@@ -17,6 +19,7 @@ class Pace:
     def __init__(self) -> None:
         self._of_task: dict[str, float] = {}
         self._of_mix = AHEAD
+        self._learned = 0
 
     def learn(self, task_path: str, seconds: float, count: int = 1) -> None:
         """Take in how long jobs of a task ran that ended together: `seconds` on average.
@@ -27,7 +30,10 @@ class Pace:
         known = self._of_task.get(task_path, seconds)
         weight = _WEIGHT_OF_LONGER if seconds > known else _WEIGHT
         self._of_task[task_path] = known + _repeated(weight, count) * (seconds - known)
-        self._of_mix += _repeated(_WEIGHT_IN_MIX, count) * (seconds - self._of_mix)
+        self._learned += count
+        # The first ones make a plain average, so that a burst does not begin with single steps.
+        weight = max(_repeated(_WEIGHT_IN_MIX, count), count / self._learned)
+        self._of_mix += weight * (seconds - self._of_mix)
 
     def estimate(self, task_path: str) -> float:
         """Return the seconds a job of a task may take; a whole share for an unknown one."""
@@ -37,6 +43,11 @@ class Pace:
     def mix(self) -> float:
         """The seconds that the next job may take, whatever its task."""
         return max(self._of_mix, 1e-6)
+
+    @property
+    def most_ahead(self) -> int:
+        """How many jobs may wait behind what runs: a few times as many as were seen to end."""
+        return min(TRUST * self._learned, MOST_AHEAD)
 
 
 def _repeated(weight: float, count: int) -> float:

@@ -99,10 +99,15 @@ class Child:
         return f"killed by {signal.Signals(-code).name}"
 
     def room(self, *, is_async: bool) -> int:
-        return self.load.room(is_async=is_async) if self.is_able else 0
+        if not self.is_able:
+            return 0
+        room = self.load.room(is_async=is_async)
+        if self._limits.max_jobs is None:
+            return room
+        return max(0, min(room, self._limits.max_jobs - self._ended - len(self.load)))
 
     def wants(self, *, is_async: bool) -> bool:
-        return self.is_able and self.load.wants(is_async=is_async)
+        return self.room(is_async=is_async) > 0 and self.load.wants(is_async=is_async)
 
     def run(self, jobs: Sequence[ClaimedJob]) -> None:
         """Hand over jobs, in the order in which they should begin."""

@@ -1,0 +1,62 @@
+"""Nobody misses a signal that somebody would hear."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.dispatch import Signal
+from django.tasks.signals import log_task_started
+
+from offload.signals import has_only_djangos, is_unheard
+
+
+@pytest.fixture
+def signal() -> Signal:
+    """A signal as Django makes it, without what other tests connected to Django's."""
+    signal = Signal()
+    signal.connect(log_task_started)
+    return signal
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="django.tasks")
+
+
+def receive(**_: object) -> None:
+    pass
+
+
+def test_djangos_line_that_no_logger_takes_is_unheard(signal, quiet):
+    assert is_unheard(signal, logging.INFO)
+
+
+def test_djangos_line_is_heard_if_a_logger_takes_it(signal, caplog):
+    caplog.set_level(logging.INFO, logger="django.tasks")
+
+    assert not is_unheard(signal, logging.INFO)
+
+
+def test_an_error_is_heard_although_information_is_not(signal, quiet):
+    assert not is_unheard(signal, logging.ERROR)
+
+
+def test_a_receiver_hears(signal, quiet):
+    signal.connect(receive)
+
+    assert not is_unheard(signal, logging.INFO)
+    assert not has_only_djangos(signal)
+
+
+def test_a_receiver_in_place_of_djangos_hears(signal, quiet):
+    signal.disconnect(log_task_started)
+    signal.connect(receive)
+
+    assert not is_unheard(signal, logging.INFO)
+
+
+def test_without_receivers_nobody_hears(signal, quiet):
+    signal.disconnect(log_task_started)
+
+    assert is_unheard(signal, logging.INFO)
