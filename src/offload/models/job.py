@@ -34,13 +34,13 @@ class Job(models.Model):
     finished_at = MomentField(null=True)
     timeout = models.FloatField(null=True)
     """Seconds one attempt may run."""
-    attempt = models.IntegerField(default=0)
+    attempt = models.IntegerField(db_default=0, default=0)
     """Attempts that count towards `max_attempts`: neither lost, snoozed nor handed back ones."""
     max_attempts = models.IntegerField()
-    lost = models.IntegerField(default=0)
+    lost = models.IntegerField(db_default=0, default=0)
     """How often the process that ran it died."""
     max_lost = models.IntegerField()
-    run = models.IntegerField(default=0)
+    run = models.IntegerField(db_default=0, default=0)
     """The fence: grows at every claim, never goes back. Writes about a running job name it."""
     worker = models.UUIDField(null=True)
     """The engine that holds it, or held it last."""

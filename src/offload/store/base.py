@@ -61,7 +61,7 @@ class Store(ABC):
     def insert(self, job: NewJob) -> None:
         """Add one job, in the caller's transaction."""
         with self.connection.cursor() as cursor:
-            cursor.execute(statement(self.dialect, "insert"), job)
+            cursor.execute(statement("any", "insert"), job)
 
     @abstractmethod
     def insert_many(self, jobs: Sequence[NewJob]) -> None:

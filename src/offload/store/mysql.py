@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,8 @@ from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
 from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
-PACKET = 100
-"""Statements sent in one packet: their answers must fit the connection's buffers."""
+AT_A_TIME = 100
+"""Jobs that one statement finishes: for each it walks along all their return values."""
 
 
 class MySQLStore(Store):
@@ -23,8 +24,9 @@ class MySQLStore(Store):
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
+        # The driver makes one statement of many, as long as all values are parameters.
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement("mysql", "insert"), jobs)
+            cursor.executemany(statement("any", "insert"), jobs)
 
     def _prepare(self, *, waits: bool) -> None:
         if not waits:
@@ -33,33 +35,27 @@ class MySQLStore(Store):
             cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT])
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
-        accepted: set[Key] = set()
-        for start in range(0, len(ended), PACKET):
-            accepted |= self._finish_some(ended[start : start + PACKET])
-        return accepted
+        """Lock the rows that are still ours, then write at once what ended alike.
 
-    def _finish_some(self, ended: Sequence[Ended]) -> set[Key]:
-        """Update by primary key, one statement a job, all in one packet."""
-        parameters: dict[str, Any] = {}
-        statements = []
-        for index, (job, outcome) in enumerate(ended):
-            parameters |= {
-                f"id{index}": job.id,
-                f"run{index}": job.run,
-                f"state{index}": int(outcome.state),
-                f"delay{index}": int(outcome.delay * 1_000_000),
-                f"discount{index}": 0 if outcome.counts else 1,
-                f"loss{index}": 1 if outcome.lost else 0,
-                f"return_value{index}": outcome.return_value,
-            }
-            statements.append(statement("mysql", "finish").replace(")s", f"{index})s"))
-        accepted = set()
+        There is no UPDATE ... RETURNING that would tell which rows were still ours.
+        """
+        accepted: set[Key] = set()
         with self.connection.cursor() as cursor:
-            cursor.execute(";".join(statements), parameters)
-            for job, _ in ended:
-                if cursor.rowcount:
-                    accepted.add(job.key)
-                cursor.nextset()
+            for start in range(0, len(ended), AT_A_TIME):
+                some = ended[start : start + AT_A_TIME]
+                cursor.execute(
+                    statement("mysql", "held_still"), {"ids": [job.id for job, _ in some]}
+                )
+                mine = {(str(pk), run) for pk, run in cursor.fetchall()}
+                mine.intersection_update(job.key for job, _ in some)
+                accepted |= mine
+                alike: dict[tuple[Any, ...], list[Ended]] = defaultdict(list)
+                for job, outcome in some:
+                    if job.key in mine:
+                        kind = (outcome.state, outcome.delay, outcome.counts, outcome.lost)
+                        alike[kind].append((job, outcome))
+                for pairs in alike.values():
+                    cursor.execute(*_finishing(pairs))
         return accepted
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
@@ -115,3 +111,20 @@ class MySQLStore(Store):
         identifier = value if isinstance(value, UUID) else UUID(value)
         native = self.connection.features.has_native_uuid_field
         return str(identifier) if native else identifier.hex
+
+
+def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
+    """Return the statement that finishes jobs which ended alike, and its parameters."""
+    _, outcome = pairs[0]
+    parameters: dict[str, Any] = {
+        "ids": [job.id for job, _ in pairs],
+        "state": int(outcome.state),
+        "delay": int(outcome.delay * 1_000_000),
+        "discount": 0 if outcome.counts else 1,
+        "loss": 1 if outcome.lost else 0,
+    }
+    cases = []
+    for index, (job, ended) in enumerate(pairs):
+        cases.append(f"WHEN %(id{index})s THEN %(return_value{index})s")
+        parameters |= {f"id{index}": job.id, f"return_value{index}": ended.return_value}
+    return statement("mysql", "finish").replace("{return_values}", " ".join(cases)), parameters

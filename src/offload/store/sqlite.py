@@ -27,7 +27,7 @@ class SQLiteStore(Store):
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement("sqlite", "insert"), jobs)
+            cursor.executemany(statement("any", "insert"), jobs)
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()

@@ -1,3 +1,4 @@
+-- Jobs that ended alike but for what they returned.
 -- MySQL assigns from left to right: what reads an old value comes before its assignment.
 UPDATE offload_job FORCE INDEX (PRIMARY) SET
     finished_at = CASE WHEN %(state)s >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
@@ -9,5 +10,5 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
     run_after = CASE WHEN %(delay)s > 0
         THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + %(delay)s
         ELSE run_after END,
-    return_value = %(return_value)s
-WHERE id = %(id)s AND run = %(run)s AND state = {RUNNING}
+    return_value = CASE id {return_values} END
+WHERE id IN %(ids)s

@@ -1,0 +1,4 @@
+INSERT INTO offload_job (
+    id, state, backend, queue_name, priority, is_async, task_path, arguments,
+    run_after, expires_at, enqueued_at, timeout, max_attempts, max_lost
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)

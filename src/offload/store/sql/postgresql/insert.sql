@@ -1,5 +1,0 @@
-INSERT INTO offload_job (
-    id, state, backend, queue_name, priority, is_async, task_path, arguments,
-    run_after, expires_at, enqueued_at, timeout, max_attempts, max_lost,
-    attempt, lost, run
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0)
