@@ -147,7 +147,7 @@ class Store(ABC):
     def ready_queues(self, backend: str) -> list[str]:
         """Return the names of the queues in which jobs are ready."""
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("any", "ready_queues"), {"backend": backend})
+            cursor.execute(statement(self.dialect, "ready_queues"), {"backend": backend})
             return [name for (name,) in cursor.fetchall()]
 
     # --- reading --------------------------------------------------------------------------
@@ -184,9 +184,9 @@ class Store(ABC):
 
     def holdings(self, worker: UUID) -> dict[Key, bool]:
         """Return the jobs that an engine holds, and which of them somebody wants cancelled."""
-        held = Job.objects.using(self.using).filter(state=JobState.RUNNING, worker=worker)
-        rows = held.values_list("pk", "run", "cancel_requested_at")
-        return {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "holdings"), {"worker": self.key(worker)})
+            return {(self.key(pk), run): bool(wanted) for pk, run, wanted in cursor.fetchall()}
 
     @abstractmethod
     def promote(self) -> int:
@@ -222,7 +222,7 @@ class Store(ABC):
 
     def held_by(self, worker: str) -> list[ClaimedJob]:
         """Return the jobs that an engine holds, as the database sees it."""
-        return self._read_claimed(statement("any", "held"), {"worker": worker})
+        return self._read_claimed(statement(self.dialect, "held_by"), {"worker": worker})
 
     def _orphans(self) -> list[ClaimedJob]:
         return self._read_claimed(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
