@@ -14,6 +14,7 @@ from offload import JobState
 from offload.models import Job, Worker
 from offload.store import get_store
 from offload.worker import registration
+from tests.pooler import behind, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks
 from tests.worker.conftest import StartEngine, begun, until
@@ -22,6 +23,7 @@ from tests.worker.locking import transaction_elsewhere
 needs_server = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite has one lock for everything"
 )
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite")
 
 
@@ -131,3 +133,20 @@ def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look
     Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
 
     assert value(deferred, 8) == 2
+
+
+@on_postgresql
+def test_an_engine_that_hears_nothing_behind_a_pooler_looks_each_poll_interval(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+):
+    with pooler() as port:
+        behind(port, monkeypatch)
+        running = start_engine(0)
+        try:
+            until(lambda: not any(running.engine._hungry))
+
+            result = add.enqueue(1)
+
+            until(lambda: Job.objects.get(pk=result.id).finished_at, seconds=8)
+        finally:
+            running.stop()
