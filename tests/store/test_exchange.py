@@ -194,9 +194,9 @@ def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:
     store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], room(0, 0))
     Job.objects.filter(pk=old.id).update(finished_at=timezone.now() - timedelta(days=3))
     before = timezone.now() - timedelta(days=2)
-    assert store.prune("default", [JobState.SUCCESSFUL], before=before) == 0
-    assert store.prune("other", [JobState.FAILED], before=before) == 0
-    assert store.prune("default", [JobState.FAILED], before=before) == 1
+    assert [*store.prune(store.old("default", JobState.SUCCESSFUL, before=before))] == [0]
+    assert [*store.prune(store.old("other", JobState.FAILED, before=before))] == [0]
+    assert [*store.prune(store.old("default", JobState.FAILED, before=before))] == [1]
     assert {str(pk) for pk in Job.objects.values_list("pk", flat=True)} == {
         str(UUID(recent.id)),
         str(UUID(running.id)),

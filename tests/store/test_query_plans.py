@@ -181,8 +181,12 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("held_by", lambda worker: get_store("default").held_by(worker), "offload_job_running"),
     (
         "prune",
-        lambda _: get_store("default").prune(
-            "default", [JobState.SUCCESSFUL], before=get_store("default").now(after=-3600)
+        lambda _: list(
+            get_store("default").prune(
+                get_store("default").old(
+                    "default", JobState.SUCCESSFUL, before=get_store("default").now(after=-3600)
+                )
+            )
         ),
         "offload_job_finished",
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
 
 _UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
@@ -235,26 +236,48 @@ class Store(ABC):
                 for row in cursor.fetchall()
             ]
 
-    def prune(self, backend: str, states: Sequence[JobState], *, before: datetime) -> int:
-        """Delete up to 1,000 jobs that ended before a time; return how many there were."""
-        old = Job.objects.using(self.using).filter(
-            backend=backend, state__in=states, finished_at__isnull=False, finished_at__lt=before
-        )
-        ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
-        with transaction.atomic(self.using):
-            self._prepare(waits=True)
-            self.forget(ids)
-        return len(ids)
+    def old(
+        self, backend: str, state: JobState, *, before: datetime, queue_name: str | None = None
+    ) -> QuerySet[Job]:
+        """Return the jobs of a finished state that ended before a time, the oldest first.
 
-    def forget(self, jobs: Sequence[UUID]) -> int:
-        """Delete those of the jobs that have ended, with their attempts; return how many."""
+        Args:
+            backend: alias in TASKS.
+            state: a finished one.
+            before: when they must have ended.
+            queue_name: one queue, or None for any.
+        """
+        old = Job.objects.using(self.using).filter(
+            backend=backend, state=state, finished_at__isnull=False, finished_at__lt=before
+        )
+        if queue_name is not None:
+            old = old.filter(queue_name=queue_name)
+        return old.order_by("state", "finished_at")
+
+    def prune(self, old: QuerySet[Job]) -> Iterator[int]:
+        """Delete `old` jobs with their attempts, and yield after each 1,000 how many it were.
+
+        Each batch is a transaction of its own, and passes over what somebody else holds.
+        """
+        batch: list[tuple[UUID, Any]] = []
+        while True:
+            # Where the last batch stopped: what it passed over, or deleted, is not read again.
+            rest = old.filter(finished_at__gte=batch[-1][1]) if batch else old
+            with transaction.atomic(self.using):
+                free = rest.select_for_update(skip_locked=True)
+                batch = list(free.values_list("pk", "finished_at")[:AT_ONCE])
+                deleted = self._forget([pk for pk, _ in batch])
+            yield deleted
+            if len(batch) < AT_ONCE:
+                return
+
+    def _forget(self, jobs: Sequence[UUID]) -> int:
         if not jobs:
             return 0
-        with transaction.atomic(self.using):
-            Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
-            failpoint("forget.attempts_deleted")
-            ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
-            return ended.delete()[0]
+        Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
+        failpoint("prune.attempts_deleted")
+        ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
+        return ended.delete()[0]
 
     def diagnose(self) -> dict[str, str]:
         """Ask the server for what checks judge; the names are the server's own."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, keeping
 from offload.worker.duties import Duty
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from offload.conf import Options
@@ -114,14 +115,8 @@ class Upkeep:
 
     def _prune(self) -> None:
         options = self._options
-        self._prune_state(JobState.SUCCESSFUL, options.keep_successful)
-        for state in (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED):
-            self._prune_state(state, options.keep_failed)
-
-    def _prune_state(self, state: JobState, period: timedelta | None) -> None:
-        if period is None:
-            return
-        before = self._store.now(after=-period.total_seconds())
-        for _ in range(PRUNE_BATCHES):
-            if not self._store.prune(self._registration.backend, [state], before=before):
-                return
+        for state, period in keeping(options.keep_successful, options.keep_failed).items():
+            before = self._store.now(after=-period.total_seconds())
+            old = self._store.old(self._registration.backend, state, before=before)
+            for _ in islice(self._store.prune(old), PRUNE_BATCHES):
+                pass
