@@ -171,7 +171,8 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("claim", claim, "offload_job_ready"),
     ("finish", finish, "primary"),
     ("promote", lambda _: get_store("default").promote(), "offload_job_scheduled"),
-    ("next_due", lambda _: get_store("default").next_due(), "offload_job_scheduled"),
+    ("due", lambda _: get_store("default").glance("default"), "offload_job_scheduled"),
+    ("glance", lambda _: get_store("default").glance("default"), "offload_job_ready"),
     ("orphans", lambda _: get_store("default").rescue(), "offload_job_running"),
     (
         "holdings",

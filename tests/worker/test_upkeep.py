@@ -65,7 +65,7 @@ class Engine:
             self.registration,
             OPTIONS,
             pool,
-            look=lambda: self.looks.append("look"),
+            look=lambda queues: self.looks.append("look") if queues is None or queues else None,
             ring=lambda: self.rings.append("ring"),
         )
 

@@ -19,6 +19,7 @@ from django.db.models.expressions import RawSQL
 from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
+from offload.moments import now_microseconds
 from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
 
@@ -193,12 +194,20 @@ class Store(ABC):
     def promote(self) -> int:
         """Make scheduled jobs ready whose time has come; return how many (at most 1,000)."""
 
-    def next_due(self) -> float | None:
-        """Return the seconds until the next scheduled job is due; None if there is none."""
-        scheduled = Job.objects.using(self.using).filter(state=JobState.SCHEDULED)
-        first = scheduled.order_by("run_after").annotate(now=self.now())
-        found = first.values_list("run_after", "now").first()
-        return None if found is None else max(0.0, (found[0] - found[1]).total_seconds())
+    def glance(self, backend: str) -> tuple[list[str], float | None]:
+        """Tell in one statement what an idle engine asks for.
+
+        Returns:
+            The names of the queues in which jobs of the backend are ready, and the seconds
+            until the next scheduled job is due, of any backend; None if there is none.
+        """
+        sql = statement(self.dialect, "glance").replace("{clock}", self.clock)
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, {"backend": backend, "now": now_microseconds()})
+            rows = cursor.fetchall()
+        (left,) = (left for name, left in rows if name is None)
+        due = None if left is None else max(0.0, left / 1_000_000)
+        return [name for name, _ in rows if name is not None], due
 
     def expired(self) -> dict[UUID, datetime]:
         """Return the engines whose lease ran out, and when each of them beat last."""

@@ -22,7 +22,7 @@ class SQLiteStore(Store):
     """The verbs as SQLite has them."""
 
     dialect = "sqlite"
-    clock = "0"  # SQLite's own stops at milliseconds; `now` gives this host's.
+    clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:

@@ -13,7 +13,7 @@ import random
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
@@ -170,8 +170,8 @@ class Engine:
             return
         if now >= self._echo_at:
             self._echo_at = float("inf")
-        self._look()
-        self._promotion.hasten()
+            self._look()
+        self._promotion.hasten()  # it looks first
         self._look_at = now + (self._listener.look_interval or self._options.poll_interval)
 
     def _patience(self) -> float:
@@ -203,8 +203,12 @@ class Engine:
         if Hint.WATCH in hints:
             self._watched_until = time.monotonic() + WATCHED
 
-    def _look(self) -> None:
-        self._hungry = [True, True]
+    def _look(self, queues: Collection[str] | None = None) -> None:
+        """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
+        if queues is not None:
+            queues = set(self._queues or queues).intersection(queues) - self._excluded
+        if queues is None or queues:
+            self._hungry = [True, True]
 
     def _collect(self) -> list[Ended]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ class Upkeep:
     registration: of the engine that does all this.
     options: the backend's options.
     pool: announces the jobs that ended without an executor.
-    look: called when jobs may have become ready.
+    look: called when jobs may be ready: in these queues, or anywhere.
     ring: tells other engines the same.
     """
 
@@ -52,7 +52,7 @@ class Upkeep:
         options: Options,
         pool: Pool,
         *,
-        look: Callable[[], None],
+        look: Callable[[Collection[str] | None], None],
         ring: Callable[[], None],
     ) -> None:
         self._registration = registration
@@ -71,12 +71,14 @@ class Upkeep:
         ]
 
     def _promote(self) -> float | None:
-        due = self._store.next_due()
+        """Look whether jobs are ready or due, and make ready what is due."""
+        queues, due = self._store.glance(self._registration.backend)
+        self._look(queues)
         if due != 0:
             return due
         if self._store.promote():
             failpoint("engine.promoted")
-            self._look()
+            self._look(None)
             self._ring()  # other engines may have room for them too
             return 0.0
         return LOCKED_PAUSE  # its row is locked by somebody's transaction
@@ -108,7 +110,7 @@ class Upkeep:
             return
         failpoint("engine.rescued")
         logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
-        self._look()
+        self._look(None)
         self._ring()
         self.promotion.hasten()
         self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
