@@ -45,6 +45,8 @@ MANY = 3
 """Locks of others met in a row, after which it is like an outage, and told."""
 CONTENTION_PAUSE = 0.05
 """Seconds after which a transaction is tried again that met another one's lock, at most."""
+DOUBT = 0.05
+"""Seconds after a claim that found less than it asked for until the engine looks again."""
 LONGEST_OUTAGE_PAUSE = 5.0
 """Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
@@ -94,6 +96,7 @@ class Engine:
         self._failures = 0
         self._contentions = 0
         self._look_at = 0.0
+        self._doubt_pause = DOUBT
         self._echo_at = float("inf")
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
@@ -241,14 +244,27 @@ class Engine:
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
+        short = []
         for lane, count in room:
             if count > 0:  # more may be ready only if all that was asked for was there
                 found = sum(bool(job.is_async) is lane for job in exchange.claimed)
                 self._hungry[lane] = found >= count
+                short += [found] if found < count else []
+        if room and short:
+            self._doubt(found_some=any(short))
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
         if batch:
             self._tell(batch, exchange.refused)
+
+    def _doubt(self, *, found_some: bool) -> None:
+        """See a little later whether jobs are ready that this claim passed over.
+
+        Another engine's claim locks more rows than it takes, for a moment; others may for long.
+        """
+        longest = self._options.poll_interval
+        self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
+        self._promotion.hasten(self._doubt_pause)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake who waits for these jobs, and ourselves for those that run again."""
