@@ -58,6 +58,12 @@ class Store(ABC):
     def connection(self) -> BaseDatabaseWrapper:
         return connections[self.using]
 
+    @property
+    def address(self) -> str:
+        """What tells this database from others."""
+        settings = self.connection.settings_dict
+        return ":".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+
     # --- enqueueing ---------------------------------------------------------------------
 
     def insert(self, job: NewJob) -> None:
@@ -214,18 +220,21 @@ class Store(ABC):
         expired = Worker.objects.using(self.using).filter(expires_at__lt=self.now())
         return {pk: beat for pk, beat in expired.values_list("pk", "beat_at") if beat}
 
-    def rescue(self, dead: Collection[UUID] = ()) -> list[Ended]:
-        """Take back the jobs of engines that are gone; return them with their outcomes.
+    def rescue(self, silent: Collection[UUID] = (), gone: Collection[UUID] = ()) -> list[Ended]:
+        """Take back the jobs of engines that are dead; return them with their outcomes.
 
         Args:
-            dead: engines to be removed, if they have not beaten meanwhile.
+            silent: engines to be removed, if they have not beaten meanwhile.
+            gone: engines to be removed, whatever their lease says.
         """
         with transaction.atomic(self.using):
-            if dead:
-                gone = Worker.objects.using(self.using).filter(pk__in=dead)
-                gone.filter(expires_at__lt=self.now()).delete()
+            workers = Worker.objects.using(self.using)
+            if silent:
+                workers.filter(pk__in=silent, expires_at__lt=self.now()).delete()
+            if gone:
+                workers.filter(pk__in=gone).delete()
             orphans = self._orphans()
-            outcomes = [(job, lost_outcome(job, "its engine stopped beating")) for job in orphans]
+            outcomes = [(job, lost_outcome(job, "its engine died")) for job in orphans]
             failpoint("rescue.before_finish")
             refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
         return [pair for pair in outcomes if pair[0].key not in refused]

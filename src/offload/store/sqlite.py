@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from sqlite3 import Cursor
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,10 @@ class SQLiteStore(Store):
 
     dialect = "sqlite"
     clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
+
+    @property
+    def address(self) -> str:
+        return str(Path(self.connection.settings_dict["NAME"]).absolute())
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:

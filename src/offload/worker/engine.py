@@ -353,6 +353,7 @@ class Engine:
                     self._news.recv(64)
         finally:
             self._listener.close()
+            self._registration.presence.close()
             self._news.close()
             self._bell.close()
             connections.close_all()

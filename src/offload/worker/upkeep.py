@@ -86,8 +86,9 @@ class Upkeep:
     def _rescue(self) -> float | None:
         """Take back the jobs of engines that are dead beyond doubt.
 
-        A lease that ran out is not enough: after an outage of the database, or a jump of its
-        clock, all leases have. Who then does not beat for another while is dead.
+        Of an engine on this host the kernel tells that it is gone. Of others, a lease that ran
+        out is not enough: after an outage of the database, or a jump of its clock, all leases
+        have. Who then does not beat for another while is dead.
         """
         # While the database does not answer no one can beat: that time does not count.
         suspects, self._suspects = self._suspects, {}
@@ -100,7 +101,10 @@ class Upkeep:
         }
         confirmed = time.monotonic() - CONFIRMATION * self._options.beat_interval
         dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
-        self._announce_rescued(self._store.rescue(dead))
+        gone = self._registration.presence.gone()
+        self._announce_rescued(self._store.rescue(dead, gone))
+        for worker in gone:
+            self._registration.presence.forget(worker)
         if len(dead) == len(self._suspects):
             return None
         return CONFIRMATION * self._options.beat_interval
