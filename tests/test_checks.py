@@ -1,10 +1,7 @@
 """What `manage.py check` tells, about settings alone and about the server."""
 
-import socket
 import sqlite3
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +13,7 @@ from django.tasks import task_backends
 from django.test import override_settings
 
 from offload import checks
+from tests.pooler import pooler
 
 BACKEND = "offload.backends.database.DatabaseBackend"
 SQLITE = "django.db.backends.sqlite3"
@@ -318,50 +316,6 @@ def test_the_isolation_level_that_the_settings_leave_is_asked_for(
     with tasks_in("left"):
         assert ids_of(checks.check_settings()) == []
         assert ids_of(checks.check_databases(databases=["left"])) == found
-
-
-def forward(source: socket.socket, target: socket.socket) -> None:
-    """Pass on all bytes."""
-    while data := source.recv(65536):
-        target.sendall(data)
-    target.shutdown(socket.SHUT_WR)
-
-
-def forward_without_notifications(source: socket.socket, target: socket.socket) -> None:
-    """Pass on all of PostgreSQL's messages but NotificationResponse."""
-    with source.makefile("rb") as stream:
-        while head := stream.read(5):
-            body = stream.read(int.from_bytes(head[1:]) - 4)
-            if head[:1] != b"A":
-                target.sendall(head + body)
-    target.shutdown(socket.SHUT_WR)
-
-
-@contextmanager
-def pooler() -> Iterator[int]:
-    """A server in front of PostgreSQL that loses what LISTEN asked for: its port."""
-    server = connection.settings_dict
-
-    def serve(client: socket.socket) -> None:
-        with client, socket.create_connection((server["HOST"], server["PORT"])) as upstream:
-            ending = threads.submit(forward, client, upstream)
-            forward_without_notifications(upstream, client)
-            ending.result()
-
-    def accept() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            threads.submit(serve, client)
-
-    with ThreadPoolExecutor(8) as threads, socket.create_server(("127.0.0.1", 0)) as listener:
-        threads.submit(accept)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL notifies")

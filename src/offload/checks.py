@@ -22,7 +22,7 @@ from django.tasks import task_backends
 from offload.backends.database import DatabaseBackend
 from offload.notifier import get_notifier
 from offload.store import get_store
-from offload.store.errors import explain
+from offload.store.errors import explain, migrate_command
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -219,14 +219,18 @@ def check_listen(alias: str) -> Messages:
 
 def check_migrations(connection: BaseDatabaseWrapper) -> Messages:
     """Check that the tables are there, and of this version."""
-    executor = MigrationExecutor(connection)
-    targets = executor.loader.graph.leaf_nodes("offload")
-    missing = [migration.name for migration, _ in executor.migration_plan(targets)]
+    missing = missing_migrations(connection)
     if missing and sys.argv[1:2] != ["migrate"]:  # which is about to apply them
-        option = "" if connection.alias == "default" else f" --database {connection.alias}"
         yield Warning(
             f"Migrations of offload are missing in DATABASES[{connection.alias!r}]: "
             f"{', '.join(missing)}.",
-            hint=f"Run: python manage.py migrate{option}",
+            hint=f"Run: {migrate_command(connection.alias)}",
             id="offload.W012",
         )
+
+
+def missing_migrations(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return the names of the app's migrations that were not applied."""
+    executor = MigrationExecutor(connection)
+    targets = executor.loader.graph.leaf_nodes("offload")
+    return [migration.name for migration, _ in executor.migration_plan(targets)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.db.models import IntegerChoices
@@ -56,6 +57,17 @@ TRANSITIONS = {
     JobState.CANCELLED: {JobState.READY},
     JobState.EXPIRED: {JobState.READY},
 }
+
+
+def keeping(successful: timedelta | None, failed: timedelta | None) -> dict[JobState, timedelta]:
+    """Return how long ended jobs of each state are kept; states kept for ever are left out."""
+    periods = {
+        JobState.SUCCESSFUL: successful,
+        JobState.FAILED: failed,
+        JobState.CANCELLED: failed,
+        JobState.EXPIRED: failed,
+    }
+    return {state: period for state, period in periods.items() if period is not None}
 
 
 class JobFailure(NamedTuple):

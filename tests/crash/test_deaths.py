@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 
 import psutil
 import pytest
@@ -101,6 +102,23 @@ def test_everything_killed_at_once_needs_no_cleaning(world: World) -> None:
     world.open("gate")
     world.drain()
     world.judge()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/shm")
+def test_a_killed_engines_jobs_are_run_at_once_by_another_on_its_host(world: World) -> None:
+    """Nobody waits for a lease: the kernel tells of the death."""
+    worker = world.start(lease=600.0)
+    token = world.enqueue(tasks.wait_for, world.path("gate"))
+    world.wait_until_begun(token)
+    second = world.start(lease=600.0)
+    worker.kill()
+    world.wait_until_begun(token, times=2)
+    world.open("gate")
+    world.enqueue_mix()
+    world.wait_until_ended()
+    assert second.stop() == 0
+    world.judge()
+    assert world.job(token).lost == 1
 
 
 def test_a_child_out_of_memory_is_killed_alone(world: World) -> None:

@@ -33,7 +33,7 @@ ENGINE = (
     "rescue.before_finish",
     "engine.rescued",
     "registration.beat",
-    "forget.attempts_deleted",
+    "prune.attempts_deleted",
     "engine.leaving",
     "engine.left",
 )
@@ -46,7 +46,7 @@ CHILD = (
     "child.reporting",
     "child.reported",
 )
-DUTIES = ("rescue.before_finish", "engine.promoted", "registration.beat", "forget.attempts_deleted")
+DUTIES = ("rescue.before_finish", "engine.promoted", "registration.beat", "prune.attempts_deleted")
 STOPS = ("exchange.committed", *(f"{name}@2" for name in EXCHANGE), *ATOMIC)
 LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
 """Where rows of jobs are locked, so that nobody can take them over."""
@@ -128,7 +128,7 @@ def prepare(world: World, name: str) -> None:
     """Make what the failpoint needs to be passed."""
     if "rescue" in name:
         leave_orphans(world)
-    if "forget" in name:
+    if "prune" in name:
         leave_old_jobs()
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
-from offload.store.ask import Wanted, find_old
+from offload.store import get_store
 from tests.management.rows import end, fail_once, plans_of
 from tests.tasks import add, plain
 
@@ -112,7 +112,7 @@ def test_deletes_the_attempts_too(rows):
 
 
 def test_goes_through_more_than_one_batch(monkeypatch):
-    monkeypatch.setattr("offload.management.commands.offload_prune.BATCH", 3)
+    monkeypatch.setattr("offload.store.base.AT_ONCE", 3)
     ids = [result.id for result in add.enqueue_many([((n,), {}) for n in range(10)])]
     Job.objects.filter(pk__in=ids).update(state=JobState.FAILED, finished_at=days(40))
 
@@ -135,8 +135,8 @@ def test_says_what_is_wrong(args, message):
 
 
 def test_finds_old_jobs_by_an_index():
-    wanted = Wanted(backend="default", state=JobState.FAILED, queue_name="mail")
+    old = get_store("default").old("default", JobState.FAILED, before=days(1), queue_name="mail")
 
-    plans = plans_of(lambda: find_old("default", wanted, before=days(1), since=None, limit=10))
+    plans = plans_of(old[:10].count)
 
     assert all("offload_job_finished" in plan for plan in plans)

@@ -20,6 +20,7 @@ from offload.notifier.doorbell import Doorbell
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
+from tests.pooler import behind, pooler
 from tests.tasks import add
 from tests.worker.conftest import until
 
@@ -326,3 +327,44 @@ def test_a_listener_whose_connection_was_cut_connects_again():
     notifier.ring(Hint.WORK)
     assert until(lambda: wait(listener, 1)) == {Hint.WORK}
     listener.close()
+
+
+@on_postgresql
+def test_a_listener_that_hears_itself_lets_the_engine_look_seldom():
+    listener = PostgreSQLNotifier("default").listen(Hint.WORK)
+    assert listener.look_interval is None  # it may be deaf
+
+    assert not listener.changed()
+
+    assert wait(listener) == set()
+    assert listener.look_interval == listener.interval == 15
+    listener.close()
+
+
+@on_postgresql
+def test_a_listener_behind_a_pooler_that_drops_listen_knows_that_it_is_deaf(monkeypatch):
+    with pooler() as port:
+        behind(port, monkeypatch)
+        notifier = PostgreSQLNotifier("default")
+        listener = notifier.listen(Hint.WORK)
+        listener.changed()
+        notifier.ring(Hint.WORK)
+
+        assert wait(listener, 0.5) == set()
+        assert listener.look_interval is None
+        assert listener.interval <= 1
+        assert not notifier.is_heard()
+        listener.close()
+
+
+@on_postgresql
+def test_whether_hints_are_heard_is_tried_again_only_now_and_then(monkeypatch):
+    with pooler() as port:
+        behind(port, monkeypatch)
+        listener = PostgreSQLNotifier("default").listen(Hint.WORK)
+        with CaptureQueriesContext(connection) as queries:
+            for _ in range(10):
+                listener.changed()
+        listener.close()
+
+    assert len(queries) == 1

@@ -139,12 +139,12 @@ def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> No
 
 
 def test_promotes_what_is_due(store: Store, worker: str) -> None:
-    assert store.next_due() is None
+    assert store.glance("default")[1] is None
     soon = add.using(run_after=timedelta(seconds=30)).enqueue(1)
-    assert 20 < (store.next_due() or 0) <= 30
+    assert 20 < (store.glance("default")[1] or 0) <= 30
     assert store.promote() == 0
     Job.objects.filter(pk=soon.id).update(run_after=timezone.now() - timedelta(seconds=1))
-    assert store.next_due() == 0
+    assert store.glance("default")[1] == 0
     assert store.promote() == 1
     assert len(claim(store, worker)) == 1
 
@@ -194,9 +194,9 @@ def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:
     store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], room(0, 0))
     Job.objects.filter(pk=old.id).update(finished_at=timezone.now() - timedelta(days=3))
     before = timezone.now() - timedelta(days=2)
-    assert store.prune("default", [JobState.SUCCESSFUL], before=before) == 0
-    assert store.prune("other", [JobState.FAILED], before=before) == 0
-    assert store.prune("default", [JobState.FAILED], before=before) == 1
+    assert [*store.prune(store.old("default", JobState.SUCCESSFUL, before=before))] == [0]
+    assert [*store.prune(store.old("other", JobState.FAILED, before=before))] == [0]
+    assert [*store.prune(store.old("default", JobState.FAILED, before=before))] == [1]
     assert {str(pk) for pk in Job.objects.values_list("pk", flat=True)} == {
         str(UUID(recent.id)),
         str(UUID(running.id)),
@@ -210,6 +210,8 @@ def test_finds_the_queues_with_ready_jobs(store: Store) -> None:
     plain.enqueue(1)
     assert store.ready_queues("default") == ["default", "mail"]
     assert store.ready_queues("other") == []
+    assert store.glance("default") == (["default", "mail"], None)
+    assert store.glance("other") == ([], None)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a JIT")

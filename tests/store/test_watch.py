@@ -187,23 +187,36 @@ def test_the_thread_ends_when_nobody_waits_and_starts_again(watch):
         assert not threads()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_broke_is_replaced_with_the_next_wait(watch, monkeypatch):
-    def fail() -> None:
+def test_a_wait_goes_on_when_what_watches_broke(watch, monkeypatch, caplog):
+    look, broken = watch._look, threading.Event()
+
+    def fail_once() -> None:
+        monkeypatch.setattr(watch, "_look", look)
+        broken.set()
         raise RuntimeError("broken")
 
     result = add.enqueue(1)
-    with monkeypatch.context() as patch:
-        patch.setattr(watch, "_look", fail)
-        with pytest.raises(TimeoutError):
-            result.wait(0.05)
-        for thread in threads():
-            thread.join(20)
-    assert not threads()
+    monkeypatch.setattr(watch, "_look", fail_once)
+    waiter = threading.Thread(target=watch.wait, args=(UUID(result.id), None), daemon=True)
+    waiter.start()
+    assert broken.wait(20)
+    end_one(result)
 
-    thread = soon(end_one, result)
-    assert result.wait(20).state == JobState.SUCCESSFUL
-    thread.join()
+    waiter.join(20)
+    assert not waiter.is_alive()
+    assert "RuntimeError: broken" in caplog.text
+
+
+def test_what_watches_ends_although_it_breaks_at_each_look(watch, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(watch, "_look", fail)
+    with pytest.raises(TimeoutError):
+        add.enqueue(1).wait(0.05)
+    watch.stop()
+
+    assert not threads()
 
 
 def test_waiting_works_with_more_than_1024_open_files():

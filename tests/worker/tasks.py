@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.tasks.signals import task_finished, task_started
@@ -184,6 +184,16 @@ def atomic_write(token: str, *, fails: bool = False) -> str:
     Effect.objects.create(token=token)
     if fails:
         raise ValueError("no")
+    return token
+
+
+@task(atomic=True)
+def atomic_write_with_hook(token: str, error: str) -> str:
+    def hook() -> None:
+        raise {"value": ValueError, "database": OperationalError, "exit": SystemExit}[error]("hook")
+
+    Effect.objects.create(token=token)
+    transaction.on_commit(hook)
     return token
 
 

@@ -12,16 +12,19 @@ from django.db import OperationalError, connection
 
 from offload import JobState
 from offload.models import Job, Worker
+from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.worker import registration
+from tests.pooler import behind, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks
 from tests.worker.conftest import StartEngine, begun, until
-from tests.worker.locking import transaction_elsewhere
+from tests.worker.locking import lock, transaction_elsewhere
 
 needs_server = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite has one lock for everything"
 )
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite")
 
 
@@ -131,3 +134,38 @@ def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look
     Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
 
     assert value(deferred, 8) == 2
+
+
+@on_postgresql
+def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
+    start_engine: StartEngine,
+):
+    """As by the claim of another engine, which locks more rows than it takes."""
+    result = add.using(run_after=timedelta(hours=1)).enqueue(1)
+    engine = start_engine(0).engine
+    until(lambda: engine._look_at > time.monotonic() + 9)
+
+    Job.objects.filter(pk=result.id).update(state=JobState.READY)
+    with transaction_elsewhere(lock(result.id)):
+        get_notifier("default").ring(Hint.WORK)
+        until(lambda: engine._echo_at < float("inf"))
+        until(lambda: engine._echo_at == float("inf") and not any(engine._hungry))
+
+    until(lambda: Job.objects.get(pk=result.id).finished_at, seconds=5)
+
+
+@on_postgresql
+def test_an_engine_that_hears_nothing_behind_a_pooler_looks_each_poll_interval(
+    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+):
+    with pooler() as port:
+        behind(port, monkeypatch)
+        running = start_engine(0)
+        try:
+            until(lambda: not any(running.engine._hungry))
+
+            result = add.enqueue(1)
+
+            until(lambda: Job.objects.get(pk=result.id).finished_at, seconds=8)
+        finally:
+            running.stop()

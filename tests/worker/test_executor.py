@@ -515,3 +515,21 @@ def test_an_atomic_task_whose_job_was_taken_over_leaves_no_effect(witness):
     assert Job.objects.get().state == JobState.RUNNING
     assert not Effect.objects.filter(token="three").exists()
     assert [name for _, name, _, _ in witness.calls] == ["started"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", ["value", "database", "exit"])
+def test_an_atomic_task_that_was_committed_is_successful_whatever_its_hooks_raise(
+    error, witness, caplog
+):
+    job = enqueued(tasks.atomic_write_with_hook, "four", error)
+
+    outcome = run(job)
+
+    assert Job.objects.get().state == outcome.state == JobState.SUCCESSFUL
+    assert outcome.written
+    assert [call[1:] for call in witness.calls] == [
+        ("started", "RUNNING", None),
+        ("finished", "SUCCESSFUL", None),
+    ]
+    assert "on_commit() callback failed" in caplog.text

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from django.db import connection
+from django.db.backends.signals import connection_created
 
 from benchmarks.statements import Counter
 from offload import JobState
 from offload.models import Job
 from tests.tasks import add
+from tests.worker.conftest import until
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 JOBS = 1_000
 
@@ -42,3 +50,27 @@ def test_enqueueing_one_job_is_one_statement(transactional_db):
     counter.forget(connection)
     # PostgreSQL's hint after the commit is the second.
     assert counter.statements <= (2 if connection.vendor == "postgresql" else 1) + 1
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="the others look every 15 seconds")
+def test_an_idle_engine_looks_with_one_statement(start_engine):
+    seen: list[str] = []
+
+    def see(execute: Any, sql: str, *rest: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *rest)
+
+    def watch(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        connection.execute_wrappers.append(see)
+
+    connection_created.connect(watch)
+    try:
+        running = start_engine(0, poll_interval=0.05, lease=1000)
+        until(lambda: not any(running.engine._hungry))
+        until(lambda: len(seen) >= 40)
+        running.stop()
+    finally:
+        connection_created.disconnect(watch)
+
+    idle = seen[30:40]  # after what every engine does first
+    assert len(set(idle)) == 1, idle

@@ -3,6 +3,9 @@
 NOTIFY takes a lock of the whole cluster at commit. So it goes in a transaction of its own
 which does not wait for the disk, and at most once in 10 ms per process: an engine that hears
 a hint looks a second time a little later, for those that were left out.
+
+A pooler such as PgBouncer in transaction mode accepts a LISTEN and forgets it. So a listener
+is relied on only after it heard what it sent to itself.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import time
 
 from django.db import Error, connections
 
+from offload.ids import new_id
 from offload.notifier.base import Hint, Listener, Notifier
 
 SPACING = 0.01
@@ -20,6 +24,9 @@ SPACING = 0.01
 
 PATIENCE = 1.0
 """Seconds after which a hint that was not heard is taken for lost."""
+
+TRIAL_INTERVAL = 15.0
+"""Seconds between two tries of a listener that has not heard itself."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 _CHANNEL = {
@@ -43,25 +50,23 @@ class PostgreSQLNotifier(Notifier):
         if hint != Hint.CONTROL and now - self._last.get(hint, 0.0) < SPACING:
             return
         self._last[hint] = now
-        with contextlib.suppress(Error):
-            self._notify(hint)
+        _notify(self._using, _CHANNEL[hint], hint)
 
-    def _notify(self, hint: Hint) -> None:
-        with connections[self._using].cursor() as cursor:
-            cursor.execute(_NOTIFY, (_CHANNEL[hint], str(hint)))
-
-    def listen(self, *hints: Hint) -> Listener:
+    def listen(self, *hints: Hint) -> PostgreSQLListener:
         return PostgreSQLListener(self._using, _CHANNEL[hints[0]])
 
     def is_heard(self) -> bool:
         listener = self.listen(Hint.ENDED)
+        give_up_at = time.monotonic() + PATIENCE
         try:
-            descriptor = listener.fileno()
-            if descriptor is None:
-                return False
-            self._notify(Hint.ENDED)
-            select.select([descriptor], [], [], PATIENCE)
-            return Hint.ENDED in listener.hints()
+            listener.try_to_hear()
+            while not listener.hears and (left := give_up_at - time.monotonic()) > 0:
+                descriptor = listener.fileno()
+                if descriptor is None:
+                    return False
+                select.select([descriptor], [], [], left)
+                listener.hints()
+            return listener.hears
         finally:
             listener.close()
 
@@ -72,19 +77,24 @@ class PostgreSQLListener(Listener):
     echo = 1.5 * SPACING
 
     def __init__(self, using: str, channel: str) -> None:
+        self._using = using
         self._connection = connections[using].copy()
         self._channel = channel
         self._retry_at = 0.0
         self._listening = False
+        self._trial = f"trial {new_id()}"
+        self._trial_at = 0.0
+        self.hears = False
+        """Whether what it sent to itself arrived, since it connected."""
         self.hints()
 
     @property
     def interval(self) -> float:  # type: ignore[override]
-        return 15.0 if self._listening else 1.0
+        return 15.0 if self.hears else 1.0
 
     @property
     def look_interval(self) -> float | None:  # type: ignore[override]
-        return 15.0 if self._listening else None
+        return 15.0 if self.hears else None
 
     def fileno(self) -> int | None:
         return self._connection.connection.fileno() if self._listening else None
@@ -97,12 +107,25 @@ class PostgreSQLListener(Listener):
             pgconn = self._connection.connection.pgconn
             pgconn.consume_input()
             while notification := pgconn.notifies():
-                with contextlib.suppress(ValueError):
-                    heard.add(Hint(notification.extra.decode()))
+                text = notification.extra.decode()
+                self.hears = self.hears or text == self._trial
+                with contextlib.suppress(ValueError):  # the trial of another listener
+                    heard.add(Hint(text))
         except Exception:  # noqa: BLE001  # whatever broke: connect again
             self._disconnect()
             return {Hint.WORK, Hint.CONTROL, Hint.ENDED}  # some may have been missed
         return heard
+
+    def changed(self) -> bool:
+        self.try_to_hear()  # an idle moment; a busy engine looks anyhow
+        return False
+
+    def try_to_hear(self) -> None:
+        """Send itself something, by another connection, if it has not heard itself yet."""
+        now = time.monotonic()
+        if self._listening and not self.hears and now >= self._trial_at:
+            self._trial_at = now + TRIAL_INTERVAL
+            _notify(self._using, self._channel, self._trial)
 
     def _connect(self) -> bool:
         if time.monotonic() < self._retry_at:
@@ -118,10 +141,17 @@ class PostgreSQLListener(Listener):
         return True
 
     def _disconnect(self) -> None:
-        self._listening = False
+        self._listening = self.hears = False
+        self._trial_at = 0.0
         self._retry_at = time.monotonic() + 1.0
         with contextlib.suppress(Exception):
             self._connection.close()
 
     def close(self) -> None:
         self._disconnect()
+
+
+def _notify(using: str, channel: str, text: str) -> None:
+    """Notify by the thread's ordinary connection; a hint that cannot be given is left out."""
+    with contextlib.suppress(Error), connections[using].cursor() as cursor:
+        cursor.execute(_NOTIFY, (channel, str(text)))

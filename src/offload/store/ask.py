@@ -82,30 +82,6 @@ def find_jobs(using: str, wanted: Wanted, *, limit: int, everywhere: bool = Fals
     return list(rows.filter(wanted.condition())[:limit])
 
 
-def find_old(
-    using: str, wanted: Wanted, *, before: datetime, since: datetime | None, limit: int
-) -> list[tuple[UUID, datetime]]:
-    """Return id and end of jobs that ended before a time, the oldest first.
-
-    Args:
-        using: alias in DATABASES.
-        wanted: which; it names a finished state.
-        before: when they must have ended.
-        since: look only at those that ended then or later: where the last answer stopped.
-        limit: how many at most.
-    """
-    rows: Any = _jobs(using, wanted).filter(finished_at__isnull=False, finished_at__lt=before)
-    if since is not None:
-        rows = rows.filter(finished_at__gte=since)
-    return list(rows.order_by("state", "finished_at").values_list("id", "finished_at")[:limit])
-
-
-def count_old(using: str, wanted: Wanted, *, before: datetime, limit: int) -> int:
-    """Count jobs that ended before a time, up to a limit."""
-    rows = _jobs(using, wanted).filter(finished_at__isnull=False, finished_at__lt=before)
-    return rows[:limit].count()
-
-
 def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
     """Return the ids of jobs that begin with some hexadecimal digits."""
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))

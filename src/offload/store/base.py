@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from django.db.models.expressions import RawSQL
 from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
+from offload.moments import now_microseconds
 from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
 
 _UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
@@ -56,12 +58,18 @@ class Store(ABC):
     def connection(self) -> BaseDatabaseWrapper:
         return connections[self.using]
 
+    @property
+    def address(self) -> str:
+        """What tells this database from others."""
+        settings = self.connection.settings_dict
+        return ":".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+
     # --- enqueueing ---------------------------------------------------------------------
 
     def insert(self, job: NewJob) -> None:
         """Add one job, in the caller's transaction."""
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("any", "insert"), job)
+            cursor.execute(statement(self.dialect, "insert"), job)
 
     @abstractmethod
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
@@ -147,7 +155,7 @@ class Store(ABC):
     def ready_queues(self, backend: str) -> list[str]:
         """Return the names of the queues in which jobs are ready."""
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("any", "ready_queues"), {"backend": backend})
+            cursor.execute(statement(self.dialect, "ready_queues"), {"backend": backend})
             return [name for (name,) in cursor.fetchall()]
 
     # --- reading --------------------------------------------------------------------------
@@ -184,38 +192,49 @@ class Store(ABC):
 
     def holdings(self, worker: UUID) -> dict[Key, bool]:
         """Return the jobs that an engine holds, and which of them somebody wants cancelled."""
-        held = Job.objects.using(self.using).filter(state=JobState.RUNNING, worker=worker)
-        rows = held.values_list("pk", "run", "cancel_requested_at")
-        return {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "holdings"), {"worker": self.key(worker)})
+            return {(self.key(pk), run): bool(wanted) for pk, run, wanted in cursor.fetchall()}
 
     @abstractmethod
     def promote(self) -> int:
         """Make scheduled jobs ready whose time has come; return how many (at most 1,000)."""
 
-    def next_due(self) -> float | None:
-        """Return the seconds until the next scheduled job is due; None if there is none."""
-        scheduled = Job.objects.using(self.using).filter(state=JobState.SCHEDULED)
-        first = scheduled.order_by("run_after").annotate(now=self.now())
-        found = first.values_list("run_after", "now").first()
-        return None if found is None else max(0.0, (found[0] - found[1]).total_seconds())
+    def glance(self, backend: str) -> tuple[list[str], float | None]:
+        """Tell in one statement what an idle engine asks for.
+
+        Returns:
+            The names of the queues in which jobs of the backend are ready, and the seconds
+            until the next scheduled job is due, of any backend; None if there is none.
+        """
+        sql = statement(self.dialect, "glance").replace("{clock}", self.clock)
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, {"backend": backend, "now": now_microseconds()})
+            rows = cursor.fetchall()
+        (left,) = (left for name, left in rows if name is None)
+        due = None if left is None else max(0.0, left / 1_000_000)
+        return [name for name, _ in rows if name is not None], due
 
     def expired(self) -> dict[UUID, datetime]:
         """Return the engines whose lease ran out, and when each of them beat last."""
         expired = Worker.objects.using(self.using).filter(expires_at__lt=self.now())
         return {pk: beat for pk, beat in expired.values_list("pk", "beat_at") if beat}
 
-    def rescue(self, dead: Collection[UUID] = ()) -> list[Ended]:
-        """Take back the jobs of engines that are gone; return them with their outcomes.
+    def rescue(self, silent: Collection[UUID] = (), gone: Collection[UUID] = ()) -> list[Ended]:
+        """Take back the jobs of engines that are dead; return them with their outcomes.
 
         Args:
-            dead: engines to be removed, if they have not beaten meanwhile.
+            silent: engines to be removed, if they have not beaten meanwhile.
+            gone: engines to be removed, whatever their lease says.
         """
         with transaction.atomic(self.using):
-            if dead:
-                gone = Worker.objects.using(self.using).filter(pk__in=dead)
-                gone.filter(expires_at__lt=self.now()).delete()
+            workers = Worker.objects.using(self.using)
+            if silent:
+                workers.filter(pk__in=silent, expires_at__lt=self.now()).delete()
+            if gone:
+                workers.filter(pk__in=gone).delete()
             orphans = self._orphans()
-            outcomes = [(job, lost_outcome(job, "its engine stopped beating")) for job in orphans]
+            outcomes = [(job, lost_outcome(job, "its engine died")) for job in orphans]
             failpoint("rescue.before_finish")
             self._prepare(waits=bool(outcomes))
             refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
@@ -223,7 +242,7 @@ class Store(ABC):
 
     def held_by(self, worker: str) -> list[ClaimedJob]:
         """Return the jobs that an engine holds, as the database sees it."""
-        return self._read_claimed(statement("any", "held"), {"worker": worker})
+        return self._read_claimed(statement(self.dialect, "held_by"), {"worker": worker})
 
     def _orphans(self) -> list[ClaimedJob]:
         return self._read_claimed(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
@@ -236,26 +255,48 @@ class Store(ABC):
                 for row in cursor.fetchall()
             ]
 
-    def prune(self, backend: str, states: Sequence[JobState], *, before: datetime) -> int:
-        """Delete up to 1,000 jobs that ended before a time; return how many there were."""
-        old = Job.objects.using(self.using).filter(
-            backend=backend, state__in=states, finished_at__isnull=False, finished_at__lt=before
-        )
-        ids = list(old.order_by("state", "finished_at").values_list("pk", flat=True)[:AT_ONCE])
-        with transaction.atomic(self.using):
-            self._prepare(waits=True)
-            self.forget(ids)
-        return len(ids)
+    def old(
+        self, backend: str, state: JobState, *, before: datetime, queue_name: str | None = None
+    ) -> QuerySet[Job]:
+        """Return the jobs of a finished state that ended before a time, the oldest first.
 
-    def forget(self, jobs: Sequence[UUID]) -> int:
-        """Delete those of the jobs that have ended, with their attempts; return how many."""
+        Args:
+            backend: alias in TASKS.
+            state: a finished one.
+            before: when they must have ended.
+            queue_name: one queue, or None for any.
+        """
+        old = Job.objects.using(self.using).filter(
+            backend=backend, state=state, finished_at__isnull=False, finished_at__lt=before
+        )
+        if queue_name is not None:
+            old = old.filter(queue_name=queue_name)
+        return old.order_by("state", "finished_at")
+
+    def prune(self, old: QuerySet[Job]) -> Iterator[int]:
+        """Delete `old` jobs with their attempts, and yield after each 1,000 how many it were.
+
+        Each batch is a transaction of its own, and passes over what somebody else holds.
+        """
+        batch: list[tuple[UUID, Any]] = []
+        while True:
+            # Where the last batch stopped: what it passed over, or deleted, is not read again.
+            rest = old.filter(finished_at__gte=batch[-1][1]) if batch else old
+            with transaction.atomic(self.using):
+                free = rest.select_for_update(skip_locked=True)
+                batch = list(free.values_list("pk", "finished_at")[:AT_ONCE])
+                deleted = self._forget([pk for pk, _ in batch])
+            yield deleted
+            if len(batch) < AT_ONCE:
+                return
+
+    def _forget(self, jobs: Sequence[UUID]) -> int:
         if not jobs:
             return 0
-        with transaction.atomic(self.using):
-            Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
-            failpoint("forget.attempts_deleted")
-            ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
-            return ended.delete()[0]
+        Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
+        failpoint("prune.attempts_deleted")
+        ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
+        return ended.delete()[0]
 
     def diagnose(self) -> dict[str, str]:
         """Ask the server for what checks judge; the names are the server's own."""

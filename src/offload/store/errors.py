@@ -61,9 +61,13 @@ def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailab
     """Return an error that says what to do about a database error, in one line."""
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if is_missing_migration(error):
-        command = "migrate" if using == "default" else f"migrate --database {using}"
         return QueueUnavailable(
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
-            f"version. Run: python manage.py {command} ({text})"
+            f"version. Run: {migrate_command(using)} ({text})"
         )
     return QueueUnavailable(f"The job queue in DATABASES[{using!r}] does not answer: {text}")
+
+
+def migrate_command(using: str) -> str:
+    """Return the command that makes our tables in a database."""
+    return f"python manage.py migrate{'' if using == 'default' else f' --database {using}'}"

@@ -26,7 +26,7 @@ class MySQLStore(Store):
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         # The driver makes one statement of many, as long as all values are parameters.
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement("any", "insert"), jobs)
+            cursor.executemany(statement(self.dialect, "insert"), jobs)
 
     def _prepare(self, *, waits: bool) -> None:
         if not waits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from sqlite3 import Connection, Cursor
 from typing import Any
 from uuid import UUID
@@ -23,11 +24,15 @@ class SQLiteStore(Store):
     """The verbs as SQLite has them."""
 
     dialect = "sqlite"
-    clock = "0"  # SQLite's own stops at milliseconds; `now` gives this host's.
+    clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
+
+    @property
+    def address(self) -> str:
+        return str(Path(self.connection.settings_dict["NAME"]).absolute())
 
     def insert_many(self, jobs: Sequence[NewJob]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement("any", "insert"), jobs)
+            cursor.executemany(statement(self.dialect, "insert"), jobs)
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()

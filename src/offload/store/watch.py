@@ -1,13 +1,14 @@
 """Waiting for jobs to end: one thread per process and database, woken by hints.
 
 It looks at all awaited jobs with one query when a hint comes, and now and then without one.
-It ends by itself when nobody waits any more.
+It ends by itself when nobody waits any more, and not before: what breaks begins anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -21,6 +22,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
 
+logger = logging.getLogger("offload.store")
+
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.25
 """Seconds between two looks without a hint: from the first to the second, doubling."""
@@ -28,6 +31,8 @@ REMIND = 20.0
 """Seconds after which engines are told again that somebody waits; they remember it for 60."""
 LINGER = 5.0
 """Seconds for which the thread stays when nobody waits."""
+BROKEN_PAUSE = 1.0
+"""Seconds until what broke begins anew."""
 
 type Wake = Callable[[], None]
 
@@ -78,7 +83,7 @@ class Watch:
     def _add(self, job: UUID, wake: Wake) -> None:
         with self._lock:
             self._waiting.setdefault(job, []).append(wake)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
                 )
@@ -94,9 +99,22 @@ class Watch:
                 self._waiting.pop(job, None)
 
     def _run(self) -> None:
+        """Watch until nobody waits any more: nobody else would wake who waits without a limit."""
+        while True:
+            try:
+                self._watch()
+            except Exception:
+                logger.exception("Waiting for jobs in DATABASES[%r] broke.", self._using)
+            else:
+                return
+            if self._end():
+                return
+            self._rest(BROKEN_PAUSE)
+
+    def _watch(self) -> None:
         notifier = get_notifier(self._using)
-        listener = notifier.listen(Hint.ENDED)
         reminded, idle_since, pause = float("-inf"), None, FIRST_PAUSE
+        listener = notifier.listen(Hint.ENDED)
         try:
             while True:
                 now = time.monotonic()
@@ -110,31 +128,32 @@ class Watch:
                     idle_since = now
                 elif now - idle_since >= self._linger and self._end():
                     return
-                heard = self._rest(listener, pause if self._waiting else self._linger)
+                heard = self._rest(pause if self._waiting else self._linger, listener)
                 pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
         finally:
-            with self._lock:
-                if self._thread is threading.current_thread():  # it broke: the next one starts anew
-                    self._thread = None
             listener.close()
             connections.close_all()
 
-    def _rest(self, listener: Listener, patience: float) -> bool:
+    def _rest(self, patience: float, listener: Listener | None = None) -> bool:
         """Wait; return whether a hint came, or somebody who waits too."""
         poll = select.poll()  # select() fails in a process with many open files
-        for descriptor in (self._news, listener.fileno()):
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
+        poll.register(self._news, select.POLLIN)
+        descriptor = listener.fileno() if listener else None
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll(patience * 1000)]
         if self._news in ready:
             os.read(self._news, 4096)
-        return bool(listener.hints()) or self._news in ready
+        hints = listener.hints() if listener else ()
+        return bool(hints) or self._news in ready
 
     def _end(self) -> bool:
+        """Tell whether this thread may end; whoever waits from then on starts the next one."""
         with self._lock:
-            if self._waiting:
-                return False
-            self._thread = None
+            if self._thread is threading.current_thread():
+                if self._waiting:
+                    return False
+                self._thread = None
             return True
 
     def _look(self) -> None:

@@ -13,7 +13,7 @@ import random
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
@@ -47,6 +47,8 @@ MANY = 3
 """Locks of others met in a row, after which it is like an outage, and told."""
 CONTENTION_PAUSE = 0.05
 """Seconds after which a transaction is tried again that met another one's lock, at most."""
+DOUBT = 0.05
+"""Seconds after a claim that found less than it asked for until the engine looks again."""
 LONGEST_OUTAGE_PAUSE = 5.0
 """Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
@@ -96,6 +98,7 @@ class Engine:
         self._failures = 0
         self._contentions = 0
         self._look_at = 0.0
+        self._doubt_pause = DOUBT
         self._echo_at = float("inf")
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
@@ -175,8 +178,8 @@ class Engine:
             return
         if now >= self._echo_at:
             self._echo_at = float("inf")
-        self._look()
-        self._promotion.hasten()
+            self._look()
+        self._promotion.hasten()  # it looks first
         self._look_at = now + (self._listener.look_interval or self._options.poll_interval)
 
     def _patience(self) -> float:
@@ -208,8 +211,12 @@ class Engine:
         if Hint.WATCH in hints:
             self._watched_until = time.monotonic() + WATCHED
 
-    def _look(self) -> None:
-        self._hungry = [True, True]
+    def _look(self, queues: Collection[str] | None = None) -> None:
+        """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
+        if queues is not None:
+            queues = set(self._queues or queues).intersection(queues) - self._excluded
+        if queues is None or queues:
+            self._hungry = [True, True]
 
     def _collect(self) -> list[Ended]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
@@ -256,14 +263,27 @@ class Engine:
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
+        short = []
         for lane, count in room:
             if count > 0:  # more may be ready only if all that was asked for was there
                 found = sum(bool(job.is_async) is lane for job in exchange.claimed)
                 self._hungry[lane] = found >= count
+                short += [found] if found < count else []
+        if room and short:
+            self._doubt(found_some=any(short))
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
         if batch:
             self._tell(batch, exchange.refused)
+
+    def _doubt(self, *, found_some: bool) -> None:
+        """See a little later whether jobs are ready that this claim passed over.
+
+        Another engine's claim locks more rows than it takes, for a moment; others may for long.
+        """
+        longest = self._options.poll_interval
+        self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
+        self._promotion.hasten(self._doubt_pause)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake who waits for these jobs, and ourselves for those that run again."""
@@ -352,6 +372,7 @@ class Engine:
                     self._news.recv(64)
         finally:
             self._listener.close()
+            self._registration.presence.close()
             self._news.close()
             self._bell.close()
             connections.close_all()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -113,8 +114,12 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
 def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
     is_in_task = False
+    committed = Event()
+    is_nested = transaction.get_connection(store.using).in_atomic_block
     try:
         with transaction.atomic(store.using):
+            if not is_nested:  # as in a TestCase, whose own callbacks are not ours to add to
+                transaction.on_commit(committed.set, using=store.using)
             is_in_task = True
             with gate:
                 value = attempt.call()
@@ -122,12 +127,16 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
             outcome = _succeed(attempt, value)
             failpoint("executor.atomic_returned")
             if store.finish([(attempt.job, outcome)]):
-                raise ClaimLost  # rolls the transaction back
+                raise ClaimLost  # noqa: TRY301  # rolls the transaction back
             failpoint("executor.atomic_finished")
-    except (OperationalError, InterfaceError) as error:
-        if is_in_task:
+    except BaseException as error:
+        if committed.is_set():
+            message = "An on_commit() callback failed; the task id=%s was successful all the same."
+            logger.exception(message, attempt.result.id)
+        elif is_in_task or not isinstance(error, OperationalError | InterfaceError):
             raise
-        raise CommitLost(str(error).strip()) from error
+        else:
+            raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")
     return outcome._replace(written=True)
 

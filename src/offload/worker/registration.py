@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from offload.failpoints import failpoint
 from offload.ids import new_id
 from offload.models import Worker
+from offload.worker.presence import Presence
 
 if TYPE_CHECKING:
     from offload.store.base import Store
@@ -31,6 +32,7 @@ class Registration:
         self._pool = pool
         self._lease = lease
         self.id = new_id()
+        self.presence = Presence(store.address)
         self._is_entered = False
 
     @property
@@ -53,6 +55,7 @@ class Registration:
         # If the answer is lost, the row may stand there: a second try needs another id.
         self.id = new_id()
         worker.pk = self.id
+        self.presence.enter(self.id)
         self._store.register(worker, lease=self._lease)
         failpoint("registration.entered")
         self._is_entered = True
@@ -74,3 +77,4 @@ class Registration:
     def leave(self) -> None:
         """Remove the engine, which holds no job any more."""
         self._store.unregister(self.id)
+        self.presence.leave()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, keeping
 from offload.worker.duties import Duty
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from offload.conf import Options
@@ -40,7 +41,7 @@ class Upkeep:
     registration: of the engine that does all this.
     options: the backend's options.
     pool: announces the jobs that ended without an executor.
-    look: called when jobs may have become ready.
+    look: called when jobs may be ready: in these queues, or anywhere.
     ring: tells other engines the same.
     """
 
@@ -51,7 +52,7 @@ class Upkeep:
         options: Options,
         pool: Pool,
         *,
-        look: Callable[[], None],
+        look: Callable[[Collection[str] | None], None],
         ring: Callable[[], None],
     ) -> None:
         self._registration = registration
@@ -70,12 +71,14 @@ class Upkeep:
         ]
 
     def _promote(self) -> float | None:
-        due = self._store.next_due()
+        """Look whether jobs are ready or due, and make ready what is due."""
+        queues, due = self._store.glance(self._registration.backend)
+        self._look(queues)
         if due != 0:
             return due
         if self._store.promote():
             failpoint("engine.promoted")
-            self._look()
+            self._look(None)
             self._ring()  # other engines may have room for them too
             return 0.0
         return LOCKED_PAUSE  # its row is locked by somebody's transaction
@@ -83,8 +86,9 @@ class Upkeep:
     def _rescue(self) -> float | None:
         """Take back the jobs of engines that are dead beyond doubt.
 
-        A lease that ran out is not enough: after an outage of the database, or a jump of its
-        clock, all leases have. Who then does not beat for another while is dead.
+        Of an engine on this host the kernel tells that it is gone. Of others, a lease that ran
+        out is not enough: after an outage of the database, or a jump of its clock, all leases
+        have. Who then does not beat for another while is dead.
         """
         # While the database does not answer no one can beat: that time does not count.
         suspects, self._suspects = self._suspects, {}
@@ -97,7 +101,10 @@ class Upkeep:
         }
         confirmed = time.monotonic() - CONFIRMATION * self._options.beat_interval
         dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
-        self._announce_rescued(self._store.rescue(dead))
+        gone = self._registration.presence.gone()
+        self._announce_rescued(self._store.rescue(dead, gone))
+        for worker in gone:
+            self._registration.presence.forget(worker)
         if len(dead) == len(self._suspects):
             return None
         return CONFIRMATION * self._options.beat_interval
@@ -107,21 +114,15 @@ class Upkeep:
             return
         failpoint("engine.rescued")
         logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
-        self._look()
+        self._look(None)
         self._ring()
         self.promotion.hasten()
         self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
 
     def _prune(self) -> None:
         options = self._options
-        self._prune_state(JobState.SUCCESSFUL, options.keep_successful)
-        for state in (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED):
-            self._prune_state(state, options.keep_failed)
-
-    def _prune_state(self, state: JobState, period: timedelta | None) -> None:
-        if period is None:
-            return
-        before = self._store.now(after=-period.total_seconds())
-        for _ in range(PRUNE_BATCHES):
-            if not self._store.prune(self._registration.backend, [state], before=before):
-                return
+        for state, period in keeping(options.keep_successful, options.keep_failed).items():
+            before = self._store.now(after=-period.total_seconds())
+            old = self._store.old(self._registration.backend, state, before=before)
+            for _ in islice(self._store.prune(old), PRUNE_BATCHES):
+                pass

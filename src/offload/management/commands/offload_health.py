@@ -11,8 +11,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connections
-from django.db.migrations.executor import MigrationExecutor
 
+from offload.checks import missing_migrations
 from offload.management.chosen import (
     add_place_options,
     chosen_backend,
@@ -22,7 +22,7 @@ from offload.management.chosen import (
     require_queue,
 )
 from offload.store.ask import living_engines, waiting_since
-from offload.store.errors import explain
+from offload.store.errors import explain, migrate_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,10 @@ def _look(using: str, choices: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _migrations(using: str) -> Finding:
-    executor = MigrationExecutor(connections[using])
-    targets = executor.loader.graph.leaf_nodes("offload")
-    missing = [migration.name for migration, _ in executor.migration_plan(targets)]
+    missing = missing_migrations(connections[using])
     if not missing:
         return Finding("migrations", ok=True, message="All migrations of offload are applied.")
-    command = "migrate" if using == "default" else f"migrate --database {using}"
-    message = f"Not applied: {', '.join(missing)}. Run: python manage.py {command}"
+    message = f"Not applied: {', '.join(missing)}. Run: {migrate_command(using)}"
     return Finding("migrations", ok=False, message=message)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from offload.conf import Options
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, keeping
 from offload.management.chosen import (
     add_place_options,
     answering,
@@ -17,18 +17,12 @@ from offload.management.chosen import (
     chosen_store,
     not_negative,
 )
-from offload.store import get_store
-from offload.store.ask import Wanted, count_old, find_old
 
-BATCH = 1000
-"""Jobs deleted in one transaction, so that locks are held briefly."""
 COUNTED = 1_000_000
 """Jobs of one state that a dry run counts at most."""
 
 MOST_DAYS = 36_600
 """A hundred years, so that every date before now exists."""
-
-type Periods = dict[JobState, timedelta]
 
 
 class Command(BaseCommand):
@@ -50,23 +44,25 @@ class Command(BaseCommand):
 
     def handle(self, **choices: Any) -> None:
         options = chosen_options(choices)
-        chosen_store(options)
+        store = chosen_store(options)
         periods = _periods(choices, options)
         now = timezone.now()
         counts = []
         for state, period in periods.items():
-            wanted = Wanted(backend=choices["backend"], state=state, queue_name=choices["queue"])
             with answering(options.database):
+                old = store.old(
+                    choices["backend"], state, before=now - period, queue_name=choices["queue"]
+                )
                 if choices["dry_run"]:
-                    number = count_old(options.database, wanted, before=now - period, limit=COUNTED)
+                    number = old[:COUNTED].count()
                 else:
-                    number = _delete(options.database, wanted, before=now - period)
+                    number = sum(store.prune(old))
             counts.append((number, state))
         if choices["verbosity"] > 0:
             self.stdout.write(_report(counts, dry_run=choices["dry_run"]))
 
 
-def _periods(choices: dict[str, Any], options: Options) -> Periods:
+def _periods(choices: dict[str, Any], options: Options) -> dict[JobState, timedelta]:
     """Return how long jobs of each state are kept; states that are kept for ever are left out."""
     successful, failed = choices["successful_days"], choices["failed_days"]
     both = choices["older_than"]
@@ -77,31 +73,12 @@ def _periods(choices: dict[str, Any], options: Options) -> Periods:
     if both is not None:
         successful = failed = both
     elif successful is None and failed is None:
-        return _known(options.keep_successful, options.keep_failed)
-    return _known(_days(successful), _days(failed))
-
-
-def _known(successful: timedelta | None, failed: timedelta | None) -> Periods:
-    periods = {
-        JobState.SUCCESSFUL: successful,
-        JobState.FAILED: failed,
-        JobState.CANCELLED: failed,
-        JobState.EXPIRED: failed,
-    }
-    return {state: period for state, period in periods.items() if period is not None}
+        return keeping(options.keep_successful, options.keep_failed)
+    return keeping(_days(successful), _days(failed))
 
 
 def _days(number: float | None) -> timedelta | None:
     return None if number is None else timedelta(days=min(number, MOST_DAYS))
-
-
-def _delete(using: str, wanted: Wanted, *, before: datetime) -> int:
-    """Delete batch by batch, each in a transaction of its own; return how many there were."""
-    store, deleted, since = get_store(using), 0, None
-    while batch := find_old(using, wanted, before=before, since=since, limit=BATCH):
-        deleted += store.forget([pk for pk, _ in batch])
-        since = batch[-1][1]
-    return deleted
 
 
 def _report(counts: list[tuple[int, JobState]], *, dry_run: bool) -> str:

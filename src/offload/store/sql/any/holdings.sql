@@ -1,0 +1,2 @@
+SELECT id, run, cancel_requested_at IS NOT NULL FROM offload_job
+WHERE state = {RUNNING} AND worker = %(worker)s

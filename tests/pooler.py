@@ -1,0 +1,61 @@
+"""What PgBouncer in transaction mode makes of PostgreSQL: nobody hears what LISTEN asked for."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+
+@contextmanager
+def pooler() -> Iterator[int]:
+    """A server in front of PostgreSQL that loses what LISTEN asked for: its port."""
+    server = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection(server) as upstream:
+            ending = threads.submit(forward, client, upstream)
+            forward_without_notifications(upstream, client)
+            ending.result()
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threads.submit(serve, client)
+
+    with ThreadPoolExecutor(32) as threads, socket.create_server(("127.0.0.1", 0)) as listener:
+        threads.submit(accept)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def behind(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let connections that are made from now on go through a pooler, so not this thread's."""
+    connection.ensure_connection()
+    plain = {"sslmode": "disable", "gssencmode": "disable"}
+    for name, value in {"HOST": "127.0.0.1", "PORT": port, "OPTIONS": plain}.items():
+        monkeypatch.setitem(connection.settings_dict, name, value)
+
+
+def forward(source: socket.socket, target: socket.socket) -> None:
+    """Pass on all bytes."""
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+
+
+def forward_without_notifications(source: socket.socket, target: socket.socket) -> None:
+    """Pass on all of PostgreSQL's messages but NotificationResponse."""
+    with source.makefile("rb") as stream:
+        while head := stream.read(5):
+            body = stream.read(int.from_bytes(head[1:]) - 4)
+            if head[:1] != b"A":
+                target.sendall(head + body)
+    target.shutdown(socket.SHUT_WR)

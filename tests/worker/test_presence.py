@@ -1,0 +1,108 @@
+"""Who is there and who is gone, as the kernel tells it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from offload.ids import new_id
+from offload.worker import presence as module
+from offload.worker.presence import Presence
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/shm")
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    database = f"test:{uuid4()}"
+    yield database
+    folder = Presence(database)._folder
+    assert folder is not None
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Presence]:
+    engine = Presence(database)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def worker(engine: Presence) -> UUID:
+    worker = new_id()
+    engine.enter(worker)
+    return worker
+
+
+def test_an_engine_that_is_there_is_not_gone(engine, worker, database):
+    assert engine.gone() == Presence(database).gone() == set()
+
+
+def test_an_engine_that_ended_is_gone_until_it_is_forgotten(engine, worker, database):
+    engine.close()
+
+    other = Presence(database)
+    assert other.gone() == {worker}
+    other.forget(worker)
+    assert other.gone() == set()
+
+
+def test_a_killed_process_is_gone(engine, database):
+    worker = new_id()
+    code = (
+        "import sys, uuid; from offload.worker.presence import Presence; "
+        f"presence = Presence({database!r}); presence.enter(uuid.UUID({str(worker)!r})); "
+        "print('there', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert engine.gone() == set()
+        process.kill()
+    assert engine.gone() == {worker}
+
+
+def test_an_engine_that_left_is_not_gone(engine, worker, database):
+    engine.leave()
+
+    assert Presence(database).gone() == set()
+
+
+def test_an_engine_that_goes_on_under_another_id_left_the_old_one(engine, worker, database):
+    engine.enter(new_id())
+
+    assert Presence(database).gone() == set()
+
+
+def test_engines_of_another_database_are_not_seen(engine, worker):
+    engine.close()
+
+    assert Presence("another").gone() == set()
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(database, engine):
+    assert engine._folder is not None
+    engine._folder.chmod(0o777)
+    assert Presence(database)._folder is None
+    engine._folder.chmod(0o700)
+
+
+def test_without_shared_memory_nothing_is_known(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path))  # on a disk
+
+    presence = Presence("any")
+    presence.enter(new_id())
+    presence.close()
+
+    assert presence.gone() == set()
+    assert not list(tmp_path.iterdir())
