@@ -11,7 +11,7 @@ from offload import lifecycle
 from offload.lifecycle import JobState
 from offload.store.records import ClaimedJob, Ended, Exchange, Room
 from offload.worker import outbox as module
-from offload.worker.outbox import BATCH, FULL, Outbox
+from offload.worker.outbox import BATCH, FULL, SHARE, Outbox
 
 LOCK_TIMEOUT = OperationalError(1205, "Lock wait timeout exceeded")
 GONE = OperationalError("the connection is closed")
@@ -125,6 +125,25 @@ def test_one_that_only_this_database_refuses_is_given_up_after_others_were_writt
     write(outbox, 10)
     assert not outbox
     assert table.written["0"] is None
+
+
+def test_outcomes_linger_for_each_other_until_they_are_worth_a_transaction(outbox: Outbox) -> None:
+    outbox.add(ended(1))
+    assert outbox.due_in() == 0
+    assert 0 < outbox.due_in(linger=60) <= 60
+    assert outbox.is_gathering
+
+    outbox.add(ended(SHARE - 1))
+    assert outbox.due_in(linger=60) == 0
+
+
+def test_one_set_aside_gathers_no_others(outbox: Outbox, table: Table) -> None:
+    outbox.add(ended(1))
+    table.refused = {"0": LOCK_TIMEOUT}
+    write(outbox, 1)
+    assert outbox
+    assert not outbox.is_gathering
+    assert outbox.due_in() > 0
 
 
 def test_what_the_task_wrote_itself_is_not_written_again(outbox: Outbox) -> None:

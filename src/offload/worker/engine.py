@@ -154,7 +154,7 @@ class Engine:
     def _wait(self) -> None:
         """Wait for a hint, an ended job, a signal, or the time of the next duty."""
         readers, writers = self._pool.descriptors()
-        if self._outbox and self._pool.is_backed_up:
+        if self._outbox.is_gathering and self._pool.is_backed_up:
             readers = []  # what ends meanwhile joins the next exchange: no need to wake for each
         listening = self._listener.fileno()
         poll = select.poll()
@@ -245,7 +245,7 @@ class Engine:
         transaction for each would cost more than many a job.
         """
         if self._deadline is not None:
-            return bool(self._outbox)
+            return self._outbox.due_in() <= 0
         if not self._outbox.is_full and any(
             self._hungry[lane] and self._pool.wants(is_async=lane) for lane in (False, True)
         ):

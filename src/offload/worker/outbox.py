@@ -71,6 +71,11 @@ class Outbox:
         return len(self._waiting) >= FULL
 
     @property
+    def is_gathering(self) -> bool:
+        """Whether outcomes wait that were not tried yet, so that others may join them."""
+        return bool(self._waiting)
+
+    @property
     def keys(self) -> set[Key]:
         """The jobs whose outcomes wait here."""
         aside = (entry.pair for entry in self._aside)
