@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 
 from offload.lifecycle import JobState
 from offload.store.records import ClaimedJob, Ended, Key
@@ -121,8 +122,11 @@ class ProcessPool(Pool):
         self._children.clear()
 
     def _by_room(self, *, is_async: bool) -> list[Child]:
+        """Return the children that have room, or, as one may have died meanwhile, any others."""
         able = [child for child in self._children if child.is_able] or self._children
-        return sorted(able, key=lambda child: child.room(is_async=is_async), reverse=True)
+        rooms = [(child.room(is_async=is_async), child) for child in able]
+        rooms = [pair for pair in rooms if pair[0] > 0] or rooms
+        return [child for _, child in sorted(rooms, key=itemgetter(0), reverse=True)]
 
     def _start_child(self) -> None:
         try:
