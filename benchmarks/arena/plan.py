@@ -1,0 +1,48 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "pickup", "result", "big", "idle")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Numbers of jobs and runs.
+
+    Attributes:
+        stages: names from `STAGES`.
+        runs: how often each drain is repeated.
+        share: part of a contender's backlog that is queued.
+        all_workers: whether drains also try the other configurations.
+    """
+
+    stages: tuple[str, ...]
+    runs: int = 3
+    share: float = 1.0
+    all_workers: bool = True
+    enqueues: int = 3_000
+    bulk: int = 20_000
+    mixed_seconds: float = 4.0
+    pickups: int = 120
+    results: int = 100
+    big: int = 12
+    idle_seconds: float = 20.0
+
+
+def quick(stages: tuple[str, ...]) -> Plan:
+    """Return a plan for a first impression."""
+    return Plan(
+        stages=stages,
+        runs=2,
+        share=0.35,
+        all_workers=False,
+        enqueues=1_000,
+        bulk=10_000,
+        mixed_seconds=1.5,
+        pickups=40,
+        results=30,
+        big=4,
+        idle_seconds=5.0,
+    )

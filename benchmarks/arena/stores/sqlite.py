@@ -1,0 +1,39 @@
+"""A file."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from arena.stores.base import NAME, TEMPLATE, Store
+
+
+class SQLite(Store):
+    """A file."""
+
+    name = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / f"{NAME}.sqlite3"
+        self._kept = folder / f"{TEMPLATE}.sqlite3"
+
+    def create(self) -> None:
+        self.drop()
+
+    def keep(self) -> None:
+        # Not a copy of the file: the newest pages may still be in the log beside it.
+        with closing(sqlite3.connect(self._file)) as connection:
+            connection.execute("VACUUM INTO ?", (str(self._kept),))
+
+    def restore(self) -> None:
+        self.drop()
+        shutil.copyfile(self._kept, self._file)
+
+    def drop(self) -> None:
+        for path in self._file.parent.glob(f"{self._file.name}*"):
+            path.unlink()
+
+    def environment(self) -> dict[str, str]:
+        return {"BENCH_STORE": self.name, "BENCH_DATABASE": str(self._file)}
