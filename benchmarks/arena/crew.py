@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,10 +53,8 @@ class Crew:
         for process in self._running:
             process.terminate()
         for process in self._running:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
             _end_group(process)
 
     def has_ended(self) -> bool:
@@ -87,8 +86,6 @@ class Crew:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing behind of what the process started, nor the process itself."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()

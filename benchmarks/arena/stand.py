@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -57,9 +58,7 @@ class Stand:
 
     def remove(self) -> None:
         self.store.drop()
-        for path in self._folder.iterdir():
-            path.unlink()
-        self._folder.rmdir()
+        shutil.rmtree(self._folder)
 
     @contextmanager
     def fresh(self) -> Iterator[Enqueuer]:

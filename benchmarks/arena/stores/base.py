@@ -40,7 +40,7 @@ class Store(ABC):
     def environment(self) -> dict[str, str]:
         """Return how contenders find it."""
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027  # not all have something to do
         """Do what a database does by itself some time after many rows came."""
 
     def usage(self) -> Usage:

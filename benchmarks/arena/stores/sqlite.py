@@ -11,16 +11,18 @@ from arena.stores.base import NAME, TEMPLATE, Store
 
 
 class SQLite(Store):
-    """A file."""
+    """A file in a folder of its own: contenders put more beside it."""
 
     name = "sqlite"
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / f"{NAME}.sqlite3"
+        self._home = folder / "store"
+        self._file = self._home / f"{NAME}.sqlite3"
         self._kept = folder / f"{TEMPLATE}.sqlite3"
 
     def create(self) -> None:
         self.drop()
+        self._home.mkdir()
 
     def keep(self) -> None:
         # Not a copy of the file: the newest pages may still be in the log beside it.
@@ -28,12 +30,11 @@ class SQLite(Store):
             connection.execute("VACUUM INTO ?", (str(self._kept),))
 
     def restore(self) -> None:
-        self.drop()
+        self.create()
         shutil.copyfile(self._kept, self._file)
 
     def drop(self) -> None:
-        for path in self._file.parent.glob(f"{self._file.name}*"):
-            path.unlink()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         return {"BENCH_STORE": self.name, "BENCH_DATABASE": str(self._file)}
