@@ -1,7 +1,7 @@
 """Run the benchmarks and keep what they print in `benchmarks/results/`.
 
 make bench          all of them
-make bench QUICK=1  on SQLite only
+make bench QUICK=1  on SQLite only, beside fewer task queues
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ RESULTS = HERE / "results"
 
 
 def main() -> None:
-    databases = ["sqlite"] if "--quick" in sys.argv else ["sqlite", "postgresql", "mariadb"]
+    RESULTS.mkdir(exist_ok=True)
+    is_quick = "--quick" in sys.argv
+    count_statements(["sqlite"] if is_quick else ["sqlite", "postgresql", "mariadb"])
+    peers = [sys.executable, HERE / "peers.py", *(["--quick"] if is_quick else [])]
+    sys.exit(subprocess.run(peers, check=False).returncode)
+
+
+def count_statements(databases: list[str]) -> None:
     command = [sys.executable, HERE / "statements.py", *databases]
     measured = subprocess.run(command, check=True, capture_output=True, text=True)
     text = f"{machine()}\n\n{measured.stdout}"
     print(text)
-    RESULTS.mkdir(exist_ok=True)
     (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
 
 

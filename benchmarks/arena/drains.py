@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from arena import noise
 from arena.crew import Crew
 from arena.enqueuer import Enqueuer
 from arena.figures import Figures
@@ -46,14 +47,15 @@ class Look:
 def _drain(  # the measurement, and where it goes
     stand: Stand, workers: Workers, kinds: list[str], count: int, figures: Figures, name: str
 ) -> None:
+    place = stand.contender.name, workers.label
     with stand.fresh() as client:
         client.ask("enqueue_many", kinds=kinds, count=count, chunk=CHUNK)
         stand.store.settle()
+        noise.measure(stand.folder, *place, figures)
         with stand.crew(workers) as crew:
             first, last = _watch(stand, crew, count)
             is_whole = stand.marks.count() == count
             late = _seconds_until_saved(client) if is_whole else None
-    place = stand.contender.name, workers.label
     figures.add(*place, name, stand.marks.rate())
     figures.add(*place, f"{name} saved after", late)
     figures.add(*place, f"{name} unsaved", 0 if late is not None else 1)

@@ -52,6 +52,9 @@ class Contender:
         return self.package == "offload"
 
 
+DJANGO = {"DJANGO_SETTINGS_MODULE": "project.settings"}
+
+
 def _django(*arguments: str) -> tuple[str, ...]:
     return ("python", "-m", "django", *arguments)
 
@@ -67,6 +70,7 @@ def _ours(store: str, *, quick: bool, backlog: int) -> Contender:
         store=store,
         package="offload",
         module="django_tasks",
+        settings=DJANGO,
         kinds=("noop", "anoop"),
         quick=quick,
         workers=(
@@ -89,6 +93,7 @@ def _django_tasks_db(store: str) -> Contender:
         store=store,
         package="django-tasks-db",
         module="django_tasks",
+        settings=DJANGO,
         kinds=("noop", "anoop"),
         workers=(
             Workers(label="2 workers", commands=(command, command), backlog=4_000, parallel=2),
@@ -104,6 +109,7 @@ def _django_ox(store: str) -> Contender:
         store=store,
         package="django-ox",
         module="django_tasks",
+        settings=DJANGO,
         kinds=("noop", "anoop"),
         workers=(
             Workers(label="2 processes", commands=(command,), backlog=4_000, parallel=2),
@@ -194,7 +200,9 @@ PROCRASTINATE = Contender(
 
 
 def _huey(name: str, label: str, *, backlog: int, settings: Mapping[str, str]) -> Contender:
-    command = ("huey_consumer", "huey_sqlite.huey", "-q", "-n", "-k", "process", "-w", "1")
+    command = ("huey_consumer", "huey_sqlite.huey", "-q", "-n")
+    processes = (*command, "-k", "process", "-w", "1")
+    threads = (*command, "-k", "thread", "-w", "8")
     return Contender(
         name=name,
         store="sqlite",
@@ -202,16 +210,21 @@ def _huey(name: str, label: str, *, backlog: int, settings: Mapping[str, str]) -
         module="huey_sqlite",
         quick=True,
         settings=settings,
-        workers=(Workers(label=label, commands=(command,), backlog=backlog, parallel=1),),
+        workers=(
+            Workers(
+                label=f"1 process, {label}", commands=(processes,), backlog=backlog, parallel=1
+            ),
+            Workers(label=f"8 threads, {label}", commands=(threads,), backlog=backlog // 3),
+        ),
     )
 
 
 LINEUP = (
     _ours("sqlite", quick=True, backlog=60_000),
-    _huey("huey-sqlite", "1 process, synchronous FULL", backlog=15_000, settings={}),
+    _huey("huey-sqlite", "synchronous FULL", backlog=15_000, settings={}),
     _huey(
         "huey-sqlite-nosync",
-        "1 process, fsync=False",
+        "fsync=False",
         backlog=60_000,
         settings={"BENCH_FSYNC": "no"},
     ),

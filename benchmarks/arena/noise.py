@@ -8,9 +8,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from arena.figures import Figures
+
 SYNCS = 60
 BLOCK = b"x" * 8192
 ROUNDS = 200_000
+
+
+def measure(folder: Path, contender: str, workers: str, figures: Figures) -> None:
+    """Note both beside what is measured next."""
+    figures.add(contender, workers, "fdatasync", sync_microseconds(folder))
+    figures.add(contender, workers, "loop", spin_milliseconds())
 
 
 def sync_microseconds(folder: Path) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "pickup", "result", "big", "idle")
 
@@ -31,18 +32,26 @@ class Plan:
     idle_seconds: float = 20.0
 
 
-def quick(stages: tuple[str, ...]) -> Plan:
-    """Return a plan for a first impression."""
-    return Plan(
-        stages=stages,
-        runs=2,
-        share=0.35,
-        all_workers=False,
-        enqueues=1_000,
-        bulk=10_000,
-        mixed_seconds=1.5,
-        pickups=40,
-        results=30,
-        big=4,
-        idle_seconds=5.0,
-    )
+def make_plan(stages: Sequence[str] | None, *, runs: int | None, is_quick: bool) -> Plan:
+    """Return what is asked for; without stages all, or those that are quick."""
+    if is_quick:
+        plan = replace(QUICK, stages=tuple(stages or QUICK.stages))
+    else:
+        plan = Plan(stages=tuple(stages or STAGES))
+    drains = any(stage in plan.stages for stage in ("drain", "async", "mixed"))
+    return replace(plan, runs=(runs or plan.runs) if drains else 1)
+
+
+QUICK = Plan(
+    stages=("enqueue", "bulk", "drain", "pickup", "result"),
+    runs=2,
+    share=0.3,
+    all_workers=False,
+    enqueues=1_000,
+    bulk=10_000,
+    mixed_seconds=1.5,
+    pickups=40,
+    results=30,
+    big=4,
+    idle_seconds=5.0,
+)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from arena.figures import Figures
 from arena.lineup import Contender
+from arena.rivals import pairs
 from arena.targets import best_drain, of_first_workers, targets
 
 NOTHING = "-"
@@ -14,7 +15,8 @@ NOTHING = "-"
 def report(figures: Figures, contenders: Sequence[Contender]) -> str:
     """Return Markdown: targets, drains, calls and waits."""
     tables = {
-        "Ours beside the best peers": _targets(figures),
+        "What we want to reach": _targets(figures),
+        "Ours beside the best peer on the same store": _pairs(figures, contenders),
         "Draining a backlog": _drains(figures, contenders),
         "Enqueueing, one job at a time, and nothing to do": _calls(figures, contenders),
     }
@@ -37,9 +39,18 @@ def _targets(figures: Figures) -> str:
     return _table(["what", "ours", "beside", "its", "ratio", "wanted", "reached"], rows)
 
 
+def _pairs(figures: Figures, contenders: Sequence[Contender]) -> str:
+    rows = (
+        [p.what, p.store, _number(p.ours), p.peer, _number(p.number), f"{p.ratio:.2f}"]
+        for p in pairs(figures, contenders)
+    )
+    return _table(["what", "store", "ours", "best peer", "its", "ratio"], rows)
+
+
 def _drains(figures: Figures, contenders: Sequence[Contender]) -> str:
     head = ["contender [workers]", "def /s", "its runs", "async def /s", "its runs", "ratio"]
     head += ["mixed /s", "saved after ms", "CPU s per 1,000: engine + executors + server"]
+    head += ["noise: fdatasync us / loop ms"]
     rows = (
         _drain_row(figures, contenders, contender, workers.label)
         for contender in contenders
@@ -67,6 +78,7 @@ def _drain_row(
         _number(figures.median(*place, "mixed")),
         "not all in time" if unsaved else _number(saved and saved * 1e3),
         " + ".join(_small(seconds) for seconds in cpu),
+        " / ".join(_number(figures.median(*place, name)) for name in ("fdatasync", "loop")),
     ]
 
 

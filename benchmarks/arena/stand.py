@@ -40,7 +40,6 @@ class Stand:
             **contender.settings,
             "BENCH_PEER": contender.package,
             "BENCH_MARKS": str(self.marks.path),
-            "DJANGO_SETTINGS_MODULE": "project.settings",
             "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(CONTENDERS),
         }

@@ -12,6 +12,8 @@ from arena.stand import Stand
 from arena.usage import spent
 
 BIG = 1_000_000
+SETTLE_SECONDS = 11
+"""PostgreSQL's processes tell what they did up to 10 s later."""
 
 
 def pickup(stand: Stand, workers: Workers, plan: Plan, figures: Figures) -> None:
@@ -42,7 +44,7 @@ def idle(stand: Stand, workers: Workers, plan: Plan, figures: Figures) -> None:
     """Measure what workers cost that have nothing to do."""
     store = stand.store
     with stand.live(workers) as (_, crew):
-        threading.Event().wait(2)
+        threading.Event().wait(SETTLE_SECONDS)
         requests = store.requests()
         before = {**crew.engines(), **crew.executors()}
         threading.Event().wait(plan.idle_seconds)

@@ -37,7 +37,8 @@ class Client:
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         answer = getattr(self._module, name)(*arguments)
-        return await answer if inspect.isawaitable(answer) else answer
+        # Not anything that can be awaited: a result may be, and means to wait for the job.
+        return await answer if inspect.iscoroutine(answer) else answer
 
     async def prepare(self) -> None:
         await self._call("prepare")
