@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/peers.py
     .venv/bin/python benchmarks/peers.py offload-sqlite offload-postgresql --stage drain
 
-Without names it measures all and writes `benchmarks/results/peers.md`; with names it prints.
+It prints tables; a whole run also writes them to `benchmarks/results/peers.md`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
         text += f"Not measured whole, because it failed: {', '.join(sorted(failed))}.\n"
     text += f"\n{report(figures, contenders)}\n"
     print(text)
-    if not named:
+    if not (named or choices.stage or choices.quick):
         RESULTS.write_text(f"# Beside other task queues\n\n{text}")
     sys.exit(1 if failed else 0)
 
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(contender: Contender, plan: Plan, figures: Figures, *, is_first: bool) -> bool:
-    """Drain once, and the first time take all other figures; return whether it worked."""
+    """Drain and enqueue once, the first time wait too; return whether it worked."""
     begun = time.monotonic()
     stand = None
     try:
@@ -77,8 +77,8 @@ def _measure(contender: Contender, plan: Plan, figures: Figures, *, is_first: bo
         noise.measure(stand.folder, contender.name, ANY, figures)
         stand.prepare()
         _measure_drains(stand, plan, figures)
+        _measure_calls(stand, plan, figures)
         if is_first:
-            _measure_calls(stand, plan, figures)
             _measure_waits(stand, plan, figures)
     except Exception:  # noqa: BLE001  # one that fails must not cost the figures of the others
         traceback.print_exc()

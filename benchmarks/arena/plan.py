@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "pickup", "result", "big", "idle")
 
+REPEATED = STAGES[: STAGES.index("pickup")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -14,13 +16,13 @@ class Plan:
 
     Attributes:
         stages: names from `STAGES`.
-        runs: how often each drain is repeated.
+        runs: how often drains and enqueueing are repeated.
         share: part of a contender's backlog that is queued.
         all_workers: whether drains also try the other configurations.
     """
 
     stages: tuple[str, ...]
-    runs: int = 3
+    runs: int = 2
     share: float = 1.0
     all_workers: bool = True
     enqueues: int = 3_000
@@ -38,8 +40,8 @@ def make_plan(stages: Sequence[str] | None, *, runs: int | None, is_quick: bool)
         plan = replace(QUICK, stages=tuple(stages or QUICK.stages))
     else:
         plan = Plan(stages=tuple(stages or STAGES))
-    drains = any(stage in plan.stages for stage in ("drain", "async", "mixed"))
-    return replace(plan, runs=(runs or plan.runs) if drains else 1)
+    repeated = any(stage in plan.stages for stage in REPEATED)
+    return replace(plan, runs=(runs or plan.runs) if repeated else 1)
 
 
 QUICK = Plan(

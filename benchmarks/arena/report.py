@@ -49,7 +49,12 @@ def _pairs(figures: Figures, contenders: Sequence[Contender]) -> str:
 
 def _drains(figures: Figures, contenders: Sequence[Contender]) -> str:
     head = ["contender [workers]", "def /s", "its runs", "async def /s", "its runs", "ratio"]
-    head += ["mixed /s", "saved after ms", "CPU s per 1,000: engine + executors + server"]
+    head += [
+        "mixed /s",
+        "saved after ms",
+        "CPU s per 1,000: engine + executors + server",
+        "jobs per CPU s",
+    ]
     head += ["noise: fdatasync us / loop ms"]
     rows = (
         _drain_row(figures, contenders, contender, workers.label)
@@ -76,8 +81,9 @@ def _drain_row(
         _span(figures.span(*place, "anoop")),
         _ratio(figures, contenders, contender, label),
         _number(figures.median(*place, "mixed")),
-        "not all in time" if unsaved else _number(saved and saved * 1e3),
+        "**not saved**" if unsaved else _number(saved and saved * 1e3),
         " + ".join(_small(seconds) for seconds in cpu),
+        _number(figures.median(*place, f"{kind} per cpu")),
         " / ".join(_number(figures.median(*place, name)) for name in ("fdatasync", "loop")),
     ]
 

@@ -9,11 +9,14 @@ from arena.figures import Figures
 from arena.lineup import Contender
 from arena.targets import best_drain, of_first_workers
 
-MORE_IS_BETTER = ("noop", "anoop", "mixed", "bulk")
+DRAINS = ("noop", "anoop", "mixed", "noop per cpu", "anoop per cpu")
+MORE_IS_BETTER = (*DRAINS, "bulk")
 LABELS = {
     "noop": "drain of def no-ops, jobs/s",
     "anoop": "drain of async def no-ops, jobs/s",
     "mixed": "drain of mixed jobs, jobs/s",
+    "noop per cpu": "def no-ops per CPU second",
+    "anoop per cpu": "async def no-ops per CPU second",
     "bulk": "enqueue many, jobs/s",
     "enqueue p50": "enqueue p50, us",
     "enqueue p99": "enqueue p99, us",
@@ -61,6 +64,6 @@ def pairs(figures: Figures, contenders: Sequence[Contender]) -> Iterator[Pair]:
 
 
 def _figure(figures: Figures, contender: Contender, name: str) -> float | None:
-    if name in {"noop", "anoop", "mixed"}:
-        return best_drain(figures, contender.name, kinds=(name,))
+    if name in DRAINS:
+        return best_drain(figures, contender.name, names=(name,))
     return of_first_workers(figures, contender.name, name)

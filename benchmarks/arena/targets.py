@@ -94,11 +94,11 @@ def targets(figures: Figures) -> Iterator[Target]:
 
 
 def best_drain(
-    figures: Figures, contender: str, workers: str = "", kinds: tuple[str, ...] = NOOPS
+    figures: Figures, contender: str, workers: str = "", names: tuple[str, ...] = NOOPS
 ) -> float | None:
-    """Return the highest median rate of a contender's configurations and kinds of no-op."""
+    """Return the highest median of a contender's configurations, of figures of drains."""
     labels = [workers] if workers else [w.label for w in _find(contender).workers]
-    rates = (figures.median(contender, label, kind) for label in labels for kind in kinds)
+    rates = (figures.median(contender, label, name) for label in labels for name in names)
     return max((rate for rate in rates if rate is not None), default=None)
 
 
