@@ -103,7 +103,9 @@ def _django_tasks_db(store: str) -> Contender:
 
 
 def _django_ox(store: str) -> Contender:
-    command = _django("ox_worker", "--verbosity", "0", "--processes", "2")
+    command = _django("ox_worker", "--verbosity", "0", "--processes")
+    two, one = (*command, "2"), (*command, "1")
+    threads = (*two, "--concurrency", "4")
     return Contender(
         name=f"django-ox-{store}",
         store=store,
@@ -112,12 +114,9 @@ def _django_ox(store: str) -> Contender:
         settings=DJANGO,
         kinds=("noop", "anoop"),
         workers=(
-            Workers(label="2 processes", commands=(command,), backlog=4_000, parallel=2),
-            Workers(
-                label="2 processes x 4 threads",
-                commands=((*command, "--concurrency", "4"),),
-                backlog=4_000,
-            ),
+            Workers(label="2 processes", commands=(two,), backlog=4_000, parallel=2),
+            Workers(label="2 processes x 4 threads", commands=(threads,), backlog=4_000),
+            Workers(label="1 process", commands=(one,), backlog=3_000, parallel=1),
         ),
     )
 
@@ -199,7 +198,9 @@ PROCRASTINATE = Contender(
 )
 
 
-def _huey(name: str, label: str, *, backlog: int, settings: Mapping[str, str]) -> Contender:
+def _huey(
+    name: str, label: str, *, backlog: int, settings: Mapping[str, str], quick: bool
+) -> Contender:
     command = ("huey_consumer", "huey_sqlite.huey", "-q", "-n")
     processes = (*command, "-k", "process", "-w", "1")
     threads = (*command, "-k", "thread", "-w", "8")
@@ -208,7 +209,7 @@ def _huey(name: str, label: str, *, backlog: int, settings: Mapping[str, str]) -
         store="sqlite",
         package="huey",
         module="huey_sqlite",
-        quick=True,
+        quick=quick,
         settings=settings,
         workers=(
             Workers(
@@ -221,12 +222,13 @@ def _huey(name: str, label: str, *, backlog: int, settings: Mapping[str, str]) -
 
 LINEUP = (
     _ours("sqlite", quick=True, backlog=60_000),
-    _huey("huey-sqlite", "synchronous FULL", backlog=15_000, settings={}),
+    _huey("huey-sqlite", "synchronous FULL", backlog=15_000, settings={}, quick=False),
     _huey(
         "huey-sqlite-nosync",
         "fsync=False",
         backlog=60_000,
         settings={"BENCH_FSYNC": "no"},
+        quick=True,
     ),
     _django_ox("sqlite"),
     _django_tasks_db("sqlite"),
