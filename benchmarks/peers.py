@@ -9,6 +9,7 @@ It prints tables; a whole run also writes them to `benchmarks/results/peers.md`.
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import time
@@ -36,6 +37,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "peers.md"
 
 def main() -> None:
     choices = _parser().parse_args()
+    # Workers have process groups of their own: end them too when this is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plan = make_plan(choices.stage, runs=choices.runs, is_quick=choices.quick)
     named = [c for c in LINEUP if c.name in choices.names]
     contenders = named or [c for c in LINEUP if c.quick or not choices.quick]

@@ -50,12 +50,16 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        children = self._children()
         for process in self._running:
             process.terminate()
         for process in self._running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             _end_group(process)
+        for child in children:  # some make groups of their own
+            with suppress(psutil.Error):
+                child.kill()
 
     def has_ended(self) -> bool:
         return any(process.poll() is not None for process in self._running)
@@ -66,22 +70,22 @@ class Crew:
 
     def executors(self) -> Usage:
         """Return the processor time of their children."""
-        return processor_seconds(self._children())
+        return processor_seconds(child.pid for child in self._children())
 
     def processes(self) -> int:
         return len(self._running) + len(self._children())
 
     def memory(self) -> float:
-        return proportional_memory([*(p.pid for p in self._running), *self._children()])
+        return proportional_memory(p.pid for p in (*self._running, *self._children()))
 
-    def _children(self) -> list[int]:
-        children = []
+    def _children(self) -> list[psutil.Process]:
+        children: list[psutil.Process] = []
         for process in self._running:
             try:
                 children += psutil.Process(process.pid).children(recursive=True)
             except psutil.Error:
                 continue
-        return [child.pid for child in children]
+        return children
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
