@@ -22,7 +22,8 @@ lint: .venv/dev.stamp ## Check style, types, layers and migrations
 	@DJANGO_SETTINGS_MODULE=tests.settings.sqlite $(BIN)/python -m django \
 		makemigrations --check --dry-run offload --pythonpath .
 
-bench: .venv/dev.stamp services ## Measure (QUICK=1: in a minute instead of many)
+bench: .venv/dev.stamp ## Measure, beside other task queues (QUICK=1: in some minutes instead of many)
+	-@scripts/services postgresql mariadb redis
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 docs: .venv/dev.stamp ## Check the links and the Python blocks of all documents

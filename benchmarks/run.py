@@ -1,7 +1,7 @@
-"""Run the benchmarks and keep what they print in `benchmarks/results/`.
+"""Run the benchmarks.
 
-make bench          all of them
-make bench QUICK=1  on SQLite only
+make bench          all of them; keeps what they print in `benchmarks/results/`
+make bench QUICK=1  statements on SQLite only, and beside fewer task queues; only prints
 """
 
 from __future__ import annotations
@@ -20,13 +20,20 @@ RESULTS = HERE / "results"
 
 
 def main() -> None:
-    databases = ["sqlite"] if "--quick" in sys.argv else ["sqlite", "postgresql", "mariadb"]
+    is_quick = "--quick" in sys.argv
+    RESULTS.mkdir(exist_ok=True)
+    text = count_statements(["sqlite"] if is_quick else ["sqlite", "postgresql", "mariadb"])
+    print(text, flush=True)
+    if not is_quick:
+        (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
+    peers = [sys.executable, HERE / "peers.py", *(["--quick"] if is_quick else [])]
+    sys.exit(subprocess.run(peers, check=False).returncode)
+
+
+def count_statements(databases: list[str]) -> str:
     command = [sys.executable, HERE / "statements.py", *databases]
     measured = subprocess.run(command, check=True, capture_output=True, text=True)
-    text = f"{machine()}\n\n{measured.stdout}"
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
+    return f"{machine()}\n\n{measured.stdout}"
 
 
 def machine() -> str:

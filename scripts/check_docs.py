@@ -16,7 +16,8 @@ ELSEWHERE = ("http://", "https://", "mailto:")
 
 def documents() -> list[Path]:
     """Return all documents of the project."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("demo/*.md")])
+    patterns = ("*.md", "docs/**/*.md", "demo/*.md", "benchmarks/*.md")
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
 def anchors(text: str) -> set[str]:

@@ -1,0 +1,1 @@
+"""Where contenders keep their jobs: made, emptied and asked for what they cost."""
