@@ -62,6 +62,35 @@ def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
     assert all(job.attempt == 1 and job.worker == worker for job in claimed)
 
 
+@pytest.mark.parametrize(
+    ("queues", "count", "each"),
+    [(1, 500, 500), (2, 500, 500), (4, 500, 250), (100, 500, 16), (100, 5, 5), (3, 0, 0)],
+)
+def test_of_many_queues_a_claim_looks_at_a_share_of_each(queues, count, each) -> None:
+    assert Room("default", [f"q{n}" for n in range(queues)], count).each(count) == each
+
+
+def test_a_claim_from_many_queues_takes_the_most_urgent_of_each_share(
+    store: Store, worker: str
+) -> None:
+    names = [f"q{n:02}" for n in range(20)]
+    results = add.enqueue_many([((n,), {}) for n in range(20 * 20)])
+    for place, name in enumerate(names):
+        ids = [result.id for result in results[place::20]]
+        Job.objects.filter(pk__in=ids).update(queue_name=name)
+    Job.objects.filter(queue_name="q07").update(priority=9)
+    wanted = Room("default", names, 100)
+    claimed = store.exchange(worker, [], wanted).claimed
+    assert len(claimed) == 100
+    assert [job.queue_name for job in claimed[:16]] == ["q07"] * 16
+    assert [(-job.priority, job.id) for job in claimed] == sorted(
+        (-job.priority, job.id) for job in claimed
+    )
+    while more := store.exchange(worker, [], wanted).claimed:
+        claimed += more
+    assert len({job.id for job in claimed}) == 400
+
+
 def test_claims_no_more_than_there_is_room_for(store: Store, worker: str) -> None:
     add.enqueue_many([((n,), {}) for n in range(5)])
     aadd.enqueue_many([((n,), {}) for n in range(5)])

@@ -71,7 +71,7 @@ class MySQLStore(Store):
                         "backend": room.backend,
                         "queue": queue,
                         "is_async": is_async,
-                        "room": count,
+                        "each": room.each(count),
                     }
                     cursor.execute(statement("mysql", "claim"), parameters)
                     for row in cursor.fetchall():

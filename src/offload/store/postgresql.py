@@ -51,8 +51,10 @@ class PostgreSQLStore(Store):
             "worker": worker,
             "backend": room.backend,
             "queues": list(room.queues),
-            "threads": max(room.threads, 0),
-            "slots": max(room.slots, 0),
+            "threads": room.threads,
+            "threads_each": room.each(room.threads),
+            "slots": room.slots,
+            "slots_each": room.each(room.slots),
         }
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "claim"), parameters)

@@ -68,6 +68,9 @@ class ClaimedJob(NamedTuple):
 
 CLAIM_COLUMNS = ", ".join(ClaimedJob._fields[:-1])
 
+FEW = 16
+"""Jobs that a claim takes strictly in order, however many queues there are."""
+
 type Ended = tuple[ClaimedJob, Outcome]
 """A job and how its attempt ended."""
 
@@ -90,6 +93,15 @@ class Room:
 
     def __bool__(self) -> bool:
         return bool(self.queues) and (self.threads > 0 or self.slots > 0)
+
+    def each(self, count: int) -> int:
+        """Return how many jobs of each queue a claim of `count` jobs looks at.
+
+        Of one or two queues all that it may take, so that it takes the most urgent ones. Of many
+        only twice their share: it locks what it looks at, and with a hundred queues that would be
+        a hundred times what it takes. Few jobs are always the most urgent ones of all.
+        """
+        return min(count, max(FEW, 2 * count // max(len(self.queues), 1)))
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(((False, self.threads), (True, self.slots)))

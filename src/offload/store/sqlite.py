@@ -65,6 +65,7 @@ class SQLiteStore(Store):
                 "queues": json.dumps(list(room.queues)),
                 "is_async": is_async,
                 "room": count,
+                "each": room.each(count),
                 "now": now_microseconds(),
             }
             # An unread row would keep COMMIT from working.

@@ -41,6 +41,8 @@ logger = logging.getLogger("offload.worker")
 
 LINGER = 0.005
 """Seconds that outcomes wait for others at most, while executors have jobs enough."""
+MANY_QUEUES = 4
+"""Queues above which one statement tells which have jobs, before a claim looks into each."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
 MANY = 3
@@ -254,9 +256,9 @@ class Engine:
 
     def _exchange(self) -> None:
         room = self._room()
-        if room and not self._queues:
-            names = set(self._store.ready_queues(self._backend)) - self._excluded
-            room = replace(room, queues=sorted(names))
+        if room and (not self._queues or len(self._queues) > MANY_QUEUES):
+            ready = set(self._store.ready_queues(self._backend)) - self._excluded
+            room = replace(room, queues=sorted(ready.intersection(self._queues or ready)))
         batch = self._outbox.next_batch()
         if not batch and not room:
             self._hungry = [False, False] if room.threads or room.slots else self._hungry
@@ -267,8 +269,9 @@ class Engine:
         for lane, count in room:
             if count > 0:  # more may be ready only if all that was asked for was there
                 found = sum(bool(job.is_async) is lane for job in exchange.claimed)
-                self._hungry[lane] = found >= count
-                short += [found] if found < count else []
+                asked = room.each(count)  # of one queue alone
+                self._hungry[lane] = found >= asked
+                short += [found] if found < asked else []
         if room and short:
             self._doubt(found_some=any(short))
         if exchange.claimed:

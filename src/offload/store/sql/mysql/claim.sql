@@ -5,5 +5,5 @@ FROM offload_job FORCE INDEX (offload_job_ready)
 WHERE state = {READY} AND backend = %(backend)s
     AND queue_name = %(queue)s AND is_async = %(is_async)s
 ORDER BY priority DESC, run_after, id
-LIMIT %(room)s
+LIMIT %(each)s
 FOR UPDATE SKIP LOCKED

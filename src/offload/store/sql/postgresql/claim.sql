@@ -3,14 +3,16 @@ WITH picked AS MATERIALIZED (
         row_number() OVER (
             PARTITION BY wanted.is_async ORDER BY ready.priority DESC, ready.run_after, ready.id
         ) <= wanted.room AS fits
-    FROM (VALUES (FALSE, %(threads)s), (TRUE, %(slots)s)) AS wanted (is_async, room)
+    FROM (
+        VALUES (FALSE, %(threads)s, %(threads_each)s), (TRUE, %(slots)s, %(slots_each)s)
+    ) AS wanted (is_async, room, each)
     CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
     CROSS JOIN LATERAL (
         SELECT id, priority, run_after FROM offload_job
         WHERE state = {READY} AND backend = %(backend)s
             AND queue_name = queue.name AND is_async = wanted.is_async
         ORDER BY priority DESC, run_after, id
-        LIMIT wanted.room
+        LIMIT wanted.each
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS ready
 )

@@ -13,7 +13,7 @@ WHERE id IN (
         WHERE state = {READY} AND backend = :backend
             AND queue_name = queue.value AND is_async = :is_async
         ORDER BY priority DESC, run_after, id
-        LIMIT :room
+        LIMIT :each
     )
     ORDER BY ready.priority DESC, ready.run_after, ready.id
     LIMIT :room
