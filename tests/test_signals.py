@@ -56,6 +56,18 @@ def test_a_receiver_in_place_of_djangos_hears(signal, quiet):
     assert not is_unheard(signal, logging.INFO)
 
 
+@pytest.mark.parametrize("weak", [True, False])
+def test_looking_calls_no_receiver(signal, quiet, weak):
+    def refuse(sender: object, **_: object) -> None:
+        raise AssertionError
+
+    signal.disconnect(log_task_started)
+    signal.connect(refuse, weak=weak)
+
+    assert not is_unheard(signal, logging.INFO)
+    assert not has_only_djangos(signal)
+
+
 def test_without_receivers_nobody_hears(signal, quiet):
     signal.disconnect(log_task_started)
 

@@ -6,7 +6,8 @@ whose line no logger takes: then the result that it would get need not be made.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
 
 from django.tasks.signals import (
     log_task_enqueued,
@@ -29,5 +30,10 @@ def is_unheard(signal: Signal, level: int) -> bool:
 
 def has_only_djangos(signal: Signal) -> bool:
     """Tell whether Django's own receivers are the only ones."""
-    # A receiver's entry is (lookup key, reference to it, ...).
-    return all(entry[1]() in _DJANGOS for entry in signal.receivers)
+    return all(_receiver(entry) in _DJANGOS for entry in signal.receivers)
+
+
+def _receiver(entry: tuple[Any, ...]) -> Any:
+    """Return the receiver of an entry: (its key, itself or a weak reference to it, ...)."""
+    receiver = entry[1]
+    return receiver() if isinstance(receiver, ReferenceType) else receiver

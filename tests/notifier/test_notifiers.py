@@ -330,6 +330,25 @@ def test_a_listener_whose_connection_was_cut_connects_again():
 
 
 @on_postgresql
+def test_what_was_rung_while_the_connection_was_lost_is_made_up_for():
+    notifier = PostgreSQLNotifier("default")
+    listener = notifier.listen(Hint.WORK, Hint.CONTROL)
+    pid = listener._connection.connection.info.backend_pid
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    while listener._listening:
+        listener.hints()
+
+    notifier.ring(Hint.WORK)
+    listener._retry_at = 0.0
+
+    assert {Hint.WORK, Hint.CONTROL} <= listener.hints()
+    assert listener._listening
+    assert listener.hints() == set()
+    listener.close()
+
+
+@on_postgresql
 def test_a_listener_that_hears_itself_lets_the_engine_look_seldom():
     listener = PostgreSQLNotifier("default").listen(Hint.WORK)
     assert listener.look_interval is None  # it may be deaf

@@ -66,6 +66,15 @@ def test_of_unknown_tasks_it_takes_as_many_as_it_can_run(load):
     assert not load.is_backed_up
 
 
+def test_it_wants_more_as_soon_as_none_waits_and_one_may(load, pace):
+    pace.learn("tests.tasks.add", 0.02, 1000)  # two may wait in each place
+    load.take(make_jobs(PLACES))
+    assert load.wants(is_async=False)
+
+    load.take(make_jobs(PLACES))
+    assert not load.wants(is_async=False)
+
+
 def test_of_short_tasks_it_takes_many_ahead(load, pace):
     is_short(pace)
 

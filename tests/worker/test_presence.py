@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,9 +24,7 @@ def database() -> Iterator[str]:
     yield database
     folder = Presence(database)._folder
     assert folder is not None
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -44,6 +43,21 @@ def worker(engine: Presence) -> UUID:
 
 def test_an_engine_that_is_there_is_not_gone(engine, worker, database):
     assert engine.gone() == Presence(database).gone() == set()
+
+
+def test_who_leaves_last_leaves_nothing_behind(engine, worker, database):
+    other = Presence(database)
+    other.enter(new_id())
+    folder = other._folder
+    assert folder is not None
+
+    engine.leave()
+    assert folder.exists()
+    other.leave()
+    assert not folder.exists()
+
+    engine.enter(worker)
+    assert [path.name for path in folder.iterdir()] == [str(worker)]
 
 
 def test_an_engine_that_ended_is_gone_until_it_is_forgotten(engine, worker, database):

@@ -29,6 +29,7 @@ TRIAL_INTERVAL = 15.0
 """Seconds between two tries of a listener that has not heard itself."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+_ALL = {Hint.WORK, Hint.CONTROL, Hint.ENDED}
 _CHANNEL = {
     Hint.WORK: "offload",
     Hint.CONTROL: "offload",
@@ -100,9 +101,11 @@ class PostgreSQLListener(Listener):
         return self._connection.connection.fileno() if self._listening else None
 
     def hints(self) -> set[Hint]:
-        if not self._listening and not self._connect():
-            return set()
-        heard = set()
+        heard: set[Hint] = set()
+        if not self._listening:
+            if not self._connect():
+                return heard
+            heard |= _ALL  # some may have been missed while it was deaf
         try:
             pgconn = self._connection.connection.pgconn
             pgconn.consume_input()
@@ -113,7 +116,7 @@ class PostgreSQLListener(Listener):
                     heard.add(Hint(text))
         except Exception:  # noqa: BLE001  # whatever broke: connect again
             self._disconnect()
-            return {Hint.WORK, Hint.CONTROL, Hint.ENDED}  # some may have been missed
+            return _ALL
         return heard
 
     def changed(self) -> bool:

@@ -283,6 +283,7 @@ class Store(ABC):
             # Where the last batch stopped: what it passed over, or deleted, is not read again.
             rest = old.filter(finished_at__gte=batch[-1][1]) if batch else old
             with transaction.atomic(self.using):
+                self._prepare(waits=True)
                 free = rest.select_for_update(skip_locked=True)
                 batch = list(free.values_list("pk", "finished_at")[:AT_ONCE])
                 deleted = self._forget([pk for pk, _ in batch])

@@ -14,7 +14,8 @@ from offload.store.statements import statement
 # ago. LOCAL, because a pooler may give this session to others.
 _SETTINGS = """SELECT
     set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE),
-    set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE)"""
+    set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE),
+    set_config('enable_seqscan', 'off', TRUE)"""
 
 
 class PostgreSQLStore(Store):

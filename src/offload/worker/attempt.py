@@ -100,8 +100,7 @@ class Attempt:
 
     def announce_start(self) -> None:
         """Call the receivers of Django's `task_started`. Raises nothing, whatever they do."""
-        if not is_unheard(task_started, logging.INFO):
-            self._announce(task_started)
+        self._announce(task_started, logging.INFO)
 
     def announce_end(self, outcome: Outcome) -> None:
         """Complete the result and call the receivers of Django's `task_finished`, in the same way.
@@ -110,8 +109,7 @@ class Attempt:
         it.
         """
         level = logging.INFO if outcome.failure is None else logging.ERROR
-        if not is_unheard(task_finished, level):
-            self._announce(task_finished, outcome)
+        self._announce(task_finished, level, outcome)
 
     async def aannounce_start(self) -> None:
         """Do what `announce_start` does, from an event loop."""
@@ -129,8 +127,10 @@ class Attempt:
             # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
             await sync_to_async(announce)()
 
-    def _announce(self, signal: Signal, outcome: Outcome | None = None) -> None:
+    def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:
         try:
+            if is_unheard(signal, level):
+                return
             if outcome is not None:
                 self._conclude(outcome)
             signal.send_robust(self._sender, task_result=self.result)

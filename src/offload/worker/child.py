@@ -153,9 +153,9 @@ class Writer:
         while True:
             self._news.wait()
             self._hurry.wait(LINGER)
-            finished = self._finished
             self._hurry.clear()
             self._news.clear()
+            finished = self._finished  # after the clearing, or `finish` could be missed
             self._send_reports()
             while self._messages:
                 self._link.send(*self._messages.pop(0))

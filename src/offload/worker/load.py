@@ -67,9 +67,9 @@ class Load:
         return max(free, min(ahead, self.pace.most_ahead - lane.count))
 
     def wants(self, *, is_async: bool) -> bool:
-        """Tell whether it is time for more jobs: a place is free, or half of what may wait is."""
+        """Tell whether it is time for more jobs: none waits, or half of what may wait is gone."""
         room, lane = self.room(is_async=is_async), self._lanes[is_async]
-        return room > 0 and (lane.count < lane.places or room >= lane.count)
+        return room > 0 and (lane.count <= lane.places or room >= lane.count)
 
     @property
     def is_backed_up(self) -> bool:

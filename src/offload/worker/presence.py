@@ -26,6 +26,7 @@ class Presence:
     """
 
     def __init__(self, database: str) -> None:
+        self._database = database
         self._folder = _folder(database)
         self._path: Path | None = None
         self._file: FileIO | None = None
@@ -33,6 +34,7 @@ class Presence:
     def enter(self, worker: UUID) -> None:
         """Show that this process is an engine, until it leaves or ends."""
         self.leave()
+        self._folder = _folder(self._database)  # anew: who left last has removed it
         if self._folder is None:
             return
         path = self._folder / str(worker)
@@ -48,6 +50,7 @@ class Presence:
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink()
+                self._path.parent.rmdir()  # if it is empty
         self.close()
 
     def close(self) -> None:
