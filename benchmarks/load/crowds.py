@@ -1,0 +1,106 @@
+"""Scenes in which several parties work on one queue."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from django.db import connection
+
+from load import rows
+from load.claims import Cost, cost_of_claim, cost_of_duties, pinned
+from load.database import ask, empty, settle
+from load.drain import drain
+from load.pickup import pick_up
+from load.sizes import Sizes, line
+
+
+def pinned_scene(sizes: Sizes) -> Iterator[str]:
+    """Drain while somebody holds a transaction open: dead entries stay in the indexes."""
+    if connection.vendor != "postgresql":
+        return
+    empty()
+    rows.queued(sizes.pinned)
+    settle()
+    seen: list[tuple[int, Cost]] = []
+
+    def look() -> None:
+        (left,) = ask("SELECT COUNT(*) FROM offload_job WHERE state = 2")[0]
+        if left > 1000:
+            seen.append((sizes.pinned - left, cost_of_claim(["default"])))
+
+    with pinned():
+        look()
+        drained = drain(meanwhile=look)
+        duties = cost_of_duties(ask("SELECT worker FROM offload_job LIMIT 1")[0][0])
+        yield line("a transaction held open", drained, pick_up(sizes.samples))
+    steps = max(1, len(seen) // 8)
+    costs = "; ".join(f"{done:,} done: {cost}" for done, cost in seen[::steps])
+    yield f"One claim of 500 under a transaction held open: {costs}."
+    yield "Then: " + "; ".join(f"{name} {cost}" for name, cost in duties.items()) + "."
+
+
+def engines(sizes: Sizes) -> Iterator[str]:
+    """Eight engines take from one queue."""
+    if connection.vendor == "sqlite":
+        return
+    empty()
+    rows.queued(sizes.jobs)
+    settle()
+    before = _deadlocks()
+    drained = drain(engines=8, processes=1)
+    yield line("8 engines of 1 process", drained)
+    shares = sorted(n for (n,) in ask("SELECT COUNT(*) FROM offload_job GROUP BY worker"))
+    twice = ask("SELECT COUNT(*) FROM offload_job WHERE run <> 1")[0][0]
+    yield (
+        f"8 engines: {shares[0]:,} to {shares[-1]:,} jobs each, {_deadlocks() - before} deadlocks, "
+        f"{twice} jobs claimed twice."
+    )
+
+
+def _deadlocks() -> int:
+    if connection.vendor == "mysql":
+        return int(ask("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+    ask("SELECT pg_stat_clear_snapshot()")
+    sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    return int(ask(sql)[0][0])
+
+
+def queues(sizes: Sizes) -> Iterator[str]:
+    """A hundred queues: named by the engine, then found by it."""
+    for names in ([f"queue{number}" for number in range(100)], []):
+        empty()
+        rows.queued(sizes.jobs, queues=100)
+        settle()
+        how = "named" if names else "not named"
+        if connection.vendor == "postgresql" and names:
+            yield f"One claim of 500 from 100 queues: {cost_of_claim(names)}."
+        yield line(f"100 queues, {how}", drain(queues=json.dumps(names)))
+
+
+def pruning(sizes: Sizes) -> Iterator[str]:
+    """Prune old jobs while others are drained."""
+    empty()
+    rows.finished(sizes.many, days_ago=20)
+    rows.queued(sizes.jobs)
+    settle()
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "django", "offload_prune", "--older-than=10"]
+    pruner = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    took: list[float] = []
+    waiter = threading.Thread(target=lambda: (pruner.wait(), took.append(time.monotonic() - begun)))
+    waiter.start()
+    try:
+        drained = drain()
+        alone = waiter.is_alive()
+        waiter.join(600)
+    finally:
+        if pruner.poll() is None:
+            pruner.kill()
+    yield line(f"{sizes.many:,} being pruned", drained)
+    when = "the drain ended first" if alone else "it ended before the drain"
+    yield f"Pruned {sizes.many / took[0]:,.0f} rows a second beside that; {when}."
