@@ -70,6 +70,8 @@ def drain(
 def rates(begun: int) -> Drained:
     """Return how fast the jobs were that were finished since then."""
     ends = [end for (end,) in ask(FINISHED.format("finished_at", begun))]
+    if not ends:
+        raise RuntimeError("No job was successful.")
     (first_claim,) = ask(
         f"SELECT MIN(last_attempted_at) FROM ({FINISHED.format('last_attempted_at', begun)} "
         "LIMIT 1000) AS earliest"
