@@ -46,3 +46,6 @@ clean: ## Remove caches and build results
 
 .venv-django60/dev-django60.stamp: requirements/dev-django60.txt requirements/mariadb.txt $(PROJECT)
 	@scripts/environment .venv-django60 dev-django60
+
+.venv-web/bench-web.stamp: requirements/bench-web.txt $(PROJECT)
+	@scripts/environment .venv-web bench-web

@@ -26,12 +26,13 @@ def pinned_scene(sizes: Sizes) -> Iterator[str]:
     empty()
     rows.queued(sizes.pinned)
     settle()
+    progress = rows.Progress(sizes.pinned)
     seen: list[tuple[int, Cost]] = []
 
     def look() -> None:
-        (left,) = ask("SELECT COUNT(*) FROM offload_job WHERE state = 2")[0]
-        if left > 1000:
-            seen.append((sizes.pinned - left, cost_of_claim(["default"])))
+        claimed = progress.claimed()
+        if claimed < sizes.pinned - 1000:
+            seen.append((claimed, cost_of_claim(["default"])))
 
     with pinned():
         look()

@@ -58,12 +58,36 @@ def queued(count: int, *, queue: str = "default", queues: int = 1) -> None:
 
 def scheduled(count: int) -> None:
     """Add jobs that are due tomorrow, and at each moment of the day after."""
-    _insert(count, JobState.SCHEDULED, run_after=f"{_now() + DAY} + n * {max(1, DAY // count)}")
+    _insert(count, JobState.SCHEDULED, run_after=f"{_now() + DAY} + n * {_step(count)}")
 
 
 def finished(count: int, *, days_ago: float = 5.0) -> None:
     """Add jobs that were successful, one after the other in the day that began so long ago."""
     _insert(count, JobState.SUCCESSFUL, since=_now() - int(days_ago * DAY))
+
+
+class Progress:
+    """How many of the jobs of one lot have been claimed, without counting them.
+
+    Args:
+        count: how many there are in the queue "default", none of them claimed yet.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._start = self._first() or 0
+
+    def claimed(self) -> int:
+        first = self._first()
+        return self._count if first is None else (first - self._start) // _step(self._count)
+
+    def _first(self) -> int | None:
+        found = ask(
+            f"SELECT run_after FROM offload_job WHERE state = {int(JobState.READY)} AND "
+            "backend = 'default' AND queue_name = 'default' AND NOT is_async "
+            "ORDER BY priority DESC, run_after, id LIMIT 1"
+        )
+        return found[0][0] if found else None
 
 
 def _insert(
@@ -73,7 +97,7 @@ def _insert(
     start = since or _now() - DAY
     for begun in range(0, count, LOT):
         size = min(LOT, count - begun)
-        time_ = f"({start} + ({begun} + n) * {max(1, DAY // count)})"
+        time_ = f"({start} + ({begun} + n) * {_step(count)})"
         ran = state == JobState.SUCCESSFUL
         ask(
             INSERT.format(
@@ -102,6 +126,11 @@ def _concat(first: str, second: str) -> str:
     if connection.vendor == "mysql":
         return f"CONCAT({first}, {second})"
     return f"{first} || ({second})"
+
+
+def _step(count: int) -> int:
+    """Return the microseconds between two jobs of a lot, which spans a day."""
+    return max(1, DAY // count)
 
 
 def _now() -> int:
