@@ -22,7 +22,9 @@ lint: .venv/dev.stamp ## Check style, types, layers and migrations
 	@DJANGO_SETTINGS_MODULE=tests.settings.sqlite $(BIN)/python -m django \
 		makemigrations --check --dry-run offload --pythonpath .
 
-bench: .venv/dev.stamp services ## Measure (QUICK=1: in a minute instead of many)
+bench: .venv/dev.stamp .venv-web/bench-web.stamp services ## Measure (QUICK=1: in minutes instead of an hour)
+	@scripts/services redis
+	@command -v wrk >/dev/null || scripts/packages wrk
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 docs: .venv/dev.stamp ## Check the links and the Python blocks of all documents

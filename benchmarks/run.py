@@ -1,7 +1,7 @@
 """Run the benchmarks and keep what they print in `benchmarks/results/`.
 
 make bench          all of them
-make bench QUICK=1  on SQLite only
+make bench QUICK=1  a first impression
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import django
 
+SCRIPTS = ["scale.py", "memory.py", "web.py"]
+"""Those that write their results themselves."""
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
@@ -27,6 +29,8 @@ def main() -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
+    for script in SCRIPTS:
+        subprocess.run([sys.executable, HERE / script, *sys.argv[1:]], check=True)
 
 
 def machine() -> str:

@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/scale.py                   PostgreSQL, SQLite and MariaDB
     .venv/bin/python benchmarks/scale.py --quick postgresql
     .venv/bin/python benchmarks/scale.py --only queued finished
+    .venv/bin/python benchmarks/scale.py --finished 2000000
 
-Writes `benchmarks/results/scale.md`. Ten million rows need 6 GB of disk for each database.
+Writes `benchmarks/results/scale-<database>.md`. Ten million rows need 6 GB of disk.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from load.scenes import SCENES
 from load.sizes import Sizes
 
 HEAD = """\
-| database | beside | jobs | jobs/s | first, slowest, last tenth | others' cores \
-| pick-up p50, p99 | result p50 |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| beside | jobs | jobs/s | of an empty table's | first, slowest, last tenth \
+| others' cores | pick-up p50, p99 | result p50 |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+LEGEND = """\
+- Drained by `offload_worker --processes 2 --threads 1`, results stored; no-ops.
+- The rate of an empty table was measured just before each scene: machines have neighbours.
+- Others' cores: how many processors were busy with something else meanwhile."""
 
 
 def main() -> None:
@@ -30,14 +35,13 @@ def main() -> None:
     if choices.here:
         run(choices)
         return
-    lines, notes = [], []
     for kind in choices.databases:
         command = [sys.executable, __file__, *sys.argv[1:], "--here", kind]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        lines += [line for line in output.splitlines() if line.startswith("|")]
-        notes += [line for line in output.splitlines() if line and not line.startswith("|")]
-    text = "\n".join([HEAD, *lines, "", *(f"- {note}" for note in notes)])
-    write("scale", "Beside millions of rows", text)
+        lines = [line for line in output.splitlines() if line.startswith("|")]
+        notes = [f"- {line}" for line in output.splitlines() if not line.startswith("|")]
+        text = "\n".join([HEAD, *lines, "", LEGEND, *notes])
+        write(f"scale-{kind}", f"Beside millions of rows: {kind}", text)
 
 
 def parse() -> argparse.Namespace:
@@ -60,8 +64,7 @@ def run(choices: argparse.Namespace) -> None:
         print(f"{version()}.", flush=True)
         for name in choices.only:
             for line in SCENES[name](sizes):
-                print(f"| {kind} {line}" if line.startswith("|") else f"{kind}: {line}", flush=True)
-                print(line, file=sys.stderr)
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

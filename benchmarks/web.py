@@ -4,7 +4,7 @@
 
 uvicorn with one process and gunicorn with two of four threads, each with an empty view, with
 `task.enqueue()` and with Celery's `.delay()` on Redis. Needs `scripts/packages wrk`, the servers
-of `scripts/services postgresql redis`, and `scripts/environment .venv-web bench-web` for Celery.
+of `scripts/services postgresql redis`, and `make .venv-web/bench-web.stamp` for Celery.
 Writes `benchmarks/results/web.md`.
 """
 
@@ -117,7 +117,7 @@ def listening(name: str, seconds: int) -> None:
     """Compare enqueueing with and without an engine that is woken by it."""
     case = Case("gunicorn", "enqueue", {"conn_max_age": "null"})
     env = environment("postgresql", name, **case.settings)
-    for label in ("no engine", "an engine listens"):
+    for label in ("no engine", "an engine listens") * 2:  # twice, to tell a difference from noise
         empty()
         with Waits() as waits:
             if label == "no engine":

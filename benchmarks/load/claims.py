@@ -1,10 +1,9 @@
-"""What hot statements cost on PostgreSQL, and a transaction that keeps vacuum from cleaning."""
+"""What hot statements cost on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,19 +59,3 @@ def _cost(sql: str, parameters: Mapping[str, Any]) -> Cost:
     plan = found["Plan"]
     buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return Cost(buffers, found["Execution Time"])
-
-
-@contextmanager
-def pinned() -> Iterator[None]:
-    """Hold a transaction open that has seen the table: no dead row version can go."""
-    holder = connection.copy()
-    holder.connect()
-    holder.set_autocommit(False)
-    try:
-        with holder.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT COUNT(*) FROM offload_worker")
-        yield
-    finally:
-        holder.rollback()
-        holder.close()

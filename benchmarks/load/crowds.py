@@ -12,37 +12,40 @@ from collections.abc import Iterator
 from django.db import connection
 
 from load import rows
-from load.claims import Cost, cost_of_claim, cost_of_duties, pinned
+from load.claims import ROOM, Cost, cost_of_claim, cost_of_duties
 from load.database import ask, empty, settle
-from load.drain import drain
+from load.drain import best_drain, drain
 from load.pickup import pick_up
+from load.pin import pinned
 from load.sizes import Sizes, line
 
 
-def pinned_scene(sizes: Sizes) -> Iterator[str]:
+def held_open(sizes: Sizes) -> Iterator[str]:
     """Drain while somebody holds a transaction open: dead entries stay in the indexes."""
-    if connection.vendor != "postgresql":
-        return
+    usual = best_drain(sizes, fresh=True)
     empty()
     rows.queued(sizes.pinned)
     settle()
     progress = rows.Progress(sizes.pinned)
+    explains = connection.vendor == "postgresql"
     seen: list[tuple[int, Cost]] = []
+    duties: dict[str, Cost] = {}
 
     def look() -> None:
         claimed = progress.claimed()
-        if claimed < sizes.pinned - 1000:
+        if explains and claimed < sizes.pinned - 1000:
             seen.append((claimed, cost_of_claim(["default"])))
 
     with pinned():
-        look()
         drained = drain(meanwhile=look)
-        duties = cost_of_duties(ask("SELECT worker FROM offload_job LIMIT 1")[0][0])
-        yield line("a transaction held open", drained, pick_up(sizes.samples))
-    steps = max(1, len(seen) // 8)
-    costs = "; ".join(f"{done:,} done: {cost}" for done, cost in seen[::steps])
-    yield f"One claim of 500 under a transaction held open: {costs}."
-    yield "Then: " + "; ".join(f"{name} {cost}" for name, cost in duties.items()) + "."
+        if explains:
+            duties = cost_of_duties(ask("SELECT worker FROM offload_job LIMIT 1")[0][0])
+        yield line("a transaction held open", drained, pick_up(sizes.samples), usual)
+    if explains:
+        steps = max(1, len(seen) // 8)
+        costs = "; ".join(f"after {done:,} jobs {cost}" for done, cost in seen[::steps])
+        yield f"One claim of {ROOM} while a transaction is held open: {costs}."
+        yield "And then: " + "; ".join(f"{name} {cost}" for name, cost in duties.items()) + "."
 
 
 def engines(sizes: Sizes) -> Iterator[str]:
@@ -80,7 +83,7 @@ def queues(sizes: Sizes) -> Iterator[str]:
         allowed = ["default", *names] if names else []  # a task names its own queue
         how = "named" if names else "not named"
         if connection.vendor == "postgresql" and names:
-            yield f"One claim of 500 from 100 queues: {cost_of_claim(names)}."
+            yield f"One claim of {ROOM} from 100 queues: {cost_of_claim(names)}."
         yield line(f"100 queues, {how}", drain(queues=json.dumps(allowed)))
 
 

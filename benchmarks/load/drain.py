@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from load import rows
 from load.bystanders import Bystanders
-from load.database import ask
+from load.database import ask, empty, settle
 from load.engine import LONGEST, PAUSE, Engine
+from load.sizes import Sizes
 from offload.lifecycle import JobState
 
 FINISHED = f"SELECT {{}} FROM offload_job WHERE state = {int(JobState.SUCCESSFUL)} "
@@ -65,6 +67,23 @@ def drain(
         for engine in started:
             engine.kill()
     return replace(rates(begun), others=others)
+
+
+def best_drain(sizes: Sizes, *, fresh: bool = False) -> Drained:
+    """Drain the same number of jobs some times.
+
+    Args:
+        sizes: how many jobs, and how often.
+        fresh: empty the table before each time.
+    """
+    found = []
+    for _ in range(sizes.repeat):
+        if fresh:
+            empty()
+        rows.queued(sizes.jobs)
+        settle()
+        found.append(drain())
+    return max(found, key=lambda drained: drained.rate)
 
 
 def rates(begun: int) -> Drained:

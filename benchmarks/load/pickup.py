@@ -24,7 +24,6 @@ class PickUp:
 def pick_up(jobs: int, **variables: str) -> PickUp:
     """Enqueue jobs one by one beside an idle engine that serves the queue "default" only."""
     from load.tasks import noop  # noqa: PLC0415  # needs the app registry
-    from offload.models import Job  # noqa: PLC0415
 
     with running("--queues=default", **variables):
         made = []
@@ -32,10 +31,17 @@ def pick_up(jobs: int, **variables: str) -> PickUp:
             made.append(noop.enqueue().id)
             PAUSE.wait(SPACING)
         PAUSE.wait(1)
-        rows = Job.objects.filter(pk__in=made[WARM_UP:], finished_at__isnull=False)
-        times = list(rows.values_list("enqueued_at", "last_attempted_at", "finished_at"))
-    if len(times) < jobs:
-        raise RuntimeError(f"Only {len(times)} of {jobs} jobs were finished.")
+        return times_of(made[WARM_UP:])
+
+
+def times_of(jobs: list[str]) -> PickUp:
+    """Return how long finished jobs waited."""
+    from offload.models import Job  # noqa: PLC0415  # needs the app registry
+
+    rows = Job.objects.filter(pk__in=jobs, finished_at__isnull=False)
+    times = list(rows.values_list("enqueued_at", "last_attempted_at", "finished_at"))
+    if len(times) < 0.9 * len(jobs):  # the last may have met no engine any more
+        raise RuntimeError(f"Only {len(times)} of {len(jobs)} jobs were finished.")
     claims = _percentiles([(claimed - since).total_seconds() for since, claimed, _ in times])
     results = _percentiles([(ended - since).total_seconds() for since, _, ended in times])
     return PickUp(claims[49], claims[98], results[49])

@@ -64,11 +64,23 @@ def serving(server: str, python: Path, env: Mapping[str, str]) -> Iterator[str]:
 def press(url: str, seconds: int) -> Load:
     """Send requests over 50 connections, after a second of warming up."""
     _wrk(url, 1)
-    return _read(_wrk(url, seconds))
+    load = _read(_wrk(url, seconds))
+    if load.failed > load.requests // 100:
+        raise RuntimeError(f"{load.failed:,} of {load.requests:,} requests failed.")
+    return load
 
 
 def _wrk(url: str, seconds: int) -> str:
-    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url]
+    command = [
+        "wrk",
+        "-t2",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--latency",
+        "--timeout",
+        "5s",
+        url,
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -26,7 +26,7 @@ class Sizes:
     jobs: int = 200_000
     many: int = 1_000_000
     finished: int = 10_000_000
-    pinned: int = 500_000
+    pinned: int = 300_000
     samples: int = 200
     repeat: int = 3
 
@@ -40,11 +40,21 @@ class Sizes:
         return replace(self, **{name: size for name, size in sizes.items() if size is not None})
 
 
-def line(beside: str, drained: Drained, latency: PickUp | None = None) -> str:
-    """Return a line of the table, without the database."""
+def line(
+    beside: str, drained: Drained, latency: PickUp | None = None, usual: Drained | None = None
+) -> str:
+    """Return a line of the table, without the database.
+
+    Args:
+        beside: what else is there.
+        drained: how fast the queue was drained.
+        latency: how soon one job was taken up.
+        usual: how fast an empty table's queue was drained just before.
+    """
     tenths = f"{drained.first:,.0f}, {drained.slowest:,.0f}, {drained.last:,.0f}"
-    times = " | |"
+    share = f"{drained.rate / usual.rate:.0%}" if usual else ""
+    times = " | "
     if latency is not None:
-        times = f"{latency.p50:.1f}, {latency.p99:.1f} ms | {latency.result_p50:.1f} ms |"
-    numbers = f"{drained.jobs:,} | {drained.rate:,.0f} | {tenths} | {drained.others:.1f}"
-    return f"| {beside} | {numbers} | {times}"
+        times = f"{latency.p50:.1f}, {latency.p99:.1f} ms | {latency.result_p50:.1f} ms"
+    numbers = f"{drained.jobs:,} | {drained.rate:,.0f} | {share} | {tenths} | {drained.others:.1f}"
+    return f"| {beside} | {numbers} | {times} |"
