@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 
@@ -95,19 +94,22 @@ def pruning(sizes: Sizes) -> Iterator[str]:
     rows.finished(sizes.many, days_ago=20)
     rows.queued(sizes.jobs)
     settle()
-    begun = time.monotonic()
     command = [sys.executable, "-m", "django", "offload_prune", "--older-than=10"]
     pruner = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    took: list[float] = []
-    waiter = threading.Thread(target=lambda: (pruner.wait(), took.append(time.monotonic() - begun)))
-    waiter.start()
+    begun, took = time.monotonic(), 0.0
+
+    def look() -> None:
+        nonlocal took
+        if not took and pruner.poll() is not None:
+            took = time.monotonic() - begun
+
     try:
-        drained = drain()
-        alone = waiter.is_alive()
-        waiter.join(600)
+        drained = drain(meanwhile=look)
+        when = "it ended before the drain" if took else "the drain ended first"
+        pruner.wait(600)
+        look()
     finally:
         if pruner.poll() is None:
             pruner.kill()
     yield line(f"{sizes.many:,} being pruned", drained)
-    when = "the drain ended first" if alone else "it ended before the drain"
-    yield f"Pruned {sizes.many / took[0]:,.0f} rows a second beside that; {when}."
+    yield f"Pruned {sizes.many / took:,.0f} rows a second beside that; {when}."

@@ -49,7 +49,7 @@ def drain(
         variables: of the engines' environment.
     """
     begun = time.time_ns() // 1000
-    started = [Engine("--drain", processes=processes, **variables) for _ in range(engines)]
+    started = [Engine("--drain", processes=processes, variables=variables) for _ in range(engines)]
     until = time.monotonic() + LONGEST
     bystanders = Bystanders()
     try:

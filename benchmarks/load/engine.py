@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from load.database import ask, environment
@@ -18,14 +18,18 @@ LONGEST = 900.0
 """Seconds that a drain may take."""
 PAUSE = threading.Event()
 
+type Variables = Mapping[str, str]
+NONE: Variables = {}
+
 
 class Engine:
     """Args:
     choices: arguments of `offload_worker` besides those that all have.
+    processes: executors.
     variables: of the environment, see `load.settings`.
     """
 
-    def __init__(self, *choices: str, processes: int = 2, **variables: str) -> None:
+    def __init__(self, *choices: str, processes: int = 2, variables: Variables = NONE) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the engine
         command = [sys.executable, "-m", "django", "offload_worker", "--no-reload", "--verbosity=0"]
         command += [f"--processes={processes}", "--threads=1", *choices]
@@ -67,7 +71,7 @@ class Engine:
 def running(*choices: str, **variables: str) -> Iterator[Engine]:
     """Keep an engine; it is up when the block begins."""
     before = _registered()
-    engine = Engine(*choices, **variables)
+    engine = Engine(*choices, variables=variables)
     try:
         until = time.monotonic() + 30
         while _registered() == before and time.monotonic() < until:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import quantiles
+from typing import Any
 
 from load.engine import PAUSE, running
 
@@ -39,7 +40,7 @@ def times_of(jobs: list[str]) -> PickUp:
     from offload.models import Job  # noqa: PLC0415  # needs the app registry
 
     rows = Job.objects.filter(pk__in=jobs, finished_at__isnull=False)
-    times = list(rows.values_list("enqueued_at", "last_attempted_at", "finished_at"))
+    times: list[Any] = list(rows.values_list("enqueued_at", "last_attempted_at", "finished_at"))
     if len(times) < 0.9 * len(jobs):  # the last may have met no engine any more
         raise RuntimeError(f"Only {len(times)} of {len(jobs)} jobs were finished.")
     claims = _percentiles([(claimed - since).total_seconds() for since, claimed, _ in times])

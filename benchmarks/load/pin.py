@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection
 
@@ -22,7 +23,7 @@ BEGIN = {
 def pinned() -> Iterator[None]:
     """Hold a transaction open that has seen the tables, as a long report or a forgotten shell."""
     if connection.vendor == "sqlite":  # Django's transactions would lock the file
-        holder = sqlite3.connect(connection.settings_dict["NAME"], autocommit=True)
+        holder: Any = sqlite3.connect(connection.settings_dict["NAME"], autocommit=True)
     else:
         holder = connection.copy()
     try:
