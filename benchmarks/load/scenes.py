@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from django.db import connection
+
 from load import crowds, rows
+from load.claims import ROOM, cost_of_claim
 from load.database import empty, settle
 from load.drain import best_drain, drain
 from load.pickup import pick_up, times_of
@@ -18,6 +21,7 @@ def nothing(sizes: Sizes) -> Iterator[str]:
     """An empty table."""
     best = best_drain(sizes, fresh=True)
     empty()
+    yield from claim_cost("Nothing", add=ROOM)
     yield line("nothing", best, pick_up(sizes.samples))
 
 
@@ -29,6 +33,7 @@ def queued(sizes: Sizes) -> Iterator[str]:
     empty()
     rows.queued(sizes.many, queue="bulk")
     settle()
+    yield from claim_cost(f"{sizes.many:,} queued", "bulk")
     latency = pick_up(sizes.samples)
     urgent: list[str] = []
     drained = drain(meanwhile=lambda: urgent.append(noop.using(priority=100).enqueue().id))
@@ -45,6 +50,7 @@ def scheduled(sizes: Sizes) -> Iterator[str]:
     usual = best_drain(sizes, fresh=True)
     empty()
     rows.scheduled(sizes.many)
+    yield from claim_cost(f"{sizes.many:,} scheduled", add=ROOM)
     best = best_drain(sizes)
     yield line(f"{sizes.many:,} scheduled", best, pick_up(sizes.samples), usual)
 
@@ -54,8 +60,23 @@ def finished(sizes: Sizes) -> Iterator[str]:
     usual = best_drain(sizes, fresh=True)
     empty()
     rows.finished(sizes.finished)
+    yield from claim_cost(f"{sizes.finished:,} finished", add=ROOM)
     best = best_drain(sizes)
     yield line(f"{sizes.finished:,} finished", best, pick_up(sizes.samples), usual)
+
+
+def claim_cost(beside: str, queue: str = "default", *, add: int = 0) -> Iterator[str]:
+    """Say what one claim costs here: pages do not depend on what else the machine does.
+
+    Args:
+        beside: what else is there.
+        queue: where the jobs are.
+        add: jobs to be queued before.
+    """
+    if connection.vendor == "postgresql":
+        rows.queued(add, queue=queue)
+        settle()
+        yield f"{beside}: one claim of {ROOM} costs {cost_of_claim([queue])}."
 
 
 SCENES: dict[str, Scene] = {
