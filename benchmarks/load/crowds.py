@@ -18,7 +18,6 @@ from load.pickup import pick_up
 from load.pin import pinned
 from load.sizes import Sizes, line
 
-
 LOOKS = 8
 """How often a claim is looked at while a queue is drained."""
 
