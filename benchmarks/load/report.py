@@ -25,5 +25,5 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, Django "
-        f"{django.__version__}."
+        f"{django.__version__}; load average at the end {os.getloadavg()[1]:.1f}."
     )
