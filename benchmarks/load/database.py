@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ def new_database(kind: str, name: str) -> Iterator[None]:
     finally:
         connections.close_all()
         teardown_databases(old, verbosity=0)
+        if kind == "sqlite":  # the folder of the doorbells beside the file
+            shutil.rmtree(f"{connection.settings_dict['NAME']}-bells", ignore_errors=True)
 
 
 def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
