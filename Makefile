@@ -22,8 +22,9 @@ lint: .venv/dev.stamp ## Check style, types, layers and migrations
 	@DJANGO_SETTINGS_MODULE=tests.settings.sqlite $(BIN)/python -m django \
 		makemigrations --check --dry-run offload --pythonpath .
 
-bench: .venv/dev.stamp ## Measure, beside other task queues (QUICK=1: in some minutes instead of many)
+bench: .venv/dev.stamp .venv-web/bench-web.stamp ## Measure, beside other task queues (QUICK=1: in minutes, not hours)
 	-@scripts/services postgresql mariadb redis
+	-@command -v wrk >/dev/null || scripts/packages wrk
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 docs: .venv/dev.stamp ## Check the links and the Python blocks of all documents
@@ -47,3 +48,6 @@ clean: ## Remove caches and build results
 
 .venv-django60/dev-django60.stamp: requirements/dev-django60.txt requirements/mariadb.txt $(PROJECT)
 	@scripts/environment .venv-django60 dev-django60
+
+.venv-web/bench-web.stamp: requirements/bench-web.txt $(PROJECT)
+	@scripts/environment .venv-web bench-web

@@ -1,0 +1,87 @@
+"""A database that is made for one run and removed at its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+def environment(kind: str, name: str, **variables: str) -> dict[str, str]:
+    """Return the environment of a process that uses the database.
+
+    Args:
+        kind: sqlite, postgresql or mariadb.
+        name: of the database.
+        variables: what `load.settings` reads besides, in lower case and without LOAD_.
+    """
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "load.settings",
+        "PYTHONPATH": str(HERE),
+        "LOAD_DATABASE": kind,
+        "LOAD_NAME": name,
+        **{f"LOAD_{key.upper()}": value for key, value in variables.items()},
+    }
+
+
+@contextmanager
+def new_database(kind: str, name: str) -> Iterator[None]:
+    """Set Django up in this process, with empty tables."""
+    os.environ.update(environment(kind, name))
+    django.setup()
+    old = setup_databases(verbosity=0, interactive=False)
+    try:
+        yield
+    finally:
+        connections.close_all()
+        teardown_databases(old, verbosity=0)
+        if kind == "sqlite":  # the folder of the doorbells beside the file
+            shutil.rmtree(f"{connection.settings_dict['NAME']}-bells", ignore_errors=True)
+
+
+def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement gives."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def version() -> str:
+    """Return the server's own name and version."""
+    connection.ensure_connection()
+    if connection.vendor == "sqlite":
+        return f"SQLite {ask('SELECT sqlite_version()')[0][0]}"
+    text = str(ask("SELECT version()")[0][0])
+    name = "MariaDB" if "MariaDB" in text else text.split(maxsplit=1)[0]
+    return f"{name} {text.removeprefix('PostgreSQL ').split()[0].split('-')[0]}"
+
+
+def settle() -> None:
+    """Let the server do now what it would do in the background while something is measured."""
+    match connection.vendor:
+        case "postgresql":
+            ask("VACUUM ANALYZE offload_job")
+            ask("CHECKPOINT")
+        case "sqlite":
+            ask("PRAGMA wal_checkpoint(TRUNCATE)")
+        case "mysql":
+            ask("ANALYZE TABLE offload_job")
+
+
+def empty() -> None:
+    """Remove all jobs and engines."""
+    verb = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+    for table in ("offload_job", "offload_attempt", "offload_worker"):
+        ask(f"{verb} {table}")
+    if connection.vendor == "sqlite":
+        ask("VACUUM")
