@@ -17,7 +17,7 @@ from offload import JobState
 from offload.conf import Options
 from offload.lifecycle import succeeded
 from offload.models import Job, Worker
-from offload.store import get_store
+from offload.store import base, get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Ended
 from offload.worker import upkeep as module
@@ -241,6 +241,25 @@ def test_nobody_is_woken_if_no_job_is_due(engine: Engine) -> None:
     assert due is not None
     assert due > 3000
     assert (engine.looks, engine.rings) == ([], [])
+
+
+# --- pruning ------------------------------------------------------------------------------
+
+
+def test_pruning_goes_on_soon_until_nothing_old_is_left(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue may be faster than one batch in a minute."""
+    for patched in (module, base):
+        monkeypatch.setattr(patched, "AT_ONCE", 3)
+    for result in add.enqueue_many([((n,), {}) for n in range(7)]):
+        result.cancel()
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
+
+    pauses = [engine.upkeep._prune() for _ in range(3)]
+
+    assert pauses == [module.PRUNE_PAUSE, module.PRUNE_PAUSE, None]
+    assert not Job.objects.exists()
 
 
 # --- locks of others ----------------------------------------------------------------------

@@ -212,8 +212,7 @@ class Store(ABC):
             cursor.execute(sql, {"backend": backend, "now": now_microseconds()})
             rows = cursor.fetchall()
         (left,) = (left for name, left in rows if name is None)
-        due = None if left is None else max(0.0, left / 1_000_000)
-        return [name for name, _ in rows if name is not None], due
+        return [name for name, _ in rows if name is not None], seconds_left(left)
 
     def expired(self) -> dict[UUID, datetime]:
         """Return the engines whose lease ran out, and when each of them beat last."""
@@ -357,6 +356,11 @@ class Store(ABC):
     def key(self, value: Any) -> str:
         """Return a job's id as this database's driver takes and gives it in raw SQL."""
         return str(value)
+
+
+def seconds_left(microseconds: int | None) -> float | None:
+    """Return the seconds until something is due, from what the database says."""
+    return None if microseconds is None else max(0.0, microseconds / 1_000_000)
 
 
 def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
+from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
 from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
@@ -58,15 +58,36 @@ class MySQLStore(Store):
                     cursor.execute(*_finishing(pairs))
         return accepted
 
+    def ready_queues(self, backend: str) -> list[str]:
+        """Step from queue to queue, one statement each.
+
+        Compared with another column instead of a value, a queue's name opens no range of the
+        index here: the one statement of the others would read all ready rows for each queue.
+        """
+        names: list[str] = []
+        with self.connection.cursor() as cursor:
+            while True:
+                parameters = {"backend": backend, "after": names[-1] if names else ""}
+                cursor.execute(statement("mysql", "next_ready_queue"), parameters)
+                (name,) = cursor.fetchone()
+                if name is None:
+                    return names
+                names.append(name)
+
+    def glance(self, backend: str) -> tuple[list[str], float | None]:
+        sql = statement("mysql", "glance").replace("{clock}", self.clock)
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, {"backend": backend})
+            first, left = cursor.fetchone()
+        return self.ready_queues(backend) if first else [], seconds_left(left)
+
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         now = 0
-        # One statement to find the few queues that have jobs, instead of two for each queue.
-        ready = set(self.ready_queues(room.backend)).intersection(room.queues)
         with self.connection.cursor() as cursor:
             for is_async, count in room:
                 found: list[ClaimedJob] = []
-                for queue in sorted(ready) if count > 0 else ():
+                for queue in sorted(room.queues) if count > 0 else ():
                     parameters = {
                         "backend": room.backend,
                         "queue": queue,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, keeping
+from offload.store.base import AT_ONCE
 from offload.worker.duties import Duty
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ LOCKED_PAUSE = 0.25
 """Seconds until a job is tried again that is due and locked."""
 PROMOTE_INTERVAL = 15.0
 PRUNE_INTERVAL = 60.0
-PRUNE_BATCHES = 10
-"""Batches of 1,000 jobs of one state that are pruned at a time."""
+PRUNE_PAUSE = 0.2
+"""Seconds until more is pruned, if there was more than one batch of 1,000."""
 
 
 class Upkeep:
@@ -119,10 +119,12 @@ class Upkeep:
         self.promotion.hasten()
         self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
 
-    def _prune(self) -> None:
+    def _prune(self) -> float | None:
+        """Prune one batch of each state; soon again if one was full, as jobs come faster then."""
         options = self._options
+        most = 0
         for state, period in keeping(options.keep_successful, options.keep_failed).items():
             before = self._store.now(after=-period.total_seconds())
             old = self._store.old(self._registration.backend, state, before=before)
-            for _ in islice(self._store.prune(old), PRUNE_BATCHES):
-                pass
+            most = max(most, next(self._store.prune(old), 0))
+        return PRUNE_PAUSE if most >= AT_ONCE else None

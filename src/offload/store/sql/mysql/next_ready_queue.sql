@@ -1,0 +1,2 @@
+SELECT MIN(queue_name) FROM offload_job FORCE INDEX (offload_job_ready)
+WHERE state = {READY} AND backend = %(backend)s AND queue_name > %(after)s
