@@ -7,6 +7,7 @@ import logging
 import pytest
 from django.dispatch import Signal
 from django.tasks.signals import log_task_started
+from django.utils.log import RequireDebugTrue
 
 from offload.signals import has_only_djangos, is_unheard
 
@@ -39,6 +40,47 @@ def test_djangos_line_is_heard_if_a_logger_takes_it(signal, caplog):
 
 
 def test_an_error_is_heard_although_information_is_not(signal, quiet):
+    assert not is_unheard(signal, logging.ERROR)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """Django's logger for tasks, with no handler above it."""
+    logger = logging.getLogger("django.tasks")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()  # type: ignore[attr-defined]
+    yield logger
+    monkeypatch.undo()
+    logger.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("level", "filters", "debug", "unheard"),
+    [
+        (logging.INFO, [], False, False),
+        (logging.ERROR, [], False, True),
+        (logging.INFO, [RequireDebugTrue()], False, True),  # Django's own console handler
+        (logging.INFO, [RequireDebugTrue()], True, False),
+    ],
+)
+def test_a_line_is_heard_if_a_handler_takes_it(  # noqa: PLR0917
+    signal, alone, settings, level, filters, debug, unheard
+):
+    handler = logging.StreamHandler()
+    handler.setLevel(level)
+    handler.filters = filters
+    alone.handlers = [handler]  # pytest has put its own there
+    settings.DEBUG = debug
+
+    assert is_unheard(signal, logging.INFO) is unheard
+
+
+def test_without_handlers_python_shows_warnings_alone(signal, alone):
+    alone.handlers = []
+
+    assert is_unheard(signal, logging.INFO)
     assert not is_unheard(signal, logging.ERROR)
 
 
