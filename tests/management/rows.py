@@ -67,6 +67,10 @@ def register(*, backend: str = "default", queues: str = "", lease: float = 30.0)
     return Worker.objects.get(pk=worker.pk)
 
 
+LOOKED_UP = ("Select tables optimized away", "No matching min/max row")
+"""What MariaDB says of a smallest value that it looked up in the index while planning."""
+
+
 def plans_of(ask: Callable[[], Any]) -> list[str]:
     """Return how the database would find the rows of each query, if it had many."""
     with CaptureQueriesContext(connection) as queries:
@@ -79,4 +83,4 @@ def plans_of(ask: Callable[[], Any]) -> list[str]:
         for query in queries.captured_queries:
             cursor.execute(explain + query["sql"].replace("%", "%%"))
             plans.append(str(cursor.fetchall()))
-    return plans
+    return [plan for plan in plans if not any(text in plan for text in LOOKED_UP)]
