@@ -34,7 +34,9 @@ def cost_of_claim(queues: list[str], room: int = ROOM) -> Cost:
         "backend": "default",
         "queues": queues,
         "threads": room,
+        "threads_each": room,
         "slots": 200,
+        "slots_each": 200,
     }
     return _cost(statement("postgresql", "claim"), parameters)
 
@@ -43,7 +45,7 @@ def cost_of_duties(worker: str) -> dict[str, Cost]:
     """Ask what an engine asks now and then."""
     held = {"worker": worker}
     return {
-        "holdings": _cost(statement("any", "held"), held),
+        "holdings": _cost(statement("any", "holdings"), held),
         "orphans": _cost(statement("postgresql", "orphans"), {"limit": 1000}),
         "ready_queues": _cost(statement("any", "ready_queues"), {"backend": "default"}),
     }

@@ -172,7 +172,7 @@ def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(
     monkeypatch.setattr("offload.worker.outbox.ASIDE", 0.0)
     store: Store = RefusingStore(error)  # type: ignore[assignment]
     outbox = Outbox(store)
-    job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 16])
+    job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 19])
     outbox.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
         with pytest.raises(type(error)):

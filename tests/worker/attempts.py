@@ -41,6 +41,9 @@ def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
         "max_attempts": getattr(task, "max_attempts", None) or 1,
         "lost": 0,
         "max_lost": 3,
+        "owner": "",
+        "tenant": "",
+        "request_id": "",
         "worker": new_id().hex,
     }
     return ClaimedJob(**{**values, **changes})

@@ -44,6 +44,9 @@ def make_job(path: str = "tests.tasks.add", *, is_async: bool = False) -> Claime
         max_attempts=1,
         lost=0,
         max_lost=3,
+        owner="",
+        tenant="",
+        request_id="",
         worker=new_id().hex,
     )
 

@@ -48,7 +48,7 @@ def outbox(table: Table) -> Outbox:
 
 def ended(count: int, *, lost: int = 0) -> list[Ended]:
     jobs = [
-        ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "w", ()])
+        ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", "w", ()])
         for n in range(count)
     ]
     return [(job, lifecycle.succeeded("1")) for job in jobs]

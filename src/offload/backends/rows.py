@@ -61,6 +61,10 @@ class Enqueueing:
             "timeout": seconds(timeout) if timeout is not None else options.timeout,
             "max_attempts": getattr(task, "max_attempts", None)
             or (1 if at_most_once else options.max_attempts),
+            "owner": "",
+            "tenant": "",
+            "request_id": "",
+            "parent": None,
             "max_lost": 0 if at_most_once else options.max_lost,
         }
 

@@ -57,6 +57,12 @@ class Migration(migrations.Migration):
                 ('run', models.IntegerField(db_default=0, default=0)),
                 ('worker', models.UUIDField(null=True)),
                 ('cancel_requested_at', offload.models.fields.MomentField(null=True)),
+                ('owner', models.CharField(db_default='', default='', max_length=128)),
+                ('tenant', models.CharField(db_default='', default='', max_length=64)),
+                ('request_id', models.CharField(db_default='', default='', max_length=64)),
+                ('parent', models.UUIDField(null=True)),
+                ('version', models.IntegerField(db_default=0, default=0)),
+                ('progress', models.TextField(null=True)),
                 ('return_value', models.TextField(null=True)),
             ],
             options={

@@ -45,6 +45,16 @@ class Job(models.Model):
     worker = models.UUIDField(null=True)
     """The engine that holds it, or held it last."""
     cancel_requested_at = MomentField(null=True)
+    owner = models.CharField(max_length=128, db_default="", default="")
+    """For whom it runs: the user, or the session, of the request that enqueued it."""
+    tenant = models.CharField(max_length=64, db_default="", default="")
+    request_id = models.CharField(max_length=64, db_default="", default="")
+    parent = models.UUIDField(null=True)
+    """The job that enqueued it."""
+    version = models.IntegerField(db_default=0, default=0)
+    """Grows with every change that people can see."""
+    progress = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
+    """JSON text: how far the running attempt is."""
     return_value = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
     """JSON text."""
 

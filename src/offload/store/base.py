@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.db import connections, transaction
+from django.db.models import F
 from django.db.models.expressions import RawSQL
 
 from offload.failpoints import failpoint
@@ -35,6 +36,7 @@ LONGEST_DELAY = 60.0
 """Seconds until a job is run again whose process died, at most."""
 LOCK_TIMEOUT = 1
 """Seconds that an exchange waits for a lock."""
+NEXT = F("version") + 1
 AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
@@ -313,12 +315,12 @@ class Store(ABC):
         """
         row = Job.objects.using(self.using).filter(pk=job)
         waiting = row.filter(state__in=[JobState.SCHEDULED, JobState.READY])
-        if waiting.update(state=JobState.CANCELLED, finished_at=self.now()):
+        if waiting.update(state=JobState.CANCELLED, finished_at=self.now(), version=NEXT):
             return JobState.CANCELLED
-        if row.filter(state=JobState.RUNNING).update(cancel_requested_at=self.now()):
+        if row.filter(state=JobState.RUNNING).update(cancel_requested_at=self.now(), version=NEXT):
             return JobState.RUNNING
         # Between the two looks a running job may have become a waiting one again.
-        if waiting.update(state=JobState.CANCELLED, finished_at=self.now()):
+        if waiting.update(state=JobState.CANCELLED, finished_at=self.now(), version=NEXT):
             return JobState.CANCELLED
         return None
 
@@ -337,13 +339,15 @@ class Store(ABC):
                 finished_at=None,
                 cancel_requested_at=None,
                 return_value=None,
+                progress=None,
+                version=NEXT,
             )
         )
 
     def hasten(self, job: UUID) -> bool:
         """Make a scheduled job ready before its time; False if it is not scheduled."""
         scheduled = Job.objects.using(self.using).filter(pk=job, state=JobState.SCHEDULED)
-        return bool(scheduled.update(state=JobState.READY))
+        return bool(scheduled.update(state=JobState.READY, version=NEXT))
 
     # --- dialect -------------------------------------------------------------------------
 

@@ -29,6 +29,10 @@ class NewJob(NamedTuple):
     timeout: float | None
     max_attempts: int
     max_lost: int
+    owner: str
+    tenant: str
+    request_id: str
+    parent: str | None
 
 
 class ClaimedJob(NamedTuple):
@@ -52,6 +56,9 @@ class ClaimedJob(NamedTuple):
     max_attempts: int
     lost: int
     max_lost: int
+    owner: str
+    tenant: str
+    request_id: str
     worker: str
     previous: tuple[tuple[str, str, str], ...] = ()
     """Earlier attempts that did not succeed: worker, exception class path, traceback."""

@@ -1,4 +1,5 @@
 INSERT INTO offload_job (
     id, state, backend, queue_name, priority, is_async, task_path, arguments,
-    run_after, expires_at, enqueued_at, timeout, max_attempts, max_lost
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    run_after, expires_at, enqueued_at, timeout, max_attempts, max_lost,
+    owner, tenant, request_id, parent
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)

@@ -5,6 +5,7 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
         THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) END,
     state = CASE WHEN %(state)s <= {READY} AND cancel_requested_at IS NOT NULL
         THEN {CANCELLED} ELSE %(state)s END,
+    version = version + 1,
     attempt = attempt - %(discount)s,
     lost = lost + %(loss)s,
     run_after = CASE WHEN %(delay)s > 0

@@ -1,6 +1,8 @@
 -- The forced primary key keeps InnoDB from scanning, and so locking, other rows.
 UPDATE offload_job FORCE INDEX (PRIMARY) SET
     state = {RUNNING},
+    version = version + 1,
+    progress = NULL,
     run = run + 1,
     attempt = attempt + 1,
     worker = %(worker)s,

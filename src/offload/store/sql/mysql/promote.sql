@@ -1,1 +1,2 @@
-UPDATE offload_job FORCE INDEX (PRIMARY) SET state = {READY} WHERE id IN %(ids)s
+UPDATE offload_job FORCE INDEX (PRIMARY) SET state = {READY}, version = version + 1
+WHERE id IN %(ids)s

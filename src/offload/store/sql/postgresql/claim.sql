@@ -18,6 +18,8 @@ WITH picked AS MATERIALIZED (
 )
 UPDATE offload_job SET
     state = {RUNNING},
+    version = version + 1,
+    progress = NULL,
     run = run + 1,
     attempt = attempt + 1,
     worker = %(worker)s,
@@ -29,4 +31,4 @@ WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
 RETURNING
     id::text, run, attempt, task_path, arguments, is_async, backend, queue_name, priority,
     run_after, expires_at, enqueued_at, started_at, last_attempted_at, timeout, max_attempts,
-    lost, max_lost, worker::text
+    lost, max_lost, owner, tenant, request_id, worker::text

@@ -5,6 +5,7 @@
 UPDATE offload_job AS job SET
     state = CASE WHEN ended.state <= {READY} AND job.cancel_requested_at IS NOT NULL
         THEN {CANCELLED} ELSE ended.state END,
+    version = job.version + 1,
     attempt = job.attempt - ended.discount,
     lost = job.lost + ended.loss,
     run_after = CASE WHEN ended.delay > 0 THEN ended.now + ended.delay ELSE job.run_after END,

@@ -1,5 +1,7 @@
 UPDATE offload_job SET
     state = {RUNNING},
+    version = version + 1,
+    progress = NULL,
     run = run + 1,
     attempt = attempt + 1,
     worker = :worker,

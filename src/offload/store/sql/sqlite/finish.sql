@@ -3,6 +3,7 @@
 UPDATE offload_job SET
     state = CASE WHEN ?3 <= {READY} AND cancel_requested_at IS NOT NULL
         THEN {CANCELLED} ELSE ?3 END,
+    version = version + 1,
     attempt = attempt - ?5,
     lost = lost + ?6,
     run_after = CASE WHEN ?4 > 0 THEN ?8 + ?4 ELSE run_after END,

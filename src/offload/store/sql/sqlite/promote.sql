@@ -1,4 +1,4 @@
-UPDATE offload_job SET state = {READY}
+UPDATE offload_job SET state = {READY}, version = version + 1
 WHERE id IN (
     SELECT id FROM offload_job
     WHERE state = {SCHEDULED} AND run_after <= :now
