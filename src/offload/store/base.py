@@ -201,15 +201,10 @@ class Store(ABC):
             statement(self.dialect, "newer"), {"known": json.dumps(pairs)}
         )
         found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
-        failures = self.failures([pk for pk, job in found if job and has_failed(job)])
-        return [Seen(pk, job, failures.get(pk)) for pk, job in found]
-
-    def failures(self, jobs: Sequence[UUID]) -> dict[UUID, Attempt]:
-        """Return the last failed attempt of each of the jobs that has one, without traceback."""
-        if not jobs:
-            return {}
-        rows = Attempt.objects.using(self.using).filter(job_id__in=jobs).order_by("run")
-        return {attempt.job_id: attempt for attempt in rows.defer("traceback")}
+        runs = {pk: job.run for pk, job in found if job and job.state == JobState.FAILED}
+        failures = self.failures(runs) if runs else {}
+        last = {pk: why for pk, why in failures.items() if why.run == runs[pk]}
+        return [Seen(pk, job, last.get(pk)) for pk, job in found]
 
     # --- the engine's duties ----------------------------------------------------------------
 
@@ -396,11 +391,6 @@ class Store(ABC):
     def key(self, value: Any) -> str:
         """Return a job's id as this database's driver takes and gives it in raw SQL."""
         return str(value)
-
-
-def has_failed(job: Job) -> bool:
-    """Tell whether a job has ended otherwise than well."""
-    return job.state > JobState.SUCCESSFUL
 
 
 def seconds_left(microseconds: int | None) -> float | None:

@@ -142,7 +142,7 @@ class Seen(NamedTuple):
     job: Job | None
     """Its row, without its arguments; None if it is gone."""
     failure: Attempt | None = None
-    """Its last failed attempt, if it ended otherwise than well."""
+    """Why it failed, if it did."""
 
     @property
     def has_ended(self) -> bool:
