@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
@@ -138,6 +139,7 @@ def test_sync_and_async_views_under_asgi(path):
         client = AsyncClient(headers=JSON)
         await client.aforce_login(ada)
         await client.post(path, query_params={"task": "private"})
+        await sync_to_async(connections.close_all)()
 
     asyncio.run(ask())
 
@@ -155,7 +157,10 @@ def test_requests_that_are_answered_at_once_do_not_mix():
         return str(answer.json()["id"])
 
     async def ask_all() -> list[str]:
-        return await asyncio.gather(*map(ask, users * 3))
+        try:
+            return await asyncio.gather(*map(ask, users * 3))
+        finally:
+            await sync_to_async(connections.close_all)()
 
     ids = asyncio.run(ask_all())
 

@@ -6,14 +6,16 @@ import asyncio
 import json
 import re
 import threading
+from collections.abc import Coroutine
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from uuid import UUID
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import reverse
@@ -232,22 +234,48 @@ def one_seat(monkeypatch):
     return seats
 
 
-def test_a_held_request_is_answered_as_soon_as_there_is_news(page):
+class WatchedSeats(Seats):
+    """Seats that tell when one is taken."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.taken = threading.Event()
+
+    def take(self, holder: str) -> None:
+        super().take(holder)
+        self.taken.set()
+
+
+def test_a_held_request_is_answered_as_soon_as_there_is_news(page, monkeypatch):
+    seats = WatchedSeats()
+    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+
+    def claim_when_held() -> None:
+        assert seats.taken.wait(10)
+        claim(register())
+
     async def scene() -> Any:
         await page.ask(0)
         asking = asyncio.create_task(page.ask(20))
-        claiming = asyncio.create_task(asyncio.to_thread(in_thread, claim_one))
-        await claiming
+        await asyncio.to_thread(in_thread, claim_when_held)
         return await asyncio.wait_for(asking, 10)
 
-    answer = asyncio.run(scene())
+    answer = play(scene())
 
     assert (answer.status_code, answer.json()["phase"]) == (200, "running")
     assert answer.headers["Preference-Applied"] == "wait=20"
 
 
-def claim_one() -> None:
-    claim(register())
+def play(scene: Coroutine[Any, Any, Any]) -> Any:
+    """Run a scene; the thread in which its requests used the database leaves no connection."""
+
+    async def whole() -> Any:
+        try:
+            return await scene
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    return asyncio.run(whole())
 
 
 def in_thread(action: Any) -> None:
@@ -263,7 +291,7 @@ def test_a_held_request_is_told_that_there_was_no_news(page):
         await page.ask(0)
         return await page.ask(1)
 
-    answer = asyncio.run(scene())
+    answer = play(scene())
 
     assert answer.status_code == 304
     assert answer.headers["Preference-Applied"] == "wait=1"
@@ -277,7 +305,7 @@ def test_who_does_not_know_the_newest_state_is_told_at_once(page, one_seat):
             second = await page.ask(20)
         return [first, second]
 
-    answers = asyncio.run(scene())
+    answers = play(scene())
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert all("Preference-Applied" not in answer.headers for answer in answers)
@@ -286,7 +314,7 @@ def test_who_does_not_know_the_newest_state_is_told_at_once(page, one_seat):
 def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
     async def scene() -> list[int]:
         await page.ask(0)
-        await asyncio.to_thread(in_thread, lambda: run_jobs())
+        await asyncio.to_thread(in_thread, run_jobs)
         page.known = ""
         await page.ask(0)
         with one_seat.taken_by("somebody"):
@@ -295,7 +323,7 @@ def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
             unknown = await page.ask(20)
         return [ended.status_code, unknown.status_code]
 
-    assert asyncio.run(scene()) == [304, 404]
+    assert play(scene()) == [304, 404]
 
 
 def test_too_many_held_requests_are_refused(page, monkeypatch):
@@ -307,8 +335,8 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
             seats.take(each)
         return await page.ask(20)
 
-    own = asyncio.run(scene(Seats(2, 10), *[f"user:{page.user.pk}"] * 2))
-    all_taken = asyncio.run(scene(Seats(2, 2), "user:x", "user:y"))
+    own = play(scene(Seats(2, 10), *[f"user:{page.user.pk}"] * 2))
+    all_taken = play(scene(Seats(2, 2), "user:x", "user:y"))
 
     assert own.status_code == 429
     assert all_taken.status_code == 503
@@ -317,15 +345,20 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
         assert is_private(answer)
 
 
-def test_a_held_request_frees_its_seat_and_holds_no_connection(page, one_seat):
-    held = threading.Event()
+def test_a_held_request_frees_its_seat_and_holds_no_connection(page, monkeypatch):
+    seats = WatchedSeats()
+    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
 
-    async def scene() -> bool:
+    async def scene() -> tuple[bool, list[int]]:
         await page.ask(0)
-        await asyncio.gather(page.ask(1), asyncio.to_thread(held.wait, 0))
-        return (await page.ask(1)).status_code == 304  # the only seat is free again
+        asking = asyncio.create_task(page.ask(2))
+        await asyncio.to_thread(seats.taken.wait, 10)
+        is_open = await sync_to_async(lambda: connection.connection is not None)()
+        first = await asking
+        second = await page.ask(1)  # the only seat is free again
+        return is_open, [first.status_code, second.status_code]
 
-    assert asyncio.run(scene())
+    assert play(scene()) == (False, [304, 304])
 
 
 # --- several jobs -------------------------------------------------------------------------------

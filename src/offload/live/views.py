@@ -142,10 +142,13 @@ def parse_ids(text: str) -> list[UUID]:
     Raises:
         Problem: 400 for none, too many, or what is no id.
     """
+    texts = text.split(",", MOST_IDS)
     try:
-        ids = list(dict.fromkeys(UUID(each.strip()) for each in text.split(",", MOST_IDS)))
+        ids = list(dict.fromkeys(UUID(each.strip()) for each in texts[:MOST_IDS]))
     except ValueError:
         raise problems.bad_ids(MOST_IDS) from None
+    if len(texts) > MOST_IDS:
+        raise problems.bad_ids(MOST_IDS)
     return ids
 
 
