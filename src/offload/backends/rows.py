@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from offload.codec import decode
 from offload.conf import Options
-from offload.context import current_origin
 from offload.exceptions import seconds
 from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
+from offload.origin import current_origin
 from offload.registry import task_like
 from offload.results import OffloadResult, make_result, task_errors
 from offload.store.records import NewJob
