@@ -56,7 +56,6 @@ class Enqueueing:
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
         origin = current_origin(options.tenant)
-        self._key = key
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -78,9 +77,9 @@ class Enqueueing:
             "max_lost": 0 if at_most_once else options.max_lost,
         }
 
-    def row(self, identifier: UUID, arguments: str) -> NewJob:
+    def row(self, key: str, arguments: str) -> NewJob:
         """Return the row of one call; its arguments are JSON text."""
-        return NewJob(id=self._key(identifier), arguments=arguments, **self._columns)
+        return NewJob(id=key, arguments=arguments, **self._columns)
 
     def result(self, identifier: UUID, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
         """Return the result of one call, whose arguments are exact JSON."""
