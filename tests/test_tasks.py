@@ -136,11 +136,9 @@ BAD_VALUES = [
     ("visibility", None),
     ("visibility", True),
     ("visibility", ["owner"]),
-    ("visibility", awork),
     ("expose_result", None),
     ("expose_result", 1),
     ("expose_result", "yes"),
-    ("expose_result", awork),
     ("priority", 101),
     ("priority", -101),
     ("priority", 1.5),
@@ -182,6 +180,12 @@ def test_who_sees_a_job_and_its_result_is_said_by_word_path_or_callable(options)
     made = task(**options)(work)
 
     assert {name: getattr(made, name) for name in options} == options
+
+
+@pytest.mark.parametrize("option", ["visibility", "expose_result"])
+def test_who_sees_a_job_is_decided_without_an_event_loop(option):
+    with pytest.raises(InvalidTask, match="written with def"):
+        task(**{option: awork})(work)
 
 
 def test_by_default_its_owner_sees_a_job_and_nobody_its_result():

@@ -221,7 +221,7 @@ class Page:
 
 
 @pytest.fixture
-def page(transactional_db: None) -> Page:
+def page(transactional_db: None, watched: None) -> Page:
     client = person()
     return Page(start(client), client.user)  # type: ignore[attr-defined]
 
