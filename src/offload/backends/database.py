@@ -78,7 +78,7 @@ class DatabaseBackend(OffloadBackend):
     def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
         store = self._store
         with explained(store.using):
-            rows = [enqueueing.row(identifier, text) for identifier, text in jobs]
+            rows = [enqueueing.row(store.key(identifier), text) for identifier, text in jobs]
             if len(rows) == 1:
                 store.insert(rows[0])
             else:
