@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -85,7 +86,7 @@ class Store(ABC):
         Finishing comes first and waits for locks; claiming skips what is locked. (A claim may
         hold locks on rows that it does not return, so finishing must never skip.)
         """
-        with transaction.atomic(self.using):
+        with transaction.atomic(self.using), self._pipeline():
             self._prepare(waits=bool(ended))
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
@@ -103,6 +104,10 @@ class Store(ABC):
         accepted = self._finish(ended)
         self._keep_failures(pair for pair in ended if pair[0].key in accepted)
         return [job for job, _ in ended if job.key not in accepted]
+
+    def _pipeline(self) -> AbstractContextManager[object]:
+        """Let statements within wait for their answers together, if the driver can."""
+        return nullcontext()
 
     def _prepare(self, *, waits: bool) -> None:  # noqa: B027  # SQLite has its own busy timeout
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.

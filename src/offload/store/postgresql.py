@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
@@ -28,6 +29,15 @@ class PostgreSQLStore(Store):
         columns = [_array(column) for column in zip(*jobs, strict=True)]
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "insert_many"), columns)
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[None]:
+        """Send BEGIN and settings with the statement that follows: jobs wait for each answer."""
+        connection = self.connection
+        connection.ensure_connection()
+        pipeline = getattr(connection.connection, "pipeline", nullcontext)  # psycopg2 has none
+        with connection.wrap_database_errors, pipeline():
+            yield
 
     def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
         with self.connection.cursor() as cursor:
