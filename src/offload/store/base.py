@@ -22,7 +22,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
-from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -75,8 +75,13 @@ class Store(ABC):
             cursor.execute(statement(self.dialect, "insert"), job)
 
     @abstractmethod
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        """Add jobs in one statement, in the caller's transaction."""
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+        """Add jobs in one statement, in the caller's transaction.
+
+        Args:
+            job: what they have in common.
+            calls: what tells them apart.
+        """
 
     # --- the engine's exchange ------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
-from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -25,10 +25,11 @@ class PostgreSQLStore(Store):
     dialect = "postgresql"
     clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        columns = [_array(column) for column in zip(*jobs, strict=True)]
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+        ids, arguments = zip(*calls, strict=True)
+        parameters = job._asdict() | {"ids": _array(ids), "arguments": _array(arguments)}
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", "insert_many"), columns)
+            cursor.execute(statement("postgresql", "insert_many"), parameters)
 
     @contextmanager
     def _pipeline(self) -> Iterator[None]:
