@@ -212,7 +212,7 @@ def test_retries_jobs_by_id(rings):
     assert jobs("retry", failed.id, cancelled.id) == "2 to run again."
 
     assert state_of(failed) == state_of(cancelled) == JobState.READY
-    assert rings == [Hint.WORK]
+    assert rings == [Hint.WORK, Hint.CHANGED]
 
 
 def test_says_which_jobs_could_not_be_retried():
@@ -308,7 +308,7 @@ def test_cancels_jobs_that_wait_and_asks_running_ones_to_stop(rings):
     assert state_of(waiting) == state_of(later) == JobState.CANCELLED
     assert Job.objects.get(pk=running.id).cancel_requested_at is not None
     assert state_of(done) == JobState.SUCCESSFUL
-    assert rings == [Hint.CONTROL]
+    assert rings == [Hint.CONTROL, Hint.CHANGED]
     assert "running, asked to stop at" in jobs("show", running.id)
 
 
