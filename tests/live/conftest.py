@@ -10,9 +10,9 @@ import pytest
 
 from offload.store.watch import get_watch
 from tests.live.servers import COMMANDS, Server
-from tests.worker.conftest import family, start_engine
+from tests.worker.conftest import family, gate, start_engine
 
-__all__ = ["family", "start_engine"]
+__all__ = ["family", "gate", "start_engine"]
 
 type StartServer = Callable[..., Server]
 
