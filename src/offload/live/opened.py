@@ -10,11 +10,15 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
 from django.dispatch import receiver
 
+SIGN_OUT = 1.0
+"""Seconds that Django has to empty the session of who signs out."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,12 +57,18 @@ class Opened:
         self._is_ending = False
 
     def end(self) -> None:
-        """The server stops: end all streams. May be called from a signal."""
+        """The server stops: end all streams, and those that come. May be called from a signal."""
+        self._is_ending = True
         self._end_some(lambda _: True, "shutdown")
 
     def sign_out(self, session: str) -> None:
-        """End the streams of a session: when their pages come back, rights are checked anew."""
-        self._end_some(lambda stream: session in stream.sessions, "lifetime")
+        """End the streams of a session: when their pages come back, rights are checked anew.
+
+        Django tells of a sign-out before it empties the session, so they end a little later.
+        """
+        for stream, loop in tuple(self._streams.items()):
+            if session in stream.sessions:
+                _soon(loop, partial(_late, loop, stream.end), "lifetime")
 
     def _end_some(self, which: Callable[[Open], bool], reason: str) -> None:
         for stream, loop in tuple(self._streams.items()):
@@ -77,7 +87,6 @@ class Opened:
 
     def _chained(self, before: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
         def handle(number: int, frame: Any) -> None:
-            self._is_ending = True  # also for those that come while the server waits
             self.end()
             before(number, frame)
 
@@ -90,10 +99,19 @@ opened = Opened()
 @receiver(user_logged_out, dispatch_uid="offload.live.opened")
 def _end_streams_of_session(request: Any = None, **_: Any) -> None:
     session = getattr(getattr(request, "session", None), "session_key", None)
-    if session:
-        opened.sign_out(session)
+    if not session:
+        return
+    sign_out = partial(opened.sign_out, session)
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(sign_out, robust=True)  # others still see the session
+    else:
+        sign_out()
 
 
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], reason: str) -> None:
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(function, reason)
+
+
+def _late(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
+    loop.call_later(SIGN_OUT, function, reason)
