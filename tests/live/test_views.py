@@ -95,9 +95,9 @@ def test_a_site_on_which_everybody_must_sign_in_lets_visitors_see_their_jobs(set
 @pytest.mark.django_db(transaction=True)
 def test_a_site_whose_requests_are_transactions_can_be_asked_too(settings):
     client = person()
-    identifier = start(client)
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
+        identifier = start(client)
         assert client.get(f"/tasks/{identifier}/").status_code == 200
         assert client.post(f"/tasks/{identifier}/cancel/").status_code == 202
     finally:
