@@ -124,13 +124,13 @@ def etag(job: Job) -> str:
 def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
     """Return where the job's document is, and what else the reader may ask for."""
     state = JobState(job.state)
-    may_cancel = "cancel" in grants and not state.is_finished
+    is_wanted = not state.is_finished and not job.cancel_requested_at
     has_result = "result" in grants and state == JobState.SUCCESSFUL
     events = _url("events")
     return {
         "self": _url("status", job),
         "events": events and f"{events}?ids={job.pk}",
-        "cancel": _url("cancel", job) if may_cancel else None,
+        "cancel": _url("cancel", job) if is_wanted and "cancel" in grants else None,
         "result": _url("result", job) if has_result else None,
         "page": _url("page", job),
     }
