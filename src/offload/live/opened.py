@@ -57,8 +57,7 @@ class Opened:
         self._is_ending = False
 
     def end(self) -> None:
-        """The server stops: end all streams, and those that come. May be called from a signal."""
-        self._is_ending = True
+        """The server stops: end all streams. May be called from a signal."""
         self._end_some(lambda _: True, "shutdown")
 
     def sign_out(self, session: str) -> None:
@@ -66,14 +65,12 @@ class Opened:
 
         Django tells of a sign-out before it empties the session, so they end a little later.
         """
-        for stream, loop in tuple(self._streams.items()):
-            if session in stream.sessions:
-                _soon(loop, partial(_late, loop, stream.end), "lifetime")
+        self._end_some(lambda stream: session in stream.sessions, "lifetime", after=SIGN_OUT)
 
-    def _end_some(self, which: Callable[[Open], bool], reason: str) -> None:
+    def _end_some(self, which: Callable[[Open], bool], reason: str, *, after: float = 0.0) -> None:
         for stream, loop in tuple(self._streams.items()):
-            if which(stream):
-                _soon(loop, stream.end, reason)
+            if which(stream) and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.call_later, after, stream.end, reason)
 
     def _listen(self) -> None:
         """Notice when the server is told to stop; its own handlers are in place by now."""
@@ -87,6 +84,7 @@ class Opened:
 
     def _chained(self, before: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
         def handle(number: int, frame: Any) -> None:
+            self._is_ending = True  # also for those that come while the server waits
             self.end()
             before(number, frame)
 
@@ -106,12 +104,3 @@ def _end_streams_of_session(request: Any = None, **_: Any) -> None:
         transaction.on_commit(sign_out, robust=True)  # others still see the session
     else:
         sign_out()
-
-
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function, reason)
-
-
-def _late(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
-    loop.call_later(SIGN_OUT, function, reason)
