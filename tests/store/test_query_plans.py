@@ -30,6 +30,7 @@ pytestmark = pytest.mark.django_db
 
 HAS_PLAN = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)")
 READY, WAITING, RUNNING, ENDED, FAILED = 3_000, 2_000, 2_000, 100_000, 20_000
+ENDED_EARLY = 100
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
         fill(READY, JobState.READY)
         fill(WAITING, JobState.SCHEDULED)
         fill(RUNNING, JobState.RUNNING, worker=UUID(worker))
+        fill(ENDED_EARLY, JobState.SUCCESSFUL, finished_at=timezone.now())
         yield worker
         empty()
 

@@ -91,11 +91,11 @@ class Floors:
         """Take in how a claim with this room went."""
         if not room or not self.store.keeps_dead_entries:
             return
-        asked = room.found(exchange.claimed)
         if room.floors:
-            self._owed.update(lane for lane, found, wanted in asked if found < wanted)
+            counts = room.found(exchange.claimed)
+            self._owed.update(lane for lane, found, asked in counts if found < asked)
         else:
-            self._owed.difference_update(lane for lane, _, _ in asked)
+            self._owed.difference_update(lane for lane, count in room if count > 0)
             self._rest.begin(exchange.seconds + self._naming)
             if self._rest.is_over:
                 self._floors.clear()
