@@ -38,14 +38,16 @@ SNAPSHOT = {
 
 
 @contextmanager
-def transaction_held_open() -> Iterator[None]:
-    """Keep a snapshot of the jobs as they are now, as a long report does."""
+def transaction_held_open(*, has_written: bool) -> Iterator[None]:
+    """Keep a snapshot of the jobs as they are now, as a long report or an import does."""
     holder = connection.copy()
     try:
         cursor = holder.cursor()
         for sql in (*SNAPSHOT[connection.vendor], "SELECT id FROM offload_job LIMIT 1"):
             cursor.execute(sql)
         cursor.fetchall()
+        if has_written:
+            cursor.execute("UPDATE offload_worker SET pid = 2")
         yield
     finally:
         holder.close()
@@ -99,12 +101,13 @@ def claim(store: Store, worker: str) -> ClaimedJob:
     return last
 
 
-def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs() -> None:
+@pytest.mark.parametrize("has_written", [False, True])
+def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: bool) -> None:
     store = get_store("default")
     worker = register(lease=1000)
     fill(CLAIMED + 1000, JobState.READY)
     analyze()
-    with transaction_held_open():
+    with transaction_held_open(has_written=has_written):
         before = pages(store, worker, ROOM)
         last = claim(store, worker)
         floor = Floor("default", False, last.priority, last.run_after, last.id)
@@ -115,7 +118,7 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs() -> None:
             for name in ("a queue before", "mail")
             for elsewhere in [floor._replace(queue_name=name)]
         ]
-    assert above < 2 * before < sweep
+    assert above - before < (sweep - before) / 5
     assert max(short) < sweep / 20
 
 
@@ -126,6 +129,4 @@ def test_without_dead_entries_a_floor_costs_little() -> None:
     analyze()
     lowest = Floor("default", False, 0, 0, store.key(new_id()))
     plain = pages(store, worker, ROOM)
-    assert (
-        pages(store, worker, replace(ROOM, floors=[lowest])) < 1.5 * plain
-    )  # MariaDB counts first
+    assert pages(store, worker, replace(ROOM, floors=[lowest])) < 4 * plain  # MariaDB counts first
