@@ -129,7 +129,7 @@ class Engine:
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        self._outbox.add(self._collect())
+        self._take_in(self._collect())
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -203,6 +203,11 @@ class Engine:
             for job, outcome in self._pool.collect()
         ]
 
+    def _take_in(self, ended: Sequence[Ended]) -> None:
+        """Keep how jobs ended, and how far others are, until it has been written."""
+        self._outbox.note(self._pool.progress())
+        self._outbox.add(ended)
+
     # --- the exchange -----------------------------------------------------------------------
 
     def _room(self) -> Room:
@@ -236,7 +241,7 @@ class Engine:
     def _exchange(self) -> None:
         room = self._floors.aim(self._room())
         batch = self._outbox.next_batch()
-        if not batch and not room:
+        if not (batch or room or self._outbox.has_progress):
             if room.threads or room.slots:
                 self._lookout.hungry = [False, False]
             return
@@ -274,6 +279,7 @@ class Engine:
         held = self._registration.holdings({job.key for job in self._pool.held()})
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
+        self._outbox.forget_progress(held.keys())
 
     # --- outages ----------------------------------------------------------------------------
 
@@ -327,7 +333,7 @@ class Engine:
         """Hand back what is left, write all outcomes, and go."""
         failpoint("engine.leaving")
         self._pool.stop()
-        self._outbox.add(self._collect())
+        self._take_in(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while not self._say_goodbye() and time.monotonic() < give_up_at:
