@@ -220,7 +220,7 @@ def test_a_bulk_that_fails_leaves_nothing():
 def test_a_bulk_that_the_database_refuses_leaves_nothing():
     store = get_store("default")
     once, twice = [(store.key(new_id()), "[[],{}]") for _ in range(2)]
-    job = Enqueueing(add, "default", Options()).row(*once)
+    job = Enqueueing(add, "default", Options(), store.key).row(*once)
 
     with pytest.raises(IntegrityError):
         store.insert_many(job, [once, twice, twice])

@@ -22,7 +22,7 @@ from offload.lifecycle import JobState, succeeded
 from offload.models import Attempt, Job
 from offload.moments import to_microseconds
 from offload.store import get_store
-from offload.store.records import Floor, Room
+from offload.store.records import UNSEEN, Floor, Room
 from tests.jobs import register
 from tests.tasks import add
 
@@ -231,6 +231,11 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("prune by key", lambda _: prune(before=3600), "primary"),
     ("ready_queues", lambda _: get_store("default").ready_queues("default"), "offload_job_ready"),
     ("ended", lambda worker: get_store("default").ended(running(worker)), "primary"),
+    (
+        "newer",
+        lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNSEEN)),
+        "primary",
+    ),
     ("read", lambda worker: get_store("default").read(running(worker)[0]), "primary"),
 ]
 

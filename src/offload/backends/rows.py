@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from offload.exceptions import seconds
 from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
+from offload.origin import current_origin
 from offload.registry import task_like
 from offload.results import OffloadResult, make_result, task_errors
 from offload.store.records import NewJob
@@ -38,9 +39,16 @@ class Enqueueing:
         task: the task, with the options of this enqueueing.
         backend: alias of the backend.
         options: the backend's options.
+        key: from a job's id to what the database's driver takes.
     """
 
-    def __init__(self, task: Task[..., Any], backend: str, options: Options) -> None:
+    def __init__(
+        self,
+        task: Task[..., Any],
+        backend: str,
+        options: Options,
+        key: Callable[[UUID], str],
+    ) -> None:
         self.task = task
         self.moment = datetime.now(UTC)
         run_after = _run_after(task, self.moment)
@@ -48,6 +56,7 @@ class Enqueueing:
         expires = getattr(task, "expires", None)
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
+        origin = current_origin(options.tenant)
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -62,10 +71,10 @@ class Enqueueing:
             "timeout": seconds(timeout) if timeout is not None else options.timeout,
             "max_attempts": getattr(task, "max_attempts", None)
             or (1 if at_most_once else options.max_attempts),
-            "owner": "",
-            "tenant": "",
-            "request_id": "",
-            "parent": None,
+            "owner": origin.owner,
+            "tenant": origin.tenant,
+            "request_id": origin.request_id,
+            "parent": origin.parent and key(UUID(origin.parent)),
             "max_lost": 0 if at_most_once else options.max_lost,
         }
 

@@ -23,6 +23,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
+from offload.store.reading import Reading
 from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
-_UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
 LONGEST_DELAY = 60.0
 """Seconds until a job is run again whose process died, at most."""
@@ -43,7 +43,7 @@ AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
 
-class Store(ABC):
+class Store(Reading, ABC):
     """The jobs of one database. Cheap to make; holds no connection of its own.
 
     Args:
@@ -51,14 +51,10 @@ class Store(ABC):
             they take part in the caller's transaction.
     """
 
-    dialect: ClassVar[str]
     clock: ClassVar[str]
     """SQL for the database's clock: microseconds since 1970 UTC."""
     keeps_dead_entries: ClassVar[bool] = True
     """Whether a transaction elsewhere keeps the index entries of jobs that were claimed."""
-
-    def __init__(self, using: str) -> None:
-        self.using = using
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -123,7 +119,7 @@ class Store(ABC):
         """Let statements within wait for their answers together, if the driver can."""
         return nullcontext()
 
-    def _prepare(self, *, waits: bool) -> None:  # noqa: B027  # SQLite has its own busy timeout
+    def _prepare(self, *, waits: bool) -> None:  # SQLite has its own busy timeout
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
 
         A user's transaction that holds a running job's row, by `cancel()`, may take long.
@@ -187,21 +183,6 @@ class Store(ABC):
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, "ready_queues"), {"backend": backend})
             return [name for (name,) in cursor.fetchall()]
-
-    # --- reading --------------------------------------------------------------------------
-
-    def read(self, job: UUID) -> tuple[Job | None, list[Attempt]]:
-        """Return a job and its failed attempts, in order; one query if none can have failed."""
-        row = Job.objects.using(self.using).filter(pk=job).first()
-        if row is None or row.run == 0 or (row.run == 1 and row.state in _UNTROUBLED):
-            return row, []
-        attempts = Attempt.objects.using(self.using).filter(job_id=job).order_by("run")
-        return row, list(attempts)
-
-    def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
-        """Return those of the jobs that have ended, or are gone."""
-        unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
-        return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
 
     # --- the engine's duties ----------------------------------------------------------------
 
@@ -394,10 +375,6 @@ class Store(ABC):
         field = Job._meta.get_field("run_after")
         sql = f"({self.clock} + {int(after * 1_000_000)})"
         return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
-
-    def key(self, value: Any) -> str:
-        """Return a job's id as this database's driver takes and gives it in raw SQL."""
-        return str(value)
 
 
 def seconds_left(microseconds: int | None) -> float | None:

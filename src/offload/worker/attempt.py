@@ -22,6 +22,7 @@ from offload.exceptions import JobExpired
 from offload.gauge import Gauge, Tell, tell_nobody
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
+from offload.origin import Origin, enter_origin
 from offload.registry import find_task_of, task_like
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.signals import has_only_djangos, is_unheard
@@ -95,6 +96,7 @@ class Attempt:
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(self)
+        enter_origin(self.origin)
 
     def current_job(self) -> CurrentJob:
         """Return what the task may know of it."""
@@ -104,6 +106,11 @@ class Attempt:
         """Make the gauge; one, although threads of the task may ask for it at once."""
         gauge: Gauge = self.__dict__.setdefault("gauge", Gauge(self.job.key, self.tell))
         return gauge
+
+    def origin(self, _tenant: str = "") -> Origin:
+        """Return what the jobs inherit that this one enqueues."""
+        job = self.job
+        return Origin(job.owner, job.tenant, job.request_id, self.id)
 
     def call(self) -> Any:
         """Do what `Task.call` does, which finds out anew each time if the function is async."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import select
 import socket
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -25,11 +23,12 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.errors import explain, is_contention
 from offload.store.records import ClaimedJob, Ended, Key, Room
+from offload.worker.audience import Audience
 from offload.worker.duties import Duty
 from offload.worker.floors import Floors
 from offload.worker.lookout import Lookout
+from offload.worker.outage import Outage
 from offload.worker.outbox import Outbox
 from offload.worker.pools.base import interrupted
 from offload.worker.registration import Registration
@@ -44,16 +43,8 @@ LINGER = 0.005
 """Seconds that outcomes wait for others at most, while executors have jobs enough."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
-MANY = 3
-"""Locks of others met in a row, after which it is like an outage, and told."""
-CONTENTION_PAUSE = 0.05
-"""Seconds after which a transaction is tried again that met another one's lock, at most."""
-LONGEST_OUTAGE_PAUSE = 5.0
-"""Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
 """Seconds in which outcomes are written at the end, if the database does not answer."""
-WATCHED = 60.0
-"""Seconds for which the engine remembers that somebody waits for jobs to end."""
 
 
 class Engine:
@@ -92,10 +83,8 @@ class Engine:
         self._has_recalled = False
         self._disowned: set[Key] = set()
         """Jobs that others took over while they ran here."""
-        self._retry_at = 0.0
-        self._failures = 0
-        self._contentions = 0
-        self._watched_until = time.monotonic() + WATCHED
+        self._outage = Outage(options.database)
+        self._audience = Audience(self._notifier)
         self._beat = Duty(self._do_beat, options.beat_interval)
         upkeep = Upkeep(
             self._floors,
@@ -103,7 +92,7 @@ class Engine:
             options,
             pool,
             look=self._lookout.expect,
-            ring=partial(self._notifier.ring, Hint.WORK),
+            ring=self._ring_others,
         )
         self._promotion = upkeep.promotion
         self._duties = upkeep.duties
@@ -130,7 +119,7 @@ class Engine:
         self._wait()
         self._pool.enforce()
         self._take_in(self._collect())
-        if time.monotonic() < self._retry_at:
+        if time.monotonic() < self._outage.retry_at:
             return
         try:
             self._registration.ensure()
@@ -139,14 +128,14 @@ class Engine:
             self._beat.run_if_due(now)
             # Then jobs, as somebody may wait for them; but an exchange that meets locks again
             # and again must not keep the duties from being done.
-            if not self._contentions:
+            if not self._outage.is_contended:
                 self._exchange_if_due()
             for duty in self._duties:
                 duty.run_if_due(now)
             self._exchange_if_due()
             self._recover()
         except (DatabaseError, InterfaceError) as error:
-            self._pause(error)
+            self._outage.meet(error)
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -174,8 +163,8 @@ class Engine:
     def _patience(self) -> float:
         """Return the seconds that the engine may wait."""
         now = time.monotonic()
-        if now < self._retry_at:
-            return min(TICK, self._retry_at - now)
+        if now < self._outage.retry_at:
+            return min(TICK, self._outage.retry_at - now)
         if self._is_due():
             return 0.0
         times = [
@@ -192,7 +181,7 @@ class Engine:
         if Hint.CONTROL in hints:
             self._beat.hasten()
         if Hint.WATCH in hints:
-            self._watched_until = time.monotonic() + WATCHED
+            self._audience.remember()
 
     def _collect(self) -> list[Ended]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
@@ -207,6 +196,8 @@ class Engine:
         """Keep how jobs ended, and how far others are, until it has been written."""
         self._outbox.note(self._pool.progress())
         self._outbox.add(ended)
+        if any(outcome.written for _, outcome in ended):
+            self._audience.tell()  # of all others it is told when they have been written
 
     # --- the exchange -----------------------------------------------------------------------
 
@@ -251,13 +242,13 @@ class Engine:
             self._lookout.learn(room, exchange)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
-        if batch:
+        if batch or exchange.claimed or exchange.moved:
             self._tell(batch, exchange.refused)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
-        """Wake who waits for these jobs, and ourselves for those that run again."""
+        """Wake ourselves for the jobs of a batch that run again, and who watches jobs."""
         # After a failure, what stands there already may be what we wrote ourselves.
-        if refused and not self._failures:
+        if refused and not self._outage:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Outcomes came too late, others hold these jobs: %s", ids)
         waits = [outcome.delay for _, outcome in batch if outcome.state == JobState.SCHEDULED]
@@ -266,8 +257,12 @@ class Engine:
         if any(outcome.state == JobState.READY for _, outcome in batch):
             self._lookout.expect()
             self._notifier.ring(Hint.WORK)  # another engine may have room for them
-        if time.monotonic() < self._watched_until:
-            self._notifier.ring(Hint.ENDED)
+        self._audience.tell()
+
+    def _ring_others(self) -> None:
+        """Tell of jobs that were made ready: other engines may have room for them."""
+        self._notifier.ring(Hint.WORK)
+        self._audience.tell()
 
     # --- signs of life ----------------------------------------------------------------------
 
@@ -283,28 +278,13 @@ class Engine:
 
     # --- outages ----------------------------------------------------------------------------
 
-    def _pause(self, error: DatabaseError | InterfaceError) -> None:
-        """Keep all outcomes and try again in a moment, with jitter."""
-        if is_contention(error) and self._contentions < MANY:
-            self._contentions += 1
-            self._retry_at = time.monotonic() + random.uniform(0, CONTENTION_PAUSE)  # noqa: S311
-            return
-        connections[self._options.database].close()
-        if not self._failures:
-            logger.error("%s Trying again.", explain(error, self._options.database))
-        self._failures += 1
-        pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
-        self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
-
     def _recover(self) -> None:
         """Go on after an outage."""
-        self._contentions = 0
-        if not self._failures:
-            return
-        self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
-        logger.warning("The job queue answers again.")
-        self._failures = 0
-        self._lookout.expect()
+        if self._outage:
+            self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
+            logger.warning("The job queue answers again.")
+            self._lookout.expect()
+        self._outage.end()
 
     def _hand_back_unknown(self, held: AbstractSet[Key]) -> None:
         """Release the jobs that were claimed by an exchange whose answer never came.
@@ -361,6 +341,6 @@ class Engine:
             failpoint("engine.left")
             self._registration.leave()
         except (DatabaseError, InterfaceError) as error:
-            self._pause(error)
+            self._outage.meet(error)
             return False
         return True
