@@ -7,6 +7,7 @@ id and its run, and must find it running: whoever lost a job cannot change it an
 from __future__ import annotations
 
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -53,6 +54,8 @@ class Store(ABC):
     dialect: ClassVar[str]
     clock: ClassVar[str]
     """SQL for the database's clock: microseconds since 1970 UTC."""
+    keeps_dead_entries: ClassVar[bool] = True
+    """Whether a transaction elsewhere keeps the index entries of jobs that were claimed."""
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -96,12 +99,14 @@ class Store(ABC):
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
+            begun = time.monotonic()
             claimed = self._claim(worker, room) if room else []
+            seconds = time.monotonic() - begun
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
         if any(job.attempt > 1 or job.lost for job in claimed):
             claimed = self._with_previous(claimed)
-        return Exchange(refused, claimed)
+        return Exchange(refused, claimed, seconds)
 
     def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
         """Write how jobs ended, in the caller's transaction; return those refused as too late."""
@@ -202,8 +207,13 @@ class Store(ABC):
         """Remove an engine that has handed back all its jobs."""
         Worker.objects.using(self.using).filter(pk=worker).delete()
 
-    def holdings(self, worker: UUID) -> dict[Key, bool]:
-        """Return the jobs that an engine holds, and which of them somebody wants cancelled."""
+    def holdings(self, worker: UUID, among: Collection[Key] | None = None) -> dict[Key, bool]:
+        """Return the jobs (`among` these) that an engine holds, and which are to be cancelled."""
+        if among is not None:
+            jobs = Job.objects.using(self.using).filter(pk__in=[UUID(pk) for pk, _ in among])
+            rows = jobs.values_list("pk", "run", "cancel_requested_at")
+            found = {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
+            return {key: wanted for key, wanted in found.items() if key in among}
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, "holdings"), {"worker": self.key(worker)})
             return {(self.key(pk), run): bool(wanted) for pk, run, wanted in cursor.fetchall()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
@@ -12,6 +12,9 @@ from django.db import transaction
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
 from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
 
 AT_A_TIME = 100
 """Jobs that one statement finishes: for each it walks along all their return values."""
@@ -88,19 +91,17 @@ class MySQLStore(Store):
             for is_async, count in room:
                 found: list[ClaimedJob] = []
                 for queue in sorted(room.queues) if count > 0 else ():
-                    parameters = {
-                        "backend": room.backend,
-                        "queue": queue,
-                        "is_async": is_async,
-                        "each": room.each(count),
-                    }
-                    cursor.execute(statement("mysql", "claim"), parameters)
-                    for row in cursor.fetchall():
+                    rows = _ready(cursor, room, queue, is_async=is_async, each=room.each(count))
+                    for row in rows:
                         found.append(ClaimedJob(str(row[0]), *row[1:-1]))
                         now = row[-1]
                 claimed += sorted(found, key=ClaimedJob.urgency)[:count]
             if claimed:
-                parameters = {"worker": worker, "now": now, "ids": [job.id for job in claimed]}
+                parameters: dict[str, Any] = {
+                    "worker": worker,
+                    "now": now,
+                    "ids": [job.id for job in claimed],
+                }
                 cursor.execute(statement("mysql", "mark_claimed"), parameters)
         claimed.sort(key=ClaimedJob.urgency)
         return [
@@ -132,6 +133,35 @@ class MySQLStore(Store):
         identifier = value if isinstance(value, UUID) else UUID(value)
         native = self.connection.features.has_native_uuid_field
         return str(identifier) if native else identifier.hex
+
+
+def _ready(
+    cursor: CursorWrapper, room: Room, queue: str, *, is_async: bool, each: int
+) -> list[tuple[Any, ...]]:
+    """Lock the most urgent ready jobs of one queue and kind; return them and the time."""
+    parameters: dict[str, Any] = {
+        "backend": room.backend,
+        "queue": queue,
+        "is_async": is_async,
+        "each": each,
+    }
+    if not room.floors:
+        cursor.execute(statement("mysql", "claim").replace("{above}", ""), parameters)
+        return list(cursor.fetchall())
+    above = statement("mysql", "above")
+    claim, waiting = (
+        statement("mysql", name).replace("{above}", above) for name in ("claim", "waiting")
+    )
+    rows: list[tuple[Any, ...]] = []
+    for floor in room.floors:
+        if (floor.queue_name, floor.is_async) == (queue, is_async) and len(rows) < each:
+            parameters |= {**floor._asdict(), "each": each - len(rows)}
+            cursor.execute(waiting, parameters)
+            (parameters["each"],) = cursor.fetchone()
+            if parameters["each"]:
+                cursor.execute(claim, parameters)
+                rows += cursor.fetchall()
+    return rows
 
 
 def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:

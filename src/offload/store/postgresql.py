@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Floor, Key, NewJob, Room
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -68,8 +68,11 @@ class PostgreSQLStore(Store):
             "slots": room.slots,
             "slots_each": room.each(room.slots),
         }
+        for name in Floor._fields if room.floors else ():
+            parameters[f"floor_{name}"] = _array(getattr(floor, name) for floor in room.floors)
+        ready = statement("postgresql", "ready_above" if room.floors else "ready")
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", "claim"), parameters)
+            cursor.execute(statement("postgresql", "claim").replace("{ready}", ready), parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
         # RETURNING gives the rows in the order in which they were found.
         claimed.sort(key=ClaimedJob.urgency)

@@ -25,6 +25,7 @@ class SQLiteStore(Store):
 
     dialect = "sqlite"
     clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
+    keeps_dead_entries = False  # it removes them at once: who reads older pages finds them in WAL
 
     @property
     def address(self) -> str:

@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from offload.store import get_store
 from offload.store.errors import explain, is_contention
 from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.duties import Duty
+from offload.worker.floors import Floors
 from offload.worker.lookout import Lookout
 from offload.worker.outbox import Outbox
 from offload.worker.pools.base import interrupted
@@ -42,8 +42,6 @@ logger = logging.getLogger("offload.worker")
 
 LINGER = 0.005
 """Seconds that outcomes wait for others at most, while executors have jobs enough."""
-MANY_QUEUES = 4
-"""Queues above which one statement tells which have jobs, before a claim looks into each."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
 MANY = 3
@@ -80,13 +78,13 @@ class Engine:
     ) -> None:
         self._backend = backend
         self._queues = list(queues)
-        self._excluded = frozenset(excluded)
         self._options = options
         self._pool = pool
         self._drain = drain
         self._store = get_store(options.database)
         self._notifier = get_notifier(options.database)
-        self._lookout = Lookout(self._queues, self._excluded, options)
+        self._floors = Floors(self._store, backend, queues, excluded)
+        self._lookout = Lookout(self._floors, options)
         self._outbox = Outbox(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
         self._news, self._bell = socket.socketpair()
@@ -100,7 +98,7 @@ class Engine:
         self._watched_until = time.monotonic() + WATCHED
         self._beat = Duty(self._do_beat, options.beat_interval)
         upkeep = Upkeep(
-            self._store,
+            self._floors,
             self._registration,
             options,
             pool,
@@ -236,10 +234,7 @@ class Engine:
             self._exchange()
 
     def _exchange(self) -> None:
-        room = self._room()
-        if room and (not self._queues or len(self._queues) > MANY_QUEUES):
-            ready = set(self._store.ready_queues(self._backend)) - self._excluded
-            room = replace(room, queues=sorted(ready.intersection(self._queues or ready)))
+        room = self._floors.aim(self._room())
         batch = self._outbox.next_batch()
         if not batch and not room:
             if room.threads or room.slots:
@@ -248,7 +243,7 @@ class Engine:
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
         if room:
-            self._lookout.learn(room, exchange.claimed)
+            self._lookout.learn(room, exchange)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
         if batch:
@@ -276,7 +271,7 @@ class Engine:
             # Others took this engine for dead and run its jobs again.
             self._disowned = {job.key for job in self._pool.held()}
             self._pool.cancel(list(self._disowned))
-        held = self._store.holdings(self._registration.id)
+        held = self._registration.holdings({job.key for job in self._pool.held()})
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
 
@@ -325,7 +320,7 @@ class Engine:
             idle = not self._pool.held() and not self._outbox
             return idle or time.monotonic() >= self._deadline
         if self._drain:
-            return not any(self._lookout.hungry) and not self._pool.held() and not self._outbox
+            return not self._lookout.expects and not self._pool.held() and not self._outbox
         return False
 
     def _leave(self) -> None:
