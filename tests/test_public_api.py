@@ -15,6 +15,7 @@ NAMES = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -23,7 +24,9 @@ NAMES = [
     "WrongState",
     "current_job",
     "is_cancelled",
+    "progress",
     "task",
+    "track",
 ]
 
 

@@ -1,6 +1,6 @@
 """Background tasks for Django that the person at the browser can see."""
 
-from offload.context import CurrentJob, current_job, is_cancelled
+from offload.context import CurrentJob, current_job, is_cancelled, progress, track
 from offload.exceptions import (
     InvalidArguments,
     JobCancelled,
@@ -12,6 +12,7 @@ from offload.exceptions import (
     WorkerLost,
     WrongState,
 )
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.policies import Exponential, Fixed
 from offload.tasks import OffloadTask, task
@@ -27,6 +28,7 @@ __all__ = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -35,5 +37,7 @@ __all__ = [
     "WrongState",
     "current_job",
     "is_cancelled",
+    "progress",
     "task",
+    "track",
 ]

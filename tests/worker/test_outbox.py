@@ -9,7 +9,7 @@ from django.db import DataError, Error, OperationalError
 
 from offload import lifecycle
 from offload.lifecycle import JobState
-from offload.store.records import ClaimedJob, Ended, Exchange, Room
+from offload.store.records import ClaimedJob, Ended, Exchange, Moved, Room
 from offload.worker import outbox as module
 from offload.worker.outbox import BATCH, FULL, SHARE, Outbox
 
@@ -26,7 +26,9 @@ class Table:
         self.written: dict[str, str | None] = {}
         self.batches: list[int] = []
 
-    def exchange(self, worker: str, batch: Sequence[Ended], room: Room) -> Exchange:
+    def exchange(
+        self, worker: str, batch: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
         self.batches.append(len(batch))
         for job, outcome in batch:
             if job.id in self.refused and (outcome.return_value or not job.lost):

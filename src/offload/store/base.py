@@ -22,7 +22,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -85,10 +85,12 @@ class Store(ABC):
 
     # --- the engine's exchange ------------------------------------------------------------
 
-    def exchange(self, worker: str, ended: Sequence[Ended], room: Room) -> Exchange:
-        """Write how jobs ended and claim the next ones, in one transaction.
+    def exchange(
+        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
+        """Write how jobs ended and how far others are, and claim the next ones: one transaction.
 
-        Finishing comes first and waits for locks; claiming skips what is locked. (A claim may
+        Finishing comes first and waits for locks; what follows skips what is locked. (A claim may
         hold locks on rows that it does not return, so finishing must never skip.)
         """
         with transaction.atomic(self.using), self._pipeline():
@@ -96,12 +98,14 @@ class Store(ABC):
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
+            over = {job.key for job, _ in ended if job not in refused} if progress else set()
+            moved = self.keep_progress(progress, over) if progress else set()
             claimed = self._claim(worker, room) if room else []
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
         if any(job.attempt > 1 or job.lost for job in claimed):
             claimed = self._with_previous(claimed)
-        return Exchange(refused, claimed)
+        return Exchange(refused, claimed, moved)
 
     def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
         """Write how jobs ended, in the caller's transaction; return those refused as too late."""
@@ -126,6 +130,15 @@ class Store(ABC):
     @abstractmethod
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         """Write outcomes, sorted by job id; return the keys of those that were still current."""
+
+    @abstractmethod
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        """Write how far jobs are, sorted by id, in the caller's transaction; return whose it was.
+
+        Left out are jobs that somebody else holds by now, and rows that somebody has locked: it
+        waits for no lock, so it holds up nobody. Those of `over` ended in this very transaction,
+        so that their rows are its own.
+        """
 
     @abstractmethod
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:

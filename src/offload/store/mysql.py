@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 AT_A_TIME = 100
@@ -57,6 +57,20 @@ class MySQLStore(Store):
                 for pairs in alike.values():
                     cursor.execute(*_finishing(pairs))
         return accepted
+
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        mine = set(over)
+        with self.connection.cursor() as cursor:
+            ids = [key[0] for key, _ in progress if key not in over]
+            if ids:
+                cursor.execute(statement("mysql", "held_free"), {"ids": ids})
+                mine |= {(str(pk), run) for pk, run in cursor.fetchall()}
+            moved = [pair for pair in progress if pair[0] in mine]
+            if moved:
+                cases, parameters = _by_id("progress", ((key[0], text) for key, text in moved))
+                sql = statement("mysql", "progress").replace("{progress}", cases)
+                cursor.execute(sql, {"ids": [key[0] for key, _ in moved], **parameters})
+        return {key for key, _ in moved}
 
     def ready_queues(self, backend: str) -> list[str]:
         """Step from queue to queue, one statement each.
@@ -144,8 +158,16 @@ def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
         "discount": 0 if outcome.counts else 1,
         "loss": 1 if outcome.lost else 0,
     }
+    values = ((job.id, outcome.return_value) for job, outcome in pairs)
+    cases, named = _by_id("return_value", values)
+    return statement("mysql", "finish").replace("{return_values}", cases), parameters | named
+
+
+def _by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:
+    """Return the cases of a CASE that finds the value of each job, and their parameters."""
     cases = []
-    for index, (job, ended) in enumerate(pairs):
-        cases.append(f"WHEN %(id{index})s THEN %(return_value{index})s")
-        parameters |= {f"id{index}": job.id, f"return_value{index}": ended.return_value}
-    return statement("mysql", "finish").replace("{return_values}", " ".join(cases)), parameters
+    parameters: dict[str, Any] = {}
+    for index, (identifier, value) in enumerate(values):
+        cases.append(f"WHEN %(id{index})s THEN %({name}{index})s")
+        parameters |= {f"id{index}": identifier, f"{name}{index}": value}
+    return " ".join(cases), parameters

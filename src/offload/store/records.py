@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -90,6 +91,9 @@ FEW = 16
 type Ended = tuple[ClaimedJob, Outcome]
 """A job and how its attempt ended."""
 
+type Moved = Sequence[tuple[Key, str]]
+"""Jobs and how far they are, as JSON text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -130,7 +134,10 @@ class Exchange:
     Attributes:
         refused: jobs whose outcome came too late, because somebody else holds them now.
         claimed: jobs that the engine holds from now on, most urgent first.
+        moved: jobs whose progress was written; the others were not held any more, or their rows
+            were locked by somebody else.
     """
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
+    moved: AbstractSet[Key] = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection, Cursor
@@ -16,7 +16,7 @@ from django.db.models import Value
 from offload.models import Job
 from offload.moments import now_microseconds, to_datetime
 from offload.store.base import AT_ONCE, Store
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 
@@ -53,6 +53,15 @@ class SQLiteStore(Store):
                 if connection.execute(sql, values).rowcount:
                     accepted.add(job.key)
         return accepted
+
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        sql = statement("sqlite", "progress")
+        with self._raw() as connection:
+            return {
+                key
+                for key, text in progress
+                if connection.execute(sql, (*key, key in over, text)).rowcount
+            }
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         claimed = []

@@ -131,7 +131,7 @@ class Engine:
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        self._outbox.add(self._collect())
+        self._collect()
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -196,14 +196,16 @@ class Engine:
         if Hint.WATCH in hints:
             self._watched_until = time.monotonic() + WATCHED
 
-    def _collect(self) -> list[Ended]:
-        """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
-        return [
+    def _collect(self) -> None:
+        """Take in how jobs ended; one that was stopped because we lost it was not cancelled."""
+        ended = self._pool.collect()
+        self._outbox.note(self._pool.progress())
+        self._outbox.add(
             (job, interrupted(job, "its engine did not beat in time"))
             if job.key in self._disowned and outcome.state == JobState.CANCELLED
             else (job, outcome)
-            for job, outcome in self._pool.collect()
-        ]
+            for job, outcome in ended
+        )
 
     # --- the exchange -----------------------------------------------------------------------
 
@@ -241,7 +243,7 @@ class Engine:
             ready = set(self._store.ready_queues(self._backend)) - self._excluded
             room = replace(room, queues=sorted(ready.intersection(self._queues or ready)))
         batch = self._outbox.next_batch()
-        if not batch and not room:
+        if not (batch or room or self._outbox.has_progress):
             if room.threads or room.slots:
                 self._lookout.hungry = [False, False]
             return
@@ -279,6 +281,7 @@ class Engine:
         held = self._store.holdings(self._registration.id)
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
+        self._outbox.forget_progress(held.keys())
 
     # --- outages ----------------------------------------------------------------------------
 
@@ -332,7 +335,7 @@ class Engine:
         """Hand back what is left, write all outcomes, and go."""
         failpoint("engine.leaving")
         self._pool.stop()
-        self._outbox.add(self._collect())
+        self._collect()
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while not self._say_goodbye() and time.monotonic() < give_up_at:
