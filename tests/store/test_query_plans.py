@@ -180,6 +180,12 @@ def finish(worker: str) -> None:
     store.exchange(worker, [(job, succeeded("1")) for job in jobs], Room("default", ()))
 
 
+def keep_progress(worker: str) -> None:
+    store = get_store("default")
+    moved = [(job.key, "{}") for job in store.held_by(worker)[:200]]
+    assert len(store.exchange(worker, [], Room("default", ()), sorted(moved)).moved) == 200
+
+
 def running(worker: str) -> list[UUID]:
     return [UUID(job.id) for job in get_store("default").held_by(worker)[:50]]
 
@@ -188,6 +194,7 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("claim", claim, "offload_job_ready"),
     ("claim by key", claim, "primary"),
     ("finish", finish, "primary"),
+    ("progress", keep_progress, "primary"),
     ("promote", lambda _: get_store("default").promote(), "offload_job_scheduled"),
     ("due", lambda _: get_store("default").glance("default"), "offload_job_scheduled"),
     ("glance", lambda _: get_store("default").glance("default"), "offload_job_ready"),
