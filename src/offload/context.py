@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offload.exceptions import OffloadError
-from offload.gauge import PLAIN, Gauge, Number, checked
+from offload.gauge import PLAIN, Gauge, Number, checked, checked_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +92,14 @@ def progress(
         TypeError: for what is no number, no text or no step. What cannot be, such as a negative
             or infinite number, is mended instead, and fails no job.
     """
-    if (
-        done.__class__ not in PLAIN
-        or total.__class__ not in PLAIN
-        or message.__class__ is not str
-        or step is not None
-    ):
-        done, total, message, step = checked(done, total, message, step)
+    if done.__class__ not in PLAIN or total.__class__ not in PLAIN or message.__class__ is not str:
+        done, total, message = checked(done, total, message)
+    where = None if step is None else checked_step(step)
     running = _current.get()
     if running is None:
         return
     gauge = running.gauge or running.open_gauge()
-    gauge.latest = (done, total, message, step)
+    gauge.latest = (done, total, message, where)
     if not gauge.is_moved:
         gauge.move()
 

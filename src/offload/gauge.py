@@ -149,18 +149,42 @@ class Gauge:
         return bool(total) and way >= (_within(total, MOST) or MOST) / 100
 
 
-def checked(done: Any, total: Any, message: Any, step: Any) -> Said:
+def checked(done: Any, total: Any, message: Any) -> tuple[Number | None, Number | None, str]:
     """Return what a task said in plain types.
 
     Raises:
-        TypeError: for what is no number, no text or no step.
+        TypeError: for what is no number or no text.
     """
-    if type(message) is not str:
-        if not isinstance(message, str | Promise):
-            raise TypeError(f"progress() takes its message as text, not as {message!r}.")
-        message = str(message)  # here, where the task's language is active
-    known = None if step is None else _step(step)
-    return _number(done, "done"), _number(total, "total"), message, known
+    return _number(done, "done"), _number(total, "total"), _text(message)
+
+
+def checked_step(step: Any) -> Step:
+    """Return a step that a task named.
+
+    Raises:
+        TypeError: for what is none.
+    """
+    try:
+        return _known_step(step)
+    except TypeError:
+        raise TypeError(
+            "progress() takes step as (number, of, name), such as (2, 3, 'Import'), "
+            f"not as {step!r}."
+        ) from None
+
+
+@lru_cache(maxsize=100)
+def _known_step(step: Any) -> Step:
+    if not isinstance(step, tuple):
+        raise TypeError
+    number, of, name = Step(*step)
+    return Step(index(number), None if of is None else index(of), _text(name))
+
+
+def _text(message: Any) -> str:
+    if not isinstance(message, str | Promise):
+        raise TypeError(f"progress() takes message as text, not as {message!r}.")
+    return str(message)  # here, where the task's language is active
 
 
 def _number(value: Any, name: str) -> Number | None:
@@ -175,21 +199,6 @@ def _number(value: Any, name: str) -> Number | None:
             except (ValueError, OverflowError):  # a signalling NaN, a fraction too large
                 return None
     raise TypeError(f"progress() takes {name} as a number or None, not as {value!r}.")
-
-
-def _step(step: Any) -> Step:
-    with suppress(TypeError):  # of what is within
-        if isinstance(step, tuple) and 1 <= len(step) <= 3:
-            return _known_step(*step)
-    raise TypeError(
-        f'progress() takes step as (number, of, name), such as (2, 3, "Import"), not as {step!r}.'
-    )
-
-
-@lru_cache(maxsize=100)
-def _known_step(number: Any, of: Any = None, name: Any = "") -> Step:
-    _, _, name, _ = checked(None, None, name, None)
-    return Step(index(number), None if of is None else index(of), name)
 
 
 def _stored(done: Number | None, total: Number | None, message: str, step: Step | None) -> str:
