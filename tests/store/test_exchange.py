@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -281,6 +282,23 @@ def test_progress_waits_for_no_lock(store: Store, worker: str) -> None:
 
     assert store.exchange(worker, [], room(0, 0), moved(locked)).moved == {locked.key}
     assert progress_of(locked, free) == [SOME, SOME]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others lock rows")
+@pytest.mark.django_db(transaction=True)
+def test_progress_waits_not_for_the_lock_of_sqlite_either(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+
+    with transaction_elsewhere(lambda: Job.objects.update(priority=1)):
+        begun = time.monotonic()
+        assert store.exchange(worker, [], room(0, 0), moved(job)).moved == set()
+        assert time.monotonic() - begun < 1
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout")
+            assert cursor.fetchone()[0] >= 5_000  # others wait as before
+
+    assert store.exchange(worker, [], room(0, 0), moved(job)).moved == {job.key}
 
 
 def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> None:
