@@ -131,7 +131,7 @@ class Engine:
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        self._collect()
+        self._take_in(self._collect())
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -196,16 +196,19 @@ class Engine:
         if Hint.WATCH in hints:
             self._watched_until = time.monotonic() + WATCHED
 
-    def _collect(self) -> None:
-        """Take in how jobs ended; one that was stopped because we lost it was not cancelled."""
-        ended = self._pool.collect()
-        self._outbox.note(self._pool.progress())
-        self._outbox.add(
+    def _collect(self) -> list[Ended]:
+        """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
+        return [
             (job, interrupted(job, "its engine did not beat in time"))
             if job.key in self._disowned and outcome.state == JobState.CANCELLED
             else (job, outcome)
-            for job, outcome in ended
-        )
+            for job, outcome in self._pool.collect()
+        ]
+
+    def _take_in(self, ended: Sequence[Ended]) -> None:
+        """Keep how jobs ended, and how far others are, until it has been written."""
+        self._outbox.note(self._pool.progress())
+        self._outbox.add(ended)
 
     # --- the exchange -----------------------------------------------------------------------
 
@@ -335,7 +338,7 @@ class Engine:
         """Hand back what is left, write all outcomes, and go."""
         failpoint("engine.leaving")
         self._pool.stop()
-        self._collect()
+        self._take_in(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while not self._say_goodbye() and time.monotonic() < give_up_at:
