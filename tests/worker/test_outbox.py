@@ -219,6 +219,18 @@ def test_progress_is_forgotten_with_the_outcome_and_with_the_job(
     assert outbox.due_in() == float("inf")
 
 
+def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
+    outbox: Outbox, table: Table
+) -> None:
+    ((job, outcome),) = ended(1)
+    outbox.note({KEY: "1"})
+    outbox.add([(job, outcome._replace(written=True))])
+
+    assert not outbox.has_progress
+    assert outbox.due_in() == float("inf")
+    assert not outbox
+
+
 def test_progress_survives_an_outage(outbox: Outbox, table: Table) -> None:
     table.refused = {"0": GONE}
     outbox.add(ended(1))

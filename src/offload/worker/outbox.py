@@ -63,7 +63,7 @@ class Outbox:
         self._since = 0.0
         """When the first of them came."""
         self._progress: dict[Key, str] = {}
-        self._progress_at = float("inf")
+        self._progress_at = 0.0
         """When it is to be written, if no outcome was before."""
         self._aside: list[Aside] = []
         self._was_aside = False
@@ -108,19 +108,26 @@ class Outbox:
             soonest = self._since + linger
         else:
             soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
-        return max(0.0, min(soonest, self._progress_at) - time.monotonic())
+        if self._progress:
+            soonest = min(soonest, self._progress_at)
+        return max(0.0, soonest - time.monotonic())
 
     def add(self, ended: Iterable[Ended]) -> None:
         """Take in outcomes that are to be written."""
         if not self._waiting:
             self._since = time.monotonic()
-        self._waiting += [pair for pair in ended if not pair[1].written]
+        for pair in ended:
+            if pair[1].written:
+                self._progress.pop(pair[0].key, None)  # its last word was written with it
+            else:
+                self._waiting.append(pair)
 
     def note(self, progress: Mapping[Key, str]) -> None:
         """Take in how far jobs are, before their outcomes; what was not written yet is replaced."""
         if progress:
+            soon = time.monotonic() + PROGRESS_LINGER
+            self._progress_at = min(self._progress_at, soon) if self._progress else soon
             self._progress |= progress
-            self._progress_at = min(self._progress_at, time.monotonic() + PROGRESS_LINGER)
 
     def forget_progress(self, held: Collection[Key]) -> None:
         """Forget how far jobs are that are not held here any more: it cannot be written."""
@@ -158,8 +165,7 @@ class Outbox:
 
     def _forget_progress(self, done: Collection[Key]) -> None:
         self._progress = {key: text for key, text in self._progress.items() if key not in done}
-        again = time.monotonic() + PROGRESS_AGAIN
-        self._progress_at = again if self._progress else float("inf")
+        self._progress_at = time.monotonic() + PROGRESS_AGAIN  # for what is left
 
     def _doubt_progress(self, error: DatabaseError | InterfaceError) -> None:
         """Drop what the database may have refused; if it was an outcome, that is found next."""
