@@ -22,7 +22,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room, over
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ class Store(ABC):
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
-            over = {job.key for job, _ in ended if job not in refused} if progress else set()
-            moved = self.keep_progress(progress, over) if progress else set()
+            moved = self.keep_progress(progress, over(ended, refused)) if progress else set()
             claimed = self._claim(worker, room) if room else []
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
@@ -133,11 +132,9 @@ class Store(ABC):
 
     @abstractmethod
     def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
-        """Write how far jobs are, sorted by id, in the caller's transaction; return whose it was.
+        """Write how far jobs are that are still held, sorted by id; return whose it was.
 
-        Left out are jobs that somebody else holds by now, and rows that somebody has locked: it
-        waits for no lock, so it holds up nobody. Those of `over` ended in this very transaction,
-        so that their rows are its own.
+        It passes over locked rows. Those of `over` ended in this transaction, and are its own.
         """
 
     @abstractmethod

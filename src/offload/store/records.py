@@ -95,6 +95,11 @@ type Moved = Sequence[tuple[Key, str]]
 """Jobs and how far they are, as JSON text."""
 
 
+def over(ended: Sequence[Ended], refused: Sequence[ClaimedJob]) -> set[Key]:
+    """Return the jobs whose outcomes were written, of those that were to be."""
+    return {job.key for job, _ in ended if job not in refused}
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
     """How many jobs an engine can take now, and from where.
