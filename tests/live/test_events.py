@@ -252,6 +252,21 @@ def test_jobs_that_have_ended_are_told_once_and_the_stream_ends(server):
         assert reader.status == 204
 
 
+def test_progress_is_told_while_the_job_runs(server, start_engine, gate):
+    result = tasks.fill.enqueue(str(gate))
+
+    with Reader(server.port, [result.id]) as reader:
+        reader.expect("snapshot")
+        start_engine(0)
+        while not (told := reader.expect("task").data["progress"]):
+            pass
+        gate.touch()
+        *_, last, _ = reader.rest()
+
+    assert (told["current"], told["total"], told["message"]) == (3, 10, "Filling")
+    assert last.data["phase"] == "succeeded"
+
+
 def test_each_reader_is_told_no_more_than_it_may(server, start_engine):
     ada, staff = person("ada"), person("root", is_staff=True)
     mine = start(ada, "shown", "secret")

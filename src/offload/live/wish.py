@@ -51,7 +51,7 @@ class Wish(NamedTuple):
                 unsubscribe=_ids(said.get("unsubscribe", [])),
                 token=_token(said.get("token")),
             )
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise Refused(POLICY) from None
 
 
