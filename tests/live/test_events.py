@@ -187,11 +187,6 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_en
 # --- with it -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def server(start_server):
-    return start_server("uvicorn", options={"streams_per_user": 3})
-
-
 def test_ids_are_filtered_one_by_one(server):
     ada = person("ada")
     mine, also_mine = start(ada), start(ada)

@@ -9,8 +9,6 @@ from uuid import UUID
 
 LONGEST = 32 * 1024
 """Characters of a message."""
-MANY = 1000
-"""Ids in a message, beyond which it is nonsense."""
 UNSUPPORTED, POLICY, TOO_BIG = 1003, 1008, 1009
 """Codes of the close."""
 
@@ -56,7 +54,7 @@ class Wish(NamedTuple):
 
 
 def _ids(value: Any) -> list[UUID]:
-    if not isinstance(value, list) or len(value) > MANY:
+    if not isinstance(value, list):
         raise ValueError
     return list(dict.fromkeys(UUID(pk) for pk in value))
 
