@@ -15,6 +15,7 @@ NAMES = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -27,7 +28,9 @@ NAMES = [
     "acting_for",
     "current_job",
     "is_cancelled",
+    "progress",
     "task",
+    "track",
 ]
 
 

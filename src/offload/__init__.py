@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from offload.context import CurrentJob, current_job, is_cancelled
+from offload.context import CurrentJob, current_job, is_cancelled, progress, track
 from offload.exceptions import (
     InvalidArguments,
     JobCancelled,
@@ -15,6 +15,7 @@ from offload.exceptions import (
     WorkerLost,
     WrongState,
 )
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.origin import acting_for
 from offload.policies import Exponential, Fixed
@@ -34,6 +35,7 @@ __all__ = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -46,7 +48,9 @@ __all__ = [
     "acting_for",
     "current_job",
     "is_cancelled",
+    "progress",
     "task",
+    "track",
 ]
 
 
