@@ -170,7 +170,7 @@ def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
 
 def test_a_database_that_does_not_answer_is_told_at_once(page, one_seat, monkeypatch):
     def find(*_: Any) -> None:
-        raise DatabaseError("gone")
+        raise DatabaseError("no such table: offload_job")
 
     async def scene() -> Any:
         await page.ask(0)
