@@ -112,6 +112,18 @@ def test_a_backend_that_is_gone_takes_no_rights_and_gives_none():
     assert ask(person("ada"), identifier, "cancel") == 202
 
 
+def test_so_does_a_backend_that_is_another_one_by_now(settings):
+    identifier = start(person("ada"), "for_named", "ada")
+    settings.TASKS = {
+        "default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"},
+        "jobs": {"BACKEND": "offload.backends.database.DatabaseBackend"},
+    }
+
+    assert ask(person("ada"), identifier, "status") == 200
+    assert ask(person("ben"), identifier, "status") == 404
+    assert ask(person("ada"), identifier, "cancel") == 202
+
+
 def test_the_session_of_a_visitor_is_as_good_as_a_user():
     client = visitor()
     identifier = start(client, "shown")

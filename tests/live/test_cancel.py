@@ -11,6 +11,8 @@ from django.test import Client
 
 from offload.ids import new_id
 from offload.live.tokens import make_token
+from offload.models import Job
+from offload.store import get_store
 from offload.testing import run_jobs
 from tests.jobs import claim, register
 from tests.live.people import BROWSER, JSON, person, start
@@ -37,6 +39,18 @@ def test_a_job_that_runs_is_asked_to_stop():
     answer = client.post(f"/tasks/{identifier}/cancel/")
 
     assert (answer.status_code, answer.json()["phase"]) == (202, "cancelling")
+
+
+def test_a_job_that_is_pruned_meanwhile_is_not_found(monkeypatch):
+    client = person()
+    identifier = start(client)
+
+    def prune_and_cancel(*_: Any) -> None:
+        Job.objects.all().delete()
+
+    monkeypatch.setattr(get_store("default"), "cancel", prune_and_cancel)
+
+    assert client.post(f"/tasks/{identifier}/cancel/").status_code == 404
 
 
 def test_a_job_that_has_ended_is_not_cancelled():

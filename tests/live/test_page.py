@@ -19,6 +19,7 @@ from tests.live.people import BROWSER, person, start
 pytestmark = pytest.mark.django_db
 
 
+NOW = "2026-11-20T09:31:07Z"
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x00\x1b'
 
 
@@ -51,7 +52,9 @@ def test_hostile_text_is_inert_on_the_page():
     client = person()
     identifier = start(client, "refuse", plain(HOSTILE))
     Job.objects.update(
-        progress=json.dumps({"message": HOSTILE, "step": {"number": 1, "name": HOSTILE}})
+        progress=json.dumps(
+            {"message": HOSTILE, "step": {"number": 1, "name": HOSTILE}, "updated_at": NOW}
+        )
     )
     waiting = page_of(client, identifier)
     Job.objects.update(progress=None)
@@ -70,7 +73,7 @@ def test_hostile_text_is_inert_on_the_page():
 def test_hostile_text_is_inert_in_json():
     client = person()
     identifier = start(client)
-    Job.objects.update(progress=json.dumps({"message": HOSTILE}))
+    Job.objects.update(progress=json.dumps({"message": HOSTILE, "updated_at": NOW}))
 
     answer = client.get(f"/tasks/{identifier}/")
 
@@ -107,6 +110,6 @@ def test_numbers_of_the_page_are_for_machines_where_machines_read_them(settings)
     settings.USE_THOUSAND_SEPARATOR = True
     client = person()
     identifier = start(client)
-    Job.objects.update(progress=json.dumps({"current": 1, "total": 3}))
+    Job.objects.update(progress=json.dumps({"current": 1, "total": 3, "updated_at": NOW}))
 
     assert 'max="100" value="33.3"' in page_of(client, identifier).text

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient
 
 from offload.ids import new_id
 from offload.live.seats import Seats
 from offload.live.waiting import wanted_wait
+from offload.store import get_store
 from offload.testing import run_jobs
 from tests.jobs import claim, register
 from tests.live.people import JSON, is_private, person, start
@@ -165,6 +166,18 @@ def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
         return [ended.status_code, unknown.status_code]
 
     assert play(scene()) == [304, 404]
+
+
+def test_a_database_that_does_not_answer_is_told_at_once(page, one_seat, monkeypatch):
+    def find(*_: Any) -> None:
+        raise DatabaseError("no such table: offload_job")
+
+    async def scene() -> Any:
+        await page.ask(0)
+        monkeypatch.setattr(get_store("default"), "find", find)
+        return await page.ask(20)
+
+    assert play(scene()).status_code == 503
 
 
 def test_too_many_held_requests_are_refused(page, monkeypatch):
