@@ -55,7 +55,7 @@ class Wish(NamedTuple):
 
 def _ids(value: Any) -> list[UUID]:
     if not isinstance(value, list):
-        raise ValueError
+        raise TypeError
     return list(dict.fromkeys(UUID(pk) for pk in value))
 
 
