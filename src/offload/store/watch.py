@@ -8,6 +8,7 @@ before: what breaks begins anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import select
@@ -59,8 +60,9 @@ class Watch:
         self._runs = False
         """Whether the thread will look at what is added: not when it is about to end."""
         self._linger = LINGER
-        self._news, self._ring = os.pipe()
-        os.set_blocking(self._news, False)
+        self._news, self._bell = os.pipe()
+        for end in (self._news, self._bell):
+            os.set_blocking(end, False)
 
     def follow(self, known: Mapping[UUID, int], tell: Tell) -> None:
         """Tell of each change of jobs, until each has ended or is left.
@@ -84,7 +86,7 @@ class Watch:
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
                 )
                 self._thread.start()
-        os.write(self._ring, b"!")
+        self._ring()
 
     def leave(self, jobs: Collection[UUID], tell: Tell) -> None:
         """Tell no more of these jobs."""
@@ -122,7 +124,7 @@ class Watch:
         self._linger = 0.0
         thread = self._thread
         if thread.is_alive():
-            os.write(self._ring, b"!")
+            self._ring()
             thread.join()
 
     # --- the thread ---------------------------------------------------------------------------
@@ -185,6 +187,10 @@ class Watch:
             rhythm.begin()
         elif self._watched and listener.changed():
             rhythm.hint()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is full: the thread will look anyhow
+            os.write(self._bell, b"!")
 
     def _end(self) -> bool:
         """Tell whether this thread may end; whoever watches from then on starts the next one."""
