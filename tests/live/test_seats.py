@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.test import override_settings
 
 from offload.live.seats import Seats, get_seats
 
 pytestmark = pytest.mark.django_db
 
 
-@override_settings(ALLOWED_HOSTS=["*"])
 def test_the_seats_are_as_many_as_the_options_say(settings):
     settings.TASKS = {
         "default": {
