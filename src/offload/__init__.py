@@ -1,6 +1,8 @@
 """Background tasks for Django that the person at the browser can see."""
 
-from offload.context import CurrentJob, current_job, is_cancelled
+from typing import TYPE_CHECKING, Any
+
+from offload.context import CurrentJob, acting_for, current_job, is_cancelled
 from offload.exceptions import (
     InvalidArguments,
     JobCancelled,
@@ -9,12 +11,16 @@ from offload.exceptions import (
     Snooze,
     TaskResultExpired,
     TaskTimeout,
+    UserFacingError,
     WorkerLost,
     WrongState,
 )
 from offload.lifecycle import JobState
 from offload.policies import Exponential, Fixed
 from offload.tasks import OffloadTask, task
+
+if TYPE_CHECKING:
+    from offload.live.accepted import aaccepted, accepted
 
 __version__ = "0.1.0"
 
@@ -31,9 +37,22 @@ __all__ = [
     "Snooze",
     "TaskResultExpired",
     "TaskTimeout",
+    "UserFacingError",
     "WorkerLost",
     "WrongState",
+    "aaccepted",
+    "accepted",
+    "acting_for",
     "current_job",
     "is_cancelled",
     "task",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use what needs Django's apps to be loaded."""
+    if name in {"accepted", "aaccepted"}:
+        from offload.live import accepted as answers  # noqa: PLC0415
+
+        return getattr(answers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

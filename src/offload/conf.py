@@ -26,6 +26,9 @@ class Options:
     max_attempts: int = _setting(1, "How often a job is tried if its task does not say.")
     timeout: float | None = _setting(None, "Seconds a job may run if its task does not say.")
     max_lost: int = _setting(3, "How often a job is run again after the process running it died.")
+    tenant: str = _setting(
+        "", "Dotted path to a callable that takes a request and returns its tenant's name."
+    )
     max_arguments_size: int = _setting(2 * 1024**2, "Bytes of JSON that arguments may have.")
     max_result_size: int = _setting(2 * 1024**2, "Bytes of JSON that a return value may have.")
     keep_successful: timedelta | None = _setting(
@@ -34,6 +37,8 @@ class Options:
     keep_failed: timedelta | None = _setting(
         timedelta(days=30), "How long failed, cancelled and expired jobs are kept; None: for ever."
     )
+    streams_per_user: int = _setting(6, "Streams that one person may hold in one web process.")
+    streams: int = _setting(2000, "Streams that all may hold together in one web process.")
     processes: int = _setting(
         min(os.cpu_count() or 1, 4), "Child processes of offload_worker; 0 runs tasks in its own."
     )
@@ -48,6 +53,10 @@ class Options:
         if not isinstance(self.database, str):
             raise ImproperlyConfigured(
                 f"OPTIONS['database'] must be an alias in DATABASES, not {self.database!r}."
+            )
+        if not isinstance(self.tenant, str):
+            raise ImproperlyConfigured(
+                f"OPTIONS['tenant'] must be the dotted path of a callable, not {self.tenant!r}."
             )
         for name, minimum in _MINIMA.items():
             value = getattr(self, name)
@@ -92,6 +101,8 @@ _MINIMA: dict[str, float] = {
     "max_lost": 0,
     "max_arguments_size": 1024,
     "max_result_size": 1024,
+    "streams_per_user": 1,
+    "streams": 1,
     "processes": 0,
     "threads": 1,
     "async_slots": 1,

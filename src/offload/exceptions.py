@@ -13,6 +13,7 @@ JobError                      what a job's errors may name
 ├── JobExpired                nobody ran it before it expired
 ├── WorkerLost                the process that ran it died
 └── InvalidResult             the return value is not JSON, or too large
+UserFacingError               raised by a task that fails: its text is shown to the end user
 Interruption (BaseException)  raised inside a task that must stop
 ├── TaskTimeout               the task ran longer than its time limit
 └── JobCancelled              somebody cancelled the job
@@ -65,6 +66,13 @@ class WorkerLost(JobError):
 
 class InvalidResult(JobError):
     """The task's return value cannot be stored as JSON."""
+
+
+class UserFacingError(Exception):
+    """Raise it, or a subclass, in a task that fails: the person who waits is shown its text.
+
+    Of all other exceptions people at the browser see neither class nor text.
+    """
 
 
 class Interruption(BaseException):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from offload.policies import Backoff
 
+VISIBILITIES = ["authenticated", "owner", "public", "staff"]
+
 type Call = tuple[Iterable[Any], Mapping[str, Any]]
 """The arguments of one call: positional and by keyword."""
 
@@ -43,6 +45,10 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
         atomic: run the task and write its result in one transaction.
         at_most_once: never run a job again that may have begun.
         title: what people see instead of the function's name.
+        visibility: who may see a job's state in the browser: "owner", "staff", "authenticated",
+            "public", or a callable (request, result) -> bool, or the dotted path of one.
+        expose_result: whether they may see what it returned, or a callable (or the dotted path
+            of one) from the result to what they are shown instead.
     """
 
     priority: int = DEFAULT_TASK_PRIORITY
@@ -58,6 +64,8 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
     atomic: bool = False
     at_most_once: bool = False
     title: str = ""
+    visibility: str | Callable[..., bool] = "owner"
+    expose_result: bool | str | Callable[..., Any] = False
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -178,6 +186,7 @@ def _check_choices(task: OffloadTask) -> None:
         raise InvalidTask(
             f"backoff must be a callable (exception, result) -> seconds, not {task.backoff!r}."
         )
+    _check_shown(task)
     if task.at_most_once and (task.max_attempts or 1) > 1:
         raise InvalidTask("at_most_once and max_attempts > 1 contradict each other.")
     if task.atomic and inspect.iscoroutinefunction(task.func):
@@ -186,6 +195,29 @@ def _check_choices(task: OffloadTask) -> None:
         )
     if task.at_most_once and task.atomic:
         raise InvalidTask("at_most_once and atomic contradict each other: choose one.")
+
+
+def _check_shown(task: OffloadTask) -> None:
+    visibility, expose_result = task.visibility, task.expose_result
+    if visibility not in VISIBILITIES and not _is_callable_or_path(visibility):
+        hint = did_you_mean(visibility, VISIBILITIES) if isinstance(visibility, str) else ""
+        raise InvalidTask(
+            f"visibility must be one of {', '.join(map(repr, VISIBILITIES))}, or a callable "
+            "(request, result) -> bool written with def, or the dotted path of one, not "
+            f"{visibility!r}.{hint}"
+        )
+    if not isinstance(expose_result, bool) and not _is_callable_or_path(expose_result):
+        raise InvalidTask(
+            "expose_result must be True, False, or a callable from the result to what is shown, "
+            f"written with def, or the dotted path of one, not {expose_result!r}."
+        )
+
+
+def _is_callable_or_path(value: Any) -> bool:
+    if isinstance(value, str):
+        names = value.split(".")
+        return len(names) > 1 and all(name.isidentifier() for name in names)
+    return callable(value) and not inspect.iscoroutinefunction(value)
 
 
 def _check_duration(name: str, value: float | timedelta | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +34,7 @@ from offload.store.watch import get_watch
 from offload.tasks import Call
 
 if TYPE_CHECKING:
+    from offload.models import Attempt, Job
     from offload.store.base import Store
 
 
@@ -60,7 +61,7 @@ class DatabaseBackend(OffloadBackend):
         self.validate_task(task)
         _require_findable(task)
         limit = self.settings.max_arguments_size
-        enqueueing = Enqueueing(task, self.alias, self.settings)
+        enqueueing = Enqueueing(task, self.alias, self.settings, self._store.key)
         jobs: list[tuple[UUID, str]] = []
         results = []
         for call in calls:
@@ -77,7 +78,7 @@ class DatabaseBackend(OffloadBackend):
     def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
         store = self._store
         with explained(store.using):
-            rows = [enqueueing.row(store.key(identifier), text) for identifier, text in jobs]
+            rows = [enqueueing.row(identifier, text) for identifier, text in jobs]
             if len(rows) == 1:
                 store.insert(rows[0])
             else:
@@ -99,6 +100,21 @@ class DatabaseBackend(OffloadBackend):
         if job is None:
             raise self._missing(identifier)
         return result_of(job, attempts)
+
+    def find(self, ids: Collection[UUID]) -> list[Job]:
+        """Return the rows of those jobs that are there, of whatever backend in this database."""
+        with explained(self._store.using):
+            return self._store.find(ids)
+
+    def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
+        """Return the last attempt that did not succeed, of each job that has one."""
+        with explained(self._store.using):
+            return self._store.failures(ids)
+
+    def result_of(self, job: Job) -> OffloadResult:
+        """Return what a row says that was read before."""
+        with explained(self._store.using):
+            return result_of(job, self._store.attempts_at(job))
 
     def wait(self, result_id: str, timeout: float | None) -> None:
         identifier = _parse(result_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from offload.codec import decode
 from offload.conf import Options
+from offload.context import current_origin
 from offload.exceptions import seconds
 from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
@@ -37,9 +38,16 @@ class Enqueueing:
         task: the task, with the options of this enqueueing.
         backend: alias of the backend.
         options: the backend's options.
+        key: from a job's id to what the database's driver takes.
     """
 
-    def __init__(self, task: Task[..., Any], backend: str, options: Options) -> None:
+    def __init__(
+        self,
+        task: Task[..., Any],
+        backend: str,
+        options: Options,
+        key: Callable[[UUID], str],
+    ) -> None:
         self.task = task
         self.moment = datetime.now(UTC)
         run_after = _run_after(task, self.moment)
@@ -47,6 +55,8 @@ class Enqueueing:
         expires = getattr(task, "expires", None)
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
+        origin = current_origin(options.tenant)
+        self._key = key
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -61,16 +71,16 @@ class Enqueueing:
             "timeout": seconds(timeout) if timeout is not None else options.timeout,
             "max_attempts": getattr(task, "max_attempts", None)
             or (1 if at_most_once else options.max_attempts),
-            "owner": "",
-            "tenant": "",
-            "request_id": "",
-            "parent": None,
+            "owner": origin.owner,
+            "tenant": origin.tenant,
+            "request_id": origin.request_id,
+            "parent": origin.parent and key(UUID(origin.parent)),
             "max_lost": 0 if at_most_once else options.max_lost,
         }
 
-    def row(self, key: str, arguments: str) -> NewJob:
+    def row(self, identifier: UUID, arguments: str) -> NewJob:
         """Return the row of one call; its arguments are JSON text."""
-        return NewJob(id=key, arguments=arguments, **self._columns)
+        return NewJob(id=self._key(identifier), arguments=arguments, **self._columns)
 
     def result(self, identifier: UUID, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
         """Return the result of one call, whose arguments are exact JSON."""

@@ -165,10 +165,22 @@ class Store(ABC):
     def read(self, job: UUID) -> tuple[Job | None, list[Attempt]]:
         """Return a job and its failed attempts, in order; one query if none can have failed."""
         row = Job.objects.using(self.using).filter(pk=job).first()
-        if row is None or row.run == 0 or (row.run == 1 and row.state in _UNTROUBLED):
-            return row, []
-        attempts = Attempt.objects.using(self.using).filter(job_id=job).order_by("run")
-        return row, list(attempts)
+        return row, [] if row is None else self.attempts_at(row)
+
+    def attempts_at(self, job: Job) -> list[Attempt]:
+        """Return a job's failed attempts, in order; no query if none can have failed."""
+        if job.run == 0 or (job.run == 1 and job.state in _UNTROUBLED):
+            return []
+        return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("run"))
+
+    def find(self, jobs: Collection[UUID]) -> list[Job]:
+        """Return those of the jobs that are there; their arguments are read when asked for."""
+        return list(Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments"))
+
+    def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:
+        """Return the last failed attempt of each of the jobs that has one."""
+        attempts = Attempt.objects.using(self.using).filter(job_id__in=jobs).defer("traceback")
+        return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "run")}
 
     def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
         """Return those of the jobs that have ended, or are gone."""

@@ -7,7 +7,7 @@ context, and all of them must see the same jobs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -53,6 +53,7 @@ class MemoryAttempt(NamedTuple):
     worker: UUID
     exception_class_path: str
     traceback: str
+    message: str
 
 
 class MemoryJob:
@@ -71,6 +72,14 @@ class MemoryJob:
         self.enqueued_at = to_datetime(new.enqueued_at)
         self.finished_at: datetime | None = None
         self.return_value: str | None = None
+        self.max_attempts = new.max_attempts
+        self.max_lost = new.max_lost
+        self.owner = new.owner
+        self.tenant = new.tenant
+        self.request_id = new.request_id
+        self.parent = new.parent and UUID(new.parent)
+        self.version = 0
+        self.progress: str | None = None
         self.attempt = 0
         self.lost = 0
         self.run = 0
@@ -78,7 +87,12 @@ class MemoryJob:
         self.failures: list[MemoryAttempt] = []
         self._due = new.run_after
         self._began: list[int] = []
-        self._cancel_requested = False
+        self.cancel_requested_at: datetime | None = None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        moment = self.new.expires_at
+        return None if moment is None else to_datetime(moment)
 
     @property
     def started_at(self) -> datetime | None:
@@ -95,12 +109,14 @@ class MemoryJob:
     def hasten(self) -> bool:
         if self.state == JobState.SCHEDULED:
             self.state = JobState.READY
+            self.version += 1
             return True
         return False
 
     def claim(self, worker: str) -> ClaimedJob:
         """Mark the job as running; return what an executor needs."""
         self.state = JobState.RUNNING
+        self.version += 1
         self.run += 1
         self.attempt += 1
         self.worker = UUID(worker)
@@ -114,14 +130,18 @@ class MemoryJob:
             last_attempted_at=self._began[-1],
             lost=self.lost,
             worker=worker,
-            previous=tuple((str(tried[1]), *tried[2:]) for tried in self.failures),
+            previous=tuple(
+                (str(tried.worker), tried.exception_class_path, tried.traceback)
+                for tried in self.failures
+            ),
         )
 
     def finish(self, outcome: Outcome) -> None:
         """Write how an attempt ended; a job that somebody wants cancelled does not wait again."""
         state = JobState(outcome.state)
-        if state in WAITING and self._cancel_requested:
+        if state in WAITING and self.cancel_requested_at:
             state = JobState.CANCELLED
+        self.version += 1
         self.state = state
         self.attempt -= not outcome.counts
         self.lost += outcome.lost
@@ -132,8 +152,9 @@ class MemoryJob:
         if state.is_finished:
             self.finished_at = to_datetime(now_microseconds())
         if outcome.failure is not None and self.worker is not None:
-            path, _, traceback = outcome.failure
-            self.failures.append(MemoryAttempt(self.run, self.worker, path, traceback))
+            path, message, traceback = outcome.failure
+            failure = MemoryAttempt(self.run, self.worker, path, traceback, message)
+            self.failures.append(failure)
 
     def cancel(self) -> JobState | None:
         """Do what `Store.cancel` does."""
@@ -141,9 +162,10 @@ class MemoryJob:
             self.state = JobState.CANCELLED
             self.finished_at = to_datetime(now_microseconds())
         elif self.state == JobState.RUNNING:
-            self._cancel_requested = True
+            self.cancel_requested_at = to_datetime(now_microseconds())
         else:
             return None
+        self.version += 1
         return JobState(self.state)
 
     def retry(self) -> bool:
@@ -155,7 +177,8 @@ class MemoryJob:
         self.run_after = to_datetime(now_microseconds())
         self.attempt = self.lost = 0
         self.finished_at = self.return_value = None
-        self._cancel_requested = False
+        self.cancel_requested_at = None
+        self.version += 1
         return True
 
 
@@ -225,6 +248,15 @@ class MemoryStore:
     def read(self, job: UUID) -> tuple[MemoryJob | None, list[MemoryAttempt]]:
         row = _jobs.get(job)
         return row, [] if row is None else row.failures
+
+    def find(self, jobs: Collection[UUID]) -> list[MemoryJob]:
+        return [_jobs[job] for job in jobs if job in _jobs]
+
+    def failures(self, jobs: Collection[UUID]) -> dict[UUID, MemoryAttempt]:
+        return {job.pk: job.failures[-1] for job in self.find(jobs) if job.failures}
+
+    def attempts_at(self, job: MemoryJob) -> list[MemoryAttempt]:
+        return job.failures
 
     def rows(self, backend: str, **columns: Any) -> list[MemoryJob]:
         """Return the jobs of a backend whose columns have these values, in order of enqueueing."""

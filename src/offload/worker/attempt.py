@@ -17,7 +17,7 @@ from django.tasks.signals import task_finished, task_started
 
 from offload.codec import decode
 from offload.conf import Options
-from offload.context import CurrentJob, enter_job
+from offload.context import CurrentJob, Origin, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
@@ -86,7 +86,10 @@ class Attempt:
         is_first = job.attempt == 1 and not job.lost
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
-        enter_job(CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled))
+        enter_job(
+            CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled),
+            Origin(job.owner, job.tenant, job.request_id, self.id),
+        )
 
     def call(self) -> Any:
         """Do what `Task.call` does, which finds out anew each time if the function is async."""

@@ -1,0 +1,108 @@
+"""Whose a request is, as a job's row names it: an owner, a tenant and the request's id."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+SESSION_KEY = "_offload_owner"
+"""Where an anonymous visitor's session keeps the name under which it owns jobs."""
+LONGEST_OWNER = 128
+LONGEST_TENANT = 64
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@=+/-]{0,63}")
+
+
+def owner_of(user: Any) -> str:
+    """Return the name under which a user owns jobs; "" if nobody is signed in.
+
+    Raises:
+        ValueError: for a user that has not been saved.
+    """
+    if not user.is_authenticated:
+        return ""
+    if user.pk is None:
+        raise ValueError(f"{user!r} owns nothing before it is saved.")
+    owner = f"user:{user.pk}"
+    return owner if len(owner) <= LONGEST_OWNER else f"user:{sha256(owner.encode()).hexdigest()}"
+
+
+def owner_for(request: HttpRequest) -> str:
+    """Return the owner of what a request enqueues: its user, else its session, else "".
+
+    An anonymous visitor's session is given a name when it is asked for the first time. No session
+    is begun for that.
+    """
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return owner_of(user)
+    session: Any = getattr(request, "session", None)
+    if session is None:
+        return ""
+    name = session.get(SESSION_KEY)
+    if name is None:
+        if session.is_empty():
+            return ""
+        name = session[SESSION_KEY] = token_urlsafe(16)
+    return f"session:{name}"
+
+
+def owners_in(request: HttpRequest) -> frozenset[str]:
+    """Return all owners that a request may act as.
+
+    A visitor who signs in keeps the session, and with it what was started before.
+    """
+    owners = set()
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        owners.add(owner_of(user))
+    session: Any = getattr(request, "session", None)
+    name = None if session is None else session.get(SESSION_KEY)
+    if name is not None:
+        owners.add(f"session:{name}")
+    return frozenset(owners)
+
+
+def tenant_of(request: HttpRequest, path: str) -> str:
+    """Return the tenant of a request.
+
+    Args:
+        request: what is asked about.
+        path: dotted path to a callable that takes the request and returns the tenant's name, as
+            in OPTIONS["tenant"]; "" for none.
+
+    Raises:
+        ImportError: if the path leads nowhere.
+        ValueError: if the tenant's name is longer than a row can hold.
+    """
+    if not path:
+        return ""
+    tenant = str(_imported(path)(request) or "")
+    if len(tenant) > LONGEST_TENANT:
+        raise ValueError(
+            f"{path} returned a tenant of {len(tenant)} characters; at most {LONGEST_TENANT} are "
+            "allowed."
+        )
+    return tenant
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """Return the id that a proxy gave to a request, else a new one."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+@cache
+def _imported(path: str) -> Callable[[HttpRequest], Any]:
+    found: Callable[[HttpRequest], Any] = import_string(path)
+    return found

@@ -1,0 +1,1 @@
+"""The doors out: what people at the browser see of jobs, and who may."""

@@ -1,0 +1,141 @@
+"""Answers that tell of a job, in the form that who asked can use, with the headers they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpResponse, HttpResponseNotModified, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
+
+from offload.exceptions import QueueUnavailable
+from offload.live import problems
+from offload.live.documents import document, etag, pace, retry_after
+from offload.live.ledger import find_failures
+from offload.live.tokens import TokenExpired, TokenRefused
+from offload.live.words import PHASES
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from offload.models import Job
+
+type View = Callable[..., HttpResponseBase]
+
+HEADERS = {
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+VARY = ("Cookie", "Authorization", "Accept", "HX-Request")
+PATIENCE = 5
+"""Seconds after which to try again when the database does not answer."""
+
+
+def outward(*methods: str) -> Callable[[View], View]:
+    """Make a view one of ours: it answers these methods, refuses in our way, is cached nowhere.
+
+    Whom it lets in it decides itself, so a site that asks everybody to sign in need not.
+    """
+
+    def decorate(view: View) -> View:
+        @login_not_required
+        @wraps(view)
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method not in methods:
+                    raise problems.method_not_allowed(", ".join(methods))
+                response = view(request, *args, **kwargs)
+            except problems.Problem as problem:
+                response = problem.response()
+            except TokenExpired:
+                response = problems.token_expired().response()
+            except TokenRefused:
+                response = problems.token_refused().response()
+            except QueueUnavailable:
+                response = problems.busy(PATIENCE).response()
+            return seal(response)
+
+        return answer
+
+    return decorate
+
+
+def seal(response: HttpResponseBase) -> HttpResponseBase:
+    """Add the headers that keep an answer to the one who asked."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    patch_vary_headers(response, VARY)
+    return response
+
+
+def told(job: Job, grants: Collection[str]) -> dict[str, Any]:
+    """Return the status document of one job, with why it failed."""
+    return document(job, grants, failure=find_failures([job]).get(job.pk))
+
+
+def context_of(paper: dict[str, Any]) -> dict[str, Any]:
+    """Return what the templates need to show a status document."""
+    return {
+        "task": paper,
+        "word": PHASES[paper["phase"]],
+        "refresh": retry_after(paper["poll_ms"] or 0),
+    }
+
+
+def describe(
+    request: HttpRequest, job: Job, grants: Collection[str], *, status: int = 200
+) -> HttpResponse:
+    """Return a job's state: as JSON, as a fragment of HTML for htmx, or by its page.
+
+    Args:
+        request: what is answered.
+        job: its row.
+        grants: what the reader may do with it.
+        status: 202 when something was begun; then a plain HTML form is sent to the job's page.
+    """
+    paper = told(job, grants)
+    if status == 202 and prefers_html(request) and paper["links"]["page"]:
+        return HttpResponseRedirect(paper["links"]["page"], status=303)
+    if "HX-Request" in request.headers:
+        response = render(request, "offload/task_status.html", context_of(paper), status=status)
+    else:
+        response = JsonResponse(paper, status=status)
+    return _tag(response, etag(job), paper["poll_ms"])
+
+
+def unchanged(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpResponse | None:
+    """Return 304 if who asked knows what is tagged so already."""
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    if "*" in known or tag.removeprefix("W/") in (each.removeprefix("W/") for each in known):
+        return _tag(HttpResponseNotModified(), tag, poll_ms)
+    return None
+
+
+def tell(items: dict[str, Any], tag: str) -> HttpResponse:
+    """Return a document of several jobs."""
+    return _tag(JsonResponse(items), tag, items["poll_ms"])
+
+
+def prefers_html(request: HttpRequest) -> bool:
+    """Tell whether a browser sent it that wants a page: neither a script nor htmx."""
+    if "HX-Request" in request.headers:
+        return False
+    return request.get_preferred_type(["application/json", "text/html"]) == "text/html"
+
+
+def unchanged_job(request: HttpRequest, job: Job) -> HttpResponse | None:
+    """Return 304 if who asked knows this version of the job."""
+    return unchanged(request, etag(job), pace(job))
+
+
+def _tag(response: HttpResponse, tag: str, poll_ms: int | None) -> HttpResponse:
+    response.headers["ETag"] = tag
+    if poll_ms is not None:
+        response.headers["Retry-After"] = retry_after(poll_ms)
+    return response

@@ -1,0 +1,262 @@
+"""What people are told of a job: the status document.
+
+Of arguments, exceptions, tracebacks, workers and queues it says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
+
+from offload.codec import decode
+from offload.exceptions import UserFacingError
+from offload.lifecycle import JobState
+from offload.live.declared import exposed_by, title_of
+from offload.moments import now_microseconds, to_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from offload.models import Attempt, Job
+
+LARGEST_INLINE = 16 * 1024
+"""Characters of JSON that a result in the document may have; a larger one has its own URL."""
+LONGEST_TEXT = 500
+"""Characters of a message that people are shown."""
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_PACES = ((5, 500), (10, 1000), (60, 2000), (600, 5000), (3600, 15_000), (math.inf, 30_000))
+"""Until which age of a phase, in seconds, a client asks again after how many milliseconds."""
+_MOST_SCHEDULED = 60_000
+_SECOND = 1_000_000
+
+
+def document(
+    job: Job, grants: Collection[str], *, failure: Attempt | None = None
+) -> dict[str, Any]:
+    """Return the status document of a job, for JSON.
+
+    Args:
+        job: its row.
+        grants: what the reader may do with it, as `offload.live.access` says.
+        failure: why it failed, if it did.
+    """
+    state = JobState(job.state)
+    now_in = phase(job)
+    return {
+        "id": str(job.pk),
+        "status": state.status.value,
+        "phase": now_in,
+        "done": state.is_finished,
+        "version": job.version,
+        "title": title_of(job),
+        "progress": (told := _progress(job)),
+        "attempt": {
+            "number": job.attempt,
+            "max": job.max_attempts,
+            "next_at": _iso(job.run_after) if now_in == "retrying" else None,
+        },
+        "enqueued_at": _iso(job.enqueued_at),
+        "started_at": _iso(job.started_at),
+        "finished_at": _iso(job.finished_at),
+        "run_after": _iso(job.run_after) if state == JobState.SCHEDULED else None,
+        "expires_at": _iso(job.expires_at),
+        "estimate": _estimate(job, told),
+        "result": _inline_result(job, grants),
+        "error": _error(job, now_in, failure),
+        "poll_ms": pace(job),
+        "links": links(job, grants),
+    }
+
+
+def phase(job: Job) -> str:
+    """Return the word for where a job stands, for people; finer than its state."""
+    tried = job.attempt > 0 or job.lost > 0
+    match JobState(job.state):
+        case JobState.SCHEDULED:
+            return "retrying" if tried else "scheduled"
+        case JobState.READY:
+            return "retrying" if tried else "queued"
+        case JobState.RUNNING:
+            return "cancelling" if job.cancel_requested_at else "running"
+        case JobState.SUCCESSFUL:
+            return "succeeded"
+        case JobState.FAILED:
+            return "lost" if job.lost > job.max_lost else "failed"
+        case state:
+            return str(state.label)
+
+
+def pace(job: Job) -> int | None:
+    """Return after how many milliseconds a client that polls should ask again; None if never."""
+    now = now_microseconds()
+    match JobState(job.state):
+        case JobState.SCHEDULED:
+            left = (_microseconds(job.run_after) - now) // 1000
+            return max(1000, min(left, _MOST_SCHEDULED))
+        case JobState.RUNNING:
+            since = job.cancel_requested_at or job.last_attempted_at
+        case JobState.READY:
+            since = job.run_after
+        case _:
+            return None
+    age = (now - _microseconds(since)) / _SECOND
+    return next(milliseconds for limit, milliseconds in _PACES if age < limit)
+
+
+def retry_after(milliseconds: int) -> str:
+    """Return a pace as the header Retry-After has it: whole seconds."""
+    return str(math.ceil(milliseconds / 1000))
+
+
+def etag(job: Job) -> str:
+    """Return the tag of a job's document; it changes with its version."""
+    return f'W/"{job.pk}.{job.version}"'
+
+
+def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
+    """Return where the job's document is, and what else the reader may ask for."""
+    state = JobState(job.state)
+    may_cancel = "cancel" in grants and not state.is_finished
+    has_result = "result" in grants and state == JobState.SUCCESSFUL
+    events = _url("events")
+    return {
+        "self": _url("status", job),
+        "events": events and f"{events}?ids={job.pk}",
+        "cancel": _url("cancel", job) if may_cancel else None,
+        "result": _url("result", job) if has_result else None,
+        "page": _url("page", job),
+    }
+
+
+def plain(text: str) -> str:
+    """Return text of one line, without control characters, and not too long."""
+    text = _CONTROLS.sub(" ", text).strip()
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def _url(name: str, job: Job | None = None) -> str | None:
+    """Return one of our URLs; None if the project has not mounted `offload.urls`."""
+    try:
+        return reverse(f"offload:{name}", args=[job.pk] if job is not None else None)
+    except NoReverseMatch:
+        return None
+
+
+def _progress(job: Job) -> dict[str, Any] | None:
+    """Return how far the job is, from what its worker wrote."""
+    try:
+        told = json.loads(job.progress) if job.progress else None
+    except ValueError:
+        return None
+    if not isinstance(told, dict):
+        return None
+    current, total = _number(told.get("current")), _number(told.get("total"))
+    return {
+        "current": current,
+        "total": total,
+        "unit": told.get("unit"),
+        "percent": _percent(current, total),
+        "message": plain(str(told.get("message") or "")),
+        "step": _step(told.get("step")),
+        "updated_at": told.get("updated_at"),
+    }
+
+
+def _step(told: Any) -> dict[str, Any] | None:
+    if not isinstance(told, dict):
+        return None
+    return {
+        "number": _number(told.get("number")),
+        "of": _number(told.get("of")),
+        "name": plain(str(told.get("name") or "")),
+    }
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None
+
+
+def _percent(current: float | None, total: float | None) -> float | None:
+    if current is None or not total or total < 0:
+        return None
+    return round(max(0.0, min(100.0, 100 * current / total)), 1)
+
+
+def _estimate(job: Job, progress: dict[str, Any] | None) -> dict[str, Any]:
+    """Guess from the pace so far how long the rest takes."""
+    remaining = None
+    if job.state == JobState.RUNNING and progress and progress["percent"]:
+        try:
+            seen = datetime.fromisoformat(str(progress["updated_at"]))
+        except ValueError:
+            seen = None
+        if seen is not None and seen.tzinfo is not None:
+            took = to_microseconds(seen) - _microseconds(job.last_attempted_at)
+            rest = took / _SECOND * (100 / progress["percent"] - 1)
+            remaining = math.ceil(rest) if rest >= 0 else None
+    return {"remaining_seconds": remaining, "position": None}
+
+
+def _inline_result(job: Job, grants: Collection[str]) -> Any:
+    """Return what the task returned, if it is shown as it is and small."""
+    if "result" not in grants or job.state != JobState.SUCCESSFUL or exposed_by(job) is not True:
+        return None
+    text = job.return_value
+    if text is None or len(text) > LARGEST_INLINE:
+        return None
+    return decode(text)
+
+
+def _error(job: Job, now_in: str, failure: Attempt | None) -> dict[str, Any] | None:
+    """Return a problem object: what support needs to find the job, and nothing of its inside."""
+    titles = {
+        "failed": gettext("The task failed."),
+        "lost": gettext("The task could not be completed."),
+        "cancelled": gettext("The task was cancelled."),
+        "expired": gettext("The task was not started in time."),
+    }
+    if now_in not in titles:
+        return None
+    told = plain(failure.message) if failure is not None and _is_for_users(failure) else ""
+    return {
+        "type": f"urn:offload:{now_in}",
+        "title": told or titles[now_in],
+        "detail": None,
+        "reference": str(job.pk),
+    }
+
+
+def _is_for_users(failure: Attempt) -> bool:
+    """Tell whether the task raised our UserFacingError, or a class made of it.
+
+    Only modules are looked into that are imported already; `title_of` has imported the task's.
+    """
+    names = failure.exception_class_path.split(".")
+    for length in range(len(names) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(names[:length]))
+        if found is not None:
+            for name in names[length:]:
+                found = getattr_static(found, name, None)
+            return isinstance(found, type) and issubclass(found, UserFacingError)
+    return False
+
+
+def _microseconds(moment: datetime | None) -> int:
+    return now_microseconds() if moment is None else to_microseconds(moment)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    """Return a moment in UTC, to the millisecond, as JSON has it."""
+    if moment is None:
+        return None
+    exact = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=to_microseconds(moment))
+    return exact.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,85 @@
+"""Jobs by their ids, wherever the project's backends keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.tasks import task_backends
+from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
+
+from offload.conf import Options
+from offload.exceptions import TaskResultExpired
+from offload.lifecycle import JobState
+
+if TYPE_CHECKING:
+    from offload.models import Attempt, Job
+    from offload.results import OffloadResult
+
+
+def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
+    """Return those of the jobs that are there; one query for each database that keeps jobs."""
+    return {job.pk: job for backend in _keepers() for job in backend.find(ids)} if ids else {}
+
+
+def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
+    """Return why jobs failed; no query if none did."""
+    runs = {job.pk: job.run for job in jobs if job.state == JobState.FAILED}
+    if not runs:
+        return {}
+    found = {pk: why for backend in _keepers() for pk, why in backend.failures(runs).items()}
+    return {pk: why for pk, why in found.items() if why.run == runs[pk]}
+
+
+def result_of(job: Job) -> OffloadResult:
+    """Return the result of a job that was read before."""
+    result: OffloadResult = backend_of(job).result_of(job)
+    return result
+
+
+def backend_of(job: Job) -> Any:
+    """Return a job's backend; of one that is gone from TASKS, another in the same settings.
+
+    Raises:
+        InvalidTaskBackend: if TASKS has no backend that keeps jobs.
+    """
+    try:
+        return task_backends[job.backend]
+    except InvalidTaskBackend:
+        for backend in _keepers():
+            if backend.find([job.pk]):
+                return backend
+        raise
+
+
+def options_of(alias: str) -> Options:
+    """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
+    try:
+        backend: Any = task_backends[alias]
+    except InvalidTaskBackend:
+        return Options()
+    options: Options = getattr(backend, "settings", None) or Options()
+    return options
+
+
+def has_expired(identifier: UUID) -> bool:
+    """Tell whether a job that is not there is so old that it was pruned, or would have been."""
+    for backend in _keepers():
+        try:
+            backend.get_result(str(identifier))
+        except TaskResultExpired:
+            return True
+        except TaskResultDoesNotExist:
+            continue
+    return False
+
+
+def _keepers() -> list[Any]:
+    """Return one backend for each place where jobs are kept."""
+    places: dict[Any, Any] = {}
+    for backend in task_backends.all():
+        found: Any = backend
+        if hasattr(found, "find"):
+            places.setdefault((found.stores_rows, found.settings.database), found)
+    return list(places.values())

@@ -1,0 +1,235 @@
+"""The views of `offload.urls`. Each decides by `offload.live.access` whom it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
+from django.core.files import File
+from django.db import connections, transaction
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpResponse,
+    JsonResponse,
+)
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+
+from offload.exceptions import WrongState
+from offload.lifecycle import JobState
+from offload.live import problems
+from offload.live.access import Grants, Viewer
+from offload.live.answers import (
+    context_of,
+    describe,
+    outward,
+    prefers_html,
+    seal,
+    tell,
+    told,
+    unchanged,
+    unchanged_job,
+)
+from offload.live.declared import exposed_by
+from offload.live.documents import document, pace, retry_after
+from offload.live.ledger import backend_of, find_failures, find_jobs, has_expired, result_of
+from offload.live.seats import get_seats
+from offload.live.tokens import TokenRefused, carries_token
+from offload.live.waiting import free_connections, wait_for_news, wanted_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+    from offload.models import Job
+
+MOST_IDS = 100
+"""Jobs that one request may ask for."""
+
+logger = logging.getLogger("offload.live")
+
+
+def outside_transactions[F: Callable[..., Any]](view: F) -> F:
+    """Exempt a view from ATOMIC_REQUESTS of all databases: Django refuses async views else."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
+
+
+@outside_transactions
+@login_not_required
+async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
+    """Answer with the status document of one job, if need be when it changes."""
+    applied = 0
+    if seconds := wanted_wait(request):
+        try:
+            applied = await _hold(request, identifier, seconds)
+        except problems.Problem as problem:
+            return seal(problem.response())
+    response: HttpResponseBase = await sync_to_async(_status)(request, identifier)
+    if applied:
+        response.headers["Preference-Applied"] = f"wait={applied}"
+    return response
+
+
+@outward("GET", "HEAD")
+def _status(request: HttpRequest, identifier: UUID) -> HttpResponse:
+    job, granted = _require(request, identifier)
+    return unchanged_job(request, job) or describe(request, job, granted)
+
+
+async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
+    """Wait for news if who asks knows the newest version; return for how long it was granted."""
+    known = await sync_to_async(_known)(request, identifier)
+    if known is None:
+        return 0
+    job, holder = known
+    with get_seats().taken_by(holder):
+        await wait_for_news(job, seconds)
+    return seconds
+
+
+def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str] | None:
+    """Return the job of which there is no news, and who asks; else the answer is at hand."""
+    viewer = Viewer(request)
+    try:
+        job, granted = viewer.visible([identifier])[identifier]
+    except (KeyError, TokenRefused):
+        return None
+    has_news = JobState(job.state).is_finished or unchanged_job(request, job) is None
+    if has_news or "status" not in granted:
+        return None
+    free_connections()
+    return job, viewer.holder
+
+
+@outward("GET", "HEAD")
+def several(request: HttpRequest) -> HttpResponse:
+    """Answer with the documents of several jobs, and which of them are not to be seen."""
+    ids = parse_ids(request.GET.get("ids", ""))
+    seen = {
+        pk: (job, granted)
+        for pk, (job, granted) in Viewer(request).visible(ids).items()
+        if "status" in granted
+    }
+    jobs = [seen[pk][0] for pk in ids if pk in seen]
+    missing = [str(pk) for pk in ids if pk not in seen]
+    paces = [each for each in map(pace, jobs) if each is not None]
+    tag = _tag_of(jobs, missing)
+    same = unchanged(request, tag, min(paces, default=None))
+    if same is not None:
+        return same
+    failures = find_failures(jobs)
+    items = [document(job, seen[job.pk][1], failure=failures.get(job.pk)) for job in jobs]
+    return tell({"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag)
+
+
+def parse_ids(text: str) -> list[UUID]:
+    """Return the ids in a query, each once, in order.
+
+    Raises:
+        Problem: 400 for none, too many, or what is no id.
+    """
+    try:
+        ids = list(dict.fromkeys(UUID(each.strip()) for each in text.split(",", MOST_IDS)))
+    except ValueError:
+        raise problems.bad_ids(MOST_IDS) from None
+    return ids
+
+
+def _tag_of(jobs: list[Job], missing: list[str]) -> str:
+    text = ",".join([*(f"{job.pk}.{job.version}" for job in jobs), "", *missing])
+    return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+@csrf_exempt
+@login_not_required
+def cancel(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
+    """Cancel a job. A token in a header is proof enough that no other site's page asks."""
+    view = _cancel if carries_token(request) else _cancel_in_session
+    return view(request, identifier)
+
+
+@outward("POST")
+def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
+    job, granted = _require(request, identifier, "cancel")
+    try:
+        backend_of(job).cancel(str(identifier))
+    except WrongState:
+        if not prefers_html(request):
+            raise problems.finished() from None
+    return describe(request, find_jobs([identifier])[identifier], granted, status=202)
+
+
+@outward("POST")
+@csrf_protect
+def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise problems.cross_site()
+    return _cancel(request, identifier)
+
+
+@outward("GET", "HEAD")
+def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
+    """Answer with what a job returned, if its task's author shows it."""
+    job, _ = _require(request, identifier, "result")
+    state = JobState(job.state)
+    if not state.is_finished:
+        raise problems.unfinished(retry_after(pace(job) or 0))
+    if state != JobState.SUCCESSFUL:
+        raise problems.no_result()
+    exposed = exposed_by(job)
+    if not callable(exposed):
+        return HttpResponse(job.return_value, content_type="application/json")
+    try:
+        return _shown(exposed(result_of(job)))
+    except Http404:
+        raise problems.not_found() from None
+    except Exception:
+        logger.exception("The result of %s could not be shown.", job.task_path)
+        raise problems.result_unavailable() from None
+
+
+def _shown(value: Any) -> HttpResponseBase:
+    """Return what the task's author made for the reader: an answer, a file to keep, or JSON."""
+    if isinstance(value, HttpResponseBase):
+        return value
+    if isinstance(value, File):
+        return FileResponse(value, as_attachment=True, filename=PurePath(value.name or "").name)
+    return JsonResponse(value, safe=False)
+
+
+@outward("GET", "HEAD")
+@csrf_protect
+def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
+    """Show a job to people, with or without JavaScript."""
+    try:
+        job, granted = _require(request, identifier)
+    except problems.Problem as problem:
+        paper = {"problem": problem.document()}
+        return render(request, "offload/page.html", paper, status=problem.status)
+    return render(request, "offload/page.html", context_of(told(job, granted)))
+
+
+def _require(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:
+    """Return a job for which the reader has a right.
+
+    Raises:
+        Problem: 404 for any other job, existing or not; 410 if the reader's own is gone.
+        TokenRefused: for a token that is not good.
+    """
+    viewer = Viewer(request)
+    job, granted = viewer.visible([identifier]).get(identifier, (None, frozenset()))
+    if job is not None and right in granted:
+        return job, granted
+    if job is None and viewer.may_know_of(identifier) and has_expired(identifier):
+        raise problems.gone()
+    raise problems.not_found()

@@ -1,0 +1,63 @@
+"""The middleware by which jobs know whose request enqueued them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from inspect import iscoroutinefunction, markcoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+from offload.context import Origin, enqueueing_from
+from offload.identity import owner_for, request_id_of, tenant_of
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponseBase
+
+
+class OffloadMiddleware:
+    """Let jobs that a request enqueues belong to its user.
+
+        MIDDLEWARE = [
+            # ... SessionMiddleware, AuthenticationMiddleware ...
+            "offload.middleware.OffloadMiddleware",
+        ]
+
+    It looks at user, session and tenant when a job is enqueued, and at nothing before.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer(request)
+        with enqueueing_from(RequestOrigin(request)):
+            response: HttpResponseBase = self.get_response(request)
+            return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        with enqueueing_from(RequestOrigin(request)):
+            response: HttpResponseBase = await self.get_response(request)
+            return response
+
+
+class RequestOrigin:
+    """The origin of what a request enqueues, as it is at that moment: somebody may sign in."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def __call__(self, tenant: str) -> Origin:
+        request = self._request
+        return Origin(owner_for(request), tenant_of(request, tenant), self._request_id)
+
+    @cached_property
+    def _request_id(self) -> str:
+        """The same for all jobs of the request."""
+        return request_id_of(self._request)

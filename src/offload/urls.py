@@ -1,0 +1,17 @@
+"""The URLs of jobs for people at the browser: `path("tasks/", include("offload.urls"))`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from offload.live import views
+
+app_name = "offload"
+
+urlpatterns = [
+    path("", views.several, name="list"),
+    path("<uuid:identifier>/", views.status, name="status"),
+    path("<uuid:identifier>/cancel/", views.cancel, name="cancel"),
+    path("<uuid:identifier>/result/", views.result, name="result"),
+    path("<uuid:identifier>/page/", views.page, name="page"),
+]

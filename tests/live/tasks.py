@@ -1,0 +1,103 @@
+"""Tasks that show more, or less, than others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.http import Http404, HttpResponseRedirect
+
+from offload import UserFacingError, task
+
+
+@task
+def private(secret: str = "") -> str:
+    return f"returned {secret}"
+
+
+@task(title="Monthly <b>report</b>", expose_result=True)
+def shown(value: Any = None) -> Any:
+    return value
+
+
+@task(visibility="staff", expose_result=True)
+def for_staff() -> int:
+    return 1
+
+
+@task(visibility="authenticated", expose_result=True)
+def for_authenticated() -> int:
+    return 1
+
+
+@task(visibility="public", expose_result=True)
+def for_all() -> int:
+    return 1
+
+
+def is_named(request: Any, result: Any) -> bool:
+    """Let in who is named in the job's arguments."""
+    return bool(request.user.get_username() in result.args)
+
+
+@task(visibility=is_named, expose_result=True)
+def for_named(*names: str) -> int:
+    return 1
+
+
+@task(visibility="tests.live.tasks.is_named", expose_result=True)
+def for_named_by_path(*names: str) -> int:
+    return 1
+
+
+@task(visibility="tests.live.tasks.gone", expose_result="tests.live.tasks.gone")
+def for_nobody_knows() -> int:
+    return 1
+
+
+def raises(request: Any, result: Any) -> bool:
+    raise RuntimeError("secret")
+
+
+@task(visibility=raises)
+def for_raising() -> int:
+    return 1
+
+
+@task(expose_result=lambda result: {"sum": sum(result.return_value)})
+def summed(*numbers: int) -> list[int]:
+    return list(numbers)
+
+
+@task(expose_result=lambda result: ContentFile(b"a,b\r\n1,2\r\n", name="folder/report.csv"))
+def filed() -> None: ...
+
+
+@task(expose_result=lambda result: HttpResponseRedirect("https://storage.example/x?signature=1"))
+def stored() -> None: ...
+
+
+def deleted_file(result: Any) -> Any:
+    raise Http404("secret")
+
+
+@task(expose_result=deleted_file)
+def deleted() -> None: ...
+
+
+@task(expose_result=lambda result: 1 / 0)
+def broken_view() -> None: ...
+
+
+class TooLarge(UserFacingError):
+    """The upload."""
+
+
+@task
+def refuse(message: str) -> None:
+    raise TooLarge(message)
+
+
+@task
+def explode(message: str) -> None:
+    raise RuntimeError(message)

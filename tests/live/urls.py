@@ -1,0 +1,12 @@
+"""The URLs of a project that shows its jobs, and starts some."""
+
+from django.urls import include, path
+
+from tests.live import views
+
+urlpatterns = [
+    path("tasks/", include("offload.urls")),
+    path("start/", views.start),
+    path("start-async/", views.start_async),
+    path("idle/", views.idle),
+]
