@@ -8,7 +8,7 @@ const SILENCE = 45_000; // ms without data or ping: the connection is dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again where it failed
 const MAX_IDS = 100; // that the server takes at once
 const UNSEEN = ["missing", "gone", "signed-out"]; // phases that no server sends
-const MOMENT = { dateStyle: "medium", timeStyle: "short" };
+const MOMENT = { dateStyle: "short", timeStyle: "short" };
 const CHANGED = {}; // why a request was given up
 const { locks } = navigator; // missing on http://, except on localhost
 
@@ -24,20 +24,15 @@ function text(name, value) {
   return (texts[name] ?? name).replace("{}", value);
 }
 
-function local(value, style) {
-  return value.toLocaleString(document.documentElement.lang || undefined, style);
-}
-
 function details({ error, progress, estimate }) {
   if (error) return [error.title, error.detail, text("reference", error.reference)];
   const { step, message } = progress ?? {};
-  const seconds = estimate?.remaining_seconds;
-  const [unit, amount] = seconds < 90 ? ["second", seconds] : ["minute", seconds / 60];
-  const duration = local(Math.ceil(amount), { style: "unit", unit, unitDisplay: "long" });
+  const left = estimate?.remaining_seconds;
+  const seconds = `${left % 60}`.padStart(2, "0");
   return [
     step && [step.number + (step.of ? `/${step.of}` : ""), step.name].join(" "),
     message,
-    seconds && text("remaining", duration),
+    left != null && text("remaining", `${Math.floor(left / 60)}:${seconds}`),
   ];
 }
 
@@ -349,6 +344,7 @@ class TaskStatus extends HTMLElement {
 
   connectedCallback() {
     this.#hub = Hub.of(this);
+    this.removeAttribute("hx-get"); // htmx polls only where no module runs
     if (this.dataset.done !== undefined) return;
     this.#hub.join(this);
     const limit = this.getAttribute("stop-after");
@@ -379,8 +375,8 @@ class TaskStatus extends HTMLElement {
   draw() {
     const { state } = this;
     const { offline } = this.#hub;
-    const isNew = state && state !== this.#shown && state.version >= this.getAttribute("version");
-    if (isNew) this.#show(state);
+    const known = this.#shown ? -1 : (this.getAttribute("version") ?? -1);
+    if (state !== this.#shown && state?.version > known) this.#show(state);
     if (offline === this.#offline) return;
     this.#offline = this.toggleAttribute("data-offline", offline);
     this.#emit(offline ? "offline" : "online");
@@ -390,6 +386,7 @@ class TaskStatus extends HTMLElement {
     const { phase, done, status, progress, links = {} } = state;
     const percent = progress?.percent;
     const moment = state.finished_at ?? state.run_after;
+    const language = document.documentElement.lang || [];
     this.#shown = state;
     this.dataset.phase = phase;
     this.toggleAttribute("data-done", done);
@@ -397,9 +394,9 @@ class TaskStatus extends HTMLElement {
     this.#internals.states.add(phase);
     this.#write("title", state.title);
     this.#write("phase", text(phase));
-    this.#write("percent", percent == null ? "" : local(percent / 100, { style: "percent" }));
+    this.#write("percent", percent == null ? "" : text("percent", Math.floor(percent)));
     this.#write("details", details(state).filter(Boolean).join(" · "));
-    this.#write("time", moment ? local(new Date(moment), MOMENT) : "");
+    this.#write("time", moment ? new Date(moment).toLocaleString(language, MOMENT) : "");
     this.#set("time", "datetime", moment);
     this.#set("bar", "value", percent);
     this.#set("bar", "aria-label", state.title);
