@@ -70,7 +70,7 @@ def request(application: Offload, kind: str = "http") -> list[Any]:
     async def receive() -> Any:
         return {}
 
-    asyncio.run(application({"type": kind}, receive, send))
+    asyncio.run(application({"type": kind, "path": "/"}, receive, send))
     return answers
 
 

@@ -1,23 +1,24 @@
-"""Django and the engine in one process, by one line in `asgi.py`."""
+"""Beside Django in one process: live streams, and an engine, by one line in `asgi.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
-type Message = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
-type Application = Callable[[Message, Receive, Send], Awaitable[None]]
+if TYPE_CHECKING:
+    from offload.live.asking import Application
+    from offload.live.sse import Event, Receive, Send
 
 
 class Offload:
-    """An ASGI application around Django's that runs the jobs beside it.
+    """An ASGI application around Django's that serves streams and runs the jobs beside it.
 
         application = Offload(get_asgi_application())
+
+    A stream begins as a request to Django, whose middleware and view decide about it; then it
+    goes on here, without a thread or a connection to the database.
 
     The engine starts and stops with the server (ASGI's lifespan); under a server that knows no
     lifespan it starts with the first request.
@@ -36,12 +37,15 @@ class Offload:
         engine: bool = True,
     ) -> None:
         # asgi.py imports this module before Django's apps are loaded.
+        from offload.live.beside import Beside  # noqa: PLC0415
+        from offload.live.opened import opened  # noqa: PLC0415
         from offload.worker.embedded import EmbeddedEngine  # noqa: PLC0415
 
-        self._application = application
+        self._application = Beside(application)
         self._engine = EmbeddedEngine(backend) if engine else None
+        self._opened = opened
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
@@ -56,12 +60,14 @@ class Offload:
             if message["type"] == "lifespan.startup":
                 await self._start_up(send)
             else:
+                self._opened.end()
                 if self._engine is not None:
                     await sync_to_async(self._engine.stop, thread_sensitive=False)()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
     async def _start_up(self, send: Send) -> None:
+        self._opened.begin()
         try:
             if self._engine is not None:
                 self._engine.start()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from offload.live import views
+from offload.live import events, views
 
 app_name = "offload"
 
 urlpatterns = [
     path("", views.several, name="list"),
+    path("events/", events.events, name="events"),
+    path("ws/", events.websocket, name="websocket"),
     path("<uuid:identifier>/", views.status, name="status"),
     path("<uuid:identifier>/cancel/", views.cancel, name="cancel"),
     path("<uuid:identifier>/result/", views.result, name="result"),

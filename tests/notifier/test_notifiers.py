@@ -91,13 +91,13 @@ def test_an_engine_hears_what_is_rung(notifier, listen, hint):
     assert engine.hints() == set()
 
 
-def test_who_waits_hears_that_jobs_ended_and_nothing_else(notifier, listen):
-    waiter, engine = listen(Hint.ENDED), listen(Hint.WORK, Hint.CONTROL)
+def test_who_watches_hears_that_jobs_changed_and_nothing_else(notifier, listen):
+    watcher, engine = listen(Hint.CHANGED), listen(Hint.WORK, Hint.CONTROL)
 
     notifier.ring(Hint.WORK)
-    notifier.ring(Hint.ENDED)
+    notifier.ring(Hint.CHANGED)
 
-    assert wait(waiter) == {Hint.ENDED}
+    assert wait(watcher) == {Hint.CHANGED}
     assert wait(engine) == {Hint.WORK}
 
 

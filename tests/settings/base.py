@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "offload.middleware.OffloadMiddleware",
 ]
 ROOT_URLCONF = "tests.live.urls"
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 STATIC_URL = "static/"
 TEMPLATES = [
     {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True},

@@ -20,7 +20,7 @@ from offload.ids import new_id
 from offload.lifecycle import JobState, succeeded
 from offload.models import Job
 from offload.store import get_store
-from offload.store.records import Room
+from offload.store.records import UNSEEN, Room
 from tests.jobs import register
 from tests.tasks import add
 
@@ -195,6 +195,11 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ),
     ("ready_queues", lambda _: get_store("default").ready_queues("default"), "offload_job_ready"),
     ("ended", lambda worker: get_store("default").ended(running(worker)), "primary"),
+    (
+        "newer",
+        lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNSEEN)),
+        "primary",
+    ),
     ("read", lambda worker: get_store("default").read(running(worker)[0]), "primary"),
 ]
 

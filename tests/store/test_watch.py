@@ -20,7 +20,8 @@ from offload.exceptions import TaskResultDoesNotExist
 from offload.lifecycle import succeeded
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.watch import LONGEST_PAUSE, Watch, get_watch
+from offload.store.rhythm import LONGEST_PAUSE
+from offload.store.watch import Watch, get_watch
 from tests.jobs import finish
 from tests.tasks import add
 
@@ -55,7 +56,7 @@ def threads() -> list[threading.Thread]:
 def end_one(result: Any) -> None:
     """End the one job that is ready, as an engine would."""
     finish(succeeded("1"))
-    get_notifier("default").ring(Hint.ENDED)
+    get_notifier("default").ring(Hint.CHANGED)
     connections.close_all()
 
 
@@ -89,7 +90,7 @@ def test_a_job_that_ended_before_is_not_waited_for():
 
     assert result.wait(0).state == JobState.SUCCESSFUL
     result.wait(0)
-    assert not get_watch("default")._waiting
+    assert not get_watch("default")._watched
 
 
 def test_a_long_wait_looks_seldom(looks):
@@ -121,7 +122,7 @@ def test_wait_for_ends_an_await_in_time_and_leaves_nothing_behind(watch):
 
     asyncio.run(main())
 
-    assert not watch._waiting
+    assert not watch._watched
 
 
 def test_an_event_loop_that_was_closed_harms_no_other_waiter(watch):
@@ -159,7 +160,7 @@ def until_waiting(identifier: str, count: int) -> None:
     watch = get_watch("default")
     pause = threading.Event()
     for _ in range(1000):
-        if any(len(wakes) == count for wakes in list(watch._waiting.values())):
+        if any(len(watched.tells) == count for watched in list(watch._watched.values())):
             return
         pause.wait(0.01)
     raise AssertionError("Not all wait.")

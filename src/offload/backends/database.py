@@ -148,6 +148,7 @@ class DatabaseBackend(OffloadBackend):
             raise self._cannot("cancelled", result_id)
         if state == JobState.RUNNING:
             self._ring_after_commit(Hint.CONTROL)
+        self._ring_after_commit(Hint.CHANGED)
 
     def retry(self, result_id: str) -> None:
         with explained(self._store.using):
@@ -155,6 +156,7 @@ class DatabaseBackend(OffloadBackend):
         if not retried:
             raise self._cannot("retried", result_id)
         self._ring_after_commit(Hint.WORK)
+        self._ring_after_commit(Hint.CHANGED)
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         problems = list(super().check(**kwargs))

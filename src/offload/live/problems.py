@@ -124,4 +124,20 @@ def busy(seconds: int) -> Problem:
     )
 
 
+def no_stream() -> Problem:
+    """Under WSGI a stream would hold a worker of the server, and arrive all at its end."""
+    return Problem(501, "no-stream", _("This server cannot stream: ask again and again instead."))
+
+
+def not_acceptable() -> Problem:
+    """Who asks does not want a stream."""
+    return Problem(406, "not-acceptable", _("This is a stream of events: text/event-stream."))
+
+
+def upgrade_required() -> Problem:
+    """A page was asked for where a WebSocket is."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return Problem(426, "upgrade-required", _("This is a WebSocket."), headers)
+
+
 _CHALLENGE = {"WWW-Authenticate": "Offload"}

@@ -1,4 +1,4 @@
-"""Hints: who waits for work, or for a result, is woken. `get_notifier` knows the dialects."""
+"""Hints: who waits for work, or watches jobs, is woken. `get_notifier` knows the dialects."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ class Hint(StrEnum):
     CONTROL = "control"
     """Somebody wants a running job cancelled: engines look."""
     WATCH = "watch"
-    """Somebody waits for a job to end: engines tell when jobs end, for a while."""
-    ENDED = "ended"
-    """Jobs have ended: those who wait for one look."""
+    """Somebody watches jobs: engines tell when jobs change, for a while."""
+    CHANGED = "changed"
+    """Jobs have changed: those who watch some look."""
 
 
 class Listener(ABC):

@@ -120,4 +120,4 @@ def private_folder(key: str) -> Path:
 
 
 def _prefix(hint: Hint) -> str:
-    return "engine-" if hint in ENGINE_HINTS else "waiter-"
+    return "engine-" if hint in ENGINE_HINTS else "watcher-"

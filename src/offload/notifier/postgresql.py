@@ -29,12 +29,12 @@ TRIAL_INTERVAL = 15.0
 """Seconds between two tries of a listener that has not heard itself."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
-_ALL = {Hint.WORK, Hint.CONTROL, Hint.ENDED}
+_ALL = {Hint.WORK, Hint.CONTROL, Hint.CHANGED}
 _CHANNEL = {
     Hint.WORK: "offload",
     Hint.CONTROL: "offload",
     Hint.WATCH: "offload",
-    Hint.ENDED: "offload_ended",
+    Hint.CHANGED: "offload_changed",
 }
 
 
@@ -57,7 +57,7 @@ class PostgreSQLNotifier(Notifier):
         return PostgreSQLListener(self._using, _CHANNEL[hints[0]])
 
     def is_heard(self) -> bool:
-        listener = self.listen(Hint.ENDED)
+        listener = self.listen(Hint.CHANGED)
         give_up_at = time.monotonic() + PATIENCE
         try:
             listener.try_to_hear()

@@ -6,9 +6,10 @@ id and its run, and must find it running: whoever lost a job cannot change it an
 
 from __future__ import annotations
 
+import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -21,7 +22,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
-from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room, Seen
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -186,6 +187,24 @@ class Store(ABC):
         """Return those of the jobs that have ended, or are gone."""
         unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
         return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
+
+    def newer(self, known: Mapping[UUID, int]) -> list[Seen]:
+        """Return those of the jobs that have changed, or are gone.
+
+        Args:
+            known: each job's version that is known already; UNSEEN if none is.
+        """
+        if not known:
+            return []
+        pairs = [{"id": self.key(job), "version": version} for job, version in known.items()]
+        rows: Any = Job.objects.using(self.using).raw(
+            statement(self.dialect, "newer"), {"known": json.dumps(pairs)}
+        )
+        found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
+        runs = {pk: job.run for pk, job in found if job and job.state == JobState.FAILED}
+        failures = self.failures(runs) if runs else {}
+        last = {pk: why for pk, why in failures.items() if why.run == runs[pk]}
+        return [Seen(pk, job, last.get(pk)) for pk, job in found]
 
     # --- the engine's duties ----------------------------------------------------------------
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
-from offload.lifecycle import Outcome
+from offload.lifecycle import JobState, Outcome
+
+if TYPE_CHECKING:
+    from offload.models import Attempt, Job
 
 type Key = tuple[str, int]
 """A job's id and its run: one claim of the job."""
@@ -125,3 +129,22 @@ class Exchange:
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
+
+
+UNSEEN = -1
+"""The version of a job of which nothing is known."""
+
+
+class Seen(NamedTuple):
+    """A job as it was when it was looked at."""
+
+    id: UUID
+    job: Job | None
+    """Its row, without its arguments; None if it is gone."""
+    failure: Attempt | None = None
+    """Why it failed, if it did."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not change any more by itself, or is gone."""
+        return self.job is None or JobState(self.job.state).is_finished

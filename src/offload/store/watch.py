@@ -1,7 +1,8 @@
-"""Waiting for jobs to end: one thread per process and database, woken by hints.
+"""Watching jobs: one thread per process and database, woken by hints.
 
-It looks at all awaited jobs with one query when a hint comes, and now and then without one.
-It ends by itself when nobody waits any more, and not before: what breaks begins anew.
+It looks at all watched jobs with one query when a hint comes, and now and then without one, and
+tells those who watch what is new. It ends by itself when nobody watches any more, and not
+before: what breaks begins anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from uuid import UUID
 
@@ -21,68 +24,59 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
+from offload.store.records import UNSEEN, Seen
+from offload.store.rhythm import Rhythm
 
 logger = logging.getLogger("offload.store")
 
-FIRST_PAUSE = 0.002
-LONGEST_PAUSE = 0.25
-"""Seconds between two looks without a hint: from the first to the second, doubling."""
 REMIND = 20.0
-"""Seconds after which engines are told again that somebody waits; they remember it for 60."""
+"""Seconds after which engines are told again that somebody watches; they remember it for 60."""
 LINGER = 5.0
-"""Seconds for which the thread stays when nobody waits."""
+"""Seconds for which the thread stays when nobody watches."""
 BROKEN_PAUSE = 1.0
 """Seconds until what broke begins anew."""
 
-type Wake = Callable[[], None]
+type Tell = Callable[[Sequence[Seen]], None]
+"""Is told, in the thread that looks, what is new; not twice that a job has ended."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A job that somebody watches."""
+
+    version: int
+    """The newest that all who watch it were told of."""
+    tells: set[Tell] = field(default_factory=set)
 
 
 class Watch:
-    """Who waits for which job of one database, in this process."""
+    """Who watches which job of one database, in this process."""
 
     def __init__(self, using: str) -> None:
         self._using = using
         self._lock = threading.Lock()
-        self._waiting: dict[UUID, list[Wake]] = {}
+        self._watched: dict[UUID, Watched] = {}
         self._thread: threading.Thread | None = None
         self._linger = LINGER
         self._news, self._ring = os.pipe()
         os.set_blocking(self._news, False)
 
-    def wait(self, job: UUID, timeout: float | None) -> bool:
-        """Return True when the job has ended or is gone, False after `timeout` seconds."""
-        ended = threading.Event()
-        self._add(job, ended.set)
-        try:
-            return ended.wait(timeout)
-        finally:
-            self._remove(job, ended.set)
+    def follow(self, known: Mapping[UUID, int], tell: Tell) -> None:
+        """Tell of each change of jobs, until each has ended or is left.
 
-    async def wait_async(self, job: UUID) -> None:
-        """Return when the job has ended or is gone."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        Nothing is lost between a caller's own look at a job and this call: whatever is newer than
+        what is known is told.
 
-        def wake() -> None:
-            loop.call_soon_threadsafe(ended.set)
-
-        self._add(job, wake)
-        try:
-            await ended.wait()
-        finally:
-            self._remove(job, wake)
-
-    def stop(self) -> None:
-        """Let the thread end as soon as nobody waits, so that it holds no connection."""
-        self._linger = 0.0
-        thread = self._thread
-        if thread is not None:
-            os.write(self._ring, b"!")
-            thread.join()
-
-    def _add(self, job: UUID, wake: Wake) -> None:
+        Args:
+            known: each job's version that is known already; UNSEEN if none is.
+            tell: called in another thread; should be quick. It may be told of a version that it
+                knows, or of one that is older.
+        """
         with self._lock:
-            self._waiting.setdefault(job, []).append(wake)
+            for job, version in known.items():
+                watched = self._watched.setdefault(job, Watched(version))
+                watched.version = min(watched.version, version)
+                watched.tells.add(tell)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
@@ -90,52 +84,89 @@ class Watch:
                 self._thread.start()
         os.write(self._ring, b"!")
 
-    def _remove(self, job: UUID, wake: Wake) -> None:
+    def leave(self, jobs: Collection[UUID], tell: Tell) -> None:
+        """Tell no more of these jobs."""
         with self._lock:
-            wakes = self._waiting.get(job, [])
-            if wake in wakes:
-                wakes.remove(wake)
-            if not wakes:
-                self._waiting.pop(job, None)
+            for job in jobs:
+                watched = self._watched.get(job)
+                if watched is not None:
+                    watched.tells.discard(tell)
+                    if not watched.tells:
+                        del self._watched[job]
+
+    def wait(self, job: UUID, timeout: float | None) -> bool:
+        """Return True when the job has ended or is gone, False after `timeout` seconds."""
+        ended = threading.Event()
+        tell = _at_the_end(ended.set)
+        self.follow({job: UNSEEN}, tell)
+        try:
+            return ended.wait(timeout)
+        finally:
+            self.leave([job], tell)
+
+    async def wait_async(self, job: UUID) -> None:
+        """Return when the job has ended or is gone."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        tell = _at_the_end(lambda: loop.call_soon_threadsafe(ended.set))
+        self.follow({job: UNSEEN}, tell)
+        try:
+            await ended.wait()
+        finally:
+            self.leave([job], tell)
+
+    def stop(self) -> None:
+        """Let the thread end as soon as nobody watches, so that it holds no connection."""
+        self._linger = 0.0
+        thread = self._thread
+        if thread is not None:
+            os.write(self._ring, b"!")
+            thread.join()
+
+    # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Watch until nobody waits any more: nobody else would wake who waits without a limit."""
+        """Look until nobody watches any more: nobody else would wake who waits without a limit."""
         while True:
             try:
-                self._watch()
+                self._look_on()
             except Exception:
-                logger.exception("Waiting for jobs in DATABASES[%r] broke.", self._using)
+                logger.exception("Watching jobs in DATABASES[%r] broke.", self._using)
             else:
                 return
             if self._end():
                 return
             self._rest(BROKEN_PAUSE)
 
-    def _watch(self) -> None:
+    def _look_on(self) -> None:
         notifier = get_notifier(self._using)
-        reminded, idle_since, pause = float("-inf"), None, FIRST_PAUSE
-        listener = notifier.listen(Hint.ENDED)
+        listener = notifier.listen(Hint.CHANGED)
+        reminded, idle_since, rhythm = float("-inf"), None, Rhythm(listener)
         try:
             while True:
                 now = time.monotonic()
-                if self._waiting:
+                if self._watched:
                     idle_since = None
                     if now - reminded > REMIND:
                         notifier.ring(Hint.WATCH)
                         reminded = now
-                    self._look()
+                    if rhythm.is_due(now):
+                        self._look()
+                        rhythm.looked(took=time.monotonic() - now)
+                    patience = rhythm.patience()
                 elif idle_since is None:
-                    idle_since = now
+                    idle_since, patience = now, self._linger
                 elif now - idle_since >= self._linger and self._end():
                     return
-                heard = self._rest(pause if self._waiting else self._linger, listener)
-                pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
+                self._rest(patience, listener, rhythm)
         finally:
             listener.close()
             connections.close_all()
 
-    def _rest(self, patience: float, listener: Listener | None = None) -> bool:
-        """Wait; return whether a hint came, or somebody who waits too."""
+    def _rest(
+        self, patience: float, listener: Listener | None = None, rhythm: Rhythm | None = None
+    ) -> None:
+        """Wait for a hint, for somebody else who watches, or until it is time to look."""
         poll = select.poll()  # select() fails in a process with many open files
         poll.register(self._news, select.POLLIN)
         descriptor = listener.fileno() if listener else None
@@ -144,29 +175,57 @@ class Watch:
         ready = [descriptor for descriptor, _ in poll.poll(patience * 1000)]
         if self._news in ready:
             os.read(self._news, 4096)
-        hints = listener.hints() if listener else ()
-        return bool(hints) or self._news in ready
+        if listener is None or rhythm is None:
+            return
+        if listener.hints():
+            rhythm.hint()
+        elif self._news in ready:
+            rhythm.begin()
+        elif self._watched and listener.changed():
+            rhythm.hint()
 
     def _end(self) -> bool:
-        """Tell whether this thread may end; whoever waits from then on starts the next one."""
+        """Tell whether this thread may end; whoever watches from then on starts the next one."""
         with self._lock:
             if self._thread is threading.current_thread():
-                if self._waiting:
+                if self._watched:
                     return False
                 self._thread = None
             return True
 
     def _look(self) -> None:
+        with self._lock:
+            known = {job: watched.version for job, watched in self._watched.items()}
         try:
-            ended = get_store(self._using).ended(list(self._waiting))
+            found = get_store(self._using).newer(known)
         except (DatabaseError, InterfaceError):
             connections[self._using].close()
             return
+        news: defaultdict[Tell, list[Seen]] = defaultdict(list)
         with self._lock:
-            wakes = [wake for job in ended for wake in self._waiting.pop(job, [])]
-        for wake in wakes:
-            with contextlib.suppress(RuntimeError):  # who waited is gone, with its event loop
-                wake()
+            for seen in found:
+                watched = self._watched.get(seen.id)
+                if watched is None:
+                    continue
+                for tell in watched.tells:
+                    news[tell].append(seen)
+                if seen.job is None or seen.has_ended:
+                    del self._watched[seen.id]
+                else:
+                    watched.version = seen.job.version
+        for tell, told in news.items():
+            with contextlib.suppress(RuntimeError):  # who watched is gone, with its event loop
+                tell(told)
+
+
+def _at_the_end(wake: Callable[[], object]) -> Tell:
+    """Return what wakes somebody when the job has ended."""
+
+    def tell(seen: Sequence[Seen]) -> None:
+        if any(job.has_ended for job in seen):
+            wake()
+
+    return tell
 
 
 def get_watch(using: str) -> Watch:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import select
 import socket
 import time
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -26,9 +24,10 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.errors import explain, is_contention
 from offload.store.records import ClaimedJob, Ended, Key, Room
+from offload.worker.audience import Audience
 from offload.worker.duties import Duty
+from offload.worker.outage import Outage
 from offload.worker.outbox import Outbox
 from offload.worker.pools.base import interrupted
 from offload.worker.registration import Registration
@@ -45,18 +44,10 @@ MANY_QUEUES = 4
 """Queues above which one statement tells which have jobs, before a claim looks into each."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
-MANY = 3
-"""Locks of others met in a row, after which it is like an outage, and told."""
-CONTENTION_PAUSE = 0.05
-"""Seconds after which a transaction is tried again that met another one's lock, at most."""
 DOUBT = 0.05
 """Seconds after a claim that found less than it asked for until the engine looks again."""
-LONGEST_OUTAGE_PAUSE = 5.0
-"""Seconds between two tries while the database does not answer."""
 LAST_WORDS = 5.0
 """Seconds in which outcomes are written at the end, if the database does not answer."""
-WATCHED = 60.0
-"""Seconds for which the engine remembers that somebody waits for jobs to end."""
 
 
 class Engine:
@@ -96,13 +87,11 @@ class Engine:
         self._has_recalled = False
         self._disowned: set[Key] = set()
         """Jobs that others took over while they ran here."""
-        self._retry_at = 0.0
-        self._failures = 0
-        self._contentions = 0
+        self._outage = Outage(options.database)
         self._look_at = 0.0
         self._doubt_pause = DOUBT
         self._echo_at = float("inf")
-        self._watched_until = time.monotonic() + WATCHED
+        self._audience = Audience(self._notifier)
         self._beat = Duty(self._do_beat, options.beat_interval)
         upkeep = Upkeep(
             self._store,
@@ -110,7 +99,7 @@ class Engine:
             options,
             pool,
             look=self._look,
-            ring=partial(self._notifier.ring, Hint.WORK),
+            ring=self._ring_others,
         )
         self._promotion = upkeep.promotion
         self._duties = [self._beat, *upkeep.duties]
@@ -136,8 +125,11 @@ class Engine:
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        self._outbox.add(self._collect())
-        if time.monotonic() < self._retry_at:
+        ended = self._collect()
+        self._outbox.add(ended)
+        if any(outcome.written for _, outcome in ended):
+            self._audience.tell()  # of all others it is told when they have been written
+        if time.monotonic() < self._outage.retry_at:
             return
         try:
             self._registration.ensure()
@@ -149,7 +141,7 @@ class Engine:
                 self._exchange()
             self._recover()
         except (DatabaseError, InterfaceError) as error:
-            self._pause(error)
+            self._outage.meet(error)
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -187,8 +179,8 @@ class Engine:
     def _patience(self) -> float:
         """Return the seconds that the engine may wait."""
         now = time.monotonic()
-        if now < self._retry_at:
-            return min(TICK, self._retry_at - now)
+        if now < self._outage.retry_at:
+            return min(TICK, self._outage.retry_at - now)
         if self._is_due():
             return 0.0
         times = [
@@ -211,7 +203,7 @@ class Engine:
         if Hint.CONTROL in hints:
             self._beat.hasten()
         if Hint.WATCH in hints:
-            self._watched_until = time.monotonic() + WATCHED
+            self._audience.remember()
 
     def _look(self, queues: Collection[str] | None = None) -> None:
         """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
@@ -276,7 +268,7 @@ class Engine:
             self._doubt(found_some=any(short))
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
-        if batch:
+        if batch or exchange.claimed:
             self._tell(batch, exchange.refused)
 
     def _doubt(self, *, found_some: bool) -> None:
@@ -289,9 +281,9 @@ class Engine:
         self._promotion.hasten(self._doubt_pause)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
-        """Wake who waits for these jobs, and ourselves for those that run again."""
+        """Wake ourselves for the jobs of a batch that run again, and who watches jobs."""
         # After a failure, what stands there already may be what we wrote ourselves.
-        if refused and not self._failures:
+        if refused and not self._outage:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Outcomes came too late, others hold these jobs: %s", ids)
         waits = [outcome.delay for _, outcome in batch if outcome.state == JobState.SCHEDULED]
@@ -300,8 +292,12 @@ class Engine:
         if any(outcome.state == JobState.READY for _, outcome in batch):
             self._look()
             self._notifier.ring(Hint.WORK)  # another engine may have room for them
-        if time.monotonic() < self._watched_until:
-            self._notifier.ring(Hint.ENDED)
+        self._audience.tell()
+
+    def _ring_others(self) -> None:
+        """Tell of jobs that were made ready: other engines may have room for them."""
+        self._notifier.ring(Hint.WORK)
+        self._audience.tell()
 
     # --- signs of life ----------------------------------------------------------------------
 
@@ -316,28 +312,13 @@ class Engine:
 
     # --- outages ----------------------------------------------------------------------------
 
-    def _pause(self, error: DatabaseError | InterfaceError) -> None:
-        """Keep all outcomes and try again in a moment, with jitter."""
-        if is_contention(error) and self._contentions < MANY:
-            self._contentions += 1
-            self._retry_at = time.monotonic() + random.uniform(0, CONTENTION_PAUSE)  # noqa: S311
-            return
-        connections[self._options.database].close()
-        if not self._failures:
-            logger.error("%s Trying again.", explain(error, self._options.database))
-        self._failures += 1
-        pause = min(LONGEST_OUTAGE_PAUSE, 0.05 * 2**self._failures)
-        self._retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
-
     def _recover(self) -> None:
         """Go on after an outage."""
-        self._contentions = 0
-        if not self._failures:
-            return
-        self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
-        logger.warning("The job queue answers again.")
-        self._failures = 0
-        self._look()
+        if self._outage:
+            self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
+            logger.warning("The job queue answers again.")
+            self._look()
+        self._outage.end()
 
     def _hand_back_unknown(self, held: AbstractSet[Key]) -> None:
         """Release the jobs that were claimed by an exchange whose answer never came.
@@ -394,6 +375,6 @@ class Engine:
             failpoint("engine.left")
             self._registration.leave()
         except (DatabaseError, InterfaceError) as error:
-            self._pause(error)
+            self._outage.meet(error)
             return False
         return True

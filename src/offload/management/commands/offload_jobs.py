@@ -214,7 +214,8 @@ class Command(BaseCommand):
         for start in range(0, len(ordered), AT_ONCE):
             with transaction.atomic(self.store.using):
                 done |= {pk: verb(pk) for pk in ordered[start : start + AT_ONCE]}
-        get_notifier(self.store.using).ring(hint)
+        for told in (hint, Hint.CHANGED):
+            get_notifier(self.store.using).ring(told)
         return done
 
     def _explain(self, refused: Sequence[UUID], be: str) -> None:

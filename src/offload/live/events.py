@@ -1,0 +1,102 @@
+"""The view of the stream. It checks rights; what streams is the server beside Django, or itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from offload.live import problems
+from offload.live.access import Viewer
+from offload.live.answers import outward
+from offload.live.ledger import find_failures
+from offload.live.order import MARK, OFFER, Offer, Order
+from offload.live.seats import get_seats
+from offload.live.sight import Sight, Wording
+from offload.live.sse import CONTENT_TYPE, HEADERS, EventStream
+from offload.live.views import outside_transactions, parse_ids
+from offload.live.waiting import free_connections
+from offload.store.records import Seen
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+_KNOWN = re.compile(r"([0-9a-fA-F-]{32,36})\.(\d{1,10})")
+
+
+@outside_transactions
+@login_not_required
+async def events(request: HttpRequest) -> HttpResponseBase:
+    """Stream the states of several jobs."""
+    response: HttpResponseBase = await sync_to_async(_answer)(request)
+    return response
+
+
+@outward("GET")
+def websocket(_: HttpRequest) -> HttpResponse:
+    """Say that here is no page, but a WebSocket."""
+    raise problems.upgrade_required()
+
+
+@outward("GET")
+def _answer(request: HttpRequest) -> HttpResponseBase:
+    if not isinstance(request, ASGIRequest):
+        raise problems.no_stream()
+    if not request.accepts(CONTENT_TYPE):
+        raise problems.not_acceptable()
+    order = _order(request)
+    free_connections()
+    if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
+        return HttpResponse(status=204)
+    offer: Offer | None = request.scope.get(OFFER)
+    if offer is None or offer.seat:
+        holder = Viewer(request).holder
+        get_seats().take(holder)
+        order.holder = holder
+    if offer is None:
+        return EventStream(order)
+    headers = {**HEADERS, MARK: offer.take(order)}
+    return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
+
+
+def _order(request: HttpRequest) -> Order:
+    """Return what the request may follow, of what it asks for.
+
+    Raises:
+        Problem: 404 if that is nothing; 501 for jobs that no database keeps.
+    """
+    ids = parse_ids(request.GET.get("ids", ""))
+    seen = Viewer(request).visible(ids)
+    mine = {pk: seen[pk] for pk in ids if pk in seen and "status" in seen[pk][1]}
+    if not mine:
+        raise problems.not_found()
+    if any(job._state.db is None for job, _ in mine.values()):  # noqa: SLF001
+        raise problems.no_stream()
+    failures = find_failures([job for job, _ in mine.values()])
+    return Order(
+        jobs={
+            pk: (Sight(Seen(pk, job, failures.get(pk))), granted)
+            for pk, (job, granted) in mine.items()
+        },
+        known=_known(request),
+        missing=[str(pk) for pk in ids if pk not in mine],
+        wording=Wording.current(),
+        session=getattr(getattr(request, "session", None), "session_key", None),
+    )
+
+
+def _known(request: HttpRequest) -> dict[UUID, int]:
+    """Return the versions that the page has, as the id of the last event it read says."""
+    text = request.headers.get("Last-Event-ID") or request.GET.get("known", "")
+    return {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
+
+
+def _is_done(sight: Sight, order: Order) -> bool:
+    """Tell whether the page has the end of a job already."""
+    return sight.seen.has_ended and order.known.get(sight.id, -1) >= (sight.version or 0)

@@ -1,0 +1,99 @@
+"""The streams that are open in this process, so that they can be ended together.
+
+Servers wait for open connections when they are told to stop, and tell the application only
+after that. So we listen to the signal too, before it is passed on to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from django.contrib.auth.signals import user_logged_out
+from django.dispatch import receiver
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Open(Protocol):
+    """A stream."""
+
+    sessions: set[str]
+    """Keys of the sessions that have a right to it."""
+
+    def end(self, reason: str) -> None:
+        """End it, in its event loop."""
+
+
+class Opened:
+    """All streams of this process, of whichever event loop."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Open, asyncio.AbstractEventLoop] = {}
+        self._listens = False
+        self._is_ending = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, stream: Open) -> None:
+        self._listen()
+        self._streams[stream] = asyncio.get_running_loop()
+        if self._is_ending:
+            stream.end("shutdown")
+
+    def discard(self, stream: Open) -> None:
+        self._streams.pop(stream, None)
+
+    def begin(self) -> None:
+        """The server starts, maybe for a second time in this process."""
+        self._is_ending = False
+
+    def end(self) -> None:
+        """The server stops: end all streams, and those that come. May be called from a signal."""
+        self._is_ending = True
+        self._end_some(lambda _: True, "shutdown")
+
+    def sign_out(self, session: str) -> None:
+        """End the streams of a session: when their pages come back, rights are checked anew."""
+        self._end_some(lambda stream: session in stream.sessions, "lifetime")
+
+    def _end_some(self, which: Callable[[Open], bool], reason: str) -> None:
+        for stream, loop in tuple(self._streams.items()):
+            if which(stream):
+                _soon(loop, stream.end, reason)
+
+    def _listen(self) -> None:
+        """Notice when the server is told to stop; its own handlers are in place by now."""
+        if self._listens or threading.current_thread() is not threading.main_thread():
+            return
+        self._listens = True
+        for number in SIGNALS:
+            before = signal.getsignal(number)
+            if callable(before):  # else nobody waits for connections: the process just ends
+                signal.signal(number, self._chained(before))
+
+    def _chained(self, before: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
+        def handle(number: int, frame: Any) -> None:
+            self.end()
+            before(number, frame)
+
+        return handle
+
+
+opened = Opened()
+
+
+@receiver(user_logged_out, dispatch_uid="offload.live.opened")
+def _end_streams_of_session(request: Any = None, **_: Any) -> None:
+    session = getattr(getattr(request, "session", None), "session_key", None)
+    if session:
+        opened.sign_out(session)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], reason: str) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, reason)

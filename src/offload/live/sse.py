@@ -1,0 +1,103 @@
+"""The stream as server-sent events: beside Django by ASGI, or as the response of a view."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from django.http import StreamingHttpResponse
+
+from offload.live.order import MARK
+from offload.live.stream import LIFE, Message, Stream
+
+if TYPE_CHECKING:
+    from offload.live.order import Order
+
+CONTENT_TYPE = "text/event-stream"
+HEADERS = {
+    "Cache-Control": "private, no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx
+}
+RETRY = b"retry: 2000\n\n"
+"""Milliseconds after which a browser's EventSource comes back."""
+LONGEST = 2 * LIFE
+"""Seconds after which a stream is given up whose reader takes nothing."""
+
+type Event = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Event]]
+type Send = Callable[[Event], Awaitable[None]]
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as it is sent; its data is one line of JSON, without control characters."""
+    if message.event == "ping":
+        return b": ping\n\n"
+    identifier = f"id: {message.id}\n" if message.id else ""
+    return f"event: {message.event}\n{identifier}data: {message.data}\n\n".encode()
+
+
+async def lines(order: Order) -> AsyncGenerator[bytes]:
+    """Yield the bytes of a stream; the order's seat is free afterwards."""
+    try:
+        yield RETRY
+        async with contextlib.aclosing(Stream(order).messages()) as messages:
+            async for message in messages:
+                yield encode(message)
+    finally:
+        order.close()
+
+
+class EventStream(StreamingHttpResponse):
+    """The stream as a response: for servers without `offload.asgi.Offload`.
+
+    Django keeps a thread for each request that has not ended.
+    """
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(lines(order), content_type=CONTENT_TYPE, headers=HEADERS)
+        self._order = order
+
+    def close(self) -> None:
+        super().close()
+        self._order.close()  # it may never have been begun
+
+
+async def serve(order: Order, start: Event, receive: Receive, send: Send) -> None:
+    """Send a stream by ASGI.
+
+    Args:
+        order: what is streamed.
+        start: the beginning of Django's response, with the headers that middleware added.
+        receive: tells when the reader is gone.
+        send: takes the stream.
+    """
+    stream = Stream(order)
+    gone = asyncio.create_task(_until_gone(receive))
+    gone.add_done_callback(lambda _: stream.cut())
+    try:
+        async with asyncio.timeout(LONGEST), contextlib.aclosing(stream.messages()) as messages:
+            await send({**start, "headers": _headers(start)})
+            await send(_body(RETRY))
+            async for message in messages:
+                await send(_body(encode(message), more=message.event != "end"))
+    except (TimeoutError, OSError):
+        pass  # nobody reads
+    finally:
+        gone.cancel()
+
+
+def _headers(start: Event) -> list[tuple[bytes, bytes]]:
+    """Leave out what is only about Django's empty body, or only for us."""
+    unfit = {MARK.lower().encode(), b"content-length", b"content-encoding"}
+    return [(name, value) for name, value in start["headers"] if name.lower() not in unfit]
+
+
+def _body(content: bytes, *, more: bool = True) -> Event:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

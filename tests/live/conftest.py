@@ -1,0 +1,43 @@
+"""Engines and servers for the tests of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offload.store.watch import get_watch
+from tests.live.servers import COMMANDS, Server
+from tests.worker.conftest import family, start_engine
+
+__all__ = ["family", "start_engine"]
+
+type StartServer = Callable[..., Server]
+
+
+@pytest.fixture(params=list(COMMANDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of some kind, on the database of the test."""
+    started: list[Server] = []
+
+    def start(kind: str = "uvicorn", **choices: Any) -> Server:
+        started.append(Server(kind, process_environment, tmp_path / "log", **choices))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def watched() -> Iterator[None]:
+    """Leave no thread of the watch behind, whose connection the next test would share."""
+    yield
+    get_watch("default").stop()
