@@ -20,6 +20,7 @@ from django.tasks.signals import task_enqueued
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.codec import encode_arguments
+from offload.context import reserved_id
 from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
 from offload.failpoints import failpoint
 from offload.ids import made_at, new_id
@@ -66,7 +67,7 @@ class DatabaseBackend(OffloadBackend):
         results = []
         for call in calls:
             arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
-            identifier = new_id()
+            identifier = reserved_id() or new_id()
             jobs.append((identifier, arguments))
             results.append(enqueueing.result(identifier, args, kwargs))
         if jobs:

@@ -1,0 +1,90 @@
+"""A project that runs, and a browser that looks at it.
+
+What a browser does depends on no database, so these tests run once, on SQLite and the newest
+Django. Without Chromium they are skipped; with CI=true they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+import pytest
+
+from tests.settings.base import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+    from tests.browser.site import Site
+
+HERE = Path(__file__).parent
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+IS_WANTED = (
+    os.environ.get("OFFLOAD_TEST_DATABASE", "sqlite") == "sqlite" and django.VERSION >= (6, 1)
+)
+HAS_PLAYWRIGHT = find_spec("playwright") is not None
+MISSING = "No Chromium (Debian: apt-get install chromium) or no playwright."
+
+if not (IS_WANTED and HAS_PLAYWRIGHT):
+    collect_ignore_glob = ["test_*.py"]
+
+
+def chromium() -> str | None:
+    """Return the browser's path; install it where we may."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        subprocess.run([ROOT / "scripts" / "packages", "chromium"], check=False)
+        found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser, and the event loop of its driver, for one file: other tests want no loop."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # may be missing
+
+    path = chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
+    """The project under both kinds of servers, started when they are first wanted."""
+    from tests.browser.site import start_sites  # noqa: PLC0415  # not where it is not wanted
+
+    yield from start_sites(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def site(sites: dict[str, Site]) -> Site:
+    """The project under a server that streams."""
+    return sites["asgi"]
+
+
+@pytest.fixture
+def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+    """A signed-in user's browser; nothing it is forbidden by the policy stays unseen."""
+    context = browser.new_context(base_url=site.url)
+    context.set_default_timeout(15_000)
+    context.add_init_script(path=HERE / "watch.js")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
