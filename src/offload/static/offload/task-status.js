@@ -1,14 +1,12 @@
-// <task-status> shows a job as it changes. Elements only draw. A hub gathers what a page follows;
-// the hub of one visible tab leads: it has the only connection and tells the other tabs.
-// States are whole and have versions, so it does not matter how one comes, or how often.
+// <task-status> shows a job as it changes. Elements draw; a hub gathers what a page follows, and
+// the hub of one visible tab leads: it has the only connection, and tells the other tabs. States
+// are whole and have versions, so it does not matter how one comes, or how often.
 
 const GATHER = 50; // ms in which elements come and go before the hub connects anew
 const FIRST_BYTE = 5_000; // ms; a stream silent for longer is held up by a proxy
 const SILENCE = 45_000; // ms without data or ping: the connection is dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again where it failed
 const MAX_IDS = 100; // that the server takes at once
-const UNSEEN = ["missing", "gone", "signed-out"]; // phases that no server sends
-const MOMENT = { dateStyle: "short", timeStyle: "short" };
 const CHANGED = {}; // why a request was given up
 const { locks } = navigator; // missing on http://, except on localhost
 
@@ -56,7 +54,6 @@ const hubs = new Map();
 class Hub {
   #jobs = new Map(); // id -> { state, elements }
   #others = new Set(); // ids that the leader follows for other tabs
-  #rivals = 0;
   #covered = []; // ids of the present connection
   #etags = {};
   #timers = {};
@@ -104,8 +101,7 @@ class Hub {
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#hear({ lead: true });
     const lead = () => this.#lead(signal);
-    if (!locks) lead();
-    else locks.request(this.name, { signal }, lead).catch(() => {}); // stopped before its turn
+    locks ? locks.request(this.name, { signal }, lead).catch(() => {}) : lead();
   }
 
   stop() {
@@ -172,9 +168,8 @@ class Hub {
     if (lead) this.#tell({ want: this.#wanted() });
     if (items) this.take({ items });
     if (offline !== undefined) this.#be(offline);
-    if (!want || !this.#round) return;
-    this.#rivals++;
-    if (locks) want.forEach((id) => this.#others.add(id));
+    if (!want || !this.#round || !locks) return;
+    want.forEach((id) => this.#others.add(id));
     this.#tell({ items: want.map((id) => this.job(id).state).filter(Boolean) });
     this.#change();
   }
@@ -205,7 +200,6 @@ class Hub {
 
   async #lead(stopped) {
     while (!stopped.aborted) {
-      this.#rivals = 0;
       this.#others.clear();
       this.#tell({ lead: true }); // the others answer with what they want
       await this.#pause(GATHER);
@@ -223,10 +217,10 @@ class Hub {
     this.#round = null;
   }
 
+  // Without locks every tab leads, and a stream of each would use up a browser's connections.
   #canStream() {
-    // Without locks every tab leads; a third stream would use up a browser's connections.
-    const few = this.#covered.length <= MAX_IDS && (locks || this.#rivals < 2);
-    return few && this.transport !== "poll" && performance.now() > this.#pollUntil;
+    const may = locks && this.transport !== "poll" && performance.now() > this.#pollUntil;
+    return may && this.#covered.length <= MAX_IDS;
   }
 
   async #pause(ms) {
@@ -275,8 +269,8 @@ class Hub {
 
   async #poll() {
     let wait = Infinity;
-    for (let at = 0; at < this.#covered.length; at += MAX_IDS) {
-      const path = `?ids=${this.#covered.slice(at, at + MAX_IDS)}`;
+    for (let ids = this.#covered; ids.length; ids = ids.slice(MAX_IDS)) {
+      const path = `?ids=${ids.slice(0, MAX_IDS)}`;
       const headers = { "If-None-Match": this.#etags[path] ?? "" };
       this.#expect(SILENCE);
       const response = await this.#get(path, headers, this.#round.signal);
@@ -307,7 +301,8 @@ class Hub {
         const { event, data = "{}" } = Object.fromEntries(fields);
         const body = JSON.parse(data);
         this.take(event === "task" ? { items: [body] } : body);
-        if (event === "end") return { lifetime: 0, shutdown: roughly(1_000) }[body.reason] ?? SILENCE;
+        const { reason } = body;
+        if (reason) return { lifetime: 0, shutdown: roughly(1_000) }[reason] ?? SILENCE;
       }
     }
   }
@@ -324,6 +319,7 @@ addEventListener("online", () => all("wake"));
 // --- the element ---
 
 class TaskStatus extends HTMLElement {
+  static observedAttributes = ["token"];
   #hub;
   #shown;
   #offline = false;
@@ -344,6 +340,7 @@ class TaskStatus extends HTMLElement {
 
   connectedCallback() {
     this.#hub = Hub.of(this);
+    this.#date();
     this.removeAttribute("hx-get"); // htmx polls only where no module runs
     if (this.dataset.done !== undefined) return;
     this.#hub.join(this);
@@ -360,7 +357,14 @@ class TaskStatus extends HTMLElement {
     this.#hub.leave(this);
   }
 
+  attributeChangedCallback() {
+    if (!this.#hub) return;
+    this.disconnectedCallback();
+    this.connectedCallback();
+  }
+
   refresh() {
+    this.#hub.join(this);
     return this.#hub.look(this.key);
   }
 
@@ -386,7 +390,6 @@ class TaskStatus extends HTMLElement {
     const { phase, done, status, progress, links = {} } = state;
     const percent = progress?.percent;
     const moment = state.finished_at ?? state.run_after;
-    const language = document.documentElement.lang || [];
     this.#shown = state;
     this.dataset.phase = phase;
     this.toggleAttribute("data-done", done);
@@ -396,15 +399,23 @@ class TaskStatus extends HTMLElement {
     this.#write("phase", text(phase));
     this.#write("percent", percent == null ? "" : text("percent", Math.floor(percent)));
     this.#write("details", details(state).filter(Boolean).join(" · "));
-    this.#write("time", moment ? new Date(moment).toLocaleString(language, MOMENT) : "");
     this.#set("time", "datetime", moment);
+    this.#date();
     this.#set("bar", "value", percent);
     this.#set("bar", "aria-label", state.title);
     this.#set("cancel", "action", links.cancel);
     this.#set("result", "href", links.result);
     this.#emit("update");
-    if (UNSEEN.includes(phase)) this.#emit("offline");
+    if (["missing", "gone", "signed-out"].includes(phase)) this.#emit("offline");
     else if (done) this.#emit(status === "SUCCESSFUL" ? "done" : "failed");
+  }
+
+  // The server does not know the reader's time zone.
+  #date() {
+    const moment = this.#part("time")?.dateTime;
+    const language = document.documentElement.lang || [];
+    const style = { dateStyle: "short", timeStyle: "short" };
+    this.#write("time", moment ? new Date(moment).toLocaleString(language, style) : "");
   }
 
   #part(name) {
