@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
@@ -22,9 +23,12 @@ from tests.settings.base import ROOT
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from tests.browser.site import Site
+    from tests.browser.site import Orders, Site
 
 HERE = Path(__file__).parent
+PATIENCE = 20_000
+"""Milliseconds."""
+_people = count(1)
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 IS_WANTED = (
     os.environ.get("OFFLOAD_TEST_DATABASE", "sqlite") == "sqlite" and django.VERSION >= (6, 1)
@@ -56,7 +60,10 @@ def browser() -> Iterator[Browser]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path)
+        # Playwright would switch the back/forward cache off.
+        browser = driver.chromium.launch(
+            executable_path=path, ignore_default_args=["--disable-back-forward-cache"]
+        )
         yield browser
         browser.close()
 
@@ -77,14 +84,34 @@ def site(sites: dict[str, Site]) -> Site:
 
 @pytest.fixture
 def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
-    """A signed-in user's browser; nothing it is forbidden by the policy stays unseen."""
-    context = browser.new_context(base_url=site.url)
-    context.set_default_timeout(15_000)
-    context.add_init_script(path=HERE / "watch.js")
+    """A signed-in person's browser, which tells of everything that the policy refuses."""
+    context = open_context(browser, site)
     yield context
+    refused = [each for page in context.pages for each in page.evaluate("window.refused ?? []")]
     context.close()
+    assert refused == []
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     return context.new_page()
+
+
+def open_context(browser: Browser, site: Site, **options: Any) -> BrowserContext:
+    """Open a browser of its own for somebody new, signed in."""
+    context = browser.new_context(base_url=site.url, **options)
+    context.set_default_timeout(PATIENCE)
+    context.add_init_script(path=HERE / "watch.js")
+    context.request.get("/sign-in/", params={"name": f"person-{next(_people)}"})
+    return context
+
+
+@pytest.fixture
+def start(site: Site) -> Callable[[BrowserContext], tuple[str, Orders]]:
+    """Start a job of the person whose browser it is; return its id, and what gives it orders."""
+
+    def start(context: BrowserContext) -> tuple[str, Orders]:
+        orders = site.orders()
+        return site.enqueue(context.request, orders), orders
+
+    return start

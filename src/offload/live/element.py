@@ -36,7 +36,7 @@ def element(
         request: who reads.
         paper: the status document.
         htmx: let htmx look again where our module does not run.
-        attributes: more attributes of the element; None and False leave one out.
+        attributes: more attributes of the element; None, False and "" say nothing.
     """
     progress = paper.get("progress") or {}
     percent = progress.get("percent")
@@ -50,7 +50,7 @@ def element(
     }
     return {
         "task": paper,
-        "attributes": _attributes(own | (_htmx(paper) if htmx else {}) | attributes),
+        "attributes": _attributes(own, _htmx(paper) if htmx else {}, attributes),
         "word": (PHASES | UNSEEN)[paper["phase"]],
         # Text, since templates would write numbers as people of some countries do.
         "value": None if percent is None else str(percent),
@@ -81,9 +81,16 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _attributes(values: dict[str, Any]) -> SafeString:
-    named = {name.replace("_", "-"): value for name, value in values.items()}
-    return flatatt({name: value for name, value in named.items() if value not in {None, False}})
+def _attributes(*sources: dict[str, Any]) -> SafeString:
+    """Return attributes; of one name the last one that says anything."""
+    return flatatt(
+        {
+            name.replace("_", "-"): value
+            for source in sources
+            for name, value in source.items()
+            if value not in {None, False, ""}
+        }
+    )
 
 
 def _htmx(paper: dict[str, Any]) -> dict[str, str]:

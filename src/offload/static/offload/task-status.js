@@ -144,7 +144,7 @@ class Hub {
   // Half a version: newer than what is known, older than what may come.
   #lose(id, phase) {
     const { state } = this.job(id);
-    const version = (state?.version ?? 0) + 0.5;
+    const version = (state?.version ?? 1e9) + 0.5;
     this.take({ items: [{ ...state, id, phase, version, done: true }] });
   }
 
@@ -342,7 +342,7 @@ class TaskStatus extends HTMLElement {
     this.#hub = Hub.of(this);
     this.#date();
     this.removeAttribute("hx-get"); // htmx polls only where no module runs
-    if (this.dataset.done !== undefined) return;
+    if (this.dataset.done !== undefined && !this.#shown) return;
     this.#hub.join(this);
     const limit = this.getAttribute("stop-after");
     const slow = () => this.toggleAttribute("data-slow", this.dataset.phase === "queued");
