@@ -77,9 +77,10 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
 
 
 @pytest.fixture
-def site(sites: dict[str, Site]) -> Site:
+def site(sites: dict[str, Site]) -> Iterator[Site]:
     """The project under a server that streams."""
-    return sites["asgi"]
+    yield sites["asgi"]
+    sites["asgi"].let_all_end()
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ class Site:
         self._environment = environment
         self._arguments = [each.format(port=self.port) for each in arguments]
         self._server: Process | None = None
+        self._given: list[Orders] = []
 
     def start(self) -> None:
         if self._server is None:
@@ -97,7 +98,14 @@ class Site:
 
     def orders(self) -> Orders:
         """Return orders for one job."""
-        return Orders(self._folder / f"orders-{os.getpid()}-{next(_numbers)}")
+        orders = Orders(self._folder / f"orders-{next(_numbers)}")
+        self._given.append(orders)
+        return orders
+
+    def let_all_end(self) -> None:
+        """Have no job run on that a test forgot."""
+        while self._given:
+            self._given.pop().finish()
 
     def enqueue(self, request: Any, orders: Orders) -> str:
         """Enqueue a job as the user whose request context it is; return its id."""

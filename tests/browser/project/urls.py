@@ -15,4 +15,5 @@ urlpatterns = [
     path("count/", views.count),
     path("show/", views.show),
     path("form/", views.form),
+    path("with-htmx/", views.with_htmx),
 ]

@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.csp import CSP
+from django.views.decorators.csp import csp_override
 
 import offload
 from offload.models import Job
@@ -37,6 +39,12 @@ def count(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest) -> HttpResponse:
     """Show jobs, in a page that looks as asked for."""
     return render(request, "project/show.html", _shown(request))
+
+
+@csp_override({"default-src": [CSP.SELF]})
+def with_htmx(request: HttpRequest) -> HttpResponse:
+    """Show jobs to htmx, which writes HTML and so needs a milder policy."""
+    return render(request, "project/with_htmx.html", _shown(request))
 
 
 def in_admin(request: HttpRequest) -> HttpResponse:

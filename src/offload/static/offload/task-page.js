@@ -126,10 +126,11 @@ const sentence = ({ title, phase }) => `${title}: ${text(phase)}`;
 
 document.addEventListener("task-update", ({ target, detail }) => {
   const quarter = Math.floor((detail.progress?.percent ?? 0) / 25);
-  const before = reached.get(target) ?? { phase: target.dataset.from, quarter: 0 };
+  const before = reached.get(target) ?? { quarter: 0 };
   reached.set(target, { phase: detail.phase, quarter });
   if (detail.phase !== before.phase) say(target, sentence(detail));
-  else if (quarter > before.quarter) say(target, `${detail.title}: ${25 * quarter} %`);
+  else if (quarter > before.quarter)
+    say(target, `${detail.title}: ${text("percent").replace("{}", 25 * quarter)}`);
 });
 
 for (const name of ["offline", "online"])
