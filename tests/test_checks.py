@@ -13,6 +13,8 @@ from django.tasks import task_backends
 from django.test import override_settings
 
 from offload import checks
+from offload.middleware import OffloadMiddleware
+from offload.registry import find_task
 from tests.pooler import pooler
 
 BACKEND = "offload.backends.database.DatabaseBackend"
@@ -329,3 +331,62 @@ def test_a_pooler_that_swallows_notifications_is_found(django_db_setup, other_da
         connections["pooled"].close()
 
     assert found == ["offload.W013"]
+
+
+# --- jobs in the browser --------------------------------------------------------------------
+
+OURS = "offload.middleware.OffloadMiddleware"
+
+
+class Own(OffloadMiddleware):
+    """A project's own, made of ours."""
+
+
+@pytest.mark.parametrize(
+    ("middleware", "found"),
+    [
+        ([], ["offload.W014"]),
+        (["django.middleware.common.CommonMiddleware", "gone.Middleware"], ["offload.W014"]),
+        (["django.views.csrf.csrf_failure"], ["offload.W014"]),
+        ([OURS], []),
+        (["django.middleware.common.CommonMiddleware", OURS], []),
+        ([f"{__name__}.Own"], []),
+    ],
+)
+def test_jobs_that_people_are_to_see_need_owners(middleware, found, settings):
+    settings.MIDDLEWARE = middleware
+
+    assert ids_of(checks.check_middleware()) == found
+
+
+@pytest.mark.parametrize("urls", ["tests.live.no_urls", "gone", "tests.worker.broken", ""])
+def test_where_nobody_sees_jobs_they_need_no_owners(urls, settings):
+    settings.MIDDLEWARE = []
+    settings.ROOT_URLCONF = urls
+
+    assert ids_of(checks.check_middleware()) == []
+
+
+def test_what_a_task_names_must_be_there():
+    named = {
+        ("shop.tasks.a", "visibility", "tests.live.tasks.is_named"),
+        ("shop.tasks.b", "visibility", "tests.live.tasks.gone"),
+        ("shop.tasks.c", "expose_result", "gone.shown"),
+        ("shop.tasks.d", "expose_result", "tests.test_checks.OURS"),
+    }
+
+    messages = list(checks.check_named_paths(named))
+
+    assert ids_of(messages) == ["offload.E015"] * 3
+    assert messages[0].msg == (
+        "visibility='tests.live.tasks.gone' of the task shop.tasks.b is not a callable that can be "
+        "imported."
+    )
+
+
+def test_tasks_that_name_something_are_known_to_the_check():
+    path = "tests.live.tasks.for_nobody_knows"
+    find_task(path)
+    problems = [m.msg for m in checks.check_live() if path in m.msg]
+
+    assert len(problems) == 2

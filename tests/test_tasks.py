@@ -129,6 +129,16 @@ BAD_VALUES = [
     ("retry_on", ("OSError",)),
     ("no_retry_on", (OSError(),)),
     ("backoff", 5),
+    ("visibility", "onwer"),
+    ("visibility", ""),
+    ("visibility", "a b.c"),
+    ("visibility", "a..b"),
+    ("visibility", None),
+    ("visibility", True),
+    ("visibility", ["owner"]),
+    ("expose_result", None),
+    ("expose_result", 1),
+    ("expose_result", "yes"),
     ("priority", 101),
     ("priority", -101),
     ("priority", 1.5),
@@ -151,6 +161,40 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
 
     assert name.removesuffix("_name") in str(caught.value).replace("Queue", "queue")
     assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"visibility": "owner"},
+        {"visibility": "staff"},
+        {"visibility": "authenticated"},
+        {"visibility": "public"},
+        {"visibility": "shop.rules.may_see", "expose_result": "shop.rules.shown"},
+        {"visibility": bool, "expose_result": str},
+        {"expose_result": True},
+        {"expose_result": False},
+    ],
+)
+def test_who_sees_a_job_and_its_result_is_said_by_word_path_or_callable(options):
+    made = task(**options)(work)
+
+    assert {name: getattr(made, name) for name in options} == options
+
+
+@pytest.mark.parametrize("option", ["visibility", "expose_result"])
+def test_who_sees_a_job_is_decided_without_an_event_loop(option):
+    with pytest.raises(InvalidTask, match="written with def"):
+        task(**{option: awork})(work)
+
+
+def test_by_default_its_owner_sees_a_job_and_nobody_its_result():
+    assert (task(work).visibility, task(work).expose_result) == ("owner", False)
+
+
+def test_a_misspelt_visibility_is_answered_with_the_nearest():
+    with pytest.raises(InvalidTask, match="Did you mean 'owner'"):
+        task(visibility="onwer")(work)
 
 
 def test_an_async_task_cannot_be_atomic():

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from offload.context import CurrentJob, acting_for, current_job, is_cancelled
+from offload.context import CurrentJob, current_job, is_cancelled
 from offload.exceptions import (
     InvalidArguments,
     JobCancelled,
@@ -17,6 +17,7 @@ from offload.exceptions import (
     WrongState,
 )
 from offload.lifecycle import JobState
+from offload.origin import acting_for
 from offload.policies import Exponential, Fixed
 from offload.tasks import OffloadTask, task
 

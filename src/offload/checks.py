@@ -6,23 +6,28 @@ work. `migrate` runs the checks of its database too, so a missing migration is n
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.tasks import task_backends
+from django.urls import get_resolver
+from django.utils.module_loading import autodiscover_modules, import_string
 
 from offload.backends.database import DatabaseBackend
 from offload.notifier import get_notifier
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
+from offload.tasks import named_paths
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -32,6 +37,8 @@ SQLITE_VERSION = (3, 35)
 
 SQLITE_TIMEOUT = 5
 """Seconds for which Python waits for a locked database by default."""
+
+MIDDLEWARE = "offload.middleware.OffloadMiddleware"
 
 type Messages = Iterator[CheckMessage]
 
@@ -60,6 +67,13 @@ def check_databases(*, databases: Sequence[str] | None = None, **_kwargs: Any) -
             except (DatabaseError, InterfaceError) as error:
                 problem = str(explain(error, connection.alias))
                 yield Error(problem, hint="Start it, or correct DATABASES.", id="offload.E011")
+
+
+@register("offload")
+def check_live(**_kwargs: Any) -> Messages:
+    """Check what decides who sees jobs in the browser."""
+    yield from check_middleware()
+    yield from check_named_paths(_declared_paths())
 
 
 def _connections() -> list[BaseDatabaseWrapper]:
@@ -212,6 +226,59 @@ def check_listen(alias: str) -> Messages:
             "mode. (PgBouncer in transaction mode drops LISTEN.)",
             id="offload.W013",
         )
+
+
+# --- jobs in the browser ----------------------------------------------------------------------
+
+
+def check_middleware() -> Messages:
+    """Check that jobs get owners, if people are to see theirs."""
+    if _is_mounted() and not any(map(_is_middleware, settings.MIDDLEWARE)):
+        yield Warning(
+            "offload.urls is mounted, but without OffloadMiddleware jobs have no owner: nobody but "
+            "staff will see them.",
+            hint=f'Add "{MIDDLEWARE}" to MIDDLEWARE, after AuthenticationMiddleware.',
+            id="offload.W014",
+        )
+
+
+def check_named_paths(named: Iterable[tuple[str, str, str]]) -> Messages:
+    """Check that the callables exist by which tasks decide who sees what."""
+    for task, option, path in sorted(named):
+        try:
+            found = import_string(path)
+        except ImportError:
+            found = None
+        if not callable(found):
+            yield Error(
+                f"{option}={path!r} of the task {task} is not a callable that can be imported.",
+                hint="Correct the path. Until then nobody is shown what it decides about.",
+                id="offload.E015",
+            )
+
+
+def _is_mounted() -> bool:
+    """Tell whether the project's URLs include ours; a broken URLconf has checks of its own."""
+    try:
+        return bool(getattr(settings, "ROOT_URLCONF", "")) and "offload" in get_resolver().app_dict
+    except Exception:  # noqa: BLE001  # the project's modules raise what they like
+        return False
+
+
+def _is_middleware(path: str) -> bool:
+    try:
+        found = import_string(path)
+    except ImportError:
+        return False
+    kinds = found.__mro__ if isinstance(found, type) else ()
+    return any(f"{kind.__module__}.{kind.__qualname__}" == MIDDLEWARE for kind in kinds)
+
+
+def _declared_paths() -> set[tuple[str, str, str]]:
+    """Return what the tasks of the installed apps name, as far as they can be imported."""
+    with contextlib.suppress(Exception):  # a worker tells what is wrong with such a module
+        autodiscover_modules("tasks")
+    return named_paths
 
 
 # --- all databases --------------------------------------------------------------------------

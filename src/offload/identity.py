@@ -31,9 +31,10 @@ def owner_of(user: Any) -> str:
     """
     if not user.is_authenticated:
         return ""
-    if user.pk is None:
+    pk = user.pk
+    if pk is None:
         raise ValueError(f"{user!r} owns nothing before it is saved.")
-    owner = f"user:{user.pk}"
+    owner = f"user:{pk}"
     return owner if len(owner) <= LONGEST_OWNER else f"user:{sha256(owner.encode()).hexdigest()}"
 
 
@@ -43,9 +44,8 @@ def owner_for(request: HttpRequest) -> str:
     An anonymous visitor's session is given a name when it is asked for the first time. No session
     is begun for that.
     """
-    user = getattr(request, "user", None)
-    if user is not None and user.is_authenticated:
-        return owner_of(user)
+    if owner := _user_in(request):
+        return owner
     session: Any = getattr(request, "session", None)
     if session is None:
         return ""
@@ -62,15 +62,15 @@ def owners_in(request: HttpRequest) -> frozenset[str]:
 
     A visitor who signs in keeps the session, and with it what was started before.
     """
-    owners = set()
-    user = getattr(request, "user", None)
-    if user is not None and user.is_authenticated:
-        owners.add(owner_of(user))
     session: Any = getattr(request, "session", None)
     name = None if session is None else session.get(SESSION_KEY)
-    if name is not None:
-        owners.add(f"session:{name}")
-    return frozenset(owners)
+    owners = (_user_in(request), name and f"session:{name}")
+    return frozenset(owner for owner in owners if owner)
+
+
+def _user_in(request: HttpRequest) -> str:
+    user = getattr(request, "user", None)
+    return "" if user is None else owner_of(user)
 
 
 def tenant_of(request: HttpRequest, path: str) -> str:

@@ -7,8 +7,8 @@ from functools import cached_property
 from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from offload.context import Origin, enqueueing_from
 from offload.identity import owner_for, request_id_of, tenant_of
+from offload.origin import Origin, enqueueing_from
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -52,10 +52,17 @@ class RequestOrigin:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self._last: tuple[Any, str, Origin] | None = None
 
     def __call__(self, tenant: str) -> Origin:
         request = self._request
-        return Origin(owner_for(request), tenant_of(request, tenant), self._request_id)
+        user = getattr(request, "user", None)
+        if self._last is None or self._last[0] is not user or self._last[1] != tenant:
+            origin = Origin(owner_for(request), tenant_of(request, tenant), self._request_id)
+            if not origin.owner:
+                return origin  # a session may yet begin
+            self._last = (user, tenant, origin)
+        return self._last[2]
 
     @cached_property
     def _request_id(self) -> str:

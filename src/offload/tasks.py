@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from offload.policies import Backoff
 
 VISIBILITIES = ["authenticated", "owner", "public", "staff"]
+named_paths: set[tuple[str, str, str]] = set()
+"""Of each task that names a callable by its path: the task's path, the option, and that path."""
 
 type Call = tuple[Iterable[Any], Mapping[str, Any]]
 """The arguments of one call: positional and by keyword."""
@@ -71,6 +73,10 @@ class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
         _check_choices(self)
         # The zero-argument super() does not work in a slotted dataclass before Python 3.14.
         Task.__post_init__(self)
+        for option in ("visibility", "expose_result"):
+            path = getattr(self, option)
+            if isinstance(path, str) and path not in VISIBILITIES:
+                named_paths.add((self.module_path, option, path))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen; Django's way would import the task by its path

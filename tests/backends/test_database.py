@@ -220,10 +220,10 @@ def test_a_bulk_that_fails_leaves_nothing():
 def test_a_bulk_that_the_database_refuses_leaves_nothing():
     store = get_store("default")
     rows = Enqueueing(add, "default", Options(), store.key)
-    twice = rows.row(new_id(), "[[],{}]")
+    twice = rows.row(store.key(new_id()), "[[],{}]")
 
     with pytest.raises(IntegrityError):
-        store.insert_many([rows.row(new_id(), "[[],{}]"), twice, twice])
+        store.insert_many([rows.row(store.key(new_id()), "[[],{}]"), twice, twice])
 
     assert not Job.objects.exists()
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from offload.store.watch import get_watch
 from tests.live.servers import COMMANDS, Server
-from tests.worker.conftest import family, start_engine
+from tests.worker.conftest import family, gate, start_engine
 
-__all__ = ["family", "start_engine"]
+__all__ = ["family", "gate", "start_engine"]
 
 type StartServer = Callable[..., Server]
 
@@ -34,10 +33,3 @@ def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterato
     yield start
     for server in started:
         server.kill()
-
-
-@pytest.fixture
-def watched() -> Iterator[None]:
-    """Leave no thread of the watch behind, whose connection the next test would share."""
-    yield
-    get_watch("default").stop()

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
+from tests.worker.conftest import until
+
 PATIENCE = 20.0
 """Seconds without a byte after which a reader gives up."""
 
@@ -52,6 +54,27 @@ class Reader:
     def close(self) -> None:
         self.response.close()
         self._connection.close()
+
+    @classmethod
+    def when_let_in(cls, *arguments: Any) -> Self:
+        """Try until the server has a seat."""
+
+        def attempt() -> Self | None:
+            reader = cls(*arguments)
+            if reader.status == 200:
+                return reader
+            reader.close()
+            return None
+
+        found: Self = until(attempt)
+        return found
+
+    def expect(self, name: str) -> Event:
+        """Return the next event, which must have this name."""
+        event = self.next()
+        assert event is not None
+        assert event.name == name
+        return event
 
     def next(self) -> Event | None:
         """Return the next event; None at the end of the stream."""

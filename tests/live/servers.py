@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from django.db import connection
 
 from tests.settings.base import ROOT
 from tests.worker.conftest import until
@@ -76,6 +77,17 @@ class Server:
             psutil.Process(self.process.pid)
         ]
         return process
+
+    def connections(self) -> int:
+        """Return how many connections to the database of the test it has open."""
+        process = self.serving()
+        if connection.vendor == "sqlite":
+            name = str(connection.settings_dict["NAME"])
+            return sum(file.path == name for file in process.open_files())
+        port = int(connection.settings_dict["PORT"])
+        return sum(
+            bool(each.raddr) and each.raddr.port == port for each in process.net_connections()
+        )
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
 import pytest
 
 from tests.live import tasks
 from tests.live.reading import Reader
+from tests.live.servers import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def open_streams(server: Server, result: Any, count: int) -> Iterator[list[Reader]]:
+    """Open streams, each of which has had its snapshot."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(server.port, [result.id])) for _ in range(count)]
+        assert [reader.expect("snapshot").id for reader in readers] == [f"{result.id}.0"] * count
+        yield readers
 
 
 def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_engine):
@@ -15,17 +29,45 @@ def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_engi
     result = tasks.for_all.enqueue()
 
     with Reader(server.port, [result.id]) as reader:
-        first = reader.next()
+        first = reader.expect("snapshot")
         start_engine(0)
-        rest = reader.rest()
+        *changes, last, end = reader.rest()
 
-    assert first.name == "snapshot"
+    assert first.id == f"{result.id}.0"
     assert first.data["items"][0]["phase"] == "queued"
     assert first.data["missing"] == []
-    assert first.id == f"{result.id}.0"
-    *changes, last, end = rest
     assert {event.name for event in [*changes, last]} == {"task"}
     assert last.data["phase"] == "succeeded"
     assert last.id == f"{result.id}.{last.data['version']}"
-    assert end.data == {"reason": "done"}
+    assert (end.name, end.data) == ("end", {"reason": "done"})
     assert "Traceback" not in server.output
+
+
+def test_streams_end_by_themselves_when_the_server_is_told_to_stop(start_server, kind):
+    server = start_server(kind, options={"streams_per_user": 100})
+    with open_streams(server, tasks.for_all.enqueue(), 100) as readers:
+        server.terminate()
+        rest = [[event.data for event in reader.rest()] for reader in readers]
+
+        # Daphne cuts all connections at once.
+        assert rest == [[] if kind == "daphne" else [{"reason": "shutdown"}]] * 100
+        server.process.wait(10)
+    assert "Traceback" not in server.output
+
+
+def test_hundreds_of_streams_hold_no_threads_and_no_connections(start_server, kind):
+    server = start_server(kind, options={"streams_per_user": 300})
+    with open_streams(server, tasks.for_all.enqueue(), 300):
+        assert server.serving().num_threads() <= 20
+        # The watch's own: one to read by, and one to listen on.
+        assert server.connections() <= 2
+
+
+def test_who_leaves_is_forgotten(start_server, kind):
+    server = start_server(kind, options={"streams": 1})
+    result = tasks.for_all.enqueue()
+    with open_streams(server, result, 1), Reader(server.port, [result.id]) as second:
+        assert second.status == 503
+
+    with Reader.when_let_in(server.port, [result.id]) as third:
+        third.expect("snapshot")

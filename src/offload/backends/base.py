@@ -15,6 +15,7 @@ from django.tasks import Task
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.tasks.exceptions import InvalidTask
+from django.utils.module_loading import import_string
 
 from offload.conf import Options, did_you_mean
 from offload.exceptions import LONGEST
@@ -109,13 +110,18 @@ class OffloadBackend(BaseTaskBackend):
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
-            _ = self.settings
-        except ImproperlyConfigured as error:
+            _require_callable(self.settings.tenant)
+        except (ImproperlyConfigured, ImportError) as error:
             yield Error(
                 str(error),
                 hint="The options are listed in docs/reference/settings.md.",
                 id="offload.E001",
             )
+
+
+def _require_callable(tenant: str) -> None:
+    if tenant and not callable(import_string(tenant)):
+        raise ImproperlyConfigured(f"OPTIONS['tenant'] is {tenant!r}, which is not a callable.")
 
 
 def _validate_function(func: Any) -> None:

@@ -20,7 +20,7 @@ from django.tasks.signals import task_enqueued
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.codec import encode_arguments
-from offload.context import reserved_id
+from offload.origin import reserved_id
 from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
 from offload.failpoints import failpoint
 from offload.ids import made_at, new_id
@@ -79,7 +79,7 @@ class DatabaseBackend(OffloadBackend):
     def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
         store = self._store
         with explained(store.using):
-            rows = [enqueueing.row(identifier, text) for identifier, text in jobs]
+            rows = [enqueueing.row(store.key(identifier), text) for identifier, text in jobs]
             if len(rows) == 1:
                 store.insert(rows[0])
             else:

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from offload.codec import decode
 from offload.conf import Options
-from offload.context import current_origin
 from offload.exceptions import seconds
 from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
+from offload.origin import current_origin
 from offload.registry import task_like
 from offload.results import OffloadResult, make_result, task_errors
 from offload.store.records import NewJob
@@ -56,7 +56,6 @@ class Enqueueing:
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
         origin = current_origin(options.tenant)
-        self._key = key
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -78,9 +77,9 @@ class Enqueueing:
             "max_lost": 0 if at_most_once else options.max_lost,
         }
 
-    def row(self, identifier: UUID, arguments: str) -> NewJob:
+    def row(self, key: str, arguments: str) -> NewJob:
         """Return the row of one call; its arguments are JSON text."""
-        return NewJob(id=self._key(identifier), arguments=arguments, **self._columns)
+        return NewJob(id=key, arguments=arguments, **self._columns)
 
     def result(self, identifier: UUID, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
         """Return the result of one call, whose arguments are exact JSON."""

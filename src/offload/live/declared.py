@@ -36,12 +36,12 @@ def title_of(job: Job) -> str:
 def visibility_of(job: Job) -> str | Callable[..., bool]:
     """Return who may see a job: one of four words, or a callable (request, result) -> bool.
 
-    It is "owner" for a task that is gone, or whose callable cannot be imported.
+    It is "owner" for a task that is gone. If the callable is gone, nobody may.
     """
     visibility: Any = getattr(task_of(job), "visibility", "owner")
     if visibility in VISIBILITIES or not isinstance(visibility, str):
         return visibility  # type: ignore[no-any-return]
-    return _imported(visibility) or "owner"
+    return _imported(visibility) or _nobody
 
 
 def exposed_by(job: Job) -> bool | Callable[..., Any]:
@@ -50,6 +50,10 @@ def exposed_by(job: Job) -> bool | Callable[..., Any]:
     if not isinstance(exposed, str):
         return exposed  # type: ignore[no-any-return]
     return _imported(exposed) or False
+
+
+def _nobody(_request: Any, _result: Any) -> bool:
+    return False
 
 
 @cache

@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils.crypto import salted_hmac
 
-from offload.context import reserving
+from offload.origin import reserving
 from offload.identity import SESSION_KEY, owner_of
 from offload.ids import id_from
 from offload.live.accepted import accepted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +41,8 @@ async def lines(order: Order) -> AsyncGenerator[bytes]:
     """Yield the bytes of a stream; the order's seat is free afterwards."""
     try:
         yield RETRY
-        async with contextlib.aclosing(Stream(order).messages()) as messages:
-            async for message in messages:
+        with Stream(order) as stream:
+            async for message in stream.messages():
                 yield encode(message)
     finally:
         order.close()
@@ -73,19 +72,19 @@ async def serve(order: Order, start: Event, receive: Receive, send: Send) -> Non
         receive: tells when the reader is gone.
         send: takes the stream.
     """
-    stream = Stream(order)
-    gone = asyncio.create_task(_until_gone(receive))
-    gone.add_done_callback(lambda _: stream.cut())
-    try:
-        async with asyncio.timeout(LONGEST), contextlib.aclosing(stream.messages()) as messages:
-            await send({**start, "headers": _headers(start)})
-            await send(_body(RETRY))
-            async for message in messages:
-                await send(_body(encode(message), more=message.event != "end"))
-    except (TimeoutError, OSError):
-        pass  # nobody reads
-    finally:
-        gone.cancel()
+    with Stream(order) as stream:
+        gone = asyncio.create_task(_until_gone(receive))
+        gone.add_done_callback(lambda _: stream.cut())
+        try:
+            async with asyncio.timeout(LONGEST):
+                await send({**start, "headers": _headers(start)})
+                await send(_body(RETRY))
+                async for message in stream.messages():
+                    await send(_body(encode(message), more=message.event != "end"))
+        except (TimeoutError, OSError):
+            pass  # nobody reads
+        finally:
+            gone.cancel()
 
 
 def _headers(start: Event) -> list[tuple[bytes, bytes]]:

@@ -11,8 +11,8 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 from offload.live.hub import Hub, get_hub
@@ -59,7 +59,9 @@ class Followed:
 
 
 class Stream:
-    """Args:
+    """Use it in a `with` block: nothing is held after that.
+
+    Args:
     order: what is followed from the beginning.
     life: seconds until it ends by itself.
     """
@@ -82,6 +84,14 @@ class Stream:
         """Keys of the sessions that have a right to it."""
         if order is not None:
             self.add(order)
+
+    def __enter__(self) -> Self:
+        opened.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        opened.discard(self)
+        self.remove(self.ids)
 
     @property
     def ids(self) -> set[UUID]:
@@ -126,20 +136,15 @@ class Stream:
         self._is_cut = True
         self._news.set()
 
-    async def messages(self) -> AsyncGenerator[Message]:
-        """Yield what the page is told. Whatever ends the iteration, nothing is held afterwards."""
-        opened.add(self)
-        try:
-            while not self._is_cut:
-                while (message := self._next()) is not None:
-                    self._ping_at = self._loop.time() + PING
-                    yield message
-                    if message.event == "end" or self._is_cut:
-                        return
-                await self._rest()
-        finally:
-            opened.discard(self)
-            self.remove(self.ids)
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield what the page is told."""
+        while not self._is_cut:
+            while (message := self._next()) is not None:
+                self._ping_at = self._loop.time() + PING
+                yield message
+                if message.event == "end" or self._is_cut:
+                    return
+            await self._rest()
 
     # --- a follower of hubs -------------------------------------------------------------------
 

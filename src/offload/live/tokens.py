@@ -88,13 +88,13 @@ def token_of(request: HttpRequest) -> Token | None:
     text = request.headers["Authorization"].partition(" ")[2].strip()
     try:
         ids, scopes, subject = signing.loads(text, salt=SALT, max_age=LIFETIME)
+        token = Token(
+            frozenset(map(UUID, ids)), SCOPES.intersection(scopes), subject and tuple(subject)
+        )
     except signing.SignatureExpired:
         raise TokenExpired from None
     except Exception:  # noqa: BLE001  # it is text from outside: whatever it breaks, it is no token
         raise TokenRefused from None
-    token = Token(
-        frozenset(map(UUID, ids)), SCOPES.intersection(scopes), subject and tuple(subject)
-    )
     if token.subject is not None and not _is_valid(*token.subject):
         raise TokenRefused
     return token

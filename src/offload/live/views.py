@@ -91,24 +91,28 @@ async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
     known = await sync_to_async(_known)(request, identifier)
     if known is None:
         return 0
-    job, holder = known
+    job, using, holder = known
     with get_seats().taken_by(holder):
-        await wait_for_news(job, seconds)
+        await wait_for_news(job, using, seconds)
     return seconds
 
 
-def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str] | None:
-    """Return the job of which there is no news, and who asks; else the answer is at hand."""
+def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str, str] | None:
+    """Return a job of which there is no news, its database, and who asks.
+
+    Of any other job the answer is at hand, and None is returned.
+    """
     viewer = Viewer(request)
     try:
         job, granted = viewer.visible([identifier])[identifier]
     except (KeyError, TokenRefused):
         return None
+    backend = backend_of(job)
     has_news = JobState(job.state).is_finished or unchanged_job(request, job) is None
-    if has_news or "status" not in granted:
+    if has_news or "status" not in granted or not backend.stores_rows:
         return None
     free_connections()
-    return job, viewer.holder
+    return job, backend.settings.database, viewer.holder
 
 
 @outward("GET", "HEAD")
@@ -138,10 +142,13 @@ def parse_ids(text: str) -> list[UUID]:
     Raises:
         Problem: 400 for none, too many, or what is no id.
     """
+    texts = text.split(",", MOST_IDS)
     try:
-        ids = list(dict.fromkeys(UUID(each.strip()) for each in text.split(",", MOST_IDS)))
+        ids = list(dict.fromkeys(UUID(each.strip()) for each in texts[:MOST_IDS]))
     except ValueError:
         raise problems.bad_ids(MOST_IDS) from None
+    if len(texts) > MOST_IDS:
+        raise problems.bad_ids(MOST_IDS)
     return ids
 
 

@@ -57,8 +57,8 @@ class StatusSocket:
             await send({"type": "websocket.close", "code": POLICY})
             return
         await send({"type": "websocket.accept"})
-        with contextlib.suppress(OSError):
-            await Session(self._application, scope, receive, send).run()
+        with contextlib.suppress(OSError), Stream() as stream:
+            await Session(self._application, scope, receive, send, stream).run()
 
 
 def is_for_us(scope: Event) -> bool:
@@ -73,12 +73,14 @@ def is_for_us(scope: Event) -> bool:
 class Session:
     """One open WebSocket."""
 
-    def __init__(self, application: Application, scope: Any, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, application: Application, scope: Any, receive: Receive, send: Send, stream: Stream
+    ) -> None:
         self._application = application
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._stream = Stream()
+        self._stream = stream
         self._first: Order | None = None
         """Its seat is the socket's."""
         self._heard = 0
@@ -108,11 +110,10 @@ class Session:
     async def _write(self) -> int:
         """Send messages; return the code of the close."""
         code = GOING_AWAY
-        async with contextlib.aclosing(self._stream.messages()) as messages:
-            async for message in messages:
-                await self._send({"type": "websocket.send", "text": encode(message)})
-                if message.data == DONE:
-                    code = NORMAL
+        async for message in self._stream.messages():
+            await self._send({"type": "websocket.send", "text": encode(message)})
+            if message.data == DONE:
+                code = NORMAL
         return code
 
     async def _read(self) -> None:

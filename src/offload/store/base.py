@@ -6,10 +6,9 @@ id and its run, and must find it running: whoever lost a job cannot change it an
 
 from __future__ import annotations
 
-import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -22,7 +21,8 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
-from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room, Seen
+from offload.store.reading import Reading
+from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
 
-_UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 WORKER_LOST = "offload.exceptions.WorkerLost"
 LONGEST_DELAY = 60.0
 """Seconds until a job is run again whose process died, at most."""
@@ -42,7 +41,7 @@ AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
 
-class Store(ABC):
+class Store(Reading, ABC):
     """The jobs of one database. Cheap to make; holds no connection of its own.
 
     Args:
@@ -50,12 +49,8 @@ class Store(ABC):
             they take part in the caller's transaction.
     """
 
-    dialect: ClassVar[str]
     clock: ClassVar[str]
     """SQL for the database's clock: microseconds since 1970 UTC."""
-
-    def __init__(self, using: str) -> None:
-        self.using = using
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -105,7 +100,7 @@ class Store(ABC):
         self._keep_failures(pair for pair in ended if pair[0].key in accepted)
         return [job for job, _ in ended if job.key not in accepted]
 
-    def _prepare(self, *, waits: bool) -> None:  # noqa: B027  # SQLite has its own busy timeout
+    def _prepare(self, *, waits: bool) -> None:  # SQLite has its own busy timeout
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
 
         A user's transaction that holds a running job's row, by `cancel()`, may take long.
@@ -160,51 +155,6 @@ class Store(ABC):
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, "ready_queues"), {"backend": backend})
             return [name for (name,) in cursor.fetchall()]
-
-    # --- reading --------------------------------------------------------------------------
-
-    def read(self, job: UUID) -> tuple[Job | None, list[Attempt]]:
-        """Return a job and its failed attempts, in order; one query if none can have failed."""
-        row = Job.objects.using(self.using).filter(pk=job).first()
-        return row, [] if row is None else self.attempts_at(row)
-
-    def attempts_at(self, job: Job) -> list[Attempt]:
-        """Return a job's failed attempts, in order; no query if none can have failed."""
-        if job.run == 0 or (job.run == 1 and job.state in _UNTROUBLED):
-            return []
-        return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("run"))
-
-    def find(self, jobs: Collection[UUID]) -> list[Job]:
-        """Return those of the jobs that are there; their arguments are read when asked for."""
-        return list(Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments"))
-
-    def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:
-        """Return the last failed attempt of each of the jobs that has one."""
-        attempts = Attempt.objects.using(self.using).filter(job_id__in=jobs).defer("traceback")
-        return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "run")}
-
-    def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
-        """Return those of the jobs that have ended, or are gone."""
-        unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
-        return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
-
-    def newer(self, known: Mapping[UUID, int]) -> list[Seen]:
-        """Return those of the jobs that have changed, or are gone.
-
-        Args:
-            known: each job's version that is known already; UNSEEN if none is.
-        """
-        if not known:
-            return []
-        pairs = [{"id": self.key(job), "version": version} for job, version in known.items()]
-        rows: Any = Job.objects.using(self.using).raw(
-            statement(self.dialect, "newer"), {"known": json.dumps(pairs)}
-        )
-        found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
-        runs = {pk: job.run for pk, job in found if job and job.state == JobState.FAILED}
-        failures = self.failures(runs) if runs else {}
-        last = {pk: why for pk, why in failures.items() if why.run == runs[pk]}
-        return [Seen(pk, job, last.get(pk)) for pk, job in found]
 
     # --- the engine's duties ----------------------------------------------------------------
 
@@ -387,10 +337,6 @@ class Store(ABC):
         field = Job._meta.get_field("run_after")
         sql = f"({self.clock} + {int(after * 1_000_000)})"
         return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
-
-    def key(self, value: Any) -> str:
-        """Return a job's id as this database's driver takes and gives it in raw SQL."""
-        return str(value)
 
 
 def seconds_left(microseconds: int | None) -> float | None:

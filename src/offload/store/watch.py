@@ -8,7 +8,6 @@ before: what breaks begins anew.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import select
@@ -214,8 +213,10 @@ class Watch:
                 else:
                     watched.version = seen.job.version
         for tell, told in news.items():
-            with contextlib.suppress(RuntimeError):  # who watched is gone, with its event loop
+            try:
                 tell(told)
+            except RuntimeError:  # who watched is gone, with its event loop
+                self.leave(known, tell)
 
 
 def _at_the_end(wake: Callable[[], object]) -> Tell:

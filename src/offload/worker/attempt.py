@@ -17,10 +17,11 @@ from django.tasks.signals import task_finished, task_started
 
 from offload.codec import decode
 from offload.conf import Options
-from offload.context import CurrentJob, Origin, enter_job
+from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
+from offload.origin import Origin, enter_origin
 from offload.registry import find_task_of, task_like
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.signals import has_only_djangos, is_unheard
@@ -86,10 +87,13 @@ class Attempt:
         is_first = job.attempt == 1 and not job.lost
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
-        enter_job(
-            CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled),
-            Origin(job.owner, job.tenant, job.request_id, self.id),
-        )
+        enter_job(CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled))
+        enter_origin(self.origin)
+
+    def origin(self, _tenant: str = "") -> Origin:
+        """Return what the jobs inherit that this one enqueues."""
+        job = self.job
+        return Origin(job.owner, job.tenant, job.request_id, self.id)
 
     def call(self) -> Any:
         """Do what `Task.call` does, which finds out anew each time if the function is async."""

@@ -1,0 +1,373 @@
+"""Whose a job is, from the request that enqueues it to the jobs that the job enqueues."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, transaction
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory, override_settings
+
+import offload
+from offload.backends.database import DatabaseBackend
+from offload.identity import SESSION_KEY
+from offload.middleware import OffloadMiddleware
+from offload.models import Job
+from offload.testing import immediate, run_jobs
+from offload.testing.ledger import backend_of, rows_of
+from tests.live.people import JSON, person, start, visitor
+from tests.tasks import add
+from tests.testing.tasks import afan_out, fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+def origin(**where: Any) -> tuple[str, str]:
+    job = Job.objects.get(**where)
+    return job.owner, job.tenant
+
+
+def test_a_job_belongs_to_the_user_of_the_request():
+    client = person()
+
+    identifier = start(client)
+
+    assert Job.objects.get(pk=identifier).owner == f"user:{client.user.pk}"
+
+
+def test_a_job_belongs_to_the_session_of_an_anonymous_visitor():
+    client = visitor()
+
+    first, second, other = start(client), start(client), start(visitor())
+
+    owners = [Job.objects.get(pk=pk).owner for pk in (first, second, other)]
+    assert owners[0].startswith("session:")
+    assert owners[0] == owners[1] != owners[2]
+    assert client.session.session_key not in owners[0]
+
+
+def test_no_session_is_begun_for_a_visitor_who_has_none():
+    client = visitor(session=False)
+
+    identifier = start(client)
+
+    assert Job.objects.get(pk=identifier).owner == ""
+    assert not Session.objects.exists()
+    assert "sessionid" not in client.cookies
+
+
+def test_a_session_that_begins_in_the_same_request_owns_the_job():
+    def view(request):
+        request.session["basket"] = [1]
+        return HttpResponse(add.enqueue(1).id)
+
+    request = RequestFactory().get("/")
+    request.session = Client().session
+    request.user = AnonymousUser()
+
+    OffloadMiddleware(view)(request)
+
+    assert origin() == (f"session:{request.session[SESSION_KEY]}", "")
+
+
+def test_a_visitor_who_signs_in_keeps_what_was_started_before():
+    client = visitor()
+    identifier = start(client)
+
+    client.force_login(User.objects.create_user("ada"))
+
+    assert client.get(f"/tasks/{identifier}/").status_code == 200
+    assert Job.objects.get(pk=start(client)).owner.startswith("user:")
+
+
+def test_signing_out_leaves_nothing_to_who_comes_next():
+    client = visitor()
+    before = start(client)
+    client.force_login(User.objects.create_user("ada"))
+    after = start(client)
+
+    client.logout()
+
+    assert [client.get(f"/tasks/{pk}/").status_code for pk in (before, after)] == [404, 404]
+
+
+def test_a_request_that_enqueues_nothing_costs_nothing(django_assert_num_queries):
+    for client in (person(), visitor(), visitor(session=False)):
+        with django_assert_num_queries(0):
+            answer = client.get("/idle/")
+
+        assert not answer.wsgi_request.session.accessed
+
+
+def test_the_user_is_the_one_of_the_moment_in_which_the_job_is_enqueued():
+    ada = User.objects.create_user("ada")
+
+    def view(request):
+        add.enqueue(1)
+        request.user = ada
+        return HttpResponse(add.enqueue(2).id)
+
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    OffloadMiddleware(view)(request)
+
+    assert [job.owner for job in Job.objects.order_by("pk")] == ["", f"user:{ada.pk}"]
+
+
+@pytest.mark.parametrize("path", ["/start/", "/start-async/"])
+def test_sync_and_async_views_under_wsgi(path):
+    client = person()
+
+    client.post(path, query_params={"task": "private"})
+
+    assert origin() == (f"user:{client.user.pk}", "")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/start/", "/start-async/"])
+def test_sync_and_async_views_under_asgi(path):
+    ada = User.objects.create_user("ada")
+
+    async def ask() -> None:
+        client = AsyncClient(headers=JSON)
+        await client.aforce_login(ada)
+        await client.post(path, query_params={"task": "private"})
+        await sync_to_async(connections.close_all)()
+
+    asyncio.run(ask())
+
+    assert origin() == (f"user:{ada.pk}", "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_that_are_answered_at_once_do_not_mix():
+    users = [User.objects.create_user(name) for name in ("ada", "ben", "cy")]
+
+    async def ask(user: User) -> str:
+        client = AsyncClient(headers=JSON)
+        await client.aforce_login(user)
+        answer = await client.post("/start-async/", query_params={"task": "private"})
+        return str(answer.json()["id"])
+
+    async def ask_all() -> list[str]:
+        try:
+            return await asyncio.gather(*map(ask, users * 3))
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    ids = asyncio.run(ask_all())
+
+    owners = [Job.objects.get(pk=pk).owner for pk in ids]
+    assert owners == [f"user:{user.pk}" for user in users * 3]
+
+
+def test_nothing_of_a_request_is_left_after_it():
+    start(person())
+
+    result = add.enqueue(1)
+
+    job = Job.objects.get(pk=result.id)
+    assert (job.owner, job.tenant, job.request_id, job.parent) == ("", "", "", None)
+
+
+def test_nor_after_one_that_failed():
+    def view(request):
+        raise ZeroDivisionError
+
+    request = RequestFactory().get("/")
+    request.user = User.objects.create_user("ada")
+    with pytest.raises(ZeroDivisionError):
+        OffloadMiddleware(view)(request)
+
+    add.enqueue(1)
+
+    assert origin() == ("", "")
+
+
+# --- the request's id ---------------------------------------------------------------------------
+
+
+def test_the_jobs_of_a_request_have_its_id():
+    def view(request):
+        add.enqueue(1)
+        add.enqueue_many([((2,), {}), ((3,), {})])
+        return HttpResponse()
+
+    OffloadMiddleware(view)(RequestFactory().get("/", headers={"X-Request-ID": "a1.b-2:c/d"}))
+    OffloadMiddleware(view)(RequestFactory().get("/"))
+
+    ids = list(Job.objects.order_by("pk").values_list("request_id", flat=True))
+    assert ids[:3] == ["a1.b-2:c/d"] * 3
+    assert len(set(ids[3:])) == 1
+    assert len(ids[3]) == 36
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a" * 65, "a b", "<b>", "a\tb", "ä", "-a", "a\u2028b", "x" * 64 + "\n"]
+)
+def test_an_id_that_could_harm_a_log_is_replaced(given):
+    def view(request):
+        add.enqueue(1)
+        return HttpResponse()
+
+    request = RequestFactory().get("/")
+    request.META["HTTP_X_REQUEST_ID"] = given
+    OffloadMiddleware(view)(request)
+
+    assert Job.objects.get().request_id not in ("", given)
+
+
+# --- tenants ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def tenants(path: str = "tests.test_middleware.by_host"):
+    options = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
+    with override_settings(
+        TASKS={"default": {**options, "OPTIONS": {"tenant": path}}}, ALLOWED_HOSTS=["*"]
+    ):
+        yield
+
+
+def by_host(request):
+    return request.get_host().partition(".")[0]
+
+
+def by_length(request):
+    return "x" * 65
+
+
+def test_the_tenant_is_what_the_project_says():
+    with tenants():
+        client = person()
+        client.post("/start/", query_params={"task": "private"}, headers={"host": "acme.example"})
+
+    assert origin() == (f"user:{client.user.pk}", "acme")
+
+
+def test_outside_of_a_request_there_is_no_tenant():
+    with tenants():
+        add.enqueue(1)
+
+    assert origin() == ("", "")
+
+
+def test_a_tenant_that_no_row_can_hold_is_refused():
+    client = person()
+    with tenants("tests.test_middleware.by_length"), pytest.raises(ValueError, match="at most 64"):
+        client.post("/start/", query_params={"task": "private"})
+
+
+@pytest.mark.parametrize("path", ["tests.gone", "tests.test_middleware.JSON", 5])
+def test_a_tenant_that_cannot_be_asked_for_is_an_error_of_the_settings(path):
+    backend = DatabaseBackend("default", {"OPTIONS": {"tenant": path}})
+
+    assert [message.id for message in backend.check()] == ["offload.E001"]
+    if path == 5:
+        with pytest.raises(ImproperlyConfigured, match="dotted path"):
+            _ = backend.settings
+
+
+# --- code outside of requests -------------------------------------------------------------------
+
+
+def test_acting_for_a_user():
+    ada = User.objects.create_user("ada")
+
+    with offload.acting_for(ada):
+        add.enqueue(1)
+
+    assert origin() == (f"user:{ada.pk}", "")
+    assert Job.objects.get(pk=add.enqueue(2).id).owner == ""
+
+
+def test_acting_for_a_user_of_a_tenant():
+    ada = User.objects.create_user("ada")
+
+    with offload.acting_for(ada, tenant="acme"):
+        add.enqueue(1)
+
+    assert origin() == (f"user:{ada.pk}", "acme")
+
+
+def test_acting_for_somebody_else_in_a_request_keeps_its_tenant_and_its_id():
+    ada = User.objects.create_user("ada")
+
+    def view(request):
+        with offload.acting_for(ada):
+            add.enqueue(1)
+        with offload.acting_for(None):
+            add.enqueue(2)
+        return HttpResponse()
+
+    with tenants():
+        request = RequestFactory().get("/", headers={"host": "acme.example", "X-Request-ID": "r1"})
+        request.user = User.objects.create_user("ben")
+        OffloadMiddleware(view)(request)
+
+    kept = Job.objects.order_by("pk").values_list("owner", "tenant", "request_id")
+    assert list(kept) == [(f"user:{ada.pk}", "acme", "r1"), ("", "acme", "r1")]
+
+
+def test_acting_for_nobody_who_can_own_anything():
+    with pytest.raises(ValueError, match="before it is saved"), offload.acting_for(User()):
+        pass
+    with (
+        pytest.raises(ValueError, match="64 characters"),
+        offload.acting_for(None, tenant="x" * 65),
+    ):
+        pass
+    with offload.acting_for(AnonymousUser()):
+        add.enqueue(1)
+
+    assert origin() == ("", "")
+
+
+def test_an_owner_with_a_very_long_key_is_named_by_a_digest():
+    with offload.acting_for(User(pk="x" * 200)):
+        add.enqueue(1)
+
+    assert len(origin()[0]) == 69
+
+
+# --- jobs that jobs enqueue ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [fan_out, afan_out])
+def test_what_a_job_enqueues_inherits_all_and_knows_its_parent(task):
+    ada = User.objects.create_user("ada")
+    with offload.acting_for(ada, tenant="acme"):
+        parent = task.enqueue(1)
+    Job.objects.update(request_id="r1")
+
+    run_jobs()
+
+    child = Job.objects.exclude(pk=parent.id).get()
+    assert (child.owner, child.tenant, child.request_id) == (f"user:{ada.pk}", "acme", "r1")
+    assert str(child.parent) == parent.id
+
+
+def test_also_when_tests_run_jobs_at_once():
+    with immediate(), offload.acting_for(User(pk=5)):
+        fan_out.enqueue(1)
+        rows = rows_of(backend_of("default"))
+
+    assert [row.owner for row in rows] == ["user:5", "user:5"]
+    assert [row.parent for row in rows] == [None, rows[0].pk]
+
+
+def test_a_job_enqueued_in_a_transaction_that_is_rolled_back_was_never_there():
+    client = person()
+
+    with transaction.atomic():
+        start(client)
+        transaction.set_rollback(True)
+
+    assert not Job.objects.exists()
