@@ -1,8 +1,35 @@
 """What ASGI servers load: the project of the tests, with streams and without an engine."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import path
 
 from offload.asgi import Offload
+from offload.live.websocket import StatusSocket
 
 django = get_asgi_application()
 application = Offload(django, engine=False)
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Replace what Django answers, as a middleware does that only then finds a fault."""
+
+    async def replace(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "status": 403, "headers": []}
+        else:
+            message = {**message, "body": b"refused"}
+        await send(message)
+
+    await django(scope, receive, replace)
+
+
+refusing = Offload(refuse, engine=False)
+
+channels = ProtocolTypeRouter(
+    {"http": django, "websocket": URLRouter([path("elsewhere/", StatusSocket(django))])}
+)

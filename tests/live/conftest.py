@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from offload.store.watch import get_watch
 from tests.live.servers import COMMANDS, Server
 from tests.worker.conftest import family, gate, start_engine
 
@@ -33,3 +34,10 @@ def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterato
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture
+def watched() -> Iterator[None]:
+    """Leave no thread of the watch behind, whose connection the next test would share."""
+    yield
+    get_watch("default").stop()

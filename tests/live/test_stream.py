@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 from uuid import UUID
 
@@ -20,17 +20,11 @@ from offload.store.records import Seen
 from offload.store.watch import get_watch
 from tests.live import tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("watched")]
 
 GRANTS = frozenset({"status"})
 HOUR = 3600.0
 PATIENCE = 20.0
-
-
-@pytest.fixture(autouse=True)
-def _watch(transactional_db: None) -> Iterator[None]:
-    yield
-    get_watch("default").stop()
 
 
 def sight(job: Job, version: int = 0, state: JobState = JobState.RUNNING) -> Sight:

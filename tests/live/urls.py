@@ -8,5 +8,6 @@ urlpatterns = [
     path("tasks/", include("offload.urls")),
     path("start/", views.start),
     path("start-async/", views.start_async),
+    path("sign-out/", views.sign_out),
     path("idle/", views.idle),
 ]

@@ -1,5 +1,6 @@
 """Views that start jobs, as projects write them."""
 
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
 import offload
@@ -16,6 +17,11 @@ async def start_async(request: HttpRequest) -> HttpResponse:
     task = find_task(f"tests.live.tasks.{request.GET['task']}")
     result = await task.aenqueue(*request.GET.getlist("with"))
     return await offload.aaccepted(request, result)
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse("gone")
 
 
 def idle(request: HttpRequest) -> HttpResponse:
