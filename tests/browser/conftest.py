@@ -30,8 +30,9 @@ PATIENCE = 20_000
 """Milliseconds."""
 _people = count(1)
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-IS_WANTED = (
-    os.environ.get("OFFLOAD_TEST_DATABASE", "sqlite") == "sqlite" and django.VERSION >= (6, 1)
+IS_WANTED = os.environ.get("OFFLOAD_TEST_DATABASE", "sqlite") == "sqlite" and django.VERSION >= (
+    6,
+    1,
 )
 HAS_PLAYWRIGHT = find_spec("playwright") is not None
 MISSING = "No Chromium (Debian: apt-get install chromium) or no playwright."

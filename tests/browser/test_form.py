@@ -133,8 +133,13 @@ def test_htmx_polls_until_there_is_nothing_to_wait_for(
 ):
     page = context.new_page()
     job, orders = start(context)
-    answers: list[int] = []
-    page.on("response", lambda response: "/tasks/" in response.url and answers.append(response.status))
+    answers = []
+
+    def note(response: Any) -> None:
+        if "/tasks/" in response.url:
+            answers.append(response.status)
+
+    page.on("response", note)
     page.goto(f"/with-htmx/?ids={job}")
     orders.progress(40)
     expect(page.locator("task-status")).to_contain_text("40%")

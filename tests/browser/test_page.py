@@ -45,7 +45,9 @@ def test_it_is_right_without_javascript(
     page = plain.new_page()
     page.goto(f"/show/?ids={ids}")
     running, unknown, done, failed = page.locator("task-status").all()
-    expect(running).to_contain_text(re.compile(r"Monthly report\s+34%.*Running\s+Reading rows", re.S))
+    expect(running).to_contain_text(
+        re.compile(r"Monthly report\s+34%.*Running\s+Reading rows", re.DOTALL)
+    )
     expect(running.locator("progress")).to_have_attribute("value", "34.0")
     expect(unknown.locator("progress")).not_to_have_attribute("value", re.compile(""))
     expect(done.get_by_role("link")).to_be_visible()
@@ -76,7 +78,9 @@ def test_the_page_of_a_job_reloads_without_javascript_until_it_is_done(
     plain.close()
 
 
-@pytest.mark.parametrize("where", ["/show/?ids={}", "/admin/tasks/?ids={}", "/tasks/{}/page/", "/form/"])
+@pytest.mark.parametrize(
+    "where", ["/show/?ids={}", "/admin/tasks/?ids={}", "/tasks/{}/page/", "/form/"]
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(
     browser: Browser, site: Site, context: BrowserContext, start: Any, where: str, scheme: Any
@@ -127,8 +131,9 @@ def test_updates_of_one_frame_are_one_drawing(context: BrowserContext, page: Pag
                 for (const { target } of changes) written += target.dataset?.part === "title";
             }).observe(element, { subtree: true, childList: true, characterData: true });
             const before = told.length;
-            for (let step = 1; step <= 60; step++)
-                element.receive({ ...state, version: state.version + step, progress: { percent: step } });
+            const { version } = state;
+            for (let percent = 1; percent <= 60; percent++)
+                element.receive({ ...state, version: version + percent, progress: { percent } });
             await new Promise((resolve) => setTimeout(resolve, 200));
             return [told.slice(before).filter(([name]) => name === "task-update").length, written];
         }"""

@@ -16,12 +16,15 @@ class Streams:
     def __init__(self, context: BrowserContext) -> None:
         self.open: set[Request] = set()
         context.on("request", self._begin)
-        context.on("requestfinished", lambda request: self.open.discard(request))
-        context.on("requestfailed", lambda request: self.open.discard(request))
+        context.on("requestfinished", self._end)
+        context.on("requestfailed", self._end)
 
     def _begin(self, request: Request) -> None:
         if "/tasks/events/" in request.url:
             self.open.add(request)
+
+    def _end(self, request: Request) -> None:
+        self.open.discard(request)
 
     @property
     def leader(self) -> Page:

@@ -79,8 +79,12 @@ def test_polling_where_a_stream_is_refused(context: BrowserContext, page: Page, 
 
 def test_polling_where_a_proxy_holds_streams_up(context: BrowserContext, page: Page, start: Any):
     job, orders = start(context)
-    held: list[Route] = []
-    page.route("**/tasks/events/**", lambda route: held.append(route))
+    held = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/tasks/events/**", hold)
     page.clock.install()
     page.goto(f"/show/?ids={job}")
     for tries in (1, 2):
@@ -176,8 +180,11 @@ def test_a_refused_token_stops_until_there_is_another(
     expect(status).to_have_attribute("data-phase", "running")
     status.evaluate("element => element.setAttribute('token', 'forged')")
     expect(status).to_contain_text("Please sign in again")
-    assert page.evaluate("told.at(-1)") == ["task-offline", "signed-out", page.evaluate(
-        "document.querySelector('task-status').state.version")]
+    assert page.evaluate("told.at(-1)") == [
+        "task-offline",
+        "signed-out",
+        page.evaluate("document.querySelector('task-status').state.version"),
+    ]
     status.evaluate("element => element.removeAttribute('token')")
     expect(status).to_have_attribute("data-phase", "running")
     orders.finish()

@@ -20,12 +20,12 @@ from django.tasks.signals import task_enqueued
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.codec import encode_arguments
-from offload.origin import reserved_id
 from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
 from offload.failpoints import failpoint
 from offload.ids import made_at, new_id
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
+from offload.origin import reserved_id
 from offload.registry import find_task
 from offload.results import OffloadResult
 from offload.signals import is_unheard

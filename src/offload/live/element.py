@@ -73,7 +73,7 @@ def channel_of(request: HttpRequest) -> str | None:
         return None
     session = getattr(request, "session", None)
     name = "\n".join([*owners, getattr(session, "session_key", None) or ""])
-    return salted_hmac("offload.live.channel", name).hexdigest()[:16]
+    return salted_hmac("offload.live.channel", name, algorithm="sha256").hexdigest()[:16]
 
 
 def duration(seconds: float) -> str:

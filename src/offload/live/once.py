@@ -18,11 +18,11 @@ from django.db import IntegrityError, transaction
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils.crypto import salted_hmac
 
-from offload.origin import reserving
 from offload.identity import SESSION_KEY, owner_of
 from offload.ids import id_from
 from offload.live.accepted import accepted
 from offload.live.ledger import find_jobs, options_of, result_of
+from offload.origin import reserving
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -48,39 +48,41 @@ def once[View: Callable[..., Any]](view: View) -> View:
     The first job that the view enqueues is the one; the view runs in a transaction. An async view
     has none: what it writes before it enqueues may be written twice.
     """
-    if iscoroutinefunction(view):
+    return wraps(view)((_async if iscoroutinefunction(view) else _sync)(view))  # type: ignore[return-value]
 
-        @wraps(view)
-        async def answer_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            identifier = _job_id(request, view)
-            if identifier is None:
-                return await view(request, *args, **kwargs)
-            repeat = sync_to_async(_repeated)
-            try:
-                with reserving(identifier):
-                    return await repeat(request, identifier) or await view(request, *args, **kwargs)
-            except IntegrityError:
-                if response := await repeat(request, identifier):
-                    return response
-                raise
 
-        return answer_async  # type: ignore[return-value]
-
-    @wraps(view)
+def _sync(view: Callable[..., Any]) -> Callable[..., Any]:
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         identifier = _job_id(request, view)
         if identifier is None:
             return view(request, *args, **kwargs)
+        using = options_of(DEFAULT_TASK_BACKEND_ALIAS).database
         try:
-            with transaction.atomic(options_of(DEFAULT_TASK_BACKEND_ALIAS).database):
-                with reserving(identifier):
-                    return _repeated(request, identifier) or view(request, *args, **kwargs)
+            with transaction.atomic(using), reserving(identifier):
+                return _repeated(request, identifier) or view(request, *args, **kwargs)
         except IntegrityError:
             if response := _repeated(request, identifier):
                 return response
             raise
 
-    return answer  # type: ignore[return-value]
+    return answer
+
+
+def _async(view: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        identifier = await sync_to_async(_job_id)(request, view)
+        if identifier is None:
+            return await view(request, *args, **kwargs)
+        try:
+            with reserving(identifier):
+                repeated = await sync_to_async(_repeated)(request, identifier)
+                return repeated or await view(request, *args, **kwargs)
+        except IntegrityError:
+            if response := await sync_to_async(_repeated)(request, identifier):
+                return response
+            raise
+
+    return answer
 
 
 def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
