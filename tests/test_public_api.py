@@ -27,6 +27,7 @@ NAMES = [
     "acting_for",
     "current_job",
     "is_cancelled",
+    "once",
     "task",
 ]
 

@@ -53,7 +53,7 @@ def test_it_is_right_without_javascript(
     expect(done.get_by_role("link")).to_be_visible()
     expect(failed).to_contain_text("The file has no column “Amount”.")
     for status in (done, failed):
-        expect(status.get_by_role("progressbar")).to_be_hidden()
+        expect(status.locator("progress")).to_have_count(0)
         expect(status.get_by_role("button")).to_be_hidden()
     for words in ("longer than usual", "Reconnecting"):
         expect(running.get_by_text(words)).to_be_hidden()

@@ -64,16 +64,14 @@ def element(
 
 
 def channel_of(request: HttpRequest) -> str | None:
-    """Return the name under which tabs of one user in one session share what they hear.
+    """Return the name under which tabs of one person share what they hear.
 
     It tells nothing, and no other user of the browser gets the same.
     """
-    owners = sorted(owners_in(request))
+    owners = "\n".join(sorted(owners_in(request)))
     if not owners:
         return None
-    session = getattr(request, "session", None)
-    name = "\n".join([*owners, getattr(session, "session_key", None) or ""])
-    return salted_hmac("offload.live.channel", name, algorithm="sha256").hexdigest()[:16]
+    return salted_hmac("offload.live.channel", owners, algorithm="sha256").hexdigest()[:16]
 
 
 def duration(seconds: float) -> str:

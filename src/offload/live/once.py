@@ -105,10 +105,9 @@ def _holder(request: HttpRequest) -> str:
     user: Any = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return owner_of(user)
-    session: Any = getattr(request, "session", None)
-    return getattr(session, "session_key", None) or request.COOKIES.get(
-        settings.CSRF_COOKIE_NAME, ""
-    )
+    # Of sessions in signed cookies the key is another one after each change.
+    cookie = request.COOKIES.get(settings.CSRF_COOKIE_NAME)
+    return cookie or getattr(getattr(request, "session", None), "session_key", None) or ""
 
 
 def _repeated(request: HttpRequest, identifier: UUID) -> HttpResponseBase | None:
