@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from itertools import count
@@ -17,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
-
-from tests.settings.base import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -41,21 +38,12 @@ if not (IS_WANTED and HAS_PLAYWRIGHT):
     collect_ignore_glob = ["test_*.py"]
 
 
-def chromium() -> str | None:
-    """Return the browser's path; install it where we may."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        subprocess.run([ROOT / "scripts" / "packages", "chromium"], check=False)
-        found = next(filter(None, map(shutil.which, NAMES)), None)
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser, and the event loop of its driver, for one file: other tests want no loop."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # may be missing
 
-    path = chromium()
+    path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING)

@@ -65,6 +65,18 @@ def test_tabs_that_show_one_job_hear_of_it_at_once(context: BrowserContext, star
         expect(tab.locator("task-status")).to_contain_text("The file is empty.")
 
 
+def test_tabs_have_nothing_to_say_while_nothing_happens(context: BrowserContext, start: Any):
+    job, _ = start(context)
+    tabs = [context.new_page() for _ in range(3)]
+    for tab in tabs:
+        tab.goto(f"/show/?ids={job}")
+        expect(tab.locator("[data-phase=running]")).to_be_visible()
+    tabs[0].wait_for_timeout(500)
+    before = [tab.evaluate("posted") for tab in tabs]
+    tabs[0].wait_for_timeout(1_000)
+    assert [tab.evaluate("posted") for tab in tabs] == before
+
+
 def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start: Any):
     streams = Streams(context)
     names = set()
@@ -115,6 +127,46 @@ def test_a_hidden_tab_is_silent_and_catches_up(context: BrowserContext, page: Pa
     assert page.locator("task-status").get_attribute("data-phase") == "running"
     hide(page, hidden=False)
     expect(page.locator("task-status")).to_have_attribute("data-phase", "succeeded")
+
+
+def test_a_hidden_tab_that_wants_to_be_told_is(context: BrowserContext, page: Page, start: Any):
+    job, orders = start(context)
+    page.clock.install()
+    page.goto(f"/show/?ids={job}&notify=True")
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    hide(page, hidden=True)
+    orders.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={job}")
+    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    expect(page).to_have_title("Jobs")
+    page.clock.run_for(60_000)
+    expect(page).to_have_title("(1) Monthly report: Done")
+    hide(page, hidden=False)
+    expect(page).to_have_title("Jobs")
+
+
+def test_a_page_that_is_prerendered_waits_until_it_is_shown(
+    context: BrowserContext, page: Page, start: Any
+):
+    job, orders = start(context)
+    page.add_init_script("document.beforehand = true")
+    page.add_init_script(
+        "Object.defineProperty(document, 'prerendering', { get: () => document.beforehand })"
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"/show/?ids={job}")
+    page.wait_for_timeout(300)
+    assert not any("/tasks/" in url for url in asked)
+    page.evaluate(
+        """() => {
+            document.beforehand = false;
+            document.dispatchEvent(new Event("prerenderingchange"));
+        }"""
+    )
+    orders.finish()
+    expect(page.locator("[data-phase=succeeded]")).to_be_visible()
 
 
 def test_a_page_from_the_back_forward_cache_reads_anew(

@@ -162,9 +162,12 @@ def test_a_job_that_is_gone(
     assert page.evaluate("told.at(-1)[0]") == "task-offline"
 
 
-def test_who_signs_out_sees_no_more_of_it(context: BrowserContext, page: Page, start: Any):
+@pytest.mark.parametrize("transport", ["stream", "poll"])
+def test_who_signs_out_sees_no_more_of_it(
+    context: BrowserContext, page: Page, start: Any, transport: str
+):
     job, orders = start(context)
-    page.goto(f"/show/?ids={job}&transport=poll")
+    page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     context.request.get("/sign-out/")
     expect(page.locator("task-status")).to_contain_text("Not available")

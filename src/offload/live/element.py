@@ -23,8 +23,6 @@ MISSING = {"phase": "missing", "done": True, "version": None, "title": "", "link
 """Instead of the document of a job that the reader may not see."""
 SKELETON = {"phase": "queued", "done": False, "version": None, "title": "", "links": {}}
 """Instead of the document of a job that the browser will start."""
-UNHURRIED = 15
-"""Seconds in the queue after which it takes longer than usual, as `task-status.js` thinks too."""
 
 
 def element(

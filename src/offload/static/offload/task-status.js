@@ -123,12 +123,12 @@ class Hub {
     for (const state of items) {
       const job = this.job(state.id);
       if (state.version <= job.state?.version) continue;
+      if (state.done !== job.state?.done) this.#change();
+      if (state.done) this.#covered = this.#covered.filter((id) => id !== state.id);
       job.state = state;
       job.elements.forEach(redraw);
-      if (state.done) this.#covered = this.#covered.filter((id) => id !== state.id);
     }
     for (const id of missing) this.look(id);
-    this.#change();
   }
 
   async look(id) {
