@@ -219,11 +219,11 @@ def test_a_bulk_that_fails_leaves_nothing():
 @in_autocommit
 def test_a_bulk_that_the_database_refuses_leaves_nothing():
     store = get_store("default")
-    rows = Enqueueing(add, "default", Options(), store.key)
-    twice = rows.row(store.key(new_id()), "[[],{}]")
+    once, twice = [(store.key(new_id()), "[[],{}]") for _ in range(2)]
+    job = Enqueueing(add, "default", Options(), store.key).row(*once)
 
     with pytest.raises(IntegrityError):
-        store.insert_many([rows.row(store.key(new_id()), "[[],{}]"), twice, twice])
+        store.insert_many(job, [once, twice, twice])
 
     assert not Job.objects.exists()
 

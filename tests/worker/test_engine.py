@@ -128,8 +128,8 @@ def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look
     deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
     running = start_engine(0)
     value(add.enqueue(1))
-    until(lambda: running.engine._look_at > time.monotonic() + 9)
-    until(lambda: not any(running.engine._hungry))
+    until(lambda: running.engine._lookout.look_at > time.monotonic() + 9)
+    until(lambda: not any(running.engine._lookout.hungry))
 
     Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
 
@@ -143,13 +143,14 @@ def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
     """As by the claim of another engine, which locks more rows than it takes."""
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
     engine = start_engine(0).engine
-    until(lambda: engine._look_at > time.monotonic() + 9)
+    until(lambda: engine._lookout.look_at > time.monotonic() + 9)
 
     Job.objects.filter(pk=result.id).update(state=JobState.READY)
     with transaction_elsewhere(lock(result.id)):
         get_notifier("default").ring(Hint.WORK)
-        until(lambda: engine._echo_at < float("inf"))
-        until(lambda: engine._echo_at == float("inf") and not any(engine._hungry))
+        until(lambda: engine._lookout.look_at < time.monotonic() + 1)
+        until(lambda: engine._lookout.look_at > time.monotonic() + 9)
+        until(lambda: not any(engine._lookout.hungry))
 
     until(lambda: Job.objects.get(pk=result.id).finished_at, seconds=5)
 
@@ -162,7 +163,7 @@ def test_an_engine_that_hears_nothing_behind_a_pooler_looks_each_poll_interval(
         behind(port, monkeypatch)
         running = start_engine(0)
         try:
-            until(lambda: not any(running.engine._hungry))
+            until(lambda: not any(running.engine._lookout.hungry))
 
             result = add.enqueue(1)
 

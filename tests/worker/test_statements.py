@@ -66,11 +66,11 @@ def test_an_idle_engine_looks_with_one_statement(start_engine):
     connection_created.connect(watch)
     try:
         running = start_engine(0, poll_interval=0.05, lease=1000)
-        until(lambda: not any(running.engine._hungry))
-        until(lambda: len(seen) >= 40)
+        until(lambda: not any(running.engine._lookout.hungry))
+        until(lambda: len(seen) >= 60)
         running.stop()
     finally:
         connection_created.disconnect(watch)
 
-    idle = seen[30:40]  # after what every engine does first
+    idle = seen[50:60]  # after what every engine does first
     assert len(set(idle)) == 1, idle

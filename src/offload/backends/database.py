@@ -79,11 +79,12 @@ class DatabaseBackend(OffloadBackend):
     def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
         store = self._store
         with explained(store.using):
-            rows = [enqueueing.row(store.key(identifier), text) for identifier, text in jobs]
-            if len(rows) == 1:
-                store.insert(rows[0])
+            calls = [(store.key(identifier), text) for identifier, text in jobs]
+            first = enqueueing.row(*calls[0])
+            if len(calls) == 1:
+                store.insert(first)
             else:
-                store.insert_many(rows)
+                store.insert_many(first, calls)
         failpoint("enqueue.inserted")
         self._ring_after_commit(Hint.WORK)
 

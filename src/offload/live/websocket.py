@@ -132,11 +132,12 @@ class Session:
         if self._heard > MOST_MESSAGES:
             raise Refused(POLICY)
         wish = Wish.parse(event.get("text"))
-        self._stream.remove(wish.unsubscribe)
-        if len(self._stream.ids.union(wish.subscribe)) > MOST_IDS:
+        kept = self._stream.ids.difference(wish.unsubscribe)
+        if len(kept.union(wish.subscribe)) > MOST_IDS:
             self._stream.say(Message("error", data=to_json(problems.bad_ids(MOST_IDS).document())))
         elif wish.subscribe:
             await self._subscribe(wish)
+        self._stream.remove(wish.unsubscribe)  # now: a stream that follows nothing ends
         return True
 
     async def _subscribe(self, wish: Wish) -> None:

@@ -26,8 +26,11 @@ class Listener(ABC):
     """Seconds after which `changed` or a new connection should be tried although no hint came."""
     look_interval: float | None = None
     """Seconds between two looks at the queue without a hint; None if hints cannot be relied on."""
-    echo: float = float("inf")
-    """Seconds after a hint at which another look is due, if some hints may have been left out."""
+    echo: float = 0.01
+    """Seconds from a hint to a look at the whole queue: after the jobs that may wait were taken.
+
+    It tells when scheduled jobs are due, and finds jobs whose own hints were left out.
+    """
 
     @abstractmethod
     def fileno(self) -> int | None:

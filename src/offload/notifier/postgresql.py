@@ -20,7 +20,10 @@ from offload.ids import new_id
 from offload.notifier.base import Hint, Listener, Notifier
 
 SPACING = 0.01
-"""Seconds between two hints of one kind from one process."""
+"""Seconds between two hints of one kind from one process, if there are many."""
+
+BURST = 10
+"""Hints that may follow each other at once: who waits for job after job is not slowed down."""
 
 PATIENCE = 1.0
 """Seconds after which a hint that was not heard is taken for lost."""
@@ -43,14 +46,17 @@ class PostgreSQLNotifier(Notifier):
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._last: dict[Hint, float] = {}
+        self._spent: dict[Hint, float] = {}
+        """Until when the hints that were given are spaced out (GCRA)."""
 
     def ring(self, hint: Hint) -> None:
         now = time.monotonic()
-        # Cancels are few, and an engine does not look for them a second time.
-        if hint != Hint.CONTROL and now - self._last.get(hint, 0.0) < SPACING:
+        spent = max(self._spent.get(hint, 0.0), now)
+        # One that is left out follows another within SPACING, so listeners look once more a
+        # little later. For cancels, which are few, they do not.
+        if hint != Hint.CONTROL and spent - now > (BURST - 1) * SPACING:
             return
-        self._last[hint] = now
+        self._spent[hint] = spent + SPACING
         _notify(self._using, _CHANNEL[hint], hint)
 
     def listen(self, *hints: Hint) -> PostgreSQLListener:

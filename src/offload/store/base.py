@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -22,7 +23,7 @@ from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
 from offload.store.reading import Reading
-from offload.store.records import ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, NewJob, Room
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -70,8 +71,13 @@ class Store(Reading, ABC):
             cursor.execute(statement(self.dialect, "insert"), job)
 
     @abstractmethod
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        """Add jobs in one statement, in the caller's transaction."""
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+        """Add jobs in one statement, in the caller's transaction.
+
+        Args:
+            job: what they have in common.
+            calls: what tells them apart.
+        """
 
     # --- the engine's exchange ------------------------------------------------------------
 
@@ -81,7 +87,7 @@ class Store(Reading, ABC):
         Finishing comes first and waits for locks; claiming skips what is locked. (A claim may
         hold locks on rows that it does not return, so finishing must never skip.)
         """
-        with transaction.atomic(self.using):
+        with transaction.atomic(self.using), self._pipeline():
             self._prepare(waits=bool(ended))
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
@@ -99,6 +105,10 @@ class Store(Reading, ABC):
         accepted = self._finish(ended)
         self._keep_failures(pair for pair in ended if pair[0].key in accepted)
         return [job for job, _ in ended if job.key not in accepted]
+
+    def _pipeline(self) -> AbstractContextManager[object]:
+        """Let statements within wait for their answers together, if the driver can."""
+        return nullcontext()
 
     def _prepare(self, *, waits: bool) -> None:  # SQLite has its own busy timeout
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
-from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
 AT_A_TIME = 100
@@ -23,10 +23,10 @@ class MySQLStore(Store):
     dialect = "mysql"
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
         # The driver makes one statement of many, as long as all values are parameters.
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement(self.dialect, "insert"), jobs)
+            cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
 
     def _prepare(self, *, waits: bool) -> None:
         if not waits:

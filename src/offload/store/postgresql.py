@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
-from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -24,10 +25,20 @@ class PostgreSQLStore(Store):
     dialect = "postgresql"
     clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
-        columns = [_array(column) for column in zip(*jobs, strict=True)]
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+        ids, arguments = zip(*calls, strict=True)
+        parameters = job._asdict() | {"ids": _array(ids), "arguments": _array(arguments)}
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", "insert_many"), columns)
+            cursor.execute(statement("postgresql", "insert_many"), parameters)
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[None]:
+        """Send BEGIN and settings with the statement that follows: jobs wait for each answer."""
+        connection = self.connection
+        connection.ensure_connection()
+        pipeline = getattr(connection.connection, "pipeline", nullcontext)  # psycopg2 has none
+        with connection.wrap_database_errors, pipeline():
+            yield
 
     def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
         with self.connection.cursor() as cursor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from offload.lifecycle import JobState, Outcome
@@ -16,17 +16,21 @@ type Key = tuple[str, int]
 """A job's id and its run: one claim of the job."""
 
 
+type Call = tuple[str, str]
+"""What tells jobs apart that are enqueued together: the id, and the arguments as JSON text."""
+
+
 class NewJob(NamedTuple):
     """A row to insert; the columns of `Job` that a new job sets."""
 
     id: str
+    arguments: str
     state: int
     backend: str
     queue_name: str
     priority: int
     is_async: bool
     task_path: str
-    arguments: str
     run_after: int
     expires_at: int | None
     enqueued_at: int
@@ -37,6 +41,11 @@ class NewJob(NamedTuple):
     tenant: str
     request_id: str
     parent: str | None
+
+    def alike(self, calls: Iterable[Call]) -> list[tuple[Any, ...]]:
+        """Return the rows of several calls that have all else in common."""
+        common = self[2:]
+        return [call + common for call in calls]
 
 
 class ClaimedJob(NamedTuple):

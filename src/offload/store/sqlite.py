@@ -16,7 +16,7 @@ from django.db.models import Value
 from offload.models import Job
 from offload.moments import now_microseconds, to_datetime
 from offload.store.base import AT_ONCE, Store
-from offload.store.records import ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
 from offload.store.statements import statement
 
 
@@ -30,9 +30,9 @@ class SQLiteStore(Store):
     def address(self) -> str:
         return str(Path(self.connection.settings_dict["NAME"]).absolute())
 
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement(self.dialect, "insert"), jobs)
+            cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()

@@ -16,7 +16,7 @@ from django.dispatch import receiver
 
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
-from offload.store.records import ClaimedJob, Ended, Exchange, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, NewJob, Room
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -193,11 +193,12 @@ class MemoryStore:
         self.using = using
 
     def insert(self, job: NewJob) -> None:
-        self.insert_many([job])
+        self.insert_many(job, [job[:2]])
 
-    def insert_many(self, jobs: Sequence[NewJob]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+        rows = [NewJob._make(row) for row in job.alike(calls)]
         with _lock:
-            _jobs.update((UUID(job.id), MemoryJob(job)) for job in jobs)
+            _jobs.update((UUID(row.id), MemoryJob(row)) for row in rows)
 
     def exchange(self, worker: str, ended: Sequence[Ended], room: Room) -> Exchange:
         return Exchange(self.finish(ended), self._claim(worker, room))

@@ -12,7 +12,7 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from offload.store import get_store
 from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.audience import Audience
 from offload.worker.duties import Duty
+from offload.worker.lookout import Lookout
 from offload.worker.outage import Outage
 from offload.worker.outbox import Outbox
 from offload.worker.pools.base import interrupted
@@ -44,8 +45,6 @@ MANY_QUEUES = 4
 """Queues above which one statement tells which have jobs, before a claim looks into each."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
-DOUBT = 0.05
-"""Seconds after a claim that found less than it asked for until the engine looks again."""
 LAST_WORDS = 5.0
 """Seconds in which outcomes are written at the end, if the database does not answer."""
 
@@ -78,19 +77,15 @@ class Engine:
         self._drain = drain
         self._store = get_store(options.database)
         self._notifier = get_notifier(options.database)
+        self._lookout = Lookout(self._queues, self._excluded, options)
         self._outbox = Outbox(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
         self._news, self._bell = socket.socketpair()
-        self._hungry = [True, True]
-        """Whether more jobs may be ready: for threads, and for the event loop."""
         self._deadline: float | None = None
         self._has_recalled = False
         self._disowned: set[Key] = set()
         """Jobs that others took over while they ran here."""
         self._outage = Outage(options.database)
-        self._look_at = 0.0
-        self._doubt_pause = DOUBT
-        self._echo_at = float("inf")
         self._audience = Audience(self._notifier)
         self._beat = Duty(self._do_beat, options.beat_interval)
         upkeep = Upkeep(
@@ -98,16 +93,16 @@ class Engine:
             self._registration,
             options,
             pool,
-            look=self._look,
+            look=self._lookout.expect,
             ring=self._ring_others,
         )
         self._promotion = upkeep.promotion
-        self._duties = [self._beat, *upkeep.duties]
+        self._duties = upkeep.duties
 
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
         self._pool.start()
-        self._listener = self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+        self._lookout.open(self._promotion)
         failpoint("engine.started")
         try:
             while not self._is_done():
@@ -133,12 +128,16 @@ class Engine:
             return
         try:
             self._registration.ensure()
-            # First a sign of life: who stood still too long must not claim under its old id.
             now = time.monotonic()
+            # First a sign of life: who stood still too long must not claim under its old id.
+            self._beat.run_if_due(now)
+            # Then jobs, as somebody may wait for them; but an exchange that meets locks again
+            # and again must not keep the duties from being done.
+            if not self._outage.is_contended:
+                self._exchange_if_due()
             for duty in self._duties:
                 duty.run_if_due(now)
-            if self._is_due():
-                self._exchange()
+            self._exchange_if_due()
             self._recover()
         except (DatabaseError, InterfaceError) as error:
             self._outage.meet(error)
@@ -150,7 +149,7 @@ class Engine:
         readers, writers = self._pool.descriptors()
         if self._outbox.is_gathering and self._pool.is_backed_up:
             readers = []  # what ends meanwhile joins the next exchange: no need to wake for each
-        listening = self._listener.fileno()
+        listening = self._lookout.fileno()
         poll = select.poll()
         for reader in (self._news.fileno(), listening, *readers):
             if reader is not None:
@@ -161,20 +160,10 @@ class Engine:
         if self._news.fileno() in events:
             self._news.recv(64)
         if listening in events or listening is None:
-            self._heed(self._listener.hints())
-        if not events and self._listener.changed():
-            self._look()
-        self._look_if_due()
-
-    def _look_if_due(self) -> None:
-        now = time.monotonic()
-        if now < min(self._look_at, self._echo_at):
-            return
-        if now >= self._echo_at:
-            self._echo_at = float("inf")
-            self._look()
-        self._promotion.hasten()  # it looks first
-        self._look_at = now + (self._listener.look_interval or self._options.poll_interval)
+            self._heed(self._lookout.hints())
+        if not events:
+            self._lookout.expect_if_changed()
+        self._lookout.look_if_due()
 
     def _patience(self) -> float:
         """Return the seconds that the engine may wait."""
@@ -185,32 +174,19 @@ class Engine:
             return 0.0
         times = [
             now + self._outbox.due_in(linger=LINGER),
-            self._look_at,
-            self._echo_at,
-            *(duty.due_at for duty in self._duties),
+            self._lookout.look_at,
+            *(duty.due_at for duty in (self._beat, *self._duties)),
         ]
         if self._deadline is not None:
             times.append(self._deadline)
-        longest = TICK if self._pool.held() else self._listener.interval
+        longest = TICK if self._pool.held() else self._lookout.interval
         return max(0.0, min(longest, min(times) - now))
 
     def _heed(self, hints: set[Hint]) -> None:
-        if Hint.WORK in hints:
-            self._look()
-            self._promotion.hasten()
-            # Hints that follow closely are left out by who rings: look once more a little later.
-            self._echo_at = time.monotonic() + self._listener.echo
         if Hint.CONTROL in hints:
             self._beat.hasten()
         if Hint.WATCH in hints:
             self._audience.remember()
-
-    def _look(self, queues: Collection[str] | None = None) -> None:
-        """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
-        if queues is not None:
-            queues = set(self._queues or queues).intersection(queues) - self._excluded
-        if queues is None or queues:
-            self._hungry = [True, True]
 
     def _collect(self) -> list[Ended]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
@@ -227,8 +203,9 @@ class Engine:
         """Return what the engine can take now, of what may be there."""
         if self._deadline is not None or self._outbox.is_full:
             return Room(self._backend, ())
+        hungry = self._lookout.hungry
         threads, slots = (
-            self._pool.room(is_async=lane) if self._hungry[lane] else 0 for lane in (False, True)
+            self._pool.room(is_async=lane) if hungry[lane] else 0 for lane in (False, True)
         )
         return Room(self._backend, self._queues or ("*",), threads, slots)
 
@@ -241,10 +218,14 @@ class Engine:
         if self._deadline is not None:
             return self._outbox.due_in() <= 0
         if not self._outbox.is_full and any(
-            self._hungry[lane] and self._pool.wants(is_async=lane) for lane in (False, True)
+            self._lookout.hungry[lane] and self._pool.wants(is_async=lane) for lane in (False, True)
         ):
             return True
         return self._outbox.due_in(linger=LINGER if self._pool.is_backed_up else 0.0) <= 0
+
+    def _exchange_if_due(self) -> None:
+        if self._is_due():
+            self._exchange()
 
     def _exchange(self) -> None:
         room = self._room()
@@ -253,32 +234,17 @@ class Engine:
             room = replace(room, queues=sorted(ready.intersection(self._queues or ready)))
         batch = self._outbox.next_batch()
         if not batch and not room:
-            self._hungry = [False, False] if room.threads or room.slots else self._hungry
+            if room.threads or room.slots:
+                self._lookout.hungry = [False, False]
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
-        short = []
-        for lane, count in room:
-            if count > 0:  # more may be ready only if all that was asked for was there
-                found = sum(bool(job.is_async) is lane for job in exchange.claimed)
-                asked = room.each(count)  # of one queue alone
-                self._hungry[lane] = found >= asked
-                short += [found] if found < asked else []
-        if room and short:
-            self._doubt(found_some=any(short))
+        if room:
+            self._lookout.learn(room, exchange.claimed)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
         if batch or exchange.claimed:
             self._tell(batch, exchange.refused)
-
-    def _doubt(self, *, found_some: bool) -> None:
-        """See a little later whether jobs are ready that this claim passed over.
-
-        Another engine's claim locks more rows than it takes, for a moment; others may for long.
-        """
-        longest = self._options.poll_interval
-        self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
-        self._promotion.hasten(self._doubt_pause)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
         """Wake ourselves for the jobs of a batch that run again, and who watches jobs."""
@@ -290,7 +256,7 @@ class Engine:
         if waits:
             self._promotion.hasten(min(waits))
         if any(outcome.state == JobState.READY for _, outcome in batch):
-            self._look()
+            self._lookout.expect()
             self._notifier.ring(Hint.WORK)  # another engine may have room for them
         self._audience.tell()
 
@@ -317,7 +283,7 @@ class Engine:
         if self._outage:
             self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
             logger.warning("The job queue answers again.")
-            self._look()
+            self._lookout.expect()
         self._outage.end()
 
     def _hand_back_unknown(self, held: AbstractSet[Key]) -> None:
@@ -340,7 +306,7 @@ class Engine:
             idle = not self._pool.held() and not self._outbox
             return idle or time.monotonic() >= self._deadline
         if self._drain:
-            return not any(self._hungry) and not self._pool.held() and not self._outbox
+            return not any(self._lookout.hungry) and not self._pool.held() and not self._outbox
         return False
 
     def _leave(self) -> None:
@@ -355,7 +321,7 @@ class Engine:
                 with contextlib.suppress(TimeoutError):
                     self._news.recv(64)
         finally:
-            self._listener.close()
+            self._lookout.close()
             self._registration.presence.close()
             self._news.close()
             self._bell.close()

@@ -41,6 +41,11 @@ class Outage:
     def __bool__(self) -> bool:
         return bool(self._failures)
 
+    @property
+    def is_contended(self) -> bool:
+        """Whether the last try met somebody else's lock."""
+        return bool(self._contentions)
+
     def meet(self, error: DatabaseError | InterfaceError) -> None:
         """Plan to try again in a moment, with jitter; say so once."""
         if is_contention(error) and self._contentions < MANY:

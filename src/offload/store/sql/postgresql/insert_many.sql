@@ -1,11 +1,11 @@
 INSERT INTO offload_job (
-    id, state, backend, queue_name, priority, is_async, task_path, arguments,
+    id, arguments, state, backend, queue_name, priority, is_async, task_path,
     run_after, expires_at, enqueued_at, timeout, max_attempts, max_lost,
     owner, tenant, request_id, parent
 )
-SELECT new.*
-FROM unnest(
-    %s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::smallint[], %s::boolean[], %s::text[],
-    %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float[], %s::int[], %s::int[],
-    %s::text[], %s::text[], %s::text[], %s::uuid[]
-) AS new
+SELECT
+    call.id, call.arguments, %(state)s::smallint, %(backend)s::text, %(queue_name)s::text,
+    %(priority)s::smallint, %(is_async)s::boolean, %(task_path)s::text, %(run_after)s::bigint,
+    %(expires_at)s::bigint, %(enqueued_at)s::bigint, %(timeout)s::float, %(max_attempts)s::int,
+    %(max_lost)s::int, %(owner)s::text, %(tenant)s::text, %(request_id)s::text, %(parent)s::uuid
+FROM unnest(%(ids)s::uuid[], %(arguments)s::text[]) AS call (id, arguments)

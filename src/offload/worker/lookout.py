@@ -1,0 +1,112 @@
+"""When an engine looks for ready jobs, and whether it expects any."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from offload.notifier import Hint, get_notifier
+
+if TYPE_CHECKING:
+    from offload.conf import Options
+    from offload.store.records import ClaimedJob, Room
+    from offload.worker.duties import Duty
+
+DOUBT = 0.05
+"""Seconds after a claim that found less than it asked for until the engine looks again."""
+
+
+class Lookout:
+    """Args:
+    queues: names of the queues that the engine serves; none for all.
+    excluded: names of queues that it does not serve, if it serves all others.
+    options: the backend's options.
+    """
+
+    def __init__(self, queues: Sequence[str], excluded: Collection[str], options: Options) -> None:
+        self._queues = queues
+        self._excluded = excluded
+        self._poll_interval = options.poll_interval
+        self._notifier = get_notifier(options.database)
+        self.hungry = [True, True]
+        """Whether more jobs may be ready: for threads, and for the event loop."""
+        self._look_at = 0.0
+        self._echo_at = float("inf")
+        self._doubt_pause = DOUBT
+
+    def open(self, promotion: Duty) -> None:
+        """Listen from now on.
+
+        Args:
+            promotion: asks the database which queues have jobs and when the next one is due.
+        """
+        self._promotion = promotion
+        self._listener = self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def fileno(self) -> int | None:
+        """Return what becomes readable when hints come; None if that can't be told."""
+        return self._listener.fileno()
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which the engine wakes at the latest."""
+        return self._listener.interval
+
+    @property
+    def look_at(self) -> float:
+        """When to look at the whole queue (monotonic clock)."""
+        return min(self._look_at, self._echo_at)
+
+    def hints(self) -> set[Hint]:
+        """Return the hints that came, and expect jobs if one says so."""
+        hints = self._listener.hints()
+        if Hint.WORK in hints:
+            self.expect()
+            # Not sooner: whoever rang leaves out hints that follow this one closely.
+            self._echo_at = time.monotonic() + self._listener.echo
+        return hints
+
+    def expect(self, queues: Collection[str] | None = None) -> None:
+        """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
+        if queues is not None:
+            queues = set(self._queues or queues).intersection(queues) - set(self._excluded)
+        if queues is None or queues:
+            self.hungry = [True, True]
+
+    def expect_if_changed(self) -> None:
+        """Expect jobs if something was written unnoticed, as far as that can be told."""
+        if self._listener.changed():
+            self.expect()
+
+    def look_if_due(self) -> None:
+        """Have the whole queue looked at if it is time."""
+        now = time.monotonic()
+        if now >= self.look_at:
+            self._promotion.hasten()
+            self._look_at = now + (self._listener.look_interval or self._poll_interval)
+            self._echo_at = float("inf")
+
+    def learn(self, room: Room, claimed: Sequence[ClaimedJob]) -> None:
+        """Expect more jobs only where a claim found all that it asked for."""
+        short = []
+        for lane, count in room:
+            if count > 0:
+                found = sum(bool(job.is_async) is lane for job in claimed)
+                asked = room.each(count)  # of one queue alone
+                self.hungry[lane] = found >= asked
+                short += [found] if found < asked else []
+        if short:
+            self._doubt(found_some=any(short))
+
+    def _doubt(self, *, found_some: bool) -> None:
+        """See a little later whether jobs are ready that this claim passed over.
+
+        Another engine's claim locks more rows than it takes, for a moment; others may for long.
+        """
+        longest = self._poll_interval
+        self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
+        self._promotion.hasten(self._doubt_pause)

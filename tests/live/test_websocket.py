@@ -1,0 +1,301 @@
+"""The WebSocket: the same messages, under each server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from offload.ids import new_id
+from offload.lifecycle import succeeded
+from offload.live.tokens import make_token
+from offload.live.websocket import MOST_MESSAGES
+from offload.live.wish import LONGEST
+from offload.models import Job
+from tests.jobs import finish
+from tests.live import tasks
+from tests.live.people import person, start
+from tests.live.servers import Server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE = 20.0
+
+
+def open_socket(
+    server: Server,
+    headers: Mapping[str, str] | None = None,
+    *,
+    path: str = "/tasks/ws/",
+    **more: Any,
+) -> ClientConnection:
+    return connect(
+        f"ws://127.0.0.1:{server.port}{path}",
+        additional_headers=headers,
+        proxy=None,
+        open_timeout=PATIENCE,
+        **more,
+    )
+
+
+def say(socket: ClientConnection, **said: Any) -> None:
+    socket.send(json.dumps(said))
+
+
+def hear(socket: ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(socket.recv(PATIENCE)))
+
+
+def hear_all(socket: ClientConnection) -> tuple[list[dict[str, Any]], int]:
+    """Return all messages until the close, and its code."""
+    heard = []
+    try:
+        while True:
+            heard.append(hear(socket))
+    except ConnectionClosed as closed:
+        return heard, closed.rcvd.code if closed.rcvd else 1006
+
+
+def cookies(client: Any) -> dict[str, str]:
+    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server("uvicorn", options={"streams_per_user": 2})
+
+
+# --- under each server -----------------------------------------------------------------------
+
+
+def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_engine):
+    server = start_server(kind)
+    result = tasks.for_all.enqueue()
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[result.id])
+        first = hear(socket)
+        start_engine(0)
+        (*changes, last, end), code = hear_all(socket)
+
+    assert first["event"] == "snapshot"
+    assert first["id"] == f"{result.id}.0"
+    assert first["data"]["items"][0]["phase"] == "queued"
+    assert {message["event"] for message in [*changes, last]} == {"task"}
+    assert last["data"]["phase"] == "succeeded"
+    assert end == {"event": "end", "data": {"reason": "done"}}
+    assert code == 1000
+    assert "Traceback" not in server.output
+
+
+def test_it_is_closed_when_the_server_is_told_to_stop(start_server, kind):
+    server = start_server(kind)
+    result = tasks.for_all.enqueue()
+    with open_socket(server) as socket:
+        say(socket, subscribe=[result.id])
+        hear(socket)
+
+        server.terminate()
+
+        hear_all(socket)
+        server.process.wait(10)
+    assert "Traceback" not in server.output
+
+
+def test_another_sites_page_is_refused(start_server, kind):
+    server = start_server(kind)
+
+    with pytest.raises(InvalidStatus) as refused:
+        open_socket(server, origin="https://evil.example")
+
+    assert refused.value.response.status_code == 403
+
+
+# --- rights ----------------------------------------------------------------------------------
+
+
+def test_a_page_of_this_site_is_let_in(server):
+    with open_socket(server, origin=f"http://127.0.0.1:{server.port}") as socket:
+        say(socket, subscribe=[str(new_id())])
+        assert hear(socket)["event"] == "snapshot"
+
+
+def test_ids_are_filtered_one_by_one(server):
+    ada = person("ada")
+    mine, anothers, unknown = start(ada), start(person("eve")), str(new_id())
+
+    with open_socket(server, cookies(ada)) as socket:
+        say(socket, subscribe=[mine, anothers, unknown])
+        first = hear(socket)
+
+    assert [item["id"] for item in first["data"]["items"]] == [mine]
+    assert first["data"]["missing"] == [anothers, unknown]
+
+
+def test_who_may_see_none_of_them_is_told_that_they_are_missing(server):
+    anothers = start(person("eve"))
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[anothers])
+        heard, code = hear_all(socket)
+
+    assert [message["data"] for message in heard] == [
+        {"items": [], "missing": [anothers]},
+        {"reason": "done"},
+    ]
+    assert code == 1000
+
+
+def test_a_token_is_taken_from_the_message(server):
+    mine = tasks.private.enqueue()
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[mine.id], token="forged")
+        refused = hear(socket)
+        say(socket, subscribe=[mine.id], token=make_token([mine.id]))
+        first = hear(socket)
+
+    assert refused["event"] == "error"
+    assert refused["data"]["type"] == "urn:offload:token-refused"
+    assert first["data"]["items"][0]["id"] == mine.id
+
+
+def test_a_token_in_the_handshake_counts_too(server):
+    mine = tasks.private.enqueue()
+
+    with open_socket(server, {"Authorization": f"Offload {make_token([mine.id])}"}) as socket:
+        say(socket, subscribe=[mine.id])
+        assert hear(socket)["data"]["items"][0]["id"] == mine.id
+
+
+def test_a_socket_has_one_seat_however_often_it_subscribes(server):
+    ada = person("ada")
+    mine, also_mine = start(ada), start(ada)
+
+    with open_socket(server, cookies(ada)) as one, open_socket(server, cookies(ada)) as two:
+        for socket in (one, two):
+            for identifier in (mine, also_mine):
+                say(socket, subscribe=[identifier])
+                assert hear(socket)["event"] == "snapshot"
+        with open_socket(server, cookies(ada)) as three:
+            say(three, subscribe=[mine])
+            refused = hear(three)
+
+    assert refused["event"] == "error"
+    assert refused["data"]["type"] == "urn:offload:too-many-streams"
+
+
+# --- what is followed --------------------------------------------------------------------------
+
+
+def test_jobs_are_added_and_taken_away(server):
+    one, two = tasks.for_all.enqueue(), tasks.for_all.enqueue()
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[one.id])
+        hear(socket)
+        say(socket, subscribe=[two.id], unsubscribe=[one.id])
+        second = hear(socket)
+
+    assert second["id"] == f"{two.id}.0"
+
+
+def test_what_is_known_is_not_told_again(server):
+    known, changed = tasks.for_all.enqueue(), tasks.for_all.enqueue()
+    Job.objects.filter(pk=changed.id).update(version=7)
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[known.id, changed.id], known={known.id: 0, changed.id: 6})
+        first = hear(socket)
+
+    assert [item["id"] for item in first["data"]["items"]] == [changed.id]
+
+
+def test_a_page_that_has_all_ends_is_done(server):
+    result = tasks.for_all.enqueue()
+    finish(succeeded("1"))
+    version = Job.objects.get(pk=result.id).version
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[result.id], known={result.id: version})
+        heard, code = hear_all(socket)
+
+    assert [message["data"] for message in heard] == [
+        {"items": [], "missing": []},
+        {"reason": "done"},
+    ]
+    assert code == 1000
+
+
+def test_no_more_than_a_hundred_jobs_are_followed(server):
+    result = tasks.for_all.enqueue()
+
+    with open_socket(server) as socket:
+        say(socket, subscribe=[result.id])
+        hear(socket)
+        say(socket, subscribe=[str(new_id()) for _ in range(100)])
+        refused = hear(socket)
+
+    assert refused["event"] == "error"
+    assert refused["data"]["type"] == "urn:offload:bad-ids"
+
+
+# --- nonsense ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("", 1008),
+        ("[", 1008),
+        ("[]", 1008),
+        ("null", 1008),
+        ('{"subscribe": "x"}', 1008),
+        ('{"subscribe": ["x"]}', 1008),
+        ('{"subscribe": [1]}', 1008),
+        ('{"subscribe": [], "known": []}', 1008),
+        ('{"subscribe": [], "known": {"x": 1}}', 1008),
+        ('{"subscribe": [], "token": "a\\r\\nb"}', 1008),
+        ('{"subscribe": [], "token": 1}', 1008),
+        ("[" * 5000, 1008),
+        (b"{}", 1003),
+        (" " * (LONGEST + 1), 1009),
+    ],
+)
+def test_nonsense_closes_the_socket(server, said, code):
+    with open_socket(server) as socket:
+        socket.send(said)
+
+        assert hear_all(socket) == ([], code)
+    assert "Traceback" not in server.output
+
+
+def test_who_never_stops_talking_is_closed(server):
+    with open_socket(server) as socket:
+        for _ in range(MOST_MESSAGES + 1):
+            say(socket)
+
+        assert hear_all(socket) == ([], 1008)
+
+
+def test_another_path_is_not_ours(server):
+    with pytest.raises(InvalidStatus):
+        open_socket(server, path="/tasks/")
+
+
+# --- in a Channels router ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
+def test_it_can_be_mounted_in_a_channels_router(start_server, kind):
+    server = start_server(kind, application="tests.live.application:channels")
+    ada = person("ada")
+    mine = start(ada)
+
+    with open_socket(server, cookies(ada), path="/elsewhere/") as socket:
+        say(socket, subscribe=[mine])
+        assert hear(socket)["data"]["items"][0]["id"] == mine
