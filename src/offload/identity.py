@@ -35,7 +35,10 @@ def owner_of(user: Any) -> str:
     if pk is None:
         raise ValueError(f"{user!r} owns nothing before it is saved.")
     owner = f"user:{pk}"
-    return owner if len(owner) <= LONGEST_OWNER else f"user:{sha256(owner.encode()).hexdigest()}"
+    if len(owner) <= LONGEST_OWNER:
+        return owner
+    # With a beginning of its own: nobody may choose a key that reads like another one's digest.
+    return f"user-sha256:{sha256(owner.encode()).hexdigest()}"
 
 
 def owner_for(request: HttpRequest) -> str:

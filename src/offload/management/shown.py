@@ -50,6 +50,10 @@ def document_of(job: Job) -> dict[str, Any]:
         "cancel_requested_at": _iso(job.cancel_requested_at),
         "return_value": None if job.return_value is None else json.loads(job.return_value),
         "worker": str(job.worker) if job.worker else None,
+        "owner": job.owner,
+        "tenant": job.tenant,
+        "request_id": job.request_id,
+        "parent": str(job.parent) if job.parent else None,
     }
 
 
@@ -82,6 +86,10 @@ def page_of(job: Job, attempts: Sequence[Attempt], engines: Mapping[UUID, Worker
         **{name: _shown(getattr(job, name)) for name in TIMES},
         "return value": job.return_value,
         "worker": _engine_of(job.worker, engines),
+        "owner": job.owner or None,
+        "tenant": job.tenant or None,
+        "request id": job.request_id or None,
+        "enqueued by job": job.parent,
     }
     lines = [f"{name + ':':20}{value}" for name, value in facts.items() if value is not None]
     for attempt in attempts:
