@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
+from tests.browser.waiting import happens_within, wait_until
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Request
 
@@ -71,10 +73,13 @@ def test_tabs_have_nothing_to_say_while_nothing_happens(context: BrowserContext,
     for tab in tabs:
         tab.goto(f"/show/?ids={job}")
         expect(tab.locator("[data-phase=running]")).to_be_visible()
-    tabs[0].wait_for_timeout(500)
-    before = [tab.evaluate("posted") for tab in tabs]
-    tabs[0].wait_for_timeout(1_000)
-    assert [tab.evaluate("posted") for tab in tabs] == before
+    said: list[int] = []
+
+    def is_quiet() -> bool:
+        said.append(sum(tab.evaluate("posted") for tab in tabs))
+        return len(said) > 25 and said[-1] == said[-25]
+
+    wait_until(tabs[0], is_quiet, "no tab says anything")
 
 
 def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start: Any):
@@ -88,15 +93,7 @@ def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start:
         expect(tab.locator("[data-phase=running]")).to_be_visible()
         names.add(tab.locator("task-status").get_attribute("channel"))
     assert len(names) == 2
-    assert happens_within_page(tab, lambda: len(streams.open) == 2)
-
-
-def happens_within_page(page: Page, condition: Any) -> bool:
-    for _ in range(100):
-        if condition():
-            return True
-        page.wait_for_timeout(20)
-    return False
+    wait_until(tab, lambda: len(streams.open) == 2, "each has a stream")
 
 
 def hide(page: Page, *, hidden: bool) -> None:
@@ -116,7 +113,7 @@ def test_a_hidden_tab_is_silent_and_catches_up(context: BrowserContext, page: Pa
     page.goto(f"/show/?ids={job}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     hide(page, hidden=True)
-    assert happens_within_page(page, lambda: not streams.open)
+    wait_until(page, lambda: not streams.open, "the stream is closed")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     orders.finish()
@@ -157,8 +154,7 @@ def test_a_page_that_is_prerendered_waits_until_it_is_shown(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"/show/?ids={job}")
-    page.wait_for_timeout(300)
-    assert not any("/tasks/" in url for url in asked)
+    assert not happens_within(page, 0.3, lambda: any("/tasks/" in url for url in asked))
     page.evaluate(
         """() => {
             document.beforehand = false;

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE, open_context
+from tests.browser.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Route
@@ -87,10 +88,13 @@ def test_polling_where_a_proxy_holds_streams_up(context: BrowserContext, page: P
     page.route("**/tasks/events/**", hold)
     page.clock.install()
     page.goto(f"/show/?ids={job}")
-    for tries in (1, 2):
-        while len(held) < tries:
-            page.clock.run_for(100)
-            page.wait_for_timeout(10)
+
+    def is_held(times: int) -> bool:
+        page.clock.run_for(100)
+        return len(held) == times
+
+    for times in (1, 2):
+        wait_until(page, lambda times=times: is_held(times), "the stream is asked for")
         page.clock.run_for(5_000)
     page.clock.resume()
     follow_to_the_end(page, orders)
