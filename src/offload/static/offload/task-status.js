@@ -1,8 +1,8 @@
 // <task-status> shows a job as it changes. Elements draw; a hub gathers what a page follows, and
 // the hub of one visible tab leads: it has the only connection, and tells the other tabs. States
-// are whole and have versions, so it does not matter how one comes, or how often.
+// are whole and have versions, so it does not matter how they come, or how often.
 
-const GATHER = 50; // ms in which elements come and go before the hub connects anew
+const GATHER = 50; // ms in which elements come and go before it connects anew
 const FIRST_BYTE = 5_000; // ms; a stream silent for longer is held up by a proxy
 const SILENCE = 45_000; // ms without data or ping: the connection is dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again where it failed
@@ -101,7 +101,8 @@ class Hub {
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#hear({ lead: true });
     const lead = () => this.#lead(signal);
-    locks ? locks.request(this.name, { signal }, lead).catch(() => {}) : lead();
+    if (locks) locks.request(this.name, { signal }, lead).catch(() => {});
+    else lead();
   }
 
   stop() {
@@ -195,7 +196,7 @@ class Hub {
     if (offline === this.offline) return;
     this.offline = offline;
     if (this.#round) this.#tell({ offline });
-    for (const { elements } of this.#jobs.values()) elements.forEach(redraw);
+    for (const job of this.#jobs.values()) job.elements.forEach(redraw);
   }
 
   async #lead(stopped) {
@@ -387,27 +388,26 @@ class TaskStatus extends HTMLElement {
   }
 
   #show(state) {
-    const { phase, done, status, progress, links = {} } = state;
+    const { phase, title, done, progress, links = {} } = state;
     const percent = progress?.percent;
-    const moment = state.finished_at ?? state.run_after;
     this.#shown = state;
     this.dataset.phase = phase;
     this.toggleAttribute("data-done", done);
     this.#internals.states.clear();
     this.#internals.states.add(phase);
-    this.#write("title", state.title);
+    this.#write("title", title);
     this.#write("phase", text(phase));
     this.#write("percent", percent == null ? "" : text("percent", Math.floor(percent)));
     this.#write("details", details(state).filter(Boolean).join(" · "));
-    this.#set("time", "datetime", moment);
+    this.#set("time", "datetime", state.finished_at ?? state.run_after);
     this.#date();
     this.#set("bar", "value", percent);
-    this.#set("bar", "aria-label", state.title);
+    this.#set("bar", "aria-label", title);
     this.#set("cancel", "action", links.cancel);
     this.#set("result", "href", links.result);
     this.#emit("update");
     if (["missing", "gone", "signed-out"].includes(phase)) this.#emit("offline");
-    else if (done) this.#emit(status === "SUCCESSFUL" ? "done" : "failed");
+    else if (done) this.#emit(state.status === "SUCCESSFUL" ? "done" : "failed");
   }
 
   // The server does not know the reader's time zone.
