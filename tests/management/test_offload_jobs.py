@@ -8,9 +8,11 @@ from io import StringIO
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from offload import acting_for
 from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.models import Job
@@ -143,7 +145,8 @@ def test_a_queue_that_the_settings_no_longer_have_can_be_listed():
 
 def test_shows_a_job_with_its_failed_attempts():
     worker = register()
-    job = end(fail.using(priority=3).enqueue("müsli"), JobState.FAILED)
+    with acting_for(User(pk=7)):
+        job = end(fail.using(priority=3).enqueue("müsli"), JobState.FAILED)
     Job.objects.filter(pk=job.pk).update(worker=worker.pk)
     fail_once(Job.objects.get(pk=job.pk))
 
@@ -160,12 +163,14 @@ def test_shows_a_job_with_its_failed_attempts():
         "Attempt 1 did not succeed",
         "exception:          builtins.ValueError: no such customer\n",
         "Traceback (most recent call last):\n",
+        "owner:              user:7\n",
     ):
         assert part in output + "\n"
 
 
 def test_shows_a_job_as_json():
-    job = end(fail.enqueue("no"), JobState.FAILED)
+    with acting_for(User(pk=7), tenant="acme"):
+        job = end(fail.enqueue("no"), JobState.FAILED)
     fail_once(job)
 
     document = json.loads(jobs("show", str(job.pk), "--json"))
@@ -174,6 +179,12 @@ def test_shows_a_job_as_json():
     assert (document["args"], document["kwargs"]) == (["no"], {})
     assert document["attempts"][0]["exception"] == "builtins.ValueError"
     assert document["finished_at"].startswith("20")
+    assert [document[name] for name in ("owner", "tenant", "request_id", "parent")] == [
+        "user:7",
+        "acme",
+        "",
+        None,
+    ]
 
 
 def test_an_id_may_be_given_by_its_first_digits():
@@ -212,7 +223,7 @@ def test_retries_jobs_by_id(rings):
     assert jobs("retry", failed.id, cancelled.id) == "2 to run again."
 
     assert state_of(failed) == state_of(cancelled) == JobState.READY
-    assert rings == [Hint.WORK]
+    assert rings == [Hint.WORK, Hint.CHANGED]
 
 
 def test_says_which_jobs_could_not_be_retried():
@@ -308,7 +319,7 @@ def test_cancels_jobs_that_wait_and_asks_running_ones_to_stop(rings):
     assert state_of(waiting) == state_of(later) == JobState.CANCELLED
     assert Job.objects.get(pk=running.id).cancel_requested_at is not None
     assert state_of(done) == JobState.SUCCESSFUL
-    assert rings == [Hint.CONTROL]
+    assert rings == [Hint.CONTROL, Hint.CHANGED]
     assert "running, asked to stop at" in jobs("show", running.id)
 
 

@@ -27,7 +27,13 @@ POOLS = {"embedded": 0, "processes": 1}
 
 @pytest.fixture(scope="session", autouse=True)
 def family(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let child processes find the test's database and diary."""
+    """Let child processes find the test's database and diary.
+
+    Other folders of tests have it too: who comes first makes it for all.
+    """
+    if diary.ENVIRONMENT in os.environ:
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         patch.setenv(diary.ENVIRONMENT, str(tmp_path_factory.mktemp("diary") / "diary"))
