@@ -7,6 +7,7 @@ from django.tasks import TaskResult, TaskResultStatus, default_task_backend
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.urls import reverse
 
+from shop.models import Run
 from shop.results import outcome
 
 NAMES = ("photos", "orders", "mails", "visits", "parcels", "payment")
@@ -35,35 +36,40 @@ class Card(NamedTuple):
 
 def cards(request: HttpRequest) -> list[Card]:
     """Return all experiments as this visitor has left them."""
-    return [card(request, name) for name in NAMES]
+    visitor = visitor_of(request)
+    return [card(visitor, name) for name in NAMES]
 
 
-def card(request: HttpRequest, name: str) -> Card:
-    """Return one experiment as this visitor has left it."""
-    job, value = find_job(request, name), request.session.get(f"result-{name}")
+def card(visitor: str, name: str) -> Card:
+    """Return one experiment as a visitor has left it."""
+    runs = Run.objects.filter(visitor=visitor, experiment=name)
+    job, last = find_job(runs.exclude(job=None).last()), runs.last()
+    value = last.result if last else None
     if not value and job and job.status == TaskResultStatus.SUCCESSFUL:
         value = job.return_value
     return Card(name, job, outcome(name, value) if value else None)
 
 
-def find_job(request: HttpRequest, name: str) -> TaskResult | None:
-    """Return the job that this visitor has started last."""
+def find_job(run: Run | None) -> TaskResult | None:
+    """Return the job that does it, if it is still kept."""
     try:
-        return default_task_backend.get_result(request.session[f"job-{name}"])
-    except (KeyError, TaskResultDoesNotExist):
+        return default_task_backend.get_result(str(run.job)) if run else None
+    except TaskResultDoesNotExist:
         return None
 
 
-def keep_result(request: HttpRequest, name: str, value: dict[str, Any]) -> None:
-    """Keep what came of work that was done before the response.
+def visitor_of(request: HttpRequest) -> str:
+    """Return the key of the visitor's session; begin one if there is none."""
+    if not request.session.session_key:
+        request.session.create()
+    return request.session.session_key
 
-    A session is read when it is first asked for, and written whole. So a view that works for
-    seconds asks for it only here, or it would undo what others wrote meanwhile.
-    """
-    request.session[f"result-{name}"] = value
+
+def keep_result(request: HttpRequest, name: str, value: dict[str, Any]) -> None:
+    """Keep what came of work that was done before the response."""
+    Run.objects.create(visitor=visitor_of(request), experiment=name, result=value)
 
 
 def keep_job(request: HttpRequest, name: str, job: TaskResult) -> None:
-    """Keep which job does the work, instead of what came of it before."""
-    request.session[f"job-{name}"] = job.id
-    request.session.pop(f"result-{name}", None)
+    """Keep which job does the work."""
+    Run.objects.create(visitor=visitor_of(request), experiment=name, job=job.id)

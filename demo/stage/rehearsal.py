@@ -100,7 +100,11 @@ def run_in_background(scenario: Scenario, stage: Stage, line: Line) -> None:
     line.total = time.perf_counter() - begin
     check_document(scenario, last)
     for name in ("self", "page", "result"):
-        same("status code for others", Visitor(stage.visitor.address).refused(last["links"][name]), 404)
+        same(
+            "status code for others",
+            Visitor(stage.visitor.address).refused(last["links"][name]),
+            404,
+        )
     if scenario.title not in visitor.read(last["links"]["page"]).decode():
         raise Wrong("the job's page does not say what it is")
     result = visitor.result(scenario.path, visitor.read(last["links"]["result"]))
