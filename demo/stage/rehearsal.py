@@ -108,7 +108,7 @@ def run_in_background(scenario: Scenario, stage: Stage, line: Line) -> None:
     if scenario.title not in visitor.read(last["links"]["page"]).decode():
         raise Wrong("the job's page does not say what it is")
     result = visitor.result(scenario.path, visitor.read(last["links"]["result"]))
-    same("failed", "error" in result, False)
+    same("failed", "error" in result, False)  # noqa: FBT003
     scenario.check(stage, result)
 
 
