@@ -220,6 +220,18 @@ def test_what_watches_ends_although_it_breaks_at_each_look(watch, monkeypatch):
     assert not threads()
 
 
+def test_following_never_waits_for_the_thread(watch, monkeypatch):
+    let_go = threading.Event()
+    monkeypatch.setattr(watch, "_look", let_go.wait)
+    job, told = UUID(add.enqueue(1).id), threading.Event()
+
+    for _ in range(100_000):
+        watch.follow({job: 0}, told.set)
+
+    let_go.set()
+    watch.leave([job], told.set)
+
+
 def test_waiting_works_with_more_than_1024_open_files():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2000:
@@ -233,7 +245,7 @@ def test_waiting_works_with_more_than_1024_open_files():
         assert watch.wait(UUID(result.id), 20)
         watch.stop()
         os.close(watch._news)
-        os.close(watch._ring)
+        os.close(watch._bell)
     finally:
         for file in files:
             os.close(file)

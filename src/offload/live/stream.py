@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
@@ -104,6 +104,7 @@ class Stream:
         self._ahead.append(order)
         if order.session is not None:
             self.sessions.add(order.session)
+        known: defaultdict[Hub, dict[UUID, int]] = defaultdict(dict)
         for pk, (sight, grants) in order.jobs.items():
             self._drop(pk)
             job = sight.seen.job
@@ -111,7 +112,9 @@ class Stream:
             hub = None if sight.seen.has_ended else get_hub(str(job._state.db))  # noqa: SLF001
             self._followed[pk] = Followed(hub, job.version, grants, order.wording)
             if hub is not None:
-                hub.follow({pk: job.version}, self)
+                known[hub][pk] = job.version
+        for hub, versions in known.items():
+            hub.follow(versions, self)
         self._news.set()
 
     def say(self, message: Message) -> None:

@@ -8,6 +8,7 @@ before: what breaks begins anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import select
@@ -55,10 +56,13 @@ class Watch:
         self._using = using
         self._lock = threading.Lock()
         self._watched: dict[UUID, Watched] = {}
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread()
+        self._runs = False
+        """Whether the thread will look at what is added: not when it is about to end."""
         self._linger = LINGER
-        self._news, self._ring = os.pipe()
-        os.set_blocking(self._news, False)
+        self._news, self._bell = os.pipe()
+        for end in (self._news, self._bell):
+            os.set_blocking(end, False)
 
     def follow(self, known: Mapping[UUID, int], tell: Tell) -> None:
         """Tell of each change of jobs, until each has ended or is left.
@@ -76,12 +80,13 @@ class Watch:
                 watched = self._watched.setdefault(job, Watched(version))
                 watched.version = min(watched.version, version)
                 watched.tells.add(tell)
-            if self._thread is None or not self._thread.is_alive():
+            if not (self._runs and self._thread.is_alive()):
+                self._runs = True
                 self._thread = threading.Thread(
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
                 )
                 self._thread.start()
-        os.write(self._ring, b"!")
+        self._ring()
 
     def leave(self, jobs: Collection[UUID], tell: Tell) -> None:
         """Tell no more of these jobs."""
@@ -118,8 +123,8 @@ class Watch:
         """Let the thread end as soon as nobody watches, so that it holds no connection."""
         self._linger = 0.0
         thread = self._thread
-        if thread is not None:
-            os.write(self._ring, b"!")
+        if thread.is_alive():
+            self._ring()
             thread.join()
 
     # --- the thread ---------------------------------------------------------------------------
@@ -183,14 +188,15 @@ class Watch:
         elif self._watched and listener.changed():
             rhythm.hint()
 
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is full: the thread will look anyhow
+            os.write(self._bell, b"!")
+
     def _end(self) -> bool:
         """Tell whether this thread may end; whoever watches from then on starts the next one."""
         with self._lock:
-            if self._thread is threading.current_thread():
-                if self._watched:
-                    return False
-                self._thread = None
-            return True
+            self._runs = bool(self._watched)
+            return not self._runs
 
     def _look(self) -> None:
         with self._lock:

@@ -7,17 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from django.db.models import F
-
-from offload import UserFacingError, current_job, is_cancelled, task
-from offload.models import Job
-
-
-def progress(done: int, total: int, message: str = "") -> None:
-    Job.objects.filter(pk=current_job().id).update(
-        progress=json.dumps({"current": done, "total": total, "message": message}),
-        version=F("version") + 1,
-    )
+from offload import UserFacingError, is_cancelled, progress, task
 
 
 @task(title="Monthly report", expose_result=True)
