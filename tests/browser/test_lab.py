@@ -140,6 +140,31 @@ def test_what_fails_is_tried_again_in_the_background_only(open_lab: Callable[...
     assert figure(page, "payment", "background", "result") != "failed"
 
 
+def test_what_is_no_picture_is_refused_in_place(open_lab: Callable[..., Page]):
+    page = open_lab()
+    letter = {"name": "letter.txt", "mimeType": "text/plain", "buffer": b"Dear shop"}
+
+    page.locator("#photos input[type=file]").set_input_files(letter)
+    press(page, "photos", "background")
+
+    expect(page.locator("#photos output")).to_contain_text("Upload a valid image")
+    expect(page.locator("#photos button[value=background]")).to_be_enabled()
+    expect(page.locator("#photos task-status")).to_have_count(0)
+
+
+def test_what_runs_is_shown_by_the_page_that_comes_back(open_lab: Callable[..., Page]):
+    page = open_lab()
+
+    press(page, "parcels", "background")
+    expect(page.locator("#parcels task-status")).to_be_visible()
+    with page.expect_navigation():
+        press(page, "payment", "blocking")
+
+    expect_outcome(page, "parcels")
+    result = page.locator("#parcels [data-way=background] [data-figure=result]")
+    expect(result).to_have_text(re.compile(r"^[\d,]+$"))
+
+
 def test_both_buttons_work_without_javascript(open_lab: Callable[..., Page]):
     page = open_lab(java_script_enabled=False)
 

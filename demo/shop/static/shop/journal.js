@@ -9,7 +9,7 @@ export const trials = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
 // its figures are null until they are known, and it is open until nothing more belongs to it.
 export function begin(experiment, way, pressed) {
   const unknown = { firstByte: null, feedback: null, result: null, inp: null };
-  const counted = { draws: way === "background" ? 0 : null, frames: 0, forced: 0, shift: 0 };
+  const counted = { draws: way === "background" ? 0 : null, forced: 0, shift: 0 };
   const trial = { experiment, way, pressed, job: null, isOpen: true, ...unknown, ...counted };
   const before = newest(experiment, way);
   if (before) before.isOpen = false;

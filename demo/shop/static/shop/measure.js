@@ -2,8 +2,10 @@
 
 import { keep, open } from "./journal.js";
 
-const kinds = PerformanceObserver.supportedEntryTypes;
-export const knows = (kind) => kinds.includes(kind);
+const kinds = new Set(PerformanceObserver.supportedEntryTypes);
+// Without it, what belongs to one click is not known.
+if (!("interactionId" in (window.PerformanceEventTiming?.prototype ?? {}))) kinds.delete("event");
+export const knows = (kind) => kinds.has(kind);
 export const epoch = (moment) => performance.timeOrigin + moment;
 
 function watch(type, take, options = {}) {
@@ -28,21 +30,19 @@ watch("layout-shift", (entry) => {
 
 watch("long-animation-frame", (entry) => {
   const forced = entry.scripts.map((script) => script.forcedStyleAndLayoutDuration);
-  for (const trial of during(entry)) {
-    trial.frames += 1;
-    trial.forced += forced.reduce((sum, each) => sum + each, 0);
-  }
+  const sum = forced.reduce((one, other) => one + other, 0);
+  for (const trial of during(entry)) trial.forced += sum;
 });
 
 // The events of one click (pointerdown, pointerup, click) are one interaction: its longest counts.
+// By keyboard it is the key's event that has the moment of the click.
 const longest = new Map();
-watch("event", ({ interactionId, name, startTime, duration }) => {
+watch("event", ({ interactionId, startTime, duration }) => {
   if (!interactionId) return;
   longest.set(interactionId, Math.max(duration, longest.get(interactionId) ?? 0));
   for (const trial of open()) {
     // Both are rounded, each in its way.
-    if (name === "click" && Math.abs(epoch(startTime) - trial.pressed) < 2)
-      trial.interaction = interactionId;
+    if (Math.abs(epoch(startTime) - trial.pressed) < 2) trial.interaction = interactionId;
     if (trial.interaction === interactionId) trial.inp = longest.get(interactionId);
   }
 }, { durationThreshold: 16 });
