@@ -1,7 +1,7 @@
 """Jobs in the browser: what a page, a stream and a server's end cost, beside other ways.
 
     .venv/bin/python benchmarks/live.py             a quarter of an hour
-    .venv/bin/python benchmarks/live.py --quick     two minutes; only prints
+    .venv/bin/python benchmarks/live.py --quick     some minutes; only prints
     .venv/bin/python benchmarks/live.py --stage paint stop
 
 Needs Chromium (Debian: `apt-get install chromium`), without which pages are left out, and the
@@ -15,10 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
-from arena.environments import environment as programs
 from arena.environments import version as version_of
 from arena.noise import spin_milliseconds, sync_microseconds
 from audience.answering import answering
@@ -41,33 +40,45 @@ TITLES = {
     "paint": "From a job's end to the screen",
     "stop": "Stopping a web server with 100 open streams",
 }
-PAGE_STAGES = ("page", "paint")
+NOTES = {
+    "page": "A click starts a job of two seconds. Then a page with 500 rows shows 50 jobs, each of "
+    "which says five times a second how far it is, to a browser whose processor is slowed 4 "
+    "times: some seconds without a touch, then clicks. A state is what came for one job. Medians.",
+    "streams": "uvicorn, one process. With as many jobs as streams each stream follows its own; 50 "
+    "of them run and change once a second. The plain view looks once a second, and closes its "
+    "connections after each look. PSS is what each stream adds to the first one.",
+    "paint": "From the row's `finished_at` to the frame in which the end can be read, in a browser "
+    "that is not slowed. The plain view looks four times a second.",
+    "stop": "SIGTERM, with no other option of the server, while the jobs of all streams wait.",
+}
+PEER = "celery-progress"
+WITH_BROWSER = ("page", "paint")
 
 
 def main() -> None:
     choices = _parser().parse_args()
     if choices.here:
-        kind = choices.here
         name = f"offload_live_{os.getpid()}"
-        with new_database(kind, name):
-            print(run(choices.stage[0], kind, name, is_quick=choices.quick))
+        with new_database(choices.here, name):
+            print(f"{version()}.\n")
+            print(run(choices.stage[0], choices.here, name, is_quick=choices.quick))
         return
-    busy = os.getloadavg()[0]
-    parts = [_circumstances(busy)]
-    for stage in choices.stage or TITLES:
-        parts.append(f"## {TITLES[stage]}")
-        if stage in PAGE_STAGES and chromium() is None:
+    parts = [_circumstances(os.getloadavg()[0])]
+    for stage in choices.stage:
+        parts.append(f"## {TITLES[stage]}\n\n{NOTES[stage]}")
+        if stage in WITH_BROWSER and chromium() is None:
             parts.append("Left out: there is no Chromium.")
             continue
-        parts += [_measure(stage, kind, choices.quick) for kind in kinds(stage, choices.quick)]
+        own = ["--quick"] * choices.quick
+        parts += [_measure(stage, kind, own) for kind in kinds(stage, is_quick=choices.quick)]
     text = "\n\n".join(parts)
-    if choices.quick or choices.stage:
+    if choices.quick or len(choices.stage) < len(TITLES):
         print(f"{machine()}\n\n{text}")
     else:
         write("live", "Jobs in the browser", text)
 
 
-def kinds(stage: str, is_quick: bool) -> list[str]:
+def kinds(stage: str, *, is_quick: bool) -> list[str]:
     """Return the databases of a stage: where it makes no difference, SQLite alone."""
     return ["sqlite"] if is_quick or stage in ("page", "stop") else ["sqlite", "postgresql"]
 
@@ -81,7 +92,7 @@ def run(stage: str, kind: str, name: str, *, is_quick: bool) -> str:
                 all_sites(kind, name, Path(folder)) as sites,
                 browsing() as browser,
             ):
-                plan = Plan(runs=1, seconds=3, clicks=10) if is_quick else Plan(5, 6, 24)
+                plan = Plan(runs=1, seconds=3, clicks=10) if is_quick else Plan(3, 6, 24)
                 clicked = answering(browser, sites, rounds=5 if is_quick else 20)
                 drawn = drawing(browser, sites, plan)
             return f"{clicked}\n\n{drawn}"
@@ -92,7 +103,7 @@ def run(stage: str, kind: str, name: str, *, is_quick: bool) -> str:
                 serving("uvicorn", "audience.asgi:beside", PYTHON, env) as server,
                 browsing() as browser,
             ):
-                painted = paint(browser, server.address, rounds=1 if is_quick else 10)
+                painted = paint(browser, server.address, rounds=1 if is_quick else 5)
             return painting(kind, painted)
         case "streams":
             return streaming(kind, name, *((200, 5.0) if is_quick else (1000, 15.0)))
@@ -100,15 +111,42 @@ def run(stage: str, kind: str, name: str, *, is_quick: bool) -> str:
             return stopping(kind, name, ["uvicorn"] if is_quick else list(COMMANDS))
 
 
-def _measure(stage: str, kind: str, is_quick: bool) -> str:  # noqa: FBT001  # from the command line
-    """Measure in a process of its own: Django is set up once in each."""
-    command = [sys.executable, __file__, "--here", kind, "--stage", stage]
-    command += ["--quick"] * is_quick
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+def _measure(stage: str, kind: str, choices: list[str]) -> str:
+    """Measure in a process of its own, as Django is set up once in each; return Markdown."""
+    command = [sys.executable, __file__, "--here", kind, "--stage", stage, *choices]
+    env = {**os.environ, "LOAD_SETTINGS": "audience.settings"}
+    print(f"{stage} on {kind}", file=sys.stderr, flush=True)
+    done = subprocess.run(command, env=env, check=False, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip() if done.returncode == 0 else f"Not measured on {kind}: it failed."
 
 
 def _circumstances(load: float) -> str:
-    """Say what was measured, and how quiet the machine was before."""
-    packages = ["django-offload", "uvicorn", "daphne", "hypercorn", "granian"]
-    ...
+    """Say what was measured, and how quiet the machine was.
+
+    Args:
+        load: average of the last minute, before anything was measured.
+    """
+    versions = [f"{part} {version_of(PEER, part)}" for part in (PEER, "celery")]
+    versions += [f"{name} {metadata.version(name)}" for name in (*COMMANDS, "playwright")]
+    if (path := chromium()) is not None:
+        told = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
+        versions.append(told.stdout.strip())
+    sync, spin = sync_microseconds(Path(tempfile.gettempdir())), spin_milliseconds()
+    quiet = f"fdatasync of 8 kB {sync:.0f} us, a fixed loop {spin:.0f} ms, load average {load:.1f}"
+    if load > BUSY * (os.cpu_count() or 1):
+        quiet += "; **other work used part of the machine**"
+    return f"{', '.join(versions)}.\n\nBefore: {quiet}."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stage", nargs="+", choices=TITLES, default=list(TITLES))
+    parser.add_argument("--quick", action="store_true", help="fewer of everything; only prints")
+    parser.add_argument("--here", metavar="DATABASE", help="measure in this process")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

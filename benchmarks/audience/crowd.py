@@ -28,7 +28,7 @@ class Crowd:
     Attributes:
         inside: readers who have a stream and its first event.
         events: that all have read.
-        bidden: readers who were told that their stream ends.
+        told: readers who were told at least once that their stream ends.
     """
 
     def __init__(self, port: int, paths: Iterable[str]) -> None:
@@ -36,7 +36,8 @@ class Crowd:
         self._paths = list(paths)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.inside = self.events = self.bidden = 0
+        self.inside = self.events = 0
+        self.told: set[int] = set()
 
     def __enter__(self) -> Self:
         self._door = asyncio.Semaphore(AT_ONCE)
@@ -70,30 +71,31 @@ class Crowd:
 
     async def _read_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for path in self._paths:
-                group.create_task(self._come_again(path))
+            for number in range(len(self._paths)):
+                group.create_task(self._come_again(number))
 
-    async def _come_again(self, path: str) -> None:
+    async def _come_again(self, number: int) -> None:
         while True:
             try:
-                await self._read(path)
+                await self._read(number)
             except (OSError, asyncio.IncompleteReadError):
                 await asyncio.sleep(RETRY)
 
-    async def _read(self, path: str) -> None:
+    async def _read(self, number: int) -> None:
         """Read one stream to its end."""
         writer = None
         is_inside = False
         try:
             async with self._door:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                writer.write(_request(path))
+                writer.write(_request(self._paths[number]))
                 await reader.readuntil(DATA)
             is_inside = True
             self.inside += 1
             async for line in reader:
                 self.events += line.startswith(DATA)
-                self.bidden += line.startswith(END)
+                if line.startswith(END):
+                    self.told.add(number)
         finally:
             self.inside -= is_inside
             if writer is not None:

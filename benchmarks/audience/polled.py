@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import threading
 
-from audience.startproject import *
-from audience.startproject import APPS
 from celery import Celery
 from celery_progress.backend import ProgressRecorder
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
@@ -17,6 +15,9 @@ from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import include, path
+
+from audience.startproject import *
+from audience.startproject import APPS
 
 ROOT_URLCONF = "audience.polled"
 INSTALLED_APPS = [*APPS, "celery_progress"]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -64,7 +64,7 @@ class Server:
         """Return how many connections to the database of this run it holds."""
         process = self.serving()
         if connection.vendor == "sqlite":
-            # Files of closed connections stay open while others hold locks, but not those of the log.
+            # Of closed connections the file may stay open for its locks, but not the log.
             name = f"{connection.settings_dict['NAME']}-wal"
             return sum(file.path == name for file in process.open_files())
         port = int(connection.settings_dict["PORT"])
@@ -83,17 +83,13 @@ class Server:
 
     def kill(self) -> None:
         """End it and its children, whatever state they are in."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
 
 @contextmanager
-def serving(
-    kind: str, application: str, python: Path, env: Mapping[str, str]
-) -> Iterator[Server]:
+def serving(kind: str, application: str, python: Path, env: Mapping[str, str]) -> Iterator[Server]:
     """Keep a server for a `with` block."""
     server = Server(kind, application, python, env)
     try:

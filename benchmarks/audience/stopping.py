@@ -12,7 +12,7 @@ from audience.sites import PYTHON
 from load.database import empty, environment
 
 STREAMS = 100
-LIMIT = 30
+LIMIT = 20
 """Seconds after which a server is killed."""
 WAYS = {
     "`offload.asgi`": ("beside", "/tasks/events/?ids="),
@@ -59,5 +59,4 @@ def _stop(server: str, way: str, kind: str, name: str) -> tuple[int, int, float 
         opened = crowd.gather(60)
         begun = time.monotonic()
         has_ended = running.stop(LIMIT)
-        return opened, crowd.bidden, time.monotonic() - begun if has_ended else None
-
+        return opened, len(crowd.told), time.monotonic() - begun if has_ended else None

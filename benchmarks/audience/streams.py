@@ -100,7 +100,9 @@ def _cost(kind: str, name: str, case: Case, streams: int, seconds: float) -> Cos
     results = count.enqueue_many([((STEPS, 1.0), {})] * case.jobs)
     paths = [f"{case.path}{results[each % case.jobs].id}" for each in range(streams)]
     slots = f"--async-slots={RUNNING // 2}"  # of each of the engine's two processes
-    with serving("uvicorn", f"audience.asgi:{case.application}", PYTHON, environment(kind, name)) as server:
+    with serving(
+        "uvicorn", f"audience.asgi:{case.application}", PYTHON, environment(kind, name)
+    ) as server:
         with Crowd(server.port, paths[:1]) as crowd:
             crowd.gather(20)
             alone = _held(server)
