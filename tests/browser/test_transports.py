@@ -173,6 +173,8 @@ def test_who_signs_out_sees_no_more_of_it(
     job, orders = start(context)
     page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
+    orders.progress(10)
+    expect(page.locator("task-status")).to_contain_text("10%")
     context.request.get("/sign-out/")
     expect(page.locator("task-status")).to_contain_text("Not available")
     orders.finish()

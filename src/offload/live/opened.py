@@ -10,11 +10,14 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 
+SIGN_OUT = 1.0
+"""Seconds that Django has to empty the session of who signs out."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -58,8 +61,13 @@ class Opened:
         self._end_some(lambda _: True, "shutdown")
 
     def sign_out(self, session: str) -> None:
-        """End the streams of a session: when their pages come back, rights are checked anew."""
-        self._end_some(lambda stream: session in stream.sessions, "lifetime")
+        """End the streams of a session: when their pages come back, rights are checked anew.
+
+        Django tells of a sign-out before it empties the session, so they end a little later.
+        """
+        for stream, loop in tuple(self._streams.items()):
+            if session in stream.sessions:
+                _soon(loop, partial(_late, loop, stream.end), "lifetime")
 
     def _end_some(self, which: Callable[[Open], bool], reason: str) -> None:
         for stream, loop in tuple(self._streams.items()):
@@ -94,6 +102,10 @@ def _end_streams_of_session(request: Any = None, **_: Any) -> None:
         opened.sign_out(session)
 
 
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], reason: str) -> None:
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(function, reason)
+
+
+def _late(loop: asyncio.AbstractEventLoop, function: Callable[[str], Any], reason: str) -> None:
+    loop.call_later(SIGN_OUT, function, reason)
