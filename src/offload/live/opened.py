@@ -56,8 +56,7 @@ class Opened:
         self._is_ending = False
 
     def end(self) -> None:
-        """The server stops: end all streams, and those that come. May be called from a signal."""
-        self._is_ending = True
+        """The server stops: end all streams. May be called from a signal."""
         self._end_some(lambda _: True, "shutdown")
 
     def sign_out(self, session: str) -> None:
@@ -86,6 +85,7 @@ class Opened:
 
     def _chained(self, before: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
         def handle(number: int, frame: Any) -> None:
+            self._is_ending = True  # also for those that come while the server waits
             self.end()
             before(number, frame)
 

@@ -55,7 +55,9 @@ class Watch:
         self._using = using
         self._lock = threading.Lock()
         self._watched: dict[UUID, Watched] = {}
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread()
+        self._runs = False
+        """Whether the thread will look at what is added: not when it is about to end."""
         self._linger = LINGER
         self._news, self._ring = os.pipe()
         os.set_blocking(self._news, False)
@@ -76,7 +78,8 @@ class Watch:
                 watched = self._watched.setdefault(job, Watched(version))
                 watched.version = min(watched.version, version)
                 watched.tells.add(tell)
-            if self._thread is None or not self._thread.is_alive():
+            if not (self._runs and self._thread.is_alive()):
+                self._runs = True
                 self._thread = threading.Thread(
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
                 )
@@ -118,7 +121,7 @@ class Watch:
         """Let the thread end as soon as nobody watches, so that it holds no connection."""
         self._linger = 0.0
         thread = self._thread
-        if thread is not None:
+        if thread.is_alive():
             os.write(self._ring, b"!")
             thread.join()
 
@@ -186,11 +189,8 @@ class Watch:
     def _end(self) -> bool:
         """Tell whether this thread may end; whoever watches from then on starts the next one."""
         with self._lock:
-            if self._thread is threading.current_thread():
-                if self._watched:
-                    return False
-                self._thread = None
-            return True
+            self._runs = bool(self._watched)
+            return not self._runs
 
     def _look(self) -> None:
         with self._lock:
