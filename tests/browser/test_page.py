@@ -140,6 +140,51 @@ def test_updates_of_one_frame_are_one_drawing(context: BrowserContext, page: Pag
     expect(status).to_contain_text("60%")
 
 
+def test_two_hundred_updates_a_second_cost_few_layouts(
+    context: BrowserContext, page: Page, start: Any
+):
+    """Ten jobs, twenty updates a second each, for a second: at most one layout for each update."""
+    jobs = [start(context)[0] for _ in range(10)]
+    page.goto(f"/show/?ids={','.join(jobs)}")
+    expect(page.locator("[data-phase=running]")).to_have_count(10)
+    page.evaluate(
+        """() => {
+            window.forced = window.shift = 0;
+            const watch = (type, look) => new PerformanceObserver((list) =>
+                list.getEntries().forEach(look)).observe({ type });
+            watch("layout-shift", (entry) => { window.shift += entry.value; });
+            watch("long-animation-frame", ({ scripts }) => {
+                for (const script of scripts) window.forced += script.forcedStyleAndLayoutDuration;
+            });
+        }"""
+    )
+    inside = context.new_cdp_session(page)
+    inside.send("Performance.enable")
+
+    def layouts() -> int:
+        metrics = inside.send("Performance.getMetrics")["metrics"]
+        return int(next(each["value"] for each in metrics if each["name"] == "LayoutCount"))
+
+    before = layouts()
+    page.evaluate(
+        """async () => {
+            const elements = [...document.querySelectorAll("task-status")];
+            for (let percent = 1; percent <= 20; percent++) {
+                for (const element of elements) {
+                    const { state } = element;
+                    const progress = { percent: 5 * percent, message: `Row ${percent} of 20` };
+                    element.receive({ ...state, version: state.version + 1, progress });
+                }
+                await new Promise((resolve) => setTimeout(resolve, 50));
+            }
+        }"""
+    )
+    expect(page.get_by_text("Row 20 of 20")).to_have_count(10)
+    assert layouts() - before <= 200 * 0.2
+    assert page.evaluate("forced") == 0
+    assert page.evaluate("shift") <= 0.01
+
+
 def test_an_older_state_is_not_shown(context: BrowserContext, page: Page, start: Any):
     job, orders = start(context)
     page.goto(f"/show/?ids={job}")
