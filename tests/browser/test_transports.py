@@ -56,6 +56,7 @@ def test_a_stream(context: BrowserContext, page: Page, start: Any):
 def test_polling_where_the_server_cannot_stream(
     sites: dict[str, Site], browser: Browser, start: Any
 ):
+    sites["wsgi"].start()
     context = open_context(browser, sites["wsgi"])
     job, orders = start(context)
     page = context.new_page()
