@@ -15,7 +15,7 @@ from pathlib import Path
 
 import django
 
-SCRIPTS = ["peers.py", "scale.py", "memory.py", "web.py"]
+SCRIPTS = ["peers.py", "scale.py", "memory.py", "web.py", "progress.py"]
 """Those that keep their results themselves."""
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

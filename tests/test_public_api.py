@@ -15,6 +15,7 @@ NAMES = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -28,7 +29,9 @@ NAMES = [
     "current_job",
     "is_cancelled",
     "once",
+    "progress",
     "task",
+    "track",
 ]
 
 

@@ -10,10 +10,12 @@ from typing import Any
 from django.db import connection, transaction
 
 from load.rows import WORKER
+from offload.store.records import Floor
 from offload.store.statements import statement
 
 ROOM = 500
 """Jobs that the claim asks for."""
+LOWEST = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,16 @@ class Cost:
         return f"{self.buffers:,} pages {self.ms:.1f} ms"
 
 
-def cost_of_claim(queues: list[str], room: int = ROOM) -> Cost:
-    """Claim as an engine does, and take it back."""
-    parameters = {
+def cost_of_claim(queues: list[str], room: int = ROOM, above: int | None = None) -> Cost:
+    """Claim as an engine does, and take it back.
+
+    Args:
+        queues: from which.
+        room: for so many jobs.
+        above: claim the jobs of the first queue whose `run_after` is not less, as behind a floor;
+            None to begin at the head of each queue.
+    """
+    parameters: dict[str, Any] = {
         "worker": WORKER,
         "backend": "default",
         "queues": queues,
@@ -38,7 +47,11 @@ def cost_of_claim(queues: list[str], room: int = ROOM) -> Cost:
         "slots": 200,
         "slots_each": 200,
     }
-    return _cost(statement("postgresql", "claim"), parameters)
+    if above is not None:
+        floor = Floor(queues[0], is_async=False, priority=0, run_after=above, id=LOWEST)
+        parameters |= {f"floor_{name}": [value] for name, value in floor._asdict().items()}
+    ready = statement("postgresql", "ready" if above is None else "ready_above")
+    return _cost(statement("postgresql", "claim").replace("{ready}", ready), parameters)
 
 
 def cost_of_duties(worker: str) -> dict[str, Cost]:

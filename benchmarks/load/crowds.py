@@ -30,7 +30,7 @@ def held_open(sizes: Sizes) -> Iterator[str]:
     settle()
     progress = rows.Progress(sizes.pinned)
     explains = connection.vendor == "postgresql"
-    seen: list[tuple[int, Cost]] = []
+    seen: list[tuple[int, Cost, Cost]] = []
     duties: dict[str, Cost] = {}
 
     def look() -> None:
@@ -38,7 +38,8 @@ def held_open(sizes: Sizes) -> Iterator[str]:
         # Taking a claim back leaves dead rows too, so it is done only now and then.
         is_time = claimed >= len(seen) * sizes.pinned // LOOKS
         if explains and is_time and claimed < sizes.pinned - 1000:
-            seen.append((claimed, cost_of_claim(["default"])))
+            above = cost_of_claim(["default"], above=progress.first())
+            seen.append((claimed, above, cost_of_claim(["default"])))
 
     with pinned():
         drained = drain(meanwhile=look)
@@ -46,8 +47,9 @@ def held_open(sizes: Sizes) -> Iterator[str]:
             duties = cost_of_duties(ask("SELECT worker FROM offload_job LIMIT 1")[0][0])
         yield line("a transaction held open", drained, pick_up(sizes.samples), usual)
     if explains:
-        costs = "; ".join(f"after {done:,} jobs {cost}" for done, cost in seen)
-        yield f"One claim of {ROOM} while a transaction is held open: {costs}."
+        for place, column in (("above its floor", 1), ("from the head of the queue", 2)):
+            told = "; ".join(f"after {look[0]:,} jobs {look[column]}" for look in seen)
+            yield f"One claim of {ROOM} {place} while a transaction is held open: {told}."
         yield "And then: " + "; ".join(f"{name} {cost}" for name, cost in duties.items()) + "."
 
 

@@ -75,13 +75,14 @@ class Progress:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._start = self._first() or 0
+        self._start = self.first() or 0
 
     def claimed(self) -> int:
-        first = self._first()
+        first = self.first()
         return self._count if first is None else (first - self._start) // _step(self._count)
 
-    def _first(self) -> int | None:
+    def first(self) -> int | None:
+        """Return `run_after` of the first job that is ready, None if there is none."""
         found = ask(
             f"SELECT run_after FROM offload_job WHERE state = {int(JobState.READY)} AND "
             "backend = 'default' AND queue_name = 'default' AND NOT is_async "

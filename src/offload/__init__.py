@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from offload.context import CurrentJob, current_job, is_cancelled
+from offload.context import CurrentJob, current_job, is_cancelled, progress, track
 from offload.exceptions import (
     InvalidArguments,
     JobCancelled,
@@ -16,6 +16,7 @@ from offload.exceptions import (
     WorkerLost,
     WrongState,
 )
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.origin import acting_for
 from offload.policies import Exponential, Fixed
@@ -36,6 +37,7 @@ __all__ = [
     "JobState",
     "OffloadError",
     "OffloadTask",
+    "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
@@ -49,7 +51,9 @@ __all__ = [
     "current_job",
     "is_cancelled",
     "once",
+    "progress",
     "task",
+    "track",
 ]
 
 

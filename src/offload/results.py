@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 
 
@@ -21,9 +22,11 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
 
     Attributes:
         state: where the job stands; finer than Django's `status`.
+        progress: how far the attempt is that runs, or ran last, if its code said so.
     """
 
     state: JobState = JobState.READY
+    progress: Progress | None = None
 
     def __hash__(self) -> int:
         """Hash by id: asyncio keeps what it waits for in dicts."""
@@ -109,9 +112,10 @@ def make_result(**values: Any) -> OffloadResult:
     """Return a result of values that are known to be exact JSON, at little cost.
 
     Args:
-        values: every field; `_return_value` may be left out.
+        values: every field; `progress` and `_return_value` may be left out.
     """
     result = object.__new__(OffloadResult)
+    _SETTERS["progress"](result, None)
     _SETTERS["_return_value"](result, None)
     for name, value in values.items():
         _SETTERS[name](result, value)

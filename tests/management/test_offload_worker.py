@@ -18,7 +18,7 @@ from django.test import override_settings
 from offload import JobState
 from offload.models import Job, Worker
 from tests.tasks import aadd, add, fail
-from tests.worker import tasks
+from tests.worker import progressing, tasks
 from tests.worker.conftest import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -418,3 +418,26 @@ def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, p
     assert running.state == JobState.SUCCESSFUL
     assert add.enqueue(5).wait(30).return_value == 5
     assert worker.stop() == 0
+
+
+# --- what others see of its jobs ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_progress_moves_before_the_job_ends_and_ends_at_the_last_word(
+    start_worker, tmp_path, processes
+):
+    result = progressing.climb.enqueue(str(tmp_path), 3)
+    start_worker("--processes", processes)
+
+    def current() -> float:
+        result.refresh()
+        return result.progress.current if result.progress else 0
+
+    for number in (1, 2, 3):
+        until(lambda number=number: current() == number)
+        assert result.state == JobState.RUNNING
+        (tmp_path / str(number)).touch()
+
+    assert result.wait(30).state == JobState.SUCCESSFUL
+    assert (result.progress.current, result.progress.message) == (3, "Step 3")

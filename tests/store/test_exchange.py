@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from offload.ids import new_id
-from offload.lifecycle import JobFailure, JobState, failed, released, retried, snoozed, succeeded
+from offload.lifecycle import (
+    JobFailure,
+    JobState,
+    Outcome,
+    failed,
+    released,
+    retried,
+    snoozed,
+    succeeded,
+)
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, Room
+from offload.store.records import ClaimedJob, Moved, Room
 from tests.tasks import aadd, add, plain
+from tests.worker.locking import lock, transaction_elsewhere
 
 pytestmark = pytest.mark.django_db
 
+SOME = '{"current": 1, "total": 2}'
 FAILURE = JobFailure("builtins.ValueError", "no", "Traceback ...")
 
 
@@ -50,6 +63,19 @@ def claim(store: Store, worker: str, *args: int) -> list[ClaimedJob]:
 
 def state_of(job: ClaimedJob) -> JobState:
     return JobState(Job.objects.get(pk=job.id).state)
+
+
+def moved(*jobs: ClaimedJob) -> Moved:
+    return sorted((job.key, SOME) for job in jobs)
+
+
+def progress_of(*jobs: ClaimedJob) -> list[str | None]:
+    return [Job.objects.get(pk=job.id).progress for job in jobs]
+
+
+def versions() -> dict[str, int]:
+    store = get_store("default")
+    return {store.key(pk): version for pk, version in Job.objects.values_list("pk", "version")}
 
 
 def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
@@ -154,6 +180,125 @@ def test_a_retry_of_a_job_somebody_cancelled_is_a_cancel(store: Store, worker: s
     assert store.holdings(UUID(worker)) == {(job.id, 1): True}
     store.exchange(worker, [(job, retried(FAILURE, 5))], room())
     assert state_of(job) == JobState.CANCELLED
+
+
+def test_progress_is_a_visible_change_of_the_running_job(store: Store, worker: str) -> None:
+    add.enqueue_many([((n,), {}) for n in range(3)])
+    one, two, three = claim(store, worker)
+    before = versions()
+
+    exchange = store.exchange(worker, [], room(0, 0), moved(one, two))
+
+    assert exchange.moved == {one.key, two.key}
+    assert progress_of(one, two, three) == [SOME, SOME, None]
+    after = versions()
+    assert [after[job.id] - before[job.id] for job in (one, two, three)] == [1, 1, 0]
+    assert state_of(one) == JobState.RUNNING
+
+
+def test_progress_is_refused_for_a_job_that_somebody_else_holds(store: Store, worker: str) -> None:
+    add.enqueue_many([((n,), {}) for n in range(2)])
+    lost, ended = claim(store, worker)
+    store.exchange(worker, [(lost, released()), (ended, succeeded("1"))], room(0, 0))
+    (again,) = claim(store, register(store))
+    assert again.key == (lost.id, 2)
+    before = versions()
+
+    exchange = store.exchange(worker, [], room(0, 0), moved(lost, ended))
+
+    assert exchange.moved == set()
+    assert progress_of(again, ended) == [None, None]
+    assert versions() == before
+
+
+@pytest.mark.parametrize(
+    "outcome", [succeeded("1"), failed(FAILURE), retried(FAILURE, 60), snoozed(60)]
+)
+def test_the_last_progress_is_written_with_the_outcome(
+    store: Store, worker: str, outcome: Outcome
+) -> None:
+    add.enqueue_many([((n,), {}) for n in range(2)])
+    ending, running = claim(store, worker)
+    before = versions()
+
+    exchange = store.exchange(worker, [(ending, outcome)], room(0, 0), moved(ending, running))
+
+    assert not exchange.refused
+    assert exchange.moved == {ending.key, running.key}
+    assert progress_of(ending, running) == [SOME, SOME]
+    assert state_of(ending) == outcome.state
+    assert versions()[ending.id] > before[ending.id]
+
+
+def test_the_last_progress_of_a_late_outcome_is_refused_with_it(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.exchange(worker, [(job, released())], room(0, 0))
+    (again,) = claim(store, worker)
+
+    exchange = store.exchange(worker, [(job, succeeded("1"))], room(0, 0), moved(job))
+
+    assert (exchange.refused, exchange.moved) == ([job], set())
+    assert progress_of(again) == [None]
+
+
+def test_the_next_attempt_begins_without_progress(store: Store, worker: str) -> None:
+    result = add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.exchange(worker, [(job, retried(FAILURE, 0))], room(0, 0), moved(job))
+    assert progress_of(job) == [SOME]
+
+    (job,) = claim(store, worker)
+    assert progress_of(job) == [None]
+
+    store.exchange(worker, [(job, failed(FAILURE))], room(0, 0), moved(job))
+    assert store.retry(UUID(result.id))
+    assert progress_of(job) == [None]
+
+
+def test_progress_of_hundreds_of_jobs_is_written_at_once(store: Store, worker: str) -> None:
+    texts = [f'{{"current": {n}, "message": "\\"{n}\\" → \\\\ {{}} % %s 😀"}}' for n in range(300)]
+    add.enqueue_many([((n,), {}) for n in range(300)])
+    jobs = claim(store, worker, 300, 0)
+    progress = sorted((job.key, text) for job, text in zip(jobs, texts, strict=True))
+
+    with CaptureQueriesContext(connection) as queries:
+        assert len(store.exchange(worker, [], room(0, 0), progress).moved) == 300
+
+    assert progress_of(*jobs) == texts
+    if connection.vendor != "sqlite":  # its store passes by Django's cursors
+        assert sum("offload_job" in query["sql"] for query in queries) <= 2
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for everything")
+@pytest.mark.django_db(transaction=True)
+def test_progress_waits_for_no_lock(store: Store, worker: str) -> None:
+    add.enqueue_many([((n,), {}) for n in range(2)])
+    locked, free = claim(store, worker)
+
+    with transaction_elsewhere(lock(locked.id)):
+        exchange = store.exchange(worker, [], room(0, 0), moved(locked, free))
+        assert exchange.moved == {free.key}
+
+    assert store.exchange(worker, [], room(0, 0), moved(locked)).moved == {locked.key}
+    assert progress_of(locked, free) == [SOME, SOME]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others lock rows")
+@pytest.mark.django_db(transaction=True)
+def test_progress_waits_not_for_the_lock_of_sqlite_either(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+
+    with transaction_elsewhere(lambda: Job.objects.update(priority=1)):
+        begun = time.monotonic()
+        assert store.exchange(worker, [], room(0, 0), moved(job)).moved == set()
+        assert time.monotonic() - begun < 1
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout")
+            assert cursor.fetchone()[0] >= 5_000  # others wait as before
+
+    assert store.exchange(worker, [], room(0, 0), moved(job)).moved == {job.key}
 
 
 def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> None:

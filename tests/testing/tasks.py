@@ -13,7 +13,7 @@ from django.db import transaction
 from django.tasks import task as django_task
 from django.utils import translation
 
-from offload import Exponential, Retry, Snooze, current_job, task
+from offload import Exponential, Retry, Snooze, current_job, task, track
 
 calls: list[Any] = []
 """What ran, in order; emptied before each test."""
@@ -48,6 +48,29 @@ def add_user_or_fail(name: str, *, fail: bool) -> str:
     if fail:
         raise ValueError(name)
     return name
+
+
+@task
+def import_rows(count: int, *, fail_at: int | None = None) -> None:
+    for row in track(range(count), "Importing"):
+        if row == fail_at:
+            raise ValueError(row)
+
+
+@task
+async def aimport_rows(count: int) -> None:
+    import_rows.func(count)
+
+
+@task(max_attempts=2)
+def get_far_then_say_nothing() -> None:
+    if current_job().attempt == 1:
+        import_rows.func(3, fail_at=2)
+
+
+@task(atomic=True)
+def import_rows_atomically(count: int) -> None:
+    import_rows.func(count)
 
 
 @task(max_attempts=3, backoff=Exponential(1000, jitter=False), takes_context=True)

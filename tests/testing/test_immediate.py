@@ -233,6 +233,23 @@ def test_the_task_knows_its_job():
     assert result.return_value == result.id
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("task", [tasks.import_rows, tasks.import_rows_atomically])
+def test_a_job_shows_how_far_it_got(task):
+    result = task.enqueue(3)
+
+    assert result.state == JobState.SUCCESSFUL
+    assert (result.progress.current, result.progress.total) == (3, 3)
+
+
+def test_the_next_attempt_begins_without_progress():
+    result = tasks.get_far_then_say_nothing.enqueue()
+
+    assert result.attempts == 2
+    assert result.state == JobState.SUCCESSFUL
+    assert result.progress is None
+
+
 def test_the_task_does_not_see_the_callers_context_as_on_a_worker():
     with translation.override("de"):
         assert tasks.language.enqueue().return_value == "en-us"

@@ -249,6 +249,28 @@ def test_an_atomic_task_writes_its_result_with_its_effects():
     assert User.objects.get().username == "bob"
 
 
+@pytest.mark.parametrize(
+    "task", [tasks.import_rows, tasks.aimport_rows, tasks.import_rows_atomically]
+)
+def test_a_job_shows_how_far_it_got(task):
+    task.enqueue(3)
+
+    (result,) = run_jobs()
+
+    assert result.state == JobState.SUCCESSFUL
+    assert (result.progress.current, result.progress.total) == (3, 3)
+    assert result.progress.message == "Importing"
+
+
+def test_a_failed_job_shows_how_far_it_got():
+    tasks.import_rows.enqueue(3, fail_at=2)
+
+    (result,) = run_jobs()
+
+    assert result.state == JobState.FAILED
+    assert (result.progress.current, result.progress.percent) == (2, pytest.approx(66.67, abs=0.01))
+
+
 def test_a_retry_waits_for_its_time():
     tasks.fail_twice.enqueue()
 

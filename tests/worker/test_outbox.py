@@ -9,9 +9,16 @@ from django.db import DataError, Error, OperationalError
 
 from offload import lifecycle
 from offload.lifecycle import JobState
-from offload.store.records import ClaimedJob, Ended, Exchange, Room
+from offload.store.records import ClaimedJob, Ended, Exchange, Key, Moved, Room
 from offload.worker import outbox as module
-from offload.worker.outbox import BATCH, FULL, SHARE, Outbox
+from offload.worker.outbox import (
+    BATCH,
+    FULL,
+    PROGRESS_AGAIN,
+    PROGRESS_LINGER,
+    SHARE,
+    Outbox,
+)
 
 LOCK_TIMEOUT = OperationalError(1205, "Lock wait timeout exceeded")
 GONE = OperationalError("the connection is closed")
@@ -25,14 +32,23 @@ class Table:
         self.refused: dict[str, Error] = {}
         self.written: dict[str, str | None] = {}
         self.batches: list[int] = []
+        self.moved: list[tuple[Key, str]] = []
+        self.locked: set[Key] = set()
+        self.refused_progress: Error | None = None
 
-    def exchange(self, worker: str, batch: Sequence[Ended], room: Room) -> Exchange:
+    def exchange(
+        self, worker: str, batch: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
         self.batches.append(len(batch))
+        if progress and self.refused_progress is not None:
+            raise self.refused_progress
         for job, outcome in batch:
             if job.id in self.refused and (outcome.return_value or not job.lost):
                 raise self.refused[job.id]
         self.written |= {job.id: outcome.return_value for job, outcome in batch}
-        return Exchange()
+        free = [(key, text) for key, text in progress if key not in self.locked]
+        self.moved += free
+        return Exchange(moved={key for key, _ in free})
 
 
 @pytest.fixture
@@ -151,3 +167,93 @@ def test_what_the_task_wrote_itself_is_not_written_again(outbox: Outbox) -> None
     assert not outbox
     assert outbox.due_in() == float("inf")
     assert JobState(outcome.state) == JobState.SUCCESSFUL
+
+
+# --- progress -----------------------------------------------------------------------------
+
+KEY, OTHER = ("0", 1), ("1", 1)
+
+
+def test_progress_is_due_soon_and_only_the_newest_is_written(outbox: Outbox, table: Table) -> None:
+    outbox.note({})
+    assert outbox.due_in() == float("inf")
+    outbox.note({KEY: "1", OTHER: "5"})
+    outbox.note({KEY: "2"})
+    assert 0 < outbox.due_in() <= PROGRESS_LINGER
+
+    outbox.exchange("worker", [], NOWHERE)
+
+    assert table.moved == [(KEY, "2"), (OTHER, "5")]
+    assert not outbox.has_progress
+    assert outbox.due_in() == float("inf")
+
+
+def test_progress_of_a_row_that_was_locked_is_kept_and_written_a_little_later(
+    outbox: Outbox, table: Table
+) -> None:
+    table.locked = {KEY}
+    outbox.note({KEY: "1", OTHER: "5"})
+    outbox.exchange("worker", [], NOWHERE)
+    assert PROGRESS_LINGER < outbox.due_in() <= PROGRESS_AGAIN
+
+    table.locked = set()
+    outbox.exchange("worker", [], NOWHERE)
+
+    assert table.moved == [(OTHER, "5"), (KEY, "1")]
+
+
+def test_progress_is_forgotten_with_the_outcome_and_with_the_job(
+    outbox: Outbox, table: Table
+) -> None:
+    table.locked = {KEY, OTHER}
+    outbox.note({KEY: "1", OTHER: "5"})
+    outbox.add(ended(1))
+    outbox.exchange("worker", outbox.next_batch(), NOWHERE)
+    assert outbox.has_progress
+
+    outbox.forget_progress({OTHER})
+    assert outbox.has_progress
+    outbox.forget_progress(set())
+
+    assert not outbox.has_progress
+    assert outbox.due_in() == float("inf")
+
+
+def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
+    outbox: Outbox, table: Table
+) -> None:
+    ((job, outcome),) = ended(1)
+    outbox.note({KEY: "1"})
+    outbox.add([(job, outcome._replace(written=True))])
+
+    assert not outbox.has_progress
+    assert outbox.due_in() == float("inf")
+    assert not outbox
+
+
+def test_progress_survives_an_outage(outbox: Outbox, table: Table) -> None:
+    table.refused = {"0": GONE}
+    outbox.add(ended(1))
+    outbox.note({KEY: "1"})
+    write(outbox, 2)
+
+    table.refused = {}
+    write(outbox, 1)
+
+    assert table.moved == [(KEY, "1")]
+    assert not outbox
+
+
+def test_progress_that_the_database_refuses_keeps_no_outcome_from_being_written(
+    outbox: Outbox, table: Table
+) -> None:
+    table.refused_progress = DataError("no such character")
+    outbox.add(ended(2_000))
+    outbox.note({KEY: "1"})
+
+    write(outbox, 3)
+
+    assert len(table.written) == 2_000
+    assert max(table.batches) == BATCH
+    assert not outbox
+    assert not outbox.has_progress

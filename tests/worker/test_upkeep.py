@@ -21,10 +21,12 @@ from offload.store import base, get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Ended
 from offload.worker import upkeep as module
+from offload.worker.floors import Floors
 from offload.worker.registration import Registration
 from offload.worker.upkeep import CONFIRMATION, Upkeep
 from tests.jobs import claim, register
 from tests.tasks import add
+from tests.worker.clock import Clock
 from tests.worker.locking import lock, transaction_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,14 +44,6 @@ class Pool:
     def announce(self, ended: Sequence[Ended]) -> None: ...
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Engine:
     """What another engine sees of one: its upkeep, whom it wakes, and its clock."""
 
@@ -62,7 +56,7 @@ class Engine:
         self.registration = Registration(self.store, "default", [], pool, OPTIONS.lease)
         self.registration.ensure()
         self.upkeep = Upkeep(
-            self.store,
+            Floors(self.store, "default"),
             self.registration,
             OPTIONS,
             pool,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from offload.codec import decode
 from offload.conf import Options
 from offload.exceptions import seconds
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
 from offload.origin import current_origin
@@ -132,6 +133,7 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
         backend=job.backend,
         errors=task_errors(failures),
         worker_ids=workers,
+        progress=Progress.from_json(job.progress),
         _return_value=_return_value_of(job),
     )
 

@@ -15,7 +15,9 @@ class PartialIndex(models.Index):
     """Index `fields` of the rows that meet `where`.
 
     MySQL and MariaDB have no partial indexes, and Django would make none at all there: they
-    get a full index over `instead`, through which the same statements find their rows.
+    get a full index over `instead`, through which the same statements find their rows. (With
+    "-state" what lies behind the waiting jobs is the end of the index: InnoDB looks behind a range
+    for an entry that is alive, and there are no dead ones of jobs that ran to be passed.)
     """
 
     def __init__(

@@ -80,13 +80,13 @@ class Job(models.Model):
                 name="offload_job_ready",
                 fields=READY_ORDER,
                 where=Q(state=JobState.READY),
-                instead=["state", *READY_ORDER],
+                instead=["-state", *READY_ORDER],
             ),
             PartialIndex(
                 name="offload_job_scheduled",
                 fields=["run_after"],
                 where=Q(state=JobState.SCHEDULED),
-                instead=["state", "run_after"],
+                instead=["-state", "run_after"],
             ),
             PartialIndex(
                 name="offload_job_running",

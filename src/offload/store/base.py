@@ -7,6 +7,7 @@ id and its run, and must find it running: whoever lost a job cannot change it an
 from __future__ import annotations
 
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +24,7 @@ from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
 from offload.moments import now_microseconds
 from offload.store.reading import Reading
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Store(Reading, ABC):
 
     clock: ClassVar[str]
     """SQL for the database's clock: microseconds since 1970 UTC."""
+    keeps_dead_entries: ClassVar[bool] = True
+    """Whether a transaction elsewhere keeps the index entries of jobs that were claimed."""
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -81,10 +84,12 @@ class Store(Reading, ABC):
 
     # --- the engine's exchange ------------------------------------------------------------
 
-    def exchange(self, worker: str, ended: Sequence[Ended], room: Room) -> Exchange:
-        """Write how jobs ended and claim the next ones, in one transaction.
+    def exchange(
+        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
+        """Write how jobs ended and how far others are, and claim the next ones: one transaction.
 
-        Finishing comes first and waits for locks; claiming skips what is locked. (A claim may
+        Finishing comes first and waits for locks; what follows skips what is locked. (A claim may
         hold locks on rows that it does not return, so finishing must never skip.)
         """
         with transaction.atomic(self.using), self._pipeline():
@@ -92,12 +97,16 @@ class Store(Reading, ABC):
             failpoint("exchange.begun")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
+            over = {job.key for job, _ in ended if job not in refused} if progress else set()
+            moved = self.keep_progress(progress, over) if progress else set()
+            begun = time.monotonic()
             claimed = self._claim(worker, room) if room else []
+            seconds = time.monotonic() - begun
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
         if any(job.attempt > 1 or job.lost for job in claimed):
             claimed = self._with_previous(claimed)
-        return Exchange(refused, claimed)
+        return Exchange(refused, claimed, moved, seconds)
 
     def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
         """Write how jobs ended, in the caller's transaction; return those refused as too late."""
@@ -122,6 +131,15 @@ class Store(Reading, ABC):
     @abstractmethod
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         """Write outcomes, sorted by job id; return the keys of those that were still current."""
+
+    @abstractmethod
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        """Write how far jobs are, sorted by id, in the caller's transaction; return whose it was.
+
+        Left out are jobs that somebody else holds by now, and rows that somebody has locked: it
+        waits for no lock, so it holds up nobody. Those of `over` ended in this very transaction,
+        so that their rows are its own.
+        """
 
     @abstractmethod
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
@@ -183,8 +201,18 @@ class Store(Reading, ABC):
         """Remove an engine that has handed back all its jobs."""
         Worker.objects.using(self.using).filter(pk=worker).delete()
 
-    def holdings(self, worker: UUID) -> dict[Key, bool]:
-        """Return the jobs that an engine holds, and which of them somebody wants cancelled."""
+    def holdings(self, worker: UUID, among: Collection[Key] | None = None) -> dict[Key, bool]:
+        """Return the jobs that an engine holds, and which of them somebody wants cancelled.
+
+        Args:
+            worker: the engine.
+            among: look for no others, by their ids.
+        """
+        if among is not None:
+            jobs = Job.objects.using(self.using).filter(pk__in=[UUID(pk) for pk, _ in among])
+            rows = jobs.values_list("pk", "run", "cancel_requested_at")
+            found = {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
+            return {key: wanted for key, wanted in found.items() if key in among}
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, "holdings"), {"worker": self.key(worker)})
             return {(self.key(pk), run): bool(wanted) for pk, run, wanted in cursor.fetchall()}

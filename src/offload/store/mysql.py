@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Key, Moved, NewJob, Room
 from offload.store.statements import statement
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
 
 AT_A_TIME = 100
 """Jobs that one statement finishes: for each it walks along all their return values."""
@@ -58,6 +61,20 @@ class MySQLStore(Store):
                     cursor.execute(*_finishing(pairs))
         return accepted
 
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        mine = set(over)
+        with self.connection.cursor() as cursor:
+            ids = [key[0] for key, _ in progress if key not in over]
+            if ids:
+                cursor.execute(statement("mysql", "held_free"), {"ids": ids})
+                mine |= {(str(pk), run) for pk, run in cursor.fetchall()}
+            moved = [pair for pair in progress if pair[0] in mine]
+            if moved:
+                cases, parameters = _by_id("progress", ((key[0], text) for key, text in moved))
+                sql = statement("mysql", "progress").replace("{progress}", cases)
+                cursor.execute(sql, {"ids": [key[0] for key, _ in moved], **parameters})
+        return {key for key, _ in moved}
+
     def ready_queues(self, backend: str) -> list[str]:
         """Step from queue to queue, one statement each.
 
@@ -88,19 +105,17 @@ class MySQLStore(Store):
             for is_async, count in room:
                 found: list[ClaimedJob] = []
                 for queue in sorted(room.queues) if count > 0 else ():
-                    parameters = {
-                        "backend": room.backend,
-                        "queue": queue,
-                        "is_async": is_async,
-                        "each": room.each(count),
-                    }
-                    cursor.execute(statement("mysql", "claim"), parameters)
-                    for row in cursor.fetchall():
+                    rows = _ready(cursor, room, queue, is_async=is_async, each=room.each(count))
+                    for row in rows:
                         found.append(ClaimedJob(str(row[0]), *row[1:-1]))
                         now = row[-1]
                 claimed += sorted(found, key=ClaimedJob.urgency)[:count]
             if claimed:
-                parameters = {"worker": worker, "now": now, "ids": [job.id for job in claimed]}
+                parameters: dict[str, Any] = {
+                    "worker": worker,
+                    "now": now,
+                    "ids": [job.id for job in claimed],
+                }
                 cursor.execute(statement("mysql", "mark_claimed"), parameters)
         claimed.sort(key=ClaimedJob.urgency)
         return [
@@ -134,6 +149,35 @@ class MySQLStore(Store):
         return str(identifier) if native else identifier.hex
 
 
+def _ready(
+    cursor: CursorWrapper, room: Room, queue: str, *, is_async: bool, each: int
+) -> list[tuple[Any, ...]]:
+    """Lock the most urgent ready jobs of one queue and kind; return them and the time."""
+    parameters: dict[str, Any] = {
+        "backend": room.backend,
+        "queue": queue,
+        "is_async": is_async,
+        "each": each,
+    }
+    if not room.floors:
+        cursor.execute(statement("mysql", "claim").replace("{above}", ""), parameters)
+        return list(cursor.fetchall())
+    above = statement("mysql", "above")
+    claim, waiting = (
+        statement("mysql", name).replace("{above}", above) for name in ("claim", "waiting")
+    )
+    rows: list[tuple[Any, ...]] = []
+    for floor in room.floors:
+        if (floor.queue_name, floor.is_async) == (queue, is_async) and len(rows) < each:
+            parameters |= {**floor._asdict(), "each": each - len(rows)}
+            cursor.execute(waiting, parameters)
+            (parameters["each"],) = cursor.fetchone()
+            if parameters["each"]:
+                cursor.execute(claim, parameters)
+                rows += cursor.fetchall()
+    return rows
+
+
 def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
     """Return the statement that finishes jobs which ended alike, and its parameters."""
     _, outcome = pairs[0]
@@ -144,8 +188,16 @@ def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
         "discount": 0 if outcome.counts else 1,
         "loss": 1 if outcome.lost else 0,
     }
+    values = ((job.id, outcome.return_value) for job, outcome in pairs)
+    cases, named = _by_id("return_value", values)
+    return statement("mysql", "finish").replace("{return_values}", cases), parameters | named
+
+
+def _by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:
+    """Return the cases of a CASE that finds the value of each job, and their parameters."""
     cases = []
-    for index, (job, ended) in enumerate(pairs):
-        cases.append(f"WHEN %(id{index})s THEN %(return_value{index})s")
-        parameters |= {f"id{index}": job.id, f"return_value{index}": ended.return_value}
-    return statement("mysql", "finish").replace("{return_values}", " ".join(cases)), parameters
+    parameters: dict[str, Any] = {}
+    for index, (identifier, value) in enumerate(values):
+        cases.append(f"WHEN %(id{index})s THEN %({name}{index})s")
+        parameters |= {f"id{index}": identifier, f"{name}{index}": value}
+    return " ".join(cases), parameters

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Floor, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -58,6 +58,17 @@ class PostgreSQLStore(Store):
             cursor.execute(statement("postgresql", "finish"), parameters)
             return set(cursor.fetchall())
 
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        parameters = {
+            "ids": _array(key[0] for key, _ in progress),
+            "runs": _array(key[1] for key, _ in progress),
+            "ended": _array(key in over for key, _ in progress),
+            "progress": _array(text for _, text in progress),
+        }
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "progress"), parameters)
+            return set(cursor.fetchall())
+
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         parameters: dict[str, Any] = {
             "worker": worker,
@@ -68,8 +79,11 @@ class PostgreSQLStore(Store):
             "slots": room.slots,
             "slots_each": room.each(room.slots),
         }
+        for name in Floor._fields if room.floors else ():
+            parameters[f"floor_{name}"] = _array(getattr(floor, name) for floor in room.floors)
+        ready = statement("postgresql", "ready_above" if room.floors else "ready")
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", "claim"), parameters)
+            cursor.execute(statement("postgresql", "claim").replace("{ready}", ready), parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
         # RETURNING gives the rows in the order in which they were found.
         claimed.sort(key=ClaimedJob.urgency)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -94,6 +95,23 @@ FEW = 16
 type Ended = tuple[ClaimedJob, Outcome]
 """A job and how its attempt ended."""
 
+type Moved = Sequence[tuple[Key, str]]
+"""Jobs and how far they are, as JSON text."""
+
+
+class Floor(NamedTuple):
+    """Where a claim ended: the last job that it took of one queue, kind and priority."""
+
+    queue_name: str
+    is_async: bool
+    priority: int
+    run_after: int
+    id: str
+
+    def urgency(self) -> tuple[int, int, str]:
+        """Return a key that sorts the floor of the most urgent jobs first."""
+        return (-self.priority, self.run_after, self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -104,12 +122,15 @@ class Room:
         queues: names of the queues it serves.
         threads: jobs written with def that it can take.
         slots: jobs written with async def that it can take.
+        floors: where the claim begins, most urgent first; none for the head of each queue. It
+            finds no other jobs then than those of the queues, kinds and priorities of floors.
     """
 
     backend: str
     queues: Sequence[str]
     threads: int = 0
     slots: int = 0
+    floors: Sequence[Floor] = ()
 
     def __bool__(self) -> bool:
         return bool(self.queues) and (self.threads > 0 or self.slots > 0)
@@ -123,6 +144,15 @@ class Room:
         """
         return min(count, max(FEW, 2 * count // max(len(self.queues), 1)))
 
+    def found(self, claimed: Sequence[ClaimedJob]) -> Iterator[tuple[bool, int, int]]:
+        """Yield for each kind of job that was asked for how many were found, and asked for.
+
+        More may be ready only if all was found that was asked for, of one queue alone.
+        """
+        for lane, count in self:
+            if count > 0:
+                yield lane, sum(bool(job.is_async) is lane for job in claimed), self.each(count)
+
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(((False, self.threads), (True, self.slots)))
 
@@ -134,10 +164,15 @@ class Exchange:
     Attributes:
         refused: jobs whose outcome came too late, because somebody else holds them now.
         claimed: jobs that the engine holds from now on, most urgent first.
+        moved: jobs whose progress was written; the others were not held any more, or their rows
+            were locked by somebody else.
+        seconds: that the claim took.
     """
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
+    moved: AbstractSet[Key] = frozenset()
+    seconds: float = 0.0
 
 
 UNSEEN = -1

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from sqlite3 import Connection, Cursor
+from sqlite3 import Connection, Cursor, ProgrammingError
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Value
 
 from offload.models import Job
 from offload.moments import now_microseconds, to_datetime
 from offload.store.base import AT_ONCE, Store
-from offload.store.records import Call, ClaimedJob, Ended, Key, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
 
 
@@ -25,6 +25,7 @@ class SQLiteStore(Store):
 
     dialect = "sqlite"
     clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
+    keeps_dead_entries = False  # it removes them at once: who reads older pages finds them in WAL
 
     @property
     def address(self) -> str:
@@ -33,6 +34,20 @@ class SQLiteStore(Store):
     def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
+
+    def exchange(
+        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
+        if ended or room:
+            return super().exchange(worker, ended, room, progress)
+        # A task that says how far it is may hold the one lock itself, for long.
+        with self._impatient():
+            try:
+                return super().exchange(worker, ended, room, progress)
+            except OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                return Exchange()
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()
@@ -53,6 +68,15 @@ class SQLiteStore(Store):
                 if connection.execute(sql, values).rowcount:
                     accepted.add(job.key)
         return accepted
+
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        sql = statement("sqlite", "progress")
+        with self._raw() as connection:
+            return {
+                key
+                for key, text in progress
+                if connection.execute(sql, (*key, key in over, text)).rowcount
+            }
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         claimed = []
@@ -88,6 +112,18 @@ class SQLiteStore(Store):
         connection.ensure_connection()
         with connection.wrap_database_errors:
             yield connection.connection
+
+    @contextmanager
+    def _impatient(self) -> Iterator[None]:
+        """Have statements fail at once that would wait for a lock."""
+        with self._raw() as connection:
+            (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+            connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            with suppress(ProgrammingError):  # it was closed, as it broke
+                connection.execute(f"PRAGMA busy_timeout = {patience}")
 
     def now(self, *, after: float = 0.0) -> Any:
         moment = to_datetime(now_microseconds() + int(after * 1_000_000))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
@@ -19,8 +20,10 @@ from django.db import DatabaseError, connections
 
 from offload import exceptions
 from offload.exceptions import Interruption, JobError
+from offload.gauge import Tell
 from offload.lifecycle import JobState, Outcome
 from offload.worker.executor import execute, execute_async
+from offload.worker.lanes.gauges import Gauges
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -42,9 +45,12 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
         BaseException: what is meant for the test and not for the task, such as Ctrl-C.
     """
     caught: list[BaseException] = []
+    gauges = Gauges()
     with _commit():
         # A worker's context is empty: no language, time zone or tenant of who enqueued.
-        outcome = Context().run(_execute, job, store, caught)
+        outcome = Context().run(_execute, job, store, caught, gauges.add)
+    if gauges and not outcome.written:
+        store.keep_progress(list(gauges.read(time.monotonic()).items()))
     error = caught[-1] if caught else None
     if error is not None and _is_for_the_test(error):
         raise error
@@ -53,11 +59,12 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
     return outcome, error or _told(outcome)
 
 
-def _execute(job: ClaimedJob, store: Store, caught: list[BaseException]) -> Outcome:
+def _execute(job: ClaimedJob, store: Store, caught: list[BaseException], tell: Tell) -> Outcome:
     if job.is_async:
         with _stay_usable():
-            return async_to_sync(execute_async)(job, _catch(caught, nullcontext()))
-    return execute(job, _catch(caught, _stay_usable()), using=store.using, store=store)
+            return async_to_sync(execute_async)(job, _catch(caught, nullcontext()), tell=tell)
+    gate = _catch(caught, _stay_usable())
+    return execute(job, gate, tell=tell, using=store.using, store=store)
 
 
 def _is_for_the_test(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from django.dispatch import receiver
 
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, NewJob, Room
+from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -119,6 +119,7 @@ class MemoryJob:
         self.version += 1
         self.run += 1
         self.attempt += 1
+        self.progress = None
         self.worker = UUID(worker)
         self._began.append(now_microseconds())
         shared = self.new._asdict().items()
@@ -176,7 +177,7 @@ class MemoryJob:
         self.state = JobState.READY
         self.run_after = to_datetime(now_microseconds())
         self.attempt = self.lost = 0
-        self.finished_at = self.return_value = None
+        self.finished_at = self.return_value = self.progress = None
         self.cancel_requested_at = None
         self.version += 1
         return True
@@ -200,8 +201,11 @@ class MemoryStore:
         with _lock:
             _jobs.update((UUID(row.id), MemoryJob(row)) for row in rows)
 
-    def exchange(self, worker: str, ended: Sequence[Ended], room: Room) -> Exchange:
-        return Exchange(self.finish(ended), self._claim(worker, room))
+    def exchange(
+        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
+    ) -> Exchange:
+        moved = self.keep_progress(progress)
+        return Exchange(self.finish(ended), self._claim(worker, room), moved)
 
     def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
         refused = []
@@ -213,6 +217,16 @@ class MemoryStore:
                 else:
                     refused.append(claimed)
         return refused
+
+    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+        moved = set()
+        with _lock:
+            for key, text in progress:
+                job = _jobs.get(UUID(key[0]))
+                if job and job.run == key[1] and (job.state == JobState.RUNNING or key in over):
+                    job.progress = text
+                    moved.add(key)
+        return moved
 
     def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
         with _lock:

@@ -19,6 +19,7 @@ from offload.codec import decode
 from offload.conf import Options
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
+from offload.gauge import Gauge, Tell, tell_nobody
 from offload.lifecycle import JobState, Outcome
 from offload.moments import now_microseconds, to_datetime
 from offload.origin import Origin, enter_origin
@@ -41,13 +42,20 @@ class Attempt:
     Attributes:
         job: the job, claimed.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
+        tell: called with the gauge of the attempt when it moved.
+        gauge: how far it is; None until the task says so.
         task: its task, or what stands in for one that is gone.
         args, kwargs: what it was enqueued with.
     """
 
-    def __init__(self, job: ClaimedJob, is_cancelled: IsCancelled = bool) -> None:
+    gauge: Gauge | None = None
+
+    def __init__(
+        self, job: ClaimedJob, is_cancelled: IsCancelled = bool, tell: Tell = tell_nobody
+    ) -> None:
         self.job = job
         self.is_cancelled = is_cancelled
+        self.tell = tell
         self.options, self._sender = _backend_of(job.backend)
         self._problem: BaseException | None = None
         self.args: list[Any] = []
@@ -87,8 +95,17 @@ class Attempt:
         is_first = job.attempt == 1 and not job.lost
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
-        enter_job(CurrentJob(self.id, len(job.previous) + 1, self.is_cancelled))
+        enter_job(self)
         enter_origin(self.origin)
+
+    def current_job(self) -> CurrentJob:
+        """Return what the task may know of it."""
+        return CurrentJob(self.id, len(self.job.previous) + 1, self.is_cancelled)
+
+    def open_gauge(self) -> Gauge:
+        """Make the gauge; one, although threads of the task may ask for it at once."""
+        gauge: Gauge = self.__dict__.setdefault("gauge", Gauge(self.job.key, self.tell))
+        return gauge
 
     def origin(self, _tenant: str = "") -> Origin:
         """Return what the jobs inherit that this one enqueues."""

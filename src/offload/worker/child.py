@@ -20,9 +20,11 @@ from django.db import connections
 
 from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
+from offload.gauge import SHORTEST_PAUSE
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.lanes.base import Report
+from offload.worker.lanes.gauges import Gauges
 from offload.worker.lifeline import die_with_parent
 from offload.worker.link import Link
 
@@ -64,9 +66,10 @@ class Child:
         marks = Marks(threads + slots, memory)
         self._link = Link(end)
         self._writer = Writer(end)
+        report, tell = self._writer.report, self._writer.gauges.add
         self._lanes = (
-            ThreadLane(threads, self._writer.report, marks, using),
-            LoopLane(slots, self._writer.report, marks, first=threads),
+            ThreadLane(threads, report, marks, using, tell),
+            LoopLane(slots, report, marks, first=threads, tell=tell),
         )
         self._timed = False
         self._stopped = False
@@ -119,6 +122,9 @@ class Writer:
 
     A thread that is woken for each short job takes the interpreter from the next one each time,
     so a report behind which jobs wait may linger for others to join it.
+
+    Attributes:
+        gauges: of the jobs that run here; it sends where they stand, now and then.
     """
 
     def __init__(self, end: socket.socket) -> None:
@@ -127,6 +133,7 @@ class Writer:
         self._messages: list[tuple[Any, ...]] = []
         self._news = threading.Event()
         self._hurry = threading.Event()
+        self.gauges = Gauges(wake=self._news.set)
         self._finished = False
         self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
         self._thread.start()
@@ -151,7 +158,7 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            self._news.wait()
+            self._news.wait(SHORTEST_PAUSE if self.gauges else None)
             self._hurry.wait(LINGER)
             self._hurry.clear()
             self._news.clear()
@@ -164,9 +171,11 @@ class Writer:
 
     def _send_reports(self) -> None:
         count = len(self._reports)
+        reports = self._reports[:count]
+        del self._reports[:count]
+        if self.gauges and (stand := self.gauges.read(time.monotonic())):
+            self._link.send("progress", stand)
         if count:
-            reports = self._reports[:count]
-            del self._reports[:count]
             rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
             failpoint("child.reporting")
             self._link.send("done", rows)

@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -27,6 +26,7 @@ from offload.store import get_store
 from offload.store.records import ClaimedJob, Ended, Key, Room
 from offload.worker.audience import Audience
 from offload.worker.duties import Duty
+from offload.worker.floors import Floors
 from offload.worker.lookout import Lookout
 from offload.worker.outage import Outage
 from offload.worker.outbox import Outbox
@@ -41,8 +41,6 @@ logger = logging.getLogger("offload.worker")
 
 LINGER = 0.005
 """Seconds that outcomes wait for others at most, while executors have jobs enough."""
-MANY_QUEUES = 4
-"""Queues above which one statement tells which have jobs, before a claim looks into each."""
 TICK = 0.1
 """Seconds between two looks at time limits while jobs run."""
 LAST_WORDS = 5.0
@@ -71,13 +69,13 @@ class Engine:
     ) -> None:
         self._backend = backend
         self._queues = list(queues)
-        self._excluded = frozenset(excluded)
         self._options = options
         self._pool = pool
         self._drain = drain
         self._store = get_store(options.database)
         self._notifier = get_notifier(options.database)
-        self._lookout = Lookout(self._queues, self._excluded, options)
+        self._floors = Floors(self._store, backend, queues, excluded)
+        self._lookout = Lookout(self._floors, options)
         self._outbox = Outbox(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
         self._news, self._bell = socket.socketpair()
@@ -89,7 +87,7 @@ class Engine:
         self._audience = Audience(self._notifier)
         self._beat = Duty(self._do_beat, options.beat_interval)
         upkeep = Upkeep(
-            self._store,
+            self._floors,
             self._registration,
             options,
             pool,
@@ -120,10 +118,7 @@ class Engine:
     def _step(self) -> None:
         self._wait()
         self._pool.enforce()
-        ended = self._collect()
-        self._outbox.add(ended)
-        if any(outcome.written for _, outcome in ended):
-            self._audience.tell()  # of all others it is told when they have been written
+        self._take_in(self._collect())
         if time.monotonic() < self._outage.retry_at:
             return
         try:
@@ -197,6 +192,13 @@ class Engine:
             for job, outcome in self._pool.collect()
         ]
 
+    def _take_in(self, ended: Sequence[Ended]) -> None:
+        """Keep how jobs ended, and how far others are, until it has been written."""
+        self._outbox.note(self._pool.progress())
+        self._outbox.add(ended)
+        if any(outcome.written for _, outcome in ended):
+            self._audience.tell()  # of all others it is told when they have been written
+
     # --- the exchange -----------------------------------------------------------------------
 
     def _room(self) -> Room:
@@ -228,22 +230,19 @@ class Engine:
             self._exchange()
 
     def _exchange(self) -> None:
-        room = self._room()
-        if room and (not self._queues or len(self._queues) > MANY_QUEUES):
-            ready = set(self._store.ready_queues(self._backend)) - self._excluded
-            room = replace(room, queues=sorted(ready.intersection(self._queues or ready)))
+        room = self._floors.aim(self._room())
         batch = self._outbox.next_batch()
-        if not batch and not room:
+        if not (batch or room or self._outbox.has_progress):
             if room.threads or room.slots:
                 self._lookout.hungry = [False, False]
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
         failpoint("engine.exchanged")
         if room:
-            self._lookout.learn(room, exchange.claimed)
+            self._lookout.learn(room, exchange)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
-        if batch or exchange.claimed:
+        if batch or exchange.claimed or exchange.moved:
             self._tell(batch, exchange.refused)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
@@ -272,9 +271,10 @@ class Engine:
             # Others took this engine for dead and run its jobs again.
             self._disowned = {job.key for job in self._pool.held()}
             self._pool.cancel(list(self._disowned))
-        held = self._store.holdings(self._registration.id)
+        held = self._registration.holdings({job.key for job in self._pool.held()})
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
+        self._outbox.forget_progress(held.keys())
 
     # --- outages ----------------------------------------------------------------------------
 
@@ -306,14 +306,14 @@ class Engine:
             idle = not self._pool.held() and not self._outbox
             return idle or time.monotonic() >= self._deadline
         if self._drain:
-            return not any(self._lookout.hungry) and not self._pool.held() and not self._outbox
+            return not self._lookout.expects and not self._pool.held() and not self._outbox
         return False
 
     def _leave(self) -> None:
         """Hand back what is left, write all outcomes, and go."""
         failpoint("engine.leaving")
         self._pool.stop()
-        self._outbox.add(self._collect())
+        self._take_in(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while not self._say_goodbye() and time.monotonic() < give_up_at:

@@ -16,6 +16,7 @@ from offload import exceptions, lifecycle
 from offload.codec import encode_result
 from offload.exceptions import InvalidResult, JobError
 from offload.failpoints import failpoint
+from offload.gauge import Tell, tell_nobody
 from offload.lifecycle import JobState, Outcome
 from offload.store import get_store
 from offload.store.records import ClaimedJob
@@ -45,6 +46,7 @@ def execute(
     job: ClaimedJob,
     gate: Gate,
     is_cancelled: IsCancelled = bool,
+    tell: Tell = tell_nobody,
     *,
     using: str,
     store: Store | None = None,
@@ -57,10 +59,11 @@ def execute(
         job: the job, claimed.
         gate: see `Gate`.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
+        tell: called with the attempt's gauge when it moved.
         using: alias in DATABASES where the job is stored.
         store: where the job is kept, if that is not that database's store.
     """
-    attempt = Attempt(job, is_cancelled)
+    attempt = Attempt(job, is_cancelled, tell)
     try:
         attempt.begin()
         attempt.announce_start()
@@ -77,12 +80,16 @@ def execute(
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
             attempt.announce_end(outcome)
+    if attempt.gauge is not None:
+        attempt.gauge.end()
     return outcome
 
 
-async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool) -> Outcome:
+async def execute_async(
+    job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool, tell: Tell = tell_nobody
+) -> Outcome:
     """Run one attempt on this event loop and return how it ended. Raises nothing."""
-    attempt = Attempt(job, is_cancelled)
+    attempt = Attempt(job, is_cancelled, tell)
     try:
         attempt.begin()
         await attempt.aannounce_start()
@@ -96,6 +103,8 @@ async def execute_async(job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled =
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
             await attempt.aannounce_end(outcome)
+    if attempt.gauge is not None:
+        attempt.gauge.end()
     return outcome
 
 
@@ -128,6 +137,9 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
             failpoint("executor.atomic_returned")
             if store.finish([(attempt.job, outcome)]):
                 raise ClaimLost  # noqa: TRY301  # rolls the transaction back
+            if attempt.gauge is not None:  # the engine's would come too late
+                key = attempt.job.key
+                store.keep_progress([(key, attempt.gauge.stand())], over=[key])
             failpoint("executor.atomic_finished")
     except BaseException as error:
         if committed.is_set():

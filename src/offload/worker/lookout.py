@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from offload.notifier import Hint, get_notifier
 
 if TYPE_CHECKING:
     from offload.conf import Options
-    from offload.store.records import ClaimedJob, Room
+    from offload.store.records import Exchange, Room
     from offload.worker.duties import Duty
+    from offload.worker.floors import Floors
 
 DOUBT = 0.05
 """Seconds after a claim that found less than it asked for until the engine looks again."""
@@ -19,14 +20,12 @@ DOUBT = 0.05
 
 class Lookout:
     """Args:
-    queues: names of the queues that the engine serves; none for all.
-    excluded: names of queues that it does not serve, if it serves all others.
+    floors: from where the engine claims.
     options: the backend's options.
     """
 
-    def __init__(self, queues: Sequence[str], excluded: Collection[str], options: Options) -> None:
-        self._queues = queues
-        self._excluded = excluded
+    def __init__(self, floors: Floors, options: Options) -> None:
+        self._floors = floors
         self._poll_interval = options.poll_interval
         self._notifier = get_notifier(options.database)
         self.hungry = [True, True]
@@ -52,6 +51,11 @@ class Lookout:
         return self._listener.fileno()
 
     @property
+    def expects(self) -> bool:
+        """Whether jobs may be ready, also such as the next sweep will find."""
+        return any(self.hungry) or self._floors.owes_sweep
+
+    @property
     def interval(self) -> float:
         """Seconds after which the engine wakes at the latest."""
         return self._listener.interval
@@ -72,9 +76,7 @@ class Lookout:
 
     def expect(self, queues: Collection[str] | None = None) -> None:
         """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
-        if queues is not None:
-            queues = set(self._queues or queues).intersection(queues) - set(self._excluded)
-        if queues is None or queues:
+        if queues is None or self._floors.serves(queues):
             self.hungry = [True, True]
 
     def expect_if_changed(self) -> None:
@@ -89,16 +91,16 @@ class Lookout:
             self._promotion.hasten()
             self._look_at = now + (self._listener.look_interval or self._poll_interval)
             self._echo_at = float("inf")
+        if any(self.hungry) and self._floors.owes_sweep and not self._floors.sweeps_in:
+            self.expect()  # what is claimed for one kind of jobs is a sweep for the other too
 
-    def learn(self, room: Room, claimed: Sequence[ClaimedJob]) -> None:
+    def learn(self, room: Room, exchange: Exchange) -> None:
         """Expect more jobs only where a claim found all that it asked for."""
+        self._floors.learn(room, exchange)
         short = []
-        for lane, count in room:
-            if count > 0:
-                found = sum(bool(job.is_async) is lane for job in claimed)
-                asked = room.each(count)  # of one queue alone
-                self.hungry[lane] = found >= asked
-                short += [found] if found < asked else []
+        for lane, found, asked in room.found(exchange.claimed):
+            self.hungry[lane] = found >= asked
+            short += [found] if found < asked else []
         if short:
             self._doubt(found_some=any(short))
 
@@ -109,4 +111,5 @@ class Lookout:
         """
         longest = self._poll_interval
         self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
-        self._promotion.hasten(self._doubt_pause)
+        sweeps_in = 0.0 if found_some else self._floors.sweeps_in
+        self._promotion.hasten(max(self._doubt_pause, sweeps_in))

@@ -1,10 +1,13 @@
-"""Outcomes on their way to the database. None is lost: it leaves when it has been written."""
+"""Outcomes on their way to the database, and how far jobs are that still run.
+
+No outcome is lost: it leaves when it has been written.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import DatabaseError, InterfaceError
@@ -30,6 +33,10 @@ SUSPICIOUS = 3
 ASIDE = 1.0
 LONGEST_ASIDE = 30.0
 """Seconds until an outcome that could not be written alone is tried again, doubling."""
+PROGRESS_LINGER = 0.05
+"""Seconds that progress waits for others to share its transaction, at most."""
+PROGRESS_AGAIN = 1.0
+"""Seconds until progress is written again whose row somebody else held."""
 HOPELESS = 5
 """Tries alone, while others were written, after which an outcome is given up as it is."""
 
@@ -55,6 +62,9 @@ class Outbox:
         self._waiting: list[Ended] = []
         self._since = 0.0
         """When the first of them came."""
+        self._progress: dict[Key, str] = {}
+        self._progress_at = 0.0
+        """When it is to be written, if no outcome was before."""
         self._aside: list[Aside] = []
         self._was_aside = False
         """Whether the last batch was one set aside: the others have their turn after each."""
@@ -76,6 +86,11 @@ class Outbox:
         return bool(self._waiting)
 
     @property
+    def has_progress(self) -> bool:
+        """Whether jobs moved since that was written."""
+        return bool(self._progress)
+
+    @property
     def keys(self) -> set[Key]:
         """The jobs whose outcomes wait here."""
         aside = (entry.pair for entry in self._aside)
@@ -87,18 +102,37 @@ class Outbox:
         Args:
             linger: seconds that an outcome may wait for others to share its transaction.
         """
+        if len(self._waiting) >= SHARE:
+            return 0.0
         if self._waiting:
-            if len(self._waiting) >= SHARE:
-                return 0.0
-            return max(0.0, self._since + linger - time.monotonic())
-        soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
+            soonest = self._since + linger
+        else:
+            soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
+        if self._progress:
+            soonest = min(soonest, self._progress_at)
         return max(0.0, soonest - time.monotonic())
 
     def add(self, ended: Iterable[Ended]) -> None:
         """Take in outcomes that are to be written."""
         if not self._waiting:
             self._since = time.monotonic()
-        self._waiting += [pair for pair in ended if not pair[1].written]
+        for pair in ended:
+            if pair[1].written:
+                self._progress.pop(pair[0].key, None)  # its last word was written with it
+            else:
+                self._waiting.append(pair)
+
+    def note(self, progress: Mapping[Key, str]) -> None:
+        """Take in how far jobs are, before their outcomes; what was not written yet is replaced."""
+        if progress:
+            soon = time.monotonic() + PROGRESS_LINGER
+            self._progress_at = min(self._progress_at, soon) if self._progress else soon
+            self._progress |= progress
+
+    def forget_progress(self, held: Collection[Key]) -> None:
+        """Forget how far jobs are that are not held here any more: it cannot be written."""
+        if self._progress:
+            self._forget_progress(self._progress.keys() - held)
 
     def next_batch(self) -> list[Ended]:
         """Return the outcomes to be written next; they stay here until they are."""
@@ -115,15 +149,28 @@ class Outbox:
         return self._waiting[: self._most]
 
     def exchange(self, worker: str, batch: Sequence[Ended], room: Room) -> Exchange:
-        """Write a batch and claim jobs; forget the batch when both are committed."""
+        """Write a batch and all progress, and claim jobs; forget what was written, if committed."""
         try:
-            exchange = self._store.exchange(worker, batch, room)
+            exchange = self._store.exchange(worker, batch, room, sorted(self._progress.items()))
         except (DatabaseError, InterfaceError) as error:
-            if batch:
+            if self._progress and is_about_data(error):
+                self._doubt_progress(error)
+            elif batch:
                 self._suspect(batch, error)
             raise
+        if self._progress:
+            self._forget_progress(exchange.moved | {job.key for job, _ in batch})
         self._forget(batch)
         return exchange
+
+    def _forget_progress(self, done: Collection[Key]) -> None:
+        self._progress = {key: text for key, text in self._progress.items() if key not in done}
+        self._progress_at = time.monotonic() + PROGRESS_AGAIN  # for what is left
+
+    def _doubt_progress(self, error: DatabaseError | InterfaceError) -> None:
+        """Drop what the database may have refused; if it was an outcome, that is found next."""
+        logger.error("Progress could not be stored, and is left out: %s", error)
+        self._forget_progress(self._progress.keys())
 
     def _forget(self, batch: Sequence[Ended]) -> None:
         self._failures = 0

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
 from offload.ids import new_id
 from offload.models import Worker
 from offload.worker.presence import Presence
+from offload.worker.rest import Rest
 
 if TYPE_CHECKING:
     from offload.store.base import Store
+    from offload.store.records import Key
     from offload.worker.pools.base import Pool
 
 logger = logging.getLogger("offload.worker")
@@ -34,6 +36,7 @@ class Registration:
         self.id = new_id()
         self.presence = Presence(store.address)
         self._is_entered = False
+        self._counting = Rest()
 
     @property
     def key(self) -> str:
@@ -73,6 +76,18 @@ class Registration:
         self._is_entered = False
         self.ensure()
         return False
+
+    def holdings(self, known: Collection[Key]) -> dict[Key, bool]:
+        """Return the jobs that the engine holds, and which of them somebody wants cancelled.
+
+        Args:
+            known: jobs that it should hold; for a while only these are asked for, if it takes
+                long to find all of them (a transaction elsewhere keeps entries of earlier ones).
+        """
+        if not self._counting.is_over:
+            return self._store.holdings(self.id, among=known)
+        with self._counting.after():
+            return self._store.holdings(self.id)
 
     def leave(self) -> None:
         """Remove the engine, which holds no job any more."""

@@ -11,14 +11,15 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobState, keeping
 from offload.store.base import AT_ONCE
 from offload.worker.duties import Duty
+from offload.worker.rest import Rest
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from offload.conf import Options
-    from offload.store.base import Store
     from offload.store.records import Ended
+    from offload.worker.floors import Floors
     from offload.worker.pools.base import Pool
     from offload.worker.registration import Registration
 
@@ -37,8 +38,8 @@ PRUNE_PAUSE = 0.2
 
 class Upkeep:
     """Args:
-    store: the queue.
-    registration: of the engine that does all this.
+    floors: the queue, and from where the engine claims that does all this.
+    registration: of that engine.
     options: the backend's options.
     pool: announces the jobs that ended without an executor.
     look: called when jobs may be ready: in these queues, or anywhere.
@@ -47,7 +48,7 @@ class Upkeep:
 
     def __init__(
         self,
-        store: Store,
+        floors: Floors,
         registration: Registration,
         options: Options,
         pool: Pool,
@@ -59,7 +60,10 @@ class Upkeep:
         self._ring = ring
         self._suspects: dict[UUID, tuple[datetime, float]] = {}
         """Engines whose lease ran out: when they beat last, and since when we know."""
-        self._store = store
+        self._floors = floors
+        self._searching = Rest()
+        """Of the look for jobs of engines that are gone, although none is known to be."""
+        self._store = floors.store
         self._options = options
         self._pool = pool
         self._look = look
@@ -72,7 +76,7 @@ class Upkeep:
 
     def _promote(self) -> float | None:
         """Look whether jobs are ready or due, and make ready what is due."""
-        queues, due = self._store.glance(self._registration.backend)
+        queues, due = self._floors.glance()
         self._look(queues)
         if due != 0:
             return due
@@ -102,7 +106,10 @@ class Upkeep:
         confirmed = time.monotonic() - CONFIRMATION * self._options.beat_interval
         dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
         gone = self._registration.presence.gone()
-        self._announce_rescued(self._store.rescue(dead, gone))
+        if dead or gone or self._searching.is_over:
+            with self._searching.after():
+                rescued = self._store.rescue(dead, gone)
+            self._announce_rescued(rescued)
         for worker in gone:
             self._registration.presence.forget(worker)
         if len(dead) == len(self._suspects):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from offload.exceptions import Interruption
+from offload.gauge import Tell, tell_nobody
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob, Key
 from offload.worker.lanes.marks import Marks
@@ -35,11 +36,13 @@ class Lane(ABC):
     Args:
         report: called with each job that ended, in the thread that ran it.
         marks: where to write what runs, and since when.
+        tell: called with the gauge of a running job that moved.
     """
 
-    def __init__(self, report: ReportTo, marks: Marks) -> None:
+    def __init__(self, report: ReportTo, marks: Marks, tell: Tell = tell_nobody) -> None:
         self.report = report
         self.marks = marks
+        self.tell = tell
         self.waiting: deque[Numbered] = deque()
         self.cancelled: set[Key] = set()
         """Jobs that somebody wants cancelled, begun or not."""

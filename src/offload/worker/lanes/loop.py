@@ -16,6 +16,7 @@ from typing import Any, Self
 from asgiref.sync import sync_to_async
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.gauge import Tell, tell_nobody
 from offload.lifecycle import Outcome, failed
 from offload.store.records import ClaimedJob, Key
 from offload.worker.connections import close_unusable, leave_clean
@@ -36,10 +37,13 @@ class LoopLane(Lane):
     report: called with each job that ended, in the loop's thread.
     marks: where to write what runs.
     first: this lane's first place in `marks`.
+    tell: called with the gauge of a running job that moved.
     """
 
-    def __init__(self, slots: int, report: ReportTo, marks: Marks, first: int) -> None:
-        super().__init__(report, marks)
+    def __init__(
+        self, slots: int, report: ReportTo, marks: Marks, first: int, tell: Tell = tell_nobody
+    ) -> None:
+        super().__init__(report, marks, tell)
         self._places = list(range(first, first + slots))
         self._running: dict[Key, Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,7 +115,9 @@ class LoopLane(Lane):
             self._running[job.key] = running
             self.marks.begin(running.place, number, running.since, is_async=True)
             running.task = self._loop.create_task(
-                execute_async(job, running, partial(self.cancelled.__contains__, job.key)),
+                execute_async(
+                    job, running, partial(self.cancelled.__contains__, job.key), self.tell
+                ),
                 context=self._clean.copy(),
             )
             running.task.add_done_callback(partial(self._end, running))

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.gauge import Tell, tell_nobody
 from offload.lifecycle import failed
 from offload.store.records import ClaimedJob, Key
 from offload.worker.connections import leave_clean
@@ -37,11 +38,14 @@ class ThreadLane(Lane):
     report: called with each job that ended, in the thread that ran it.
     marks: where to write what runs; the first `threads` places are this lane's.
     using: alias in DATABASES where the jobs are stored.
+    tell: called with the gauge of a running job that moved.
     """
 
-    def __init__(self, threads: int, report: ReportTo, marks: Marks, using: str) -> None:
-        super().__init__(report, marks)
-        self.execute = partial(execute, using=using)
+    def __init__(
+        self, threads: int, report: ReportTo, marks: Marks, using: str, tell: Tell = tell_nobody
+    ) -> None:
+        super().__init__(report, marks, tell)
+        self.execute = partial(execute, tell=tell, using=using)
         self.news = threading.Condition()
         self._seats = [Seat(self, place) for place in range(threads)]
 

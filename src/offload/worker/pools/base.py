@@ -55,6 +55,13 @@ class Pool(ABC):
         """Return the jobs that have ended since the last call."""
 
     @abstractmethod
+    def progress(self) -> dict[Key, str]:
+        """Return how far jobs are that moved since the last call: JSON text by key.
+
+        Called after `collect`, it has the last word of each job that ended.
+        """
+
+    @abstractmethod
     def enforce(self) -> None:
         """Deal with what is overdue: time limits, cancels that are not obeyed, dead children."""
 

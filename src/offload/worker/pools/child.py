@@ -46,16 +46,30 @@ class Limits:
 
 
 class Child:
-    """One process: what it holds, and whether it must go."""
+    """One process: what it holds, and whether it must go.
+
+    Args:
+        limits: what it may do.
+        pace: how long tasks take; all children learn together.
+        progress: where to put how far its jobs are.
+        shows_logs: whether it prints a line for each job's start and end.
+    """
 
     def __init__(
-        self, context: ForkServerContext, limits: Limits, pace: Pace, *, shows_logs: bool
+        self,
+        context: ForkServerContext,
+        limits: Limits,
+        pace: Pace,
+        progress: dict[Key, str],
+        *,
+        shows_logs: bool,
     ) -> None:
         self.load = Load(limits.threads, limits.slots, pace)
         self.is_ready = False
         self.is_retiring = False
         """No more jobs for it: it is replaced when those it has have ended."""
         self._limits = limits
+        self._progress = progress
         self._cancels: dict[Key, float] = {}
         self._doomed: dict[int, type[Interruption]] = {}
         self._doomed_at = 0.0
@@ -120,6 +134,8 @@ class Child:
         for kind, *content in self.link.receive() or ():
             if kind == "ready":
                 self.is_ready = True
+            elif kind == "progress":
+                self._progress |= content[0]
             elif kind == "recalled":
                 ended += self.load.settle((number, released(), None) for number in content[0])
             else:

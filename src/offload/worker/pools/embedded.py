@@ -19,6 +19,7 @@ from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, Ended, Key
 from offload.worker.executor import announce
 from offload.worker.lanes.base import Lane, Report
+from offload.worker.lanes.gauges import Gauges
 from offload.worker.lanes.loop import LoopLane
 from offload.worker.lanes.marks import Marks
 from offload.worker.lanes.threads import ThreadLane
@@ -46,6 +47,8 @@ class EmbeddedPool(Pool):
         self._given_up: list[LoopLane] = []
         self._cancels: dict[Key, float] = {}
         self._reports: list[Report] = []
+        self._gauges = Gauges()  # nobody is woken: the engine looks often enough while jobs run
+        self._progress: dict[Key, str] = {}
         self._rung = False
 
     def start(self) -> None:
@@ -53,7 +56,7 @@ class EmbeddedPool(Pool):
         os.set_blocking(self._news, False)
         os.set_blocking(self._bell, False)
         marks = Marks(self.threads)
-        self._threads = ThreadLane(self.threads, self._report, marks, self._using)
+        self._threads = ThreadLane(self.threads, self._report, marks, self._using, self._gauges.add)
         self._loop = self._new_loop()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
@@ -81,11 +84,17 @@ class EmbeddedPool(Pool):
         count = len(self._reports)
         reports = self._reports[:count]
         del self._reports[:count]
+        if self._gauges:
+            self._read_gauges()
         ended = self._load.settle(report[:3] for report in reports)
         if self._cancels:
             for job, _ in ended:
                 self._cancels.pop(job.key, None)
         return ended
+
+    def progress(self) -> dict[Key, str]:
+        moved, self._progress = self._progress, {}
+        return moved
 
     def enforce(self) -> None:
         now = time.monotonic()
@@ -128,7 +137,14 @@ class EmbeddedPool(Pool):
         return (self._threads, self._loop, *self._given_up)
 
     def _new_loop(self) -> LoopLane:
-        return LoopLane(self._slots, self._report, Marks(self._slots), first=0)
+        marks = Marks(self._slots)
+        return LoopLane(self._slots, self._report, marks, first=0, tell=self._gauges.add)
+
+    def _read_gauges(self) -> None:
+        """Note how far jobs are, but not those that were given up and go on all the same."""
+        held = {job.key for job in self._load.held.values()}
+        stand = self._gauges.read(time.monotonic())
+        self._progress |= {key: text for key, text in stand.items() if key in held}
 
     def _give_up(self, number: int, kind: type[Interruption]) -> None:
         """End a job here although its code may go on; nobody will hear of it again."""

@@ -38,6 +38,7 @@ class ProcessPool(Pool):
         self._children: list[Child] = []
         self._ended: list[Ended] = []
         self._untold: list[Ended] = []
+        self._progress: dict[Key, str] = {}
         self._failures = 0
         self._start_at = 0.0
         self._stopped = False
@@ -79,6 +80,11 @@ class ProcessPool(Pool):
             self._ended += child.receive()
         ended, self._ended = self._ended, []
         return ended
+
+    def progress(self) -> dict[Key, str]:
+        moved = self._progress.copy()
+        self._progress.clear()
+        return moved
 
     def enforce(self) -> None:
         now = time.monotonic()
@@ -130,7 +136,13 @@ class ProcessPool(Pool):
 
     def _start_child(self) -> None:
         try:
-            child = Child(self._context, self._limits, self._pace, shows_logs=self._shows_logs)
+            child = Child(
+                self._context,
+                self._limits,
+                self._pace,
+                self._progress,
+                shows_logs=self._shows_logs,
+            )
         except (OSError, EOFError) as error:
             self._put_off(f"{type(error).__name__}: {error}")
         else:

@@ -3,7 +3,7 @@ SELECT {claim_columns},
     TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) AS now
 FROM offload_job FORCE INDEX (offload_job_ready)
 WHERE state = {READY} AND backend = %(backend)s
-    AND queue_name = %(queue)s AND is_async = %(is_async)s
+    AND queue_name = %(queue)s AND is_async = %(is_async)s {above}
 ORDER BY priority DESC, run_after, id
 LIMIT %(each)s
 FOR UPDATE SKIP LOCKED

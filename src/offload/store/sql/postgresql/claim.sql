@@ -8,12 +8,7 @@ WITH picked AS MATERIALIZED (
     ) AS wanted (is_async, room, each)
     CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
     CROSS JOIN LATERAL (
-        SELECT id, priority, run_after FROM offload_job
-        WHERE state = {READY} AND backend = %(backend)s
-            AND queue_name = queue.name AND is_async = wanted.is_async
-        ORDER BY priority DESC, run_after, id
-        LIMIT wanted.each
-        FOR NO KEY UPDATE SKIP LOCKED
+        {ready}
     ) AS ready
 )
 UPDATE offload_job SET

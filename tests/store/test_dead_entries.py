@@ -1,0 +1,132 @@
+"""What a claim reads while a transaction elsewhere keeps the entries of jobs that were claimed.
+
+PostgreSQL and MariaDB count pages. (MariaDB's `Handler_read%` counters count rows that were
+returned: entries of removed rows are passed over below them.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from offload.ids import new_id
+from offload.lifecycle import JobState
+from offload.store import get_store
+from offload.store.base import Store
+from offload.store.records import ClaimedJob, Floor, Room
+from tests.jobs import register
+from tests.store.test_query_plans import analyze, fill
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no dead entries"),
+]
+CLAIMED, ROOM = 20_000, Room("default", ("default",), 10)
+SNAPSHOT = {
+    "postgresql": ["BEGIN ISOLATION LEVEL REPEATABLE READ"],
+    "mysql": [
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+    ],
+}
+
+
+@contextmanager
+def transaction_held_open(*, has_written: bool) -> Iterator[None]:
+    """Keep a snapshot of the jobs as they are now, as a long report or an import does."""
+    holder = connection.copy()
+    try:
+        cursor = holder.cursor()
+        for sql in (*SNAPSHOT[connection.vendor], "SELECT id FROM offload_job LIMIT 1"):
+            cursor.execute(sql)
+        cursor.fetchall()
+        if has_written:
+            cursor.execute("UPDATE offload_worker SET pid = 2")
+        yield
+    finally:
+        holder.close()
+
+
+def pages(store: Store, worker: str, room: Room) -> int:
+    """Return how many pages a claim reads, and take it back."""
+    read: list[int] = []
+    is_mysql = connection.vendor == "mysql"
+    explain = "ANALYZE FORMAT=JSON" if is_mysql else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "SKIP LOCKED" in sql or "AS waiting" in sql:
+            with context["connection"].connection.cursor() as cursor:
+                cursor.execute(f"{explain} {sql}", params)
+                (told,) = cursor.fetchone()
+            read.append(_pages(json.loads(told) if isinstance(told, str) else told))
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(count):
+        store.exchange(worker, [], room)
+        transaction.set_rollback(True)
+    return sum(read)
+
+
+def _pages(told: Any) -> int:
+    if connection.vendor == "postgresql":
+        plan = told[0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    counts = list(_find("pages_accessed", told))
+    if not counts:
+        pytest.skip("this server does not count pages, or read none")
+    return sum(counts)
+
+
+def _find(name: str, told: Any) -> Iterator[int]:
+    if isinstance(told, dict):
+        yield from [told[name]] if name in told else []
+        told = list(told.values())
+    if isinstance(told, list):
+        for part in told:
+            yield from _find(name, part)
+
+
+def claim(store: Store, worker: str) -> ClaimedJob:
+    """Claim as many as are to leave dead entries; return the last one."""
+    last = None
+    for _ in range(CLAIMED // 1000):
+        last = store.exchange(worker, [], replace(ROOM, threads=1000)).claimed[-1]
+    assert last
+    return last
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: bool) -> None:
+    store = get_store("default")
+    worker = register(lease=1000)
+    fill(CLAIMED + 1000, JobState.READY)
+    analyze()
+    with transaction_held_open(has_written=has_written):
+        before = pages(store, worker, ROOM)
+        last = claim(store, worker)
+        floor = Floor("default", False, last.priority, last.run_after, last.id)
+        sweep = pages(store, worker, ROOM)
+        above = pages(store, worker, replace(ROOM, floors=[floor]))
+        short = [
+            pages(store, worker, Room("default", (name,), 10, floors=[elsewhere]))
+            for name in ("a queue before", "mail")
+            for elsewhere in [floor._replace(queue_name=name)]
+        ]
+    assert above - before < (sweep - before) / 5
+    assert max(short) < sweep / 20
+
+
+def test_without_dead_entries_a_floor_costs_little() -> None:
+    store = get_store("default")
+    worker = register(lease=1000)
+    fill(2000, JobState.READY)
+    analyze()
+    lowest = Floor("default", False, 0, 0, store.key(new_id()))
+    above = pages(store, worker, replace(ROOM, floors=[lowest]))
+    assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first

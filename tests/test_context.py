@@ -1,0 +1,180 @@
+"""What the code of a task can ask and say: in a task, and anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from offload import JobState, OffloadError, current_job, is_cancelled, progress, track
+from offload.context import CurrentJob, enter_job
+from offload.gauge import Gauge
+from offload.models import Job
+from tests.tasks import add
+
+
+class Listener:
+    """An attempt that keeps what it hears of how far it is."""
+
+    def __init__(self) -> None:
+        self.gauge: Gauge | None = None
+        self.is_cancelled = bool
+        self.heard: list[Any] = []
+
+    def current_job(self) -> CurrentJob:
+        return CurrentJob("id", 1, self.is_cancelled)
+
+    def open_gauge(self) -> Gauge:
+        self.gauge = Gauge(("id", 1), self._hear)
+        return self.gauge
+
+    def hear(self, function: Any) -> list[Any]:
+        """Call a function in a context of this attempt; return what it said."""
+
+        def call() -> None:
+            enter_job(self)
+            function()
+
+        copy_context().run(call)
+        return self.heard
+
+    def _hear(self, gauge: Gauge) -> None:
+        self.heard.append(gauge.latest)
+        gauge.is_moved = False  # so that each is heard
+
+
+def in_task(function: Any) -> list[Any]:
+    return Listener().hear(function)
+
+
+# --- outside a task -----------------------------------------------------------------------
+
+
+def test_outside_a_task_there_is_no_current_job():
+    with pytest.raises(OffloadError, match="outside a running task"):
+        current_job()
+    assert not is_cancelled()
+
+
+def test_outside_a_task_progress_is_silent_but_not_about_misuse():
+    progress(1, 2, "Reading", step=(1, 2, "Import"))
+    with pytest.raises(TypeError, match="done as a number"):
+        progress("1", 2)  # type: ignore[arg-type]
+
+
+def test_outside_a_task_track_just_iterates():
+    assert list(track(iter("abc"), "Reading")) == ["a", "b", "c"]
+
+
+# --- inside -------------------------------------------------------------------------------
+
+
+def test_each_call_says_everything():
+    def task() -> None:
+        progress(1, 4, "Reading", step=(1, 2, "Import"))
+        progress(2)
+
+    assert in_task(task) == [(1, 4, "Reading", (1, 2, "Import")), (2, None, "", None)]
+
+
+def test_it_is_heard_from_any_depth_and_from_threads_and_tasks_of_asyncio():
+    async def deep() -> None:
+        await asyncio.to_thread(progress, 2)
+        await asyncio.create_task(deeper())
+
+    async def deeper() -> None:
+        progress(3)
+
+    def task() -> None:
+        progress(1)
+        asyncio.run(deep())
+
+    assert [done for done, *_ in in_task(task)] == [1, 2, 3]
+
+
+# --- track --------------------------------------------------------------------------------
+
+
+def generate(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+async def agenerate(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+@pytest.mark.parametrize(
+    ("rows", "total", "shown"),
+    [
+        (["a", "b"], None, [(0, None), (0, 2), (1, 2), (2, 2)]),
+        ([], None, [(0, None)]),
+        (generate(2), None, [(0, None), (0, None), (1, None), (2, None)]),
+        (generate(2), 2, [(0, 2), (0, 2), (1, 2), (2, 2)]),
+        ({"a": 1}, 10, [(0, 10), (0, 10), (1, 10)]),
+    ],
+    ids=["list", "empty", "generator", "generator with total", "total before length"],
+)
+def test_track_says_after_each_row_how_many_are_done(rows, total, shown):
+    heard = in_task(lambda: list(track(rows, "Reading", total=total, step=(1, 2))))
+
+    assert [said[:2] for said in heard] == shown
+    assert {said[2:] for said in heard} == {("Reading", (1, 2, ""))}
+
+
+def test_track_counts_no_row_before_its_work_is_done():
+    listener = Listener()
+
+    def task() -> None:
+        for row in track("abc"):
+            if row == "c":
+                break
+
+    assert listener.hear(task)[-1][:2] == (2, 3)
+
+
+def test_track_iterates_async():
+    async def iterate() -> None:
+        assert [row async for row in track(agenerate(2), "Reading", total=2)] == [0, 1]
+
+    assert [said[:2] for said in in_task(lambda: asyncio.run(iterate()))][-1] == (2, 2)
+
+
+def test_track_is_lazy_and_iterates_each_time_anew():
+    rows = [1]
+    tracked = track(rows)
+    rows.append(2)
+
+    assert list(tracked) == list(tracked) == [1, 2]
+
+
+@pytest.mark.django_db
+def test_track_knows_the_length_of_a_queryset_without_a_query_of_its_own(
+    django_assert_num_queries,
+):
+    add.enqueue_many([((n,), {}) for n in range(3)])
+    ready = Job.objects.filter(state=JobState.READY)
+
+    with django_assert_num_queries(1):
+        heard = in_task(lambda: list(track(ready)))
+    assert heard[-1][:2] == (3, 3)
+
+    with django_assert_num_queries(1):
+        heard = in_task(lambda: list(track(ready.iterator())))
+    assert heard[-1][:2] == (3, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_track_knows_the_length_of_a_queryset_in_async_code():
+    add.enqueue_many([((n,), {}) for n in range(3)])
+
+    async def iterate() -> None:
+        assert len([row async for row in track(Job.objects.all())]) == 3
+        await sync_to_async(connections.close_all)()
+
+    assert in_task(lambda: asyncio.run(iterate()))[-1][:2] == (3, 3)

@@ -1,0 +1,152 @@
+"""How far a job is, from the code of its task to whoever looks: with the engine between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from offload import JobState
+from offload.models import Job
+from tests.tasks import add
+from tests.worker import diary, progressing
+from tests.worker.conftest import StartEngine, begun, until
+from tests.worker.locking import lock, transaction_elsewhere
+
+LIMIT = 30
+
+
+def current(result: Any) -> Any:
+    """Return how much is done, as the row says now."""
+    result.refresh()
+    return result.progress and result.progress.current
+
+
+def ended(result: Any) -> Any:
+    result.wait(LIMIT)
+    return result
+
+
+@pytest.mark.parametrize("task", [progressing.climb, progressing.aclimb])
+def test_each_step_is_seen_before_the_next_one_begins(engine, tmp_path: Path, task):
+    result = task.enqueue(str(tmp_path), 3)
+    versions = []
+
+    for number in (1, 2, 3):
+        until(lambda number=number: current(result) == number, seconds=LIMIT)
+        assert result.state == JobState.RUNNING
+        assert result.progress.message == f"Step {number}"
+        assert result.progress.step == (number, 3, "Climb")
+        versions.append(Job.objects.get(pk=result.id).version)
+        (tmp_path / str(number)).touch()
+
+    assert versions == sorted(set(versions))
+    assert ended(result).state == JobState.SUCCESSFUL
+    assert (result.progress.current, result.progress.percent) == (3, 100)
+
+
+@pytest.mark.parametrize(
+    "task", [progressing.count, progressing.acount, progressing.count_atomically]
+)
+def test_a_million_calls_are_few_writes_and_the_last_one_counts(engine, task):
+    result = ended(task.enqueue(1_000_000))
+
+    assert result.state == JobState.SUCCESSFUL, result.errors
+    assert (result.progress.current, result.progress.total) == (1_000_000, 1_000_000)
+    row = Job.objects.get(pk=result.id)
+    assert row.finished_at is not None
+    assert row.started_at is not None
+    seconds = (row.finished_at - row.started_at).total_seconds()
+    assert row.version <= 4 + 10 * seconds
+
+
+@pytest.mark.parametrize("task", [progressing.fail_at, progressing.fail_atomically])
+def test_a_failed_job_shows_how_far_it_got(engine, task):
+    results = task.enqueue_many([((done, 1_000), {}) for done in range(20)])
+
+    for done, result in enumerate(results):
+        assert ended(result).state == JobState.FAILED
+        assert (result.progress.current, result.progress.total) == (done, 1_000)
+
+
+def test_a_cancelled_job_shows_how_far_it_got(engine, gate):
+    result = progressing.get_far_then_hold_on.enqueue(str(gate), 6)
+    until(lambda: begun(result))
+
+    result.cancel()
+
+    assert ended(result).state == JobState.CANCELLED
+    assert result.progress.current == 6
+
+
+def test_the_job_of_a_killed_child_shows_how_far_it_got(start_engine: StartEngine, gate):
+    start_engine(1)
+    result = progressing.get_far_then_die.enqueue(str(gate))
+    until(lambda: current(result) == 7)
+
+    gate.touch()
+
+    assert ended(result).state == JobState.FAILED
+    assert result.errors[-1].exception_class_path == "offload.exceptions.WorkerLost"
+    assert result.progress.current == 7
+
+
+def test_a_retry_begins_without_progress(engine, gate):
+    result = progressing.get_far_then_hold.enqueue(str(gate))
+
+    until(lambda: begun(result))
+    result.refresh()
+    assert (result.state, result.progress) == (JobState.RUNNING, None)
+
+    gate.touch()
+    assert ended(result).state == JobState.SUCCESSFUL
+    assert result.progress is None
+
+
+def test_what_cannot_be_is_mended_and_fails_no_job(engine):
+    result = ended(progressing.say_the_impossible.enqueue())
+
+    assert result.return_value == "fine"
+    assert (result.progress.current, result.progress.total) == (10, 10)
+    assert result.progress.message == "a b c"
+    assert result.progress.step == (3, 3, "")
+
+
+def test_misuse_is_a_type_error(engine):
+    result = ended(progressing.misuse.enqueue())
+
+    assert result.state == JobState.FAILED
+    assert result.errors[-1].exception_class_path == "builtins.TypeError"
+
+
+def test_what_goes_on_after_the_job_is_heard_no_more(engine, gate):
+    result = ended(progressing.leave_a_thread.enqueue(str(gate)))
+    row = Job.objects.get(pk=result.id)
+    assert row.progress
+
+    until(lambda: len(diary.entries("went_on", result.id)) >= 10)
+    assert ended(add.enqueue(1)).return_value == 1
+
+    again = Job.objects.get(pk=result.id)
+    assert (again.progress, again.version) == (row.progress, row.version)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for everything")
+def test_a_locked_row_holds_up_nobody_and_gets_its_progress_in_the_end(
+    start_engine: StartEngine, gate, tmp_path
+):
+    start_engine(0, threads=2)
+    result = progressing.climb.enqueue(str(tmp_path), 2)
+    until(lambda: current(result) == 1)
+
+    with transaction_elsewhere(lock(result.id)):
+        (tmp_path / "1").touch()
+        for number in range(20):
+            assert ended(add.enqueue(number)).return_value == number
+        assert current(result) == 1
+
+    until(lambda: current(result) == 2)
+    (tmp_path / "2").touch()
+    assert ended(result).return_value == "up"
