@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,18 +30,18 @@ IS_WANTED = os.environ.get("OFFLOAD_TEST_DATABASE", "sqlite") == "sqlite" and dj
     6,
     1,
 )
-HAS_PLAYWRIGHT = find_spec("playwright") is not None
-MISSING = "No Chromium (Debian: apt-get install chromium) or no playwright."
+MISSING = "No Chromium; on Debian: apt-get install chromium"
 
-if not (IS_WANTED and HAS_PLAYWRIGHT):
+if not IS_WANTED:
     collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser, and the event loop of its driver, for one file: other tests want no loop."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # may be missing
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415  # only where it is wanted
 
+    expect.set_options(timeout=PATIENCE)
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         if os.environ.get("CI") == "true":
@@ -59,8 +58,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
-    """The project under both kinds of servers, started when they are first wanted."""
-    from tests.browser.site import start_sites  # noqa: PLC0415  # not where it is not wanted
+    """The project behind both kinds of servers, which a test starts if they do not run yet."""
+    from tests.browser.site import start_sites  # noqa: PLC0415  # only where it is wanted
 
     yield from start_sites(tmp_path_factory.mktemp("site"))
 
@@ -68,6 +67,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]
 @pytest.fixture
 def site(sites: dict[str, Site]) -> Iterator[Site]:
     """The project under a server that streams."""
+    sites["asgi"].start()
     yield sites["asgi"]
     sites["asgi"].let_all_end()
 

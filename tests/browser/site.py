@@ -133,8 +133,6 @@ def start_sites(folder: Path) -> Iterator[dict[str, Site]]:
     assert migrate.wait() == 0, migrate.output
     worker.start()
     try:
-        for site in sites.values():
-            site.start()
         yield sites
     finally:
         for site in sites.values():

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import PATIENCE
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
     from tests.browser.site import Site
+
+LONGEST_PAUSE = 30_000
+"""Milliseconds between two tries of a page to connect."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +40,7 @@ def test_a_server_that_is_killed_and_comes_back(
     expect(status.get_by_text("Reconnecting")).to_be_visible()
     orders.finish()
     site.start()
-    expect(status).to_have_attribute("data-phase", "succeeded")
+    expect(status).to_have_attribute("data-phase", "succeeded", timeout=LONGEST_PAUSE + PATIENCE)
     expect(status.get_by_text("Reconnecting")).to_be_hidden()
     names = [name for name, *_ in page.evaluate("told")]
     assert names.count("task-offline") == names.count("task-online") == 1

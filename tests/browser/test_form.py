@@ -116,6 +116,28 @@ def test_a_refusal_is_said(form: Page):
     expect(form.get_by_role("button")).to_be_enabled()
 
 
+def test_a_server_that_fails_is_said(form: Page):
+    form.route("**/form/", lambda route: route.fulfill(status=500, body="<h1>Error</h1>"))
+    form.get_by_role("button").click()
+    expect(form.locator("output")).to_have_text("It could not be sent. Please try again.")
+    expect(form.get_by_role("button")).to_be_enabled()
+
+
+def test_a_busy_server_is_asked_again(form: Page):
+    answers = [503, 429]
+
+    def refuse(route: Route) -> None:
+        if answers:
+            route.fulfill(status=answers.pop(), headers={"Retry-After": "0"})
+        else:
+            route.continue_()
+
+    form.route("**/form/", refuse)
+    form.get_by_role("button").click()
+    expect(form.locator("task-status")).to_contain_text("Monthly report")
+    assert answers == []
+
+
 def test_without_javascript_it_leads_to_the_page_of_the_job(
     browser: Browser, site: Site, context: BrowserContext, orders: Orders
 ):

@@ -56,6 +56,7 @@ def test_a_stream(context: BrowserContext, page: Page, start: Any):
 def test_polling_where_the_server_cannot_stream(
     sites: dict[str, Site], browser: Browser, start: Any
 ):
+    sites["wsgi"].start()
     context = open_context(browser, sites["wsgi"])
     job, orders = start(context)
     page = context.new_page()
@@ -173,6 +174,8 @@ def test_who_signs_out_sees_no_more_of_it(
     job, orders = start(context)
     page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
+    orders.progress(10)
+    expect(page.locator("task-status")).to_contain_text("10%")
     context.request.get("/sign-out/")
     expect(page.locator("task-status")).to_contain_text("Not available")
     orders.finish()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from offload.store.watch import get_watch
 from tests.live.servers import COMMANDS, Server
@@ -34,6 +36,16 @@ def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterato
     yield start
     for server in started:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a module, in which each person may have three streams."""
+    environment = {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
+    log = tmp_path_factory.mktemp("server") / "log"
+    server = Server("uvicorn", environment, log, options={"streams_per_user": 3})
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -9,6 +9,11 @@ from django.test import Client
 
 JSON = {"Accept": "*/*"}
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+PRIVATE = {
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 def person(name: str = "ada", *permissions: str, **flags: Any) -> Client:
@@ -42,3 +47,10 @@ def start(client: Client, task: str = "private", *arguments: str) -> str:
     answer = client.post("/start/", query_params={"task": task, "with": list(arguments)})
     assert answer.status_code == 202
     return str(answer.json()["id"])
+
+
+def is_private(answer: Any) -> bool:
+    """Tell whether an answer is kept nowhere and shared with nobody."""
+    varies = {name.strip() for name in answer.headers["Vary"].split(",")}
+    needed = {"Cookie", "Authorization", "Accept"}
+    return PRIVATE.items() <= dict(answer.headers).items() and needed <= varies

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.http import Http404, HttpResponseRedirect
 
-from offload import UserFacingError, task
+from offload import UserFacingError, progress, task
+from tests.worker.tasks import hold
 
 
 @task
@@ -101,3 +102,10 @@ def refuse(message: str) -> None:
 @task
 def explode(message: str) -> None:
     raise RuntimeError(message)
+
+
+@task(visibility="public")
+def fill(gate: str) -> None:
+    """Say how far it is, and wait for the gate."""
+    progress(3, 10, "Filling")
+    hold.func(gate)

@@ -7,41 +7,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core import signing
 from django.test import Client, override_settings
 
 import offload
 from offload.ids import new_id
-from offload.live import tokens
 from offload.live.access import grants, visible
 from offload.live.tokens import make_token
 from offload.models import Job
 from offload.registry import find_task
 from offload.testing import run_jobs
+from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, answers, ask
 from tests.live.people import BROWSER, holder, person, start, visitor
 
 pytestmark = pytest.mark.django_db
-
-URLS = ["status", "list", "page", "result", "cancel"]
-SEEN = {"status": 200, "list": 200, "page": 200, "result": 200, "cancel": 409}
-"""What somebody gets who may do all with a job that has ended."""
-NOT_CANCELLED = {**SEEN, "cancel": 404}
-NOTHING = dict.fromkeys(URLS, 404)
-
-
-def ask(client: Client, identifier: Any, name: str) -> int:
-    """Return the status with which a URL answers; 404 also for a list that misses the job."""
-    if name == "list":
-        answer = client.get("/tasks/", query_params={"ids": str(identifier)})
-        missing = answer.status_code == 200 and answer.json()["missing"]
-        return 404 if missing else answer.status_code
-    url = f"/tasks/{identifier}/" + ("" if name == "status" else f"{name}/")
-    return (client.post if name == "cancel" else client.get)(url).status_code
-
-
-def answers(client: Client, identifier: Any) -> dict[str, int]:
-    return {name: ask(client, identifier, name) for name in URLS}
-
 
 ROLES: dict[str, Callable[[], Client]] = {
     "owner": lambda: person("ada"),
@@ -134,6 +112,18 @@ def test_a_backend_that_is_gone_takes_no_rights_and_gives_none():
     assert ask(person("ada"), identifier, "cancel") == 202
 
 
+def test_so_does_a_backend_that_is_another_one_by_now(settings):
+    identifier = start(person("ada"), "for_named", "ada")
+    settings.TASKS = {
+        "default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"},
+        "jobs": {"BACKEND": "offload.backends.database.DatabaseBackend"},
+    }
+
+    assert ask(person("ada"), identifier, "status") == 200
+    assert ask(person("ben"), identifier, "status") == 404
+    assert ask(person("ada"), identifier, "cancel") == 202
+
+
 def test_the_session_of_a_visitor_is_as_good_as_a_user():
     client = visitor()
     identifier = start(client, "shown")
@@ -206,171 +196,13 @@ def test_many_ids_cost_one_query(django_assert_num_queries):
     assert [item["id"] for item in answer.json()["items"]] == ids
 
 
-# --- tokens -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def finished() -> str:
-    identifier = start(person("ada"), "shown", "5")
-    run_jobs()
-    return identifier
-
-
-@pytest.mark.parametrize(
-    ("scopes", "expected"),
-    [
-        (["status"], {**NOTHING, "status": 200, "list": 200, "page": 200}),
-        (["status", "result"], NOT_CANCELLED),
-        (["status", "result", "cancel"], SEEN),
-        (["result"], {**NOTHING, "result": 200}),
-        (["cancel"], {**NOTHING, "cancel": 409}),
-    ],
-)
-def test_a_token_opens_what_its_scopes_say(finished, scopes, expected):
-    assert answers(holder(make_token([finished], scopes=scopes)), finished) == expected
-
-
-def test_a_token_opens_no_other_job(finished):
-    other = start(person("ada"), "shown")
-    client = holder(make_token([finished], scopes=tokens.SCOPES))
-
-    assert answers(client, other) == NOTHING
-
-
-def test_a_token_shows_no_result_that_the_task_does_not_expose():
-    identifier = start(person("ada"), "private")
-    run_jobs()
-    client = holder(make_token([identifier], scopes=tokens.SCOPES))
-
-    assert answers(client, identifier) == {**SEEN, "result": 404}
-    assert client.get(f"/tasks/{identifier}/").json()["result"] is None
-
-
-def test_a_token_adds_to_what_the_session_allows(finished):
-    client = person("ada")
-    other = start(person("ben"), "shown")
-    header = {"Authorization": f"Offload {make_token([other])}"}
-
-    answer = client.get("/tasks/", query_params={"ids": f"{finished},{other}"}, headers=header)
-
-    items = answer.json()["items"]
-    assert [item["id"] for item in items] == [finished, other]
-    assert [item["links"]["cancel"] for item in items] == [None, None]
-    assert items[0]["result"] == "5"
-
-
-def forged(finished: str) -> Iterator[str]:
-    good = make_token([finished], scopes=tokens.SCOPES)
-    yield good[:-1] + ("A" if good[-1] != "A" else "B")
-    yield "x" + good
-    yield good.split(":", maxsplit=1)[0]
-    yield signing.dumps([[finished], ["status"], None])
-    yield signing.dumps([[finished], ["status"], None], salt="other")
-    yield signing.dumps("status", salt=tokens.SALT)
-    yield signing.dumps([["no id"], ["status"], None], salt=tokens.SALT)
-    yield "ä" * 20
-    yield "." * 5000
-
-
-def test_a_forged_token_opens_nothing(finished):
-    for token in forged(finished):
-        client = holder(token.encode().decode("latin-1"))
-        for identifier in (finished, new_id()):
-            for name in URLS:
-                assert ask(client, identifier, name) == 401, (token, name)
-
-
-def test_a_forged_token_is_refused_also_beside_a_good_session(finished):
-    client = person("ada")
-    answer = client.get(f"/tasks/{finished}/", headers={"Authorization": "Offload x"})
-
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Offload"
-    assert answer.json()["type"] == "urn:offload:token-refused"
-
-
-def test_a_token_expires(finished, monkeypatch):
-    client = holder(make_token([finished], scopes=tokens.SCOPES))
-    monkeypatch.setattr(tokens, "LIFETIME", -1)
-
-    answer = client.get(f"/tasks/{finished}/")
-
-    assert answers(client, finished) == dict.fromkeys(URLS, 401)
-    assert answer.json()["type"] == "urn:offload:token-expired"
-    assert answer.headers["Content-Type"] == "application/problem+json"
-
-
-def test_a_token_outlives_the_change_of_the_secret_key_if_the_settings_keep_the_old_one(finished):
-    client = holder(make_token([finished]))
-    with override_settings(SECRET_KEY="new"):
-        assert ask(client, finished, "status") == 401
-    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["only for tests"]):
-        assert ask(client, finished, "status") == 200
-
-
-def test_a_token_of_a_user_ends_with_the_password(finished):
-    user = User.objects.get()
-    client = holder(make_token([finished], user=user))
-    assert ask(client, finished, "status") == 200
-
-    user.set_password("new")
-    user.save()
-
-    assert ask(client, finished, "status") == 401
-
-
-@pytest.mark.parametrize("change", [{"is_active": False}, None])
-def test_a_token_of_a_user_ends_with_the_user(finished, change):
-    user = User.objects.get()
-    client = holder(make_token([finished], user=user))
-
-    if change:
-        User.objects.update(**change)
-    else:
-        user.delete()
-
-    assert ask(client, finished, "status") == 401
-
-
-def test_other_kinds_of_authorization_are_not_ours(finished):
-    for header in ("Bearer x", "Basic eDp5", "Offload", "Offload "):
-        answer = person("ada").get(f"/tasks/{finished}/", headers={"Authorization": header})
-        assert answer.status_code == 200, header
-
-
-def test_a_token_in_the_query_is_no_token(finished):
-    token = make_token([finished])
-    answer = visitor().get(f"/tasks/{finished}/", query_params={"token": token})
-
-    assert answer.status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("jobs", "scopes", "message"),
-    [
-        ([], ["status"], "1 to 100 jobs, not 0"),
-        ([new_id() for _ in range(101)], ["status"], "not 101"),
-        ([new_id()], [], "scopes must be some of cancel, result, status"),
-        ([new_id()], ["retry"], "scopes must be"),
-        (["x"], ["status"], "hexadecimal"),
-    ],
-)
-def test_a_token_that_makes_no_sense_is_not_made(jobs, scopes, message):
-    with pytest.raises(ValueError, match=message):
-        make_token(jobs, scopes=scopes)
-
-
-def test_a_token_for_many_jobs_fits_into_a_header():
-    assert len(make_token([new_id() for _ in range(100)], scopes=tokens.SCOPES)) < 7000
-
-
 # --- tenants ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def tenants() -> Iterator[None]:
     backend = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
-    options = {"tenant": "tests.test_middleware.by_host"}
+    options = {"tenant": "tests.owners.by_host"}
     with override_settings(TASKS={"default": {**backend, "OPTIONS": options}}, ALLOWED_HOSTS=["*"]):
         yield
 

@@ -187,11 +187,6 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_en
 # --- with it -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def server(start_server):
-    return start_server("uvicorn", options={"streams_per_user": 3})
-
-
 def test_ids_are_filtered_one_by_one(server):
     ada = person("ada")
     mine, also_mine = start(ada), start(ada)
@@ -250,6 +245,21 @@ def test_jobs_that_have_ended_are_told_once_and_the_stream_ends(server):
     assert end.data == {"reason": "done"}
     with Reader(server.port, [result.id], {"Last-Event-ID": first.id}) as reader:
         assert reader.status == 204
+
+
+def test_progress_is_told_while_the_job_runs(server, start_engine, gate):
+    result = tasks.fill.enqueue(str(gate))
+
+    with Reader(server.port, [result.id]) as reader:
+        reader.expect("snapshot")
+        start_engine(0)
+        while not (told := reader.expect("task").data["progress"]):
+            pass
+        gate.touch()
+        *_, last, _ = reader.rest()
+
+    assert (told["current"], told["total"], told["message"]) == (3, 10, "Filling")
+    assert last.data["phase"] == "succeeded"
 
 
 def test_each_reader_is_told_no_more_than_it_may(server, start_engine):

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.signals import user_logged_out
+from django.db import connections
 
 from offload.live.opened import Opened, opened
 
@@ -80,15 +82,22 @@ def test_a_server_that_leaves_the_signal_to_the_system_keeps_it():
         signal.signal(signal.SIGINT, interrupt)
 
 
-def test_signing_out_ends_the_streams_of_that_session_only(told):
+@pytest.mark.django_db(transaction=True)
+def test_signing_out_ends_the_streams_of_that_session_only(told, monkeypatch):
+    monkeypatch.setattr("offload.live.opened.SIGN_OUT", 0.01)
+
     class Request:
         session: Any = type("Session", (), {"session_key": "mine"})()
+
+    def sign_out() -> None:
+        user_logged_out.send(type(None), request=Request(), user=None)
+        connections.close_all()
 
     async def body() -> None:
         mine, anothers = Stream("mine"), Stream("another's")
         for stream in (mine, anothers):
             opened.add(stream)
-        user_logged_out.send(type(None), request=Request(), user=None)
+        await sync_to_async(sign_out)()
         await asyncio.wait_for(mine.ended.wait(), 20)
         assert mine.reasons == ["lifetime"]
         assert anothers.reasons == []

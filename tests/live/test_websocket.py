@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -62,11 +63,6 @@ def hear_all(socket: ClientConnection) -> tuple[list[dict[str, Any]], int]:
 
 def cookies(client: Any) -> dict[str, str]:
     return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
-
-
-@pytest.fixture
-def server(start_server):
-    return start_server("uvicorn", options={"streams_per_user": 2})
 
 
 # --- under each server -----------------------------------------------------------------------
@@ -176,14 +172,14 @@ def test_a_socket_has_one_seat_however_often_it_subscribes(server):
     ada = person("ada")
     mine, also_mine = start(ada), start(ada)
 
-    with open_socket(server, cookies(ada)) as one, open_socket(server, cookies(ada)) as two:
-        for socket in (one, two):
+    with ExitStack() as stack:
+        *three, fourth = [stack.enter_context(open_socket(server, cookies(ada))) for _ in range(4)]
+        for socket in three:
             for identifier in (mine, also_mine):
                 say(socket, subscribe=[identifier])
                 assert hear(socket)["event"] == "snapshot"
-        with open_socket(server, cookies(ada)) as three:
-            say(three, subscribe=[mine])
-            refused = hear(three)
+        say(fourth, subscribe=[mine])
+        refused = hear(fourth)
 
     assert refused["event"] == "error"
     assert refused["data"]["type"] == "urn:offload:too-many-streams"
@@ -248,23 +244,7 @@ def test_no_more_than_a_hundred_jobs_are_followed(server):
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
-    [
-        ("", 1008),
-        ("[", 1008),
-        ("[]", 1008),
-        ("null", 1008),
-        ('{"subscribe": "x"}', 1008),
-        ('{"subscribe": ["x"]}', 1008),
-        ('{"subscribe": [1]}', 1008),
-        ('{"subscribe": [], "known": []}', 1008),
-        ('{"subscribe": [], "known": {"x": 1}}', 1008),
-        ('{"subscribe": [], "token": "a\\r\\nb"}', 1008),
-        ('{"subscribe": [], "token": 1}', 1008),
-        ("[" * 5000, 1008),
-        (b"{}", 1003),
-        (" " * (LONGEST + 1), 1009),
-    ],
+    ("said", "code"), [("[", 1008), (b"{}", 1003), (" " * (LONGEST + 1), 1009)]
 )
 def test_nonsense_closes_the_socket(server, said, code):
     with open_socket(server) as socket:

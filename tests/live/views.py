@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth import logout
@@ -9,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 
 import offload
 from offload.registry import find_task
-from tests.live.tasks import private
 from tests.models import Effect
 
 barrier = threading.Barrier(1)
@@ -36,7 +36,7 @@ def start_once(request: HttpRequest) -> HttpResponse:
     if "race" in request.GET:
         barrier.wait()
     Effect.objects.create(token=uuid4().hex)
-    return offload.accepted(request, private.enqueue())
+    return offload.accepted(request, _private().enqueue())
 
 
 @offload.once
@@ -44,7 +44,7 @@ async def start_once_async(request: HttpRequest) -> HttpResponse:
     if "race" in request.GET:
         await asyncio.to_thread(barrier.wait)
     await Effect.objects.acreate(token=uuid4().hex)
-    return await offload.aaccepted(request, await private.aenqueue())
+    return await offload.aaccepted(request, await _private().aenqueue())
 
 
 def sign_out(request: HttpRequest) -> HttpResponse:
@@ -55,3 +55,8 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def idle(request: HttpRequest) -> HttpResponse:
     """Enqueue nothing."""
     return HttpResponse("nothing")
+
+
+def _private() -> Any:
+    """Return a task whose module the checks of the settings should not see."""
+    return find_task("tests.live.tasks.private")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -66,6 +67,21 @@ def test_only_who_watches_is_told(monkeypatch):
     audience.remember()
     audience.tell()
 
+    assert bells.rung == [Hint.CHANGED] * 2
+
+
+def test_what_can_wait_is_told_with_what_cannot():
+    bells = Bells()
+    audience = Audience(bells)  # type: ignore[arg-type]
+    audience.tell_soon()
+    assert bells.rung == []
+
+    audience.tell()
+    audience.duty.run_if_due(time.monotonic() + 1)
+    assert bells.rung == [Hint.CHANGED]
+
+    audience.tell_soon()
+    audience.duty.run_if_due(time.monotonic() + 1)
     assert bells.rung == [Hint.CHANGED] * 2
 
 

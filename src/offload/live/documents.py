@@ -5,7 +5,6 @@ Of arguments, exceptions, tracebacks, workers and queues it says nothing.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -18,6 +17,7 @@ from django.utils.translation import gettext
 
 from offload.codec import decode
 from offload.exceptions import UserFacingError
+from offload.gauge import Progress
 from offload.lifecycle import JobState
 from offload.live.declared import exposed_by, title_of
 from offload.moments import now_microseconds, to_microseconds
@@ -50,6 +50,7 @@ def document(
     """
     state = JobState(job.state)
     now_in = phase(job)
+    told = Progress.from_json(job.progress)
     return {
         "id": str(job.pk),
         "status": state.status.value,
@@ -57,7 +58,7 @@ def document(
         "done": state.is_finished,
         "version": job.version,
         "title": title_of(job),
-        "progress": (told := _progress(job)),
+        "progress": _shown(told),
         "attempt": {
             "number": job.attempt,
             "max": job.max_attempts,
@@ -124,13 +125,13 @@ def etag(job: Job) -> str:
 def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
     """Return where the job's document is, and what else the reader may ask for."""
     state = JobState(job.state)
-    may_cancel = "cancel" in grants and not state.is_finished
+    is_wanted = not state.is_finished and not job.cancel_requested_at
     has_result = "result" in grants and state == JobState.SUCCESSFUL
     events = _url("events")
     return {
         "self": _url("status", job),
         "events": events and f"{events}?ids={job.pk}",
-        "cancel": _url("cancel", job) if may_cancel else None,
+        "cancel": _url("cancel", job) if is_wanted and "cancel" in grants else None,
         "result": _url("result", job) if has_result else None,
         "page": _url("page", job),
     }
@@ -150,33 +151,24 @@ def _url(name: str, job: Job | None = None) -> str | None:
         return None
 
 
-def _progress(job: Job) -> dict[str, Any] | None:
-    """Return how far the job is, from what its worker wrote."""
-    try:
-        told = json.loads(job.progress) if job.progress else None
-    except ValueError:
+def _shown(told: Progress | None) -> dict[str, Any] | None:
+    """Return how far the job is, whatever somebody wrote into its row."""
+    if told is None:
         return None
-    if not isinstance(told, dict):
-        return None
-    current, total = _number(told.get("current")), _number(told.get("total"))
+    current, total = _number(told.current), _number(told.total)
     return {
         "current": current,
         "total": total,
-        "unit": told.get("unit"),
+        "unit": None,
         "percent": _percent(current, total),
-        "message": plain(str(told.get("message") or "")),
-        "step": _step(told.get("step")),
-        "updated_at": told.get("updated_at"),
-    }
-
-
-def _step(told: Any) -> dict[str, Any] | None:
-    if not isinstance(told, dict):
-        return None
-    return {
-        "number": _number(told.get("number")),
-        "of": _number(told.get("of")),
-        "name": plain(str(told.get("name") or "")),
+        "message": plain(str(told.message)),
+        "step": told.step
+        and {
+            "number": _number(told.step.number),
+            "of": _number(told.step.of),
+            "name": plain(str(told.step.name)),
+        },
+        "updated_at": _iso(told.updated_at),
     }
 
 
@@ -191,18 +183,14 @@ def _percent(current: float | None, total: float | None) -> float | None:
     return round(max(0.0, min(100.0, 100 * current / total)), 1)
 
 
-def _estimate(job: Job, progress: dict[str, Any] | None) -> dict[str, Any]:
+def _estimate(job: Job, told: Progress | None) -> dict[str, Any]:
     """Guess from the pace so far how long the rest takes."""
     remaining = None
-    if job.state == JobState.RUNNING and progress and progress["percent"]:
-        try:
-            seen = datetime.fromisoformat(str(progress["updated_at"]))
-        except ValueError:
-            seen = None
-        if seen is not None and seen.tzinfo is not None:
-            took = to_microseconds(seen) - _microseconds(job.last_attempted_at)
-            rest = took / _SECOND * (100 / progress["percent"] - 1)
-            remaining = math.ceil(rest) if rest >= 0 else None
+    if job.state == JobState.RUNNING and told is not None:
+        percent = _percent(_number(told.current), _number(told.total))
+        took = to_microseconds(told.updated_at) - _microseconds(job.last_attempted_at)
+        if percent and took >= 0:
+            remaining = math.ceil(took / _SECOND * (100 / percent - 1))
     return {"remaining_seconds": remaining, "position": None}
 
 

@@ -50,29 +50,29 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
         raise problems.no_stream()
     if not request.accepts(CONTENT_TYPE):
         raise problems.not_acceptable()
-    order = _order(request)
+    viewer = Viewer(request)
+    order = _order(request, viewer)
     free_connections()
     if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
         return HttpResponse(status=204)
     offer: Offer | None = request.scope.get(OFFER)
     if offer is None or offer.seat:
-        holder = Viewer(request).holder
-        get_seats().take(holder)
-        order.holder = holder
+        get_seats().take(viewer.holder)
+        order.holder = viewer.holder
     if offer is None:
         return EventStream(order)
     headers = {**HEADERS, MARK: offer.take(order)}
     return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
 
 
-def _order(request: HttpRequest) -> Order:
+def _order(request: HttpRequest, viewer: Viewer) -> Order:
     """Return what the request may follow, of what it asks for.
 
     Raises:
         Problem: 404 if that is nothing; 501 for jobs that no database keeps.
     """
     ids = parse_ids(request.GET.get("ids", ""))
-    seen = Viewer(request).visible(ids)
+    seen = viewer.visible(ids)
     mine = {pk: seen[pk] for pk in ids if pk in seen and "status" in seen[pk][1]}
     if not mine:
         raise problems.not_found()

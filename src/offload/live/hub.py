@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from offload.live.sight import Sight
 from offload.store.watch import Watch, get_watch
@@ -34,7 +34,7 @@ class Hub:
 
     def __init__(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = watch
-        self._loop = loop
+        self._loop = ref(loop)  # a loop that is gone shall take its hub along
         self._followers: dict[UUID, set[Follower]] = {}
 
     def follow(self, known: Mapping[UUID, int], follower: Follower) -> None:
@@ -57,7 +57,10 @@ class Hub:
 
     def _tell(self, seen: Sequence[Seen]) -> None:
         """Carry what is new from the thread of the watch into the event loop: once a look."""
-        self._loop.call_soon_threadsafe(self._fan_out, seen)
+        loop = self._loop()
+        if loop is None:
+            raise RuntimeError("The event loop is gone.")  # as of one that is closed
+        loop.call_soon_threadsafe(self._fan_out, seen)
 
     def _fan_out(self, seen: Sequence[Seen]) -> None:
         for each in seen:

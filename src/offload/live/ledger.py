@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -39,18 +40,19 @@ def result_of(job: Job) -> OffloadResult:
 
 
 def backend_of(job: Job) -> Any:
-    """Return a job's backend; of one that is gone from TASKS, another in the same settings.
+    """Return a job's backend; if that is gone, or not ours any more, one that keeps the job.
 
     Raises:
-        InvalidTaskBackend: if TASKS has no backend that keeps jobs.
+        TaskResultDoesNotExist: if no backend keeps it any more.
     """
-    try:
-        return task_backends[job.backend]
-    except InvalidTaskBackend:
-        for backend in _keepers():
-            if backend.find([job.pk]):
-                return backend
-        raise
+    with suppress(InvalidTaskBackend):
+        own: Any = task_backends[job.backend]
+        if hasattr(own, "find"):
+            return own
+    for backend in _keepers():
+        if backend.find([job.pk]):
+            return backend
+    raise TaskResultDoesNotExist(f"There is no job {job.pk}.")
 
 
 def options_of(alias: str) -> Options:

@@ -10,11 +10,15 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
 from django.dispatch import receiver
 
+SIGN_OUT = 1.0
+"""Seconds that Django has to empty the session of who signs out."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -57,13 +61,16 @@ class Opened:
         self._end_some(lambda _: True, "shutdown")
 
     def sign_out(self, session: str) -> None:
-        """End the streams of a session: when their pages come back, rights are checked anew."""
-        self._end_some(lambda stream: session in stream.sessions, "lifetime")
+        """End the streams of a session: when their pages come back, rights are checked anew.
 
-    def _end_some(self, which: Callable[[Open], bool], reason: str) -> None:
+        Django tells of a sign-out before it empties the session, so they end a little later.
+        """
+        self._end_some(lambda stream: session in stream.sessions, "lifetime", after=SIGN_OUT)
+
+    def _end_some(self, which: Callable[[Open], bool], reason: str, *, after: float = 0.0) -> None:
         for stream, loop in tuple(self._streams.items()):
-            if which(stream):
-                _soon(loop, stream.end, reason)
+            if which(stream) and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.call_later, after, stream.end, reason)
 
     def _listen(self) -> None:
         """Notice when the server is told to stop; its own handlers are in place by now."""
@@ -90,10 +97,10 @@ opened = Opened()
 @receiver(user_logged_out, dispatch_uid="offload.live.opened")
 def _end_streams_of_session(request: Any = None, **_: Any) -> None:
     session = getattr(getattr(request, "session", None), "session_key", None)
-    if session:
-        opened.sign_out(session)
-
-
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[str], None], reason: str) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function, reason)
+    if not session:
+        return
+    sign_out = partial(opened.sign_out, session)
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(sign_out, robust=True)  # others still see the session
+    else:
+        sign_out()

@@ -20,9 +20,10 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.tasks.exceptions import TaskResultDoesNotExist
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from offload.exceptions import WrongState
+from offload.exceptions import QueueUnavailable, WrongState
 from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
@@ -105,7 +106,7 @@ def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str, str] | Non
     viewer = Viewer(request)
     try:
         job, granted = viewer.visible([identifier])[identifier]
-    except (KeyError, TokenRefused):
+    except (KeyError, TokenRefused, QueueUnavailable):
         return None
     backend = backend_of(job)
     has_news = JobState(job.state).is_finished or unchanged_job(request, job) is None
@@ -173,7 +174,9 @@ def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
     except WrongState:
         if not prefers_html(request):
             raise problems.finished() from None
-    return describe(request, find_jobs([identifier])[identifier], granted, status=202)
+    except TaskResultDoesNotExist:  # pruned meanwhile
+        raise problems.not_found() from None
+    return describe(request, find_jobs([identifier]).get(identifier, job), granted, status=202)
 
 
 @outward("POST")

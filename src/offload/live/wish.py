@@ -9,8 +9,6 @@ from uuid import UUID
 
 LONGEST = 32 * 1024
 """Characters of a message."""
-MANY = 1000
-"""Ids in a message, beyond which it is nonsense."""
 UNSUPPORTED, POLICY, TOO_BIG = 1003, 1008, 1009
 """Codes of the close."""
 
@@ -51,13 +49,13 @@ class Wish(NamedTuple):
                 unsubscribe=_ids(said.get("unsubscribe", [])),
                 token=_token(said.get("token")),
             )
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise Refused(POLICY) from None
 
 
 def _ids(value: Any) -> list[UUID]:
-    if not isinstance(value, list) or len(value) > MANY:
-        raise ValueError
+    if not isinstance(value, list):
+        raise TypeError
     return list(dict.fromkeys(UUID(pk) for pk in value))
 
 

@@ -13,9 +13,10 @@ LONGEST_PAUSE = 0.25
 """Seconds between two looks without a hint: from the first to the second, doubling."""
 LONGEST_CALM = 1.0
 """Seconds between two looks where the database itself tells of every change."""
+SHORT = 0.002
 SHARE = 4
 LONGEST_BREATH = 0.1
-"""After a look, a pause of so many times what it took, and of so many seconds at most."""
+"""After a look that took longer than the first, a pause of so many times what it took more."""
 
 
 class Rhythm:
@@ -47,7 +48,7 @@ class Rhythm:
         """Plan the next look."""
         now = time.monotonic()
         # However many jobs are watched, and however fast they change, other threads get on.
-        self._breath_until = now + min(SHARE * took, LONGEST_BREATH)
+        self._breath_until = now + min(SHARE * max(0.0, took - SHORT), LONGEST_BREATH)
         self._look_at = now + self._pause
         self._pause = min(2 * self._pause, self._longest)
 

@@ -95,7 +95,7 @@ class Engine:
             ring=self._ring_others,
         )
         self._promotion = upkeep.promotion
-        self._duties = upkeep.duties
+        self._duties = [*upkeep.duties, self._audience.duty]
 
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
@@ -242,7 +242,9 @@ class Engine:
             self._lookout.learn(room, exchange)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
-        if batch or exchange.claimed or exchange.moved:
+        if exchange.claimed or exchange.moved:
+            self._audience.tell_soon()
+        if batch:
             self._tell(batch, exchange.refused)
 
     def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:

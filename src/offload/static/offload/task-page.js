@@ -30,7 +30,7 @@ async function submit(form, button) {
   const response = await send(url, body);
   setBusy(form, button, false);
   note(form, "");
-  if (!response) return note(form, text("unsent"));
+  if (!response || response.status >= 500) return note(form, text("unsent"));
   if (response.redirected) return location.assign(response.url);
   if (!response.headers.get("Content-Type")?.includes("json")) return sendPlainly(form, button);
   const state = await response.json();
@@ -88,7 +88,7 @@ function show(form, state) {
     if (name.startsWith("data-task-")) element.setAttribute(name.slice("data-task-".length), value);
   const token = form.elements.namedItem("csrfmiddlewaretoken");
   if (token) element.querySelector("form")?.append(token.cloneNode());
-  const target = document.querySelector(form.dataset.target ?? null);
+  const target = form.dataset.target && document.querySelector(form.dataset.target);
   if (target) target.prepend(element);
   else form.after(element);
   element.receive(state);

@@ -303,7 +303,7 @@ class Hub {
         const body = JSON.parse(data);
         this.take(event === "task" ? { items: [body] } : body);
         const { reason } = body;
-        if (reason) return { lifetime: 0, shutdown: roughly(1_000) }[reason] ?? SILENCE;
+        if (reason) return roughly({ lifetime: 200, shutdown: 1_000 }[reason] ?? SILENCE);
       }
     }
   }

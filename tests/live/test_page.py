@@ -1,0 +1,115 @@
+"""The page for people, and what is inert on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from offload.ids import new_id
+from offload.live.documents import plain
+from offload.models import Job
+from offload.testing import run_jobs
+from tests.jobs import claim, register
+from tests.live.people import BROWSER, person, start
+
+pytestmark = pytest.mark.django_db
+
+
+NOW = "2026-11-20T09:31:07Z"
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x00\x1b'
+
+
+def page_of(client: Client, identifier: Any) -> Any:
+    return client.get(f"/tasks/{identifier}/page/", headers=BROWSER)
+
+
+def test_the_page_looks_again_by_itself_without_javascript():
+    client = person()
+    identifier = start(client, "shown")
+    waiting = page_of(client, identifier).text
+    run_jobs()
+    ended = page_of(client, identifier).text
+
+    assert '<noscript><meta http-equiv="refresh" content="1"></noscript>' in waiting
+    assert "refresh" not in ended
+    assert "<progress" in waiting
+    assert "<progress" not in ended
+    assert f'href="/tasks/{identifier}/result/"' in ended
+
+
+def test_the_page_of_a_job_that_is_not_there():
+    answer = page_of(person(), new_id())
+
+    assert answer.status_code == 404
+    assert "There is no such task, or it is not yours." in answer.text
+
+
+def test_hostile_text_is_inert_on_the_page():
+    client = person()
+    identifier = start(client, "refuse", plain(HOSTILE))
+    Job.objects.update(
+        progress=json.dumps(
+            {"message": HOSTILE, "step": {"number": 1, "name": HOSTILE}, "updated_at": NOW}
+        )
+    )
+    waiting = page_of(client, identifier)
+    Job.objects.update(progress=None)
+    run_jobs()
+    failed = page_of(client, identifier)
+
+    for answer in (waiting, failed):
+        assert answer.status_code == 200
+        assert "<script" not in answer.text
+        assert "<img" not in answer.text
+        assert "&lt;script&gt;" in answer.text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", answer.text)
+        assert "Set-Cookie: a" not in str(answer.headers)
+
+
+def test_hostile_text_is_inert_in_json():
+    client = person()
+    identifier = start(client)
+    Job.objects.update(progress=json.dumps({"message": HOSTILE, "updated_at": NOW}))
+
+    answer = client.get(f"/tasks/{identifier}/")
+
+    assert "\r" not in answer.text
+    assert "\\u0000" not in answer.text
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("task", ["shown", "explode"])
+def test_the_page_needs_nothing_that_a_strict_policy_forbids(task):
+    client = person()
+    identifier = start(client, task, "x")
+    for _ in range(2):
+        text = page_of(client, identifier).text
+        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:|https?://", text)
+        run_jobs()
+
+
+def test_the_words_of_the_page_are_those_of_the_phase():
+    client = person()
+    identifier = start(client, "private", "tr0ub4dor")
+    assert "Waiting" in page_of(client, identifier).text
+    claim(register())
+    client.post(f"/tasks/{identifier}/cancel/")
+
+    text = page_of(client, identifier).text
+
+    assert "Being cancelled" in text
+    assert "tr0ub4dor" not in text
+
+
+def test_numbers_of_the_page_are_for_machines_where_machines_read_them(settings):
+    settings.LANGUAGE_CODE = "de"
+    settings.USE_THOUSAND_SEPARATOR = True
+    client = person()
+    identifier = start(client)
+    Job.objects.update(progress=json.dumps({"current": 1, "total": 3, "updated_at": NOW}))
+
+    assert 'max="100" value="33.3"' in page_of(client, identifier).text

@@ -1,0 +1,38 @@
+"""Whose the jobs of a test are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.http import HttpRequest
+from django.test import override_settings
+
+from offload.models import Job
+
+NO_CALLABLE = "acme"
+
+
+def origin(**where: Any) -> tuple[str, str]:
+    """Return owner and tenant of the one job that is meant."""
+    job = Job.objects.get(**where)
+    return job.owner, job.tenant
+
+
+@contextmanager
+def tenants(path: str = "tests.owners.by_host") -> Iterator[None]:
+    """Tell tenants apart."""
+    options = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
+    with override_settings(
+        TASKS={"default": {**options, "OPTIONS": {"tenant": path}}}, ALLOWED_HOSTS=["*"]
+    ):
+        yield
+
+
+def by_host(request: HttpRequest) -> str:
+    return request.get_host().partition(".")[0]
+
+
+def by_length(request: HttpRequest) -> str:
+    return "x" * 65
