@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+
+import psutil
 
 from arena.environments import version as version_of
 from arena.noise import spin_milliseconds, sync_microseconds
@@ -32,8 +35,10 @@ from load.database import environment, new_database, version
 from load.engine import running
 from load.report import machine, write
 
-BUSY = 0.3
-"""Load average per core above which something else is at work."""
+BUSY = 10
+"""Percent of the processors above which something else is at work."""
+GLANCE = 3.0
+"""Seconds in which that is looked at."""
 TITLES = {
     "page": "A page that starts and shows jobs",
     "streams": "Streams in one web process",
@@ -46,7 +51,8 @@ NOTES = {
     "times: some seconds without a touch, then clicks. A state is what came for one job. Medians.",
     "streams": "uvicorn, one process. With as many jobs as streams each stream follows its own; 50 "
     "of them run and change once a second. The plain view looks once a second, and closes its "
-    "connections after each look. PSS is what each stream adds to the first one.",
+    "connections after each look. PSS is what each stream adds to the first one; streams are "
+    "those open at the end, without one that is just coming back.",
     "paint": "From the row's `finished_at` to the frame in which the end can be read, in a browser "
     "that is not slowed. The plain view looks four times a second.",
     "stop": "SIGTERM, with no other option of the server, while the jobs of all streams wait.",
@@ -57,13 +63,15 @@ WITH_BROWSER = ("page", "paint")
 
 def main() -> None:
     choices = _parser().parse_args()
+    # Servers and workers have process groups of their own: end them too when this is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if choices.here:
         name = f"offload_live_{os.getpid()}"
         with new_database(choices.here, name):
             print(f"{version()}.\n")
             print(run(choices.stage[0], choices.here, name, is_quick=choices.quick))
         return
-    parts = [_circumstances(os.getloadavg()[0])]
+    parts = [_circumstances()]
     for stage in choices.stage:
         parts.append(f"## {TITLES[stage]}\n\n{NOTES[stage]}")
         if stage in WITH_BROWSER and chromium() is None:
@@ -116,26 +124,27 @@ def _measure(stage: str, kind: str, choices: list[str]) -> str:
     command = [sys.executable, __file__, "--here", kind, "--stage", stage, *choices]
     env = {**os.environ, "LOAD_SETTINGS": "audience.settings"}
     print(f"{stage} on {kind}", file=sys.stderr, flush=True)
-    done = subprocess.run(command, env=env, check=False, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip() if done.returncode == 0 else f"Not measured on {kind}: it failed."
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # it ends what it has started
+            raise
+    return said.strip() if process.returncode == 0 else f"Not measured on {kind}: it failed."
 
 
-def _circumstances(load: float) -> str:
-    """Say what was measured, and how quiet the machine was.
-
-    Args:
-        load: average of the last minute, before anything was measured.
-    """
+def _circumstances() -> str:
+    """Say with what is measured, and how quiet the machine is now."""
     versions = [f"{part} {version_of(PEER, part)}" for part in (PEER, "celery")]
     versions += [f"{name} {metadata.version(name)}" for name in (*COMMANDS, "playwright")]
     if (path := chromium()) is not None:
         told = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
         versions.append(told.stdout.strip())
+    used = psutil.cpu_percent(GLANCE)
     sync, spin = sync_microseconds(Path(tempfile.gettempdir())), spin_milliseconds()
-    quiet = f"fdatasync of 8 kB {sync:.0f} us, a fixed loop {spin:.0f} ms, load average {load:.1f}"
-    if load > BUSY * (os.cpu_count() or 1):
-        quiet += "; **other work used part of the machine**"
-    return f"{', '.join(versions)}.\n\nBefore: {quiet}."
+    noise = f"fdatasync of 8 kB {sync:.0f} us, a fixed loop {spin:.0f} ms"
+    busy = " **Other work used part of the machine.**" if used > BUSY else ""
+    return f"{', '.join(versions)}.\n\nBefore: {noise}, processors {used:.0f} % busy.{busy}"
 
 
 def _parser() -> argparse.ArgumentParser:

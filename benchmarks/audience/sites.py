@@ -47,10 +47,11 @@ def all_sites(kind: str, name: str, folder: Path) -> Iterator[list[Shown]]:
         stack.enter_context(running(f"--async-slots={SLOTS}", "--shutdown-timeout=1"))
         env = environment(kind, name)
         site = stack.enter_context(serving("uvicorn", "audience.asgi:beside", PYTHON, env))
+        peer = stack.enter_context(_celery(folder))
         yield [
             Shown("`<task-status>`", f"{site.address}/element/"),
             Shown("plain SSE view", f"{site.address}/by-hand/"),
-            Shown("celery-progress", f"{stack.enter_context(_celery(folder)).address}/polled/"),
+            Shown("celery-progress", f"{peer.address}/polled/"),
         ]
 
 
@@ -63,8 +64,8 @@ def _celery(folder: Path) -> Iterator[Server]:
         "DJANGO_SETTINGS_MODULE": "audience.polled",
         "PYTHONPATH": str(HERE),
     }
-    worker = [str(place / "celery"), "-A", "audience.polled", "worker", "--loglevel=warning"]
-    worker += ["--pool=threads", f"--concurrency={SLOTS}"]
+    worker = [str(place / "celery"), "-A", "audience.polled", "worker", "--purge"]
+    worker += ["--pool=threads", f"--concurrency={SLOTS}", "--loglevel=warning"]
     with (
         Crew([worker], env, folder / "celery.log"),
         serving("uvicorn", "audience.polled:django", place / "python", env) as server,
