@@ -1,6 +1,6 @@
 # One command for everything; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs services requirements clean
+.PHONY: help demo test lint bench docs services requirements translations clean
 
 BIN := .venv/bin
 PROJECT := pyproject.toml scripts/environment
@@ -35,6 +35,9 @@ services: ## Start PostgreSQL and MariaDB on loopback where none answers
 
 requirements: .venv/dev.stamp ## Pin and hash requirements/*.in again (UPGRADE=1: newest versions)
 	@scripts/pin $(if $(UPGRADE),--upgrade)
+
+translations: .venv/dev.stamp ## Collect and compile the words of the page, after they have changed
+	@scripts/translations
 
 clean: ## Remove caches and build results
 	@rm -rf build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

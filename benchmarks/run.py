@@ -1,7 +1,7 @@
 """Run the benchmarks.
 
 make bench          all of them; keeps what they print in `benchmarks/results/`
-make bench QUICK=1  statements on SQLite, and beside fewer task queues; only prints
+make bench QUICK=1  statements on SQLite, beside fewer task queues, in the browser; only prints
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import django
 
-SCRIPTS = ["peers.py", "scale.py", "memory.py", "web.py", "progress.py"]
+SCRIPTS = ["peers.py", "live.py", "scale.py", "memory.py", "web.py", "progress.py"]
 """Those that keep their results themselves."""
+QUICK = SCRIPTS[:2]
+"""Those for which there is time in small."""
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
@@ -28,10 +30,9 @@ def main() -> None:
     print(text, flush=True)
     if not is_quick:
         (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
-    # In small there is time for the task queues only.
     codes = [
         subprocess.run([sys.executable, HERE / script, *sys.argv[1:]], check=False).returncode
-        for script in (SCRIPTS[:1] if is_quick else SCRIPTS)
+        for script in (QUICK if is_quick else SCRIPTS)
     ]
     sys.exit(max(codes))
 

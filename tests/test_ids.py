@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from offload import ids
-from offload.ids import made_at, new_id
+from offload.ids import id_from, made_at, new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
@@ -63,3 +63,23 @@ def test_the_counter_overflows_into_the_time(monkeypatch):
 def test_other_ids_do_not_tell_when_they_were_made(identifier):
     with pytest.raises(ValueError, match=r"is not a UUIDv7|out of range"):
         made_at(identifier)
+
+
+@pytest.mark.parametrize(
+    ("key", "made"),
+    [
+        ("01a21528-2346-7000-a6cf-85a3b6428b27", True),
+        ("01a21528-2346-7000-a6cf-85a3b6428b27.12", True),
+        ("8e03978e-40d5-43e8-bc93-6894a57f9324", False),
+        ("anything", False),
+        ("", False),
+    ],
+)
+def test_a_key_leads_to_an_id_that_is_as_old_as_the_key(key, made):
+    identifier = id_from(key, bytes(range(32)))
+
+    assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
+    assert identifier == id_from(key, bytes(range(32)))
+    assert identifier != id_from(key, bytes(32))
+    age = made_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
+    assert made_at(identifier) == age

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from offload.backends.database import DatabaseBackend
-from offload.identity import SESSION_KEY
+from offload.identity import SESSION_KEY, owner_for
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from tests.live.people import JSON, person, start, visitor
@@ -65,6 +65,20 @@ def test_a_session_that_begins_in_the_same_request_owns_the_job():
     OffloadMiddleware(view)(request)
 
     assert origin() == (f"session:{request.session[SESSION_KEY]}", "")
+
+
+def test_two_first_requests_of_a_session_at_once_have_one_owner():
+    request = RequestFactory().get("/")
+    stored = Client().session
+    stored["basket"] = [1]
+    stored.save()
+    owners = set()
+    for _ in range(2):
+        request.session = type(stored)(stored.session_key)
+        owners.add(owner_for(request))  # neither has been saved when the other begins
+
+    assert len(owners) == 1
+    assert stored.session_key not in owners.pop()
 
 
 def test_a_visitor_who_signs_in_keeps_what_was_started_before():

@@ -28,6 +28,7 @@ NAMES = [
     "acting_for",
     "current_job",
     "is_cancelled",
+    "once",
     "progress",
     "task",
     "track",

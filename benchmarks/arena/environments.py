@@ -28,9 +28,9 @@ def environment(package: str) -> Path:
     return folder / "bin"
 
 
-def version(package: str) -> str:
-    """Return the installed version of a package."""
-    name = "django-offload" if package == "offload" else package
+def version(package: str, part: str = "") -> str:
+    """Return the installed version of a package, or of a part of its environment."""
+    name = part or ("django-offload" if package == "offload" else package)
     code = f"import importlib.metadata as m; print(m.version({name!r}))"
     python = environment(package) / "python"
     return subprocess.run(

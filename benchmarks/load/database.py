@@ -26,7 +26,7 @@ def environment(kind: str, name: str, **variables: str) -> dict[str, str]:
     """
     return {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "load.settings",
+        "DJANGO_SETTINGS_MODULE": os.environ.get("LOAD_SETTINGS", "load.settings"),
         "PYTHONPATH": str(HERE),
         "LOAD_DATABASE": kind,
         "LOAD_NAME": name,

@@ -44,12 +44,12 @@ def serving(server: str, python: Path, env: Mapping[str, str]) -> Iterator[str]:
         python: of the environment that has it.
         env: with the project's settings.
     """
-    port = _free_port()
+    port = free_port()
     command = [str(python), "-m", *COMMANDS[server].format(port=port).split()]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=dict(env), stdout=said, stderr=said)
         try:
-            if not _answers(port, process):
+            if not answers(port, process):
                 said.seek(0)
                 raise RuntimeError(f"{server} does not answer: {said.read().decode()[-2000:]}")
             yield f"http://127.0.0.1:{port}"
@@ -110,13 +110,15 @@ def _found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a server takes connections; False if it ends before, or takes none for long."""
     until = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < until:
         with socket.socket() as probe:

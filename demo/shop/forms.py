@@ -1,6 +1,10 @@
 """What people may send to the shop."""
 
 from django import forms
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpRequest
 
 from shop.models import Photo
 
@@ -11,3 +15,20 @@ class PhotoForm(forms.ModelForm):
     class Meta:
         model = Photo
         fields = ("image",)
+
+
+def receive_photo(request: HttpRequest) -> Photo:
+    """Store the uploaded picture; who has sent none gets the sample's previews.
+
+    Raises:
+        BadRequest: if it is no picture.
+    """
+    form = PhotoForm(request.POST, request.FILES or {"image": sample()})
+    if not form.is_valid():
+        raise BadRequest(" ".join(str(error) for error in form.errors["image"]))
+    return form.save()
+
+
+def sample() -> SimpleUploadedFile:
+    """Return the photo that the shop works on otherwise."""
+    return SimpleUploadedFile("photo.jpg", (settings.SAMPLES / "photo.jpg").read_bytes())

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from PIL import Image, ImageOps
 
+from offload import progress, track
 from shop.models import Photo
 
 EDGES = (1280, 640, 320, 160)
@@ -15,6 +16,7 @@ PAPER = "#16181d"
 def make_previews(photo_id: int) -> dict[str, Any]:
     """Write the thumbnails and the contact sheet of a photo, and say where they are."""
     photo = Photo.objects.get(pk=photo_id)
+    progress(message="Reading the photo")
     with Image.open(photo.image.path) as image:
         thumbnails = shrink(image)
     corners = arrange(thumbnails)
@@ -32,7 +34,10 @@ def make_previews(photo_id: int) -> dict[str, Any]:
 def shrink(image: Image.Image) -> list[Image.Image]:
     """Return the picture, upright, once for each of EDGES."""
     upright = ImageOps.exif_transpose(image).convert("RGB")
-    return [ImageOps.contain(upright, (edge, edge), Image.Resampling.LANCZOS) for edge in EDGES]
+    return [
+        ImageOps.contain(upright, (edge, edge), Image.Resampling.LANCZOS)
+        for edge in track(EDGES, "Making thumbnails")
+    ]
 
 
 def arrange(thumbnails: list[Image.Image]) -> list[tuple[int, int]]:

@@ -4,6 +4,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.tasks import TaskResultStatus
+
+from offload import JobState
+from offload.models import Job
+from shop.models import Newsletter
 
 CUSTOMERS = 500
 TEXT = """Dear customer,
@@ -27,6 +32,20 @@ def send_letter(newsletter_id: int, address: str) -> None:
         to=[address],
         headers={"X-Newsletter": str(newsletter_id)},
     ).send()
+
+
+def send_all(newsletter_id: int) -> dict[str, Any]:
+    """Send the newsletter to all customers, one after the other."""
+    for address in addresses():
+        send_letter(newsletter_id, address)
+    return receipt(newsletter_id)
+
+
+def tally(newsletter: Newsletter) -> tuple[int, int]:
+    """Return how many jobs of a newsletter have ended, and how many of them failed."""
+    states = Job.objects.filter(pk__in=newsletter.jobs).values_list("state", flat=True)
+    ended = [JobState(state) for state in states if JobState(state).is_finished]
+    return len(ended), sum(state.status == TaskResultStatus.FAILED for state in ended)
 
 
 def receipt(newsletter_id: int) -> dict[str, Any]:

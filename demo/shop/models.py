@@ -52,3 +52,51 @@ class Newsletter(models.Model):
 
     def __str__(self) -> str:
         return f"Newsletter {self.pk}"
+
+
+class Visit(models.Model):
+    """Somebody has looked at a product."""
+
+    product = models.CharField(max_length=40)
+    hour = models.PositiveSmallIntegerField()
+    seconds = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.product}: {self.seconds} s"
+
+
+class Enquiry(models.Model):
+    """One round of asking the courier where the parcels are."""
+
+    places = models.JSONField(default=list)
+    """What it said so far, in the order of the parcels' numbers."""
+    refusals = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"Enquiry {self.pk}"
+
+
+class Payment(models.Model):
+    """Money that a customer owes."""
+
+    cents = models.PositiveIntegerField(default=4990)
+
+    def __str__(self) -> str:
+        return f"Payment {self.pk}"
+
+
+class Run(models.Model):
+    """An experiment that a visitor has done: what came of it, or the job that does it."""
+
+    visitor = models.CharField(max_length=40)
+    """The key of the session."""
+    experiment = models.CharField(max_length=10)
+    result = models.JSONField(null=True)
+    job = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ("pk",)
+        indexes = (models.Index(fields=("visitor", "experiment"), name="shop_run_visitor"),)
+
+    def __str__(self) -> str:
+        return f"{self.experiment} by {self.visitor}"

@@ -12,19 +12,30 @@ from typing import Any
 from django.db.models import Sum
 from django.db.models.functions import TruncMonth
 
+from offload import progress, track
 from shop.models import Order, OrderImport
 
-CHUNK = 2_000
+CHUNK = 500
 
 
 def import_orders(import_id: int) -> dict[str, Any]:
     """Read a file of orders into the database and report about them."""
     order_import = OrderImport.objects.get(pk=import_id)
     order_import.order_set.all().delete()  # what an interrupted attempt left
+    rows = track(read(order_import), "Reading orders", total=count(order_import), step=(1, 2))
     # SQLite has one writer: short transactions let requests write in between.
-    for orders in batched(read(order_import), CHUNK):
+    for orders in batched(rows, CHUNK):
         Order.objects.bulk_create(orders)
-    return report(order_import)
+    progress(message="Adding up", step=(2, 2))
+    result = report(order_import)
+    progress(1, 1, step=(2, 2))
+    return result
+
+
+def count(order_import: OrderImport) -> int:
+    """Return the number of orders in the file: its lines, without the headings."""
+    with Path(order_import.path).open("rb") as file:
+        return sum(1 for _ in file) - 1
 
 
 def read(order_import: OrderImport) -> Iterator[Order]:

@@ -13,10 +13,12 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "shop.urls"
 ASGI_APPLICATION = "shop.asgi.application"
 
+# The shop comes before offload: it has its own page of a job.
 INSTALLED_APPS = [
+    "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "offload",
     "shop",
+    "offload",
 ]
 TASKS = {
     "default": {
@@ -28,8 +30,10 @@ TASKS = {
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "offload.middleware.OffloadMiddleware",
 ]
 SECURE_CSP = {"default-src": [CSP.SELF]}
 
@@ -57,6 +61,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Django 6.1 would rather have MAILERS; these two work on 6.0 as well.
 EMAIL_HOST = "127.0.0.1"
 EMAIL_PORT = int(os.environ.get("DEMO_SMTP_PORT", "25"))
+OUTSIDE_PORT = int(os.environ.get("DEMO_OUTSIDE_PORT", "80"))
 DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
 
 STATIC_URL = "static/"
@@ -76,6 +81,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    # What a visitor does wrong is told to the visitor.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    # What a visitor does wrong is told to the visitor, and what is tried again the lab shows.
+    "loggers": {"django.request": {"level": "ERROR"}, "offload.worker": {"level": "ERROR"}},
 }

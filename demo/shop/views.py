@@ -1,103 +1,111 @@
 """Each piece of slow work twice: before the response, and in the background."""
 
-from uuid import UUID
+from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
-from django.tasks import default_task_backend
-from django.tasks.exceptions import TaskResultDoesNotExist
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.shortcuts import redirect, render
+from django.tasks import TaskResult
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from shop import documents, imaging, mails, orders, tasks
-from shop.forms import PhotoForm
-from shop.models import Newsletter, OrderImport, Photo
+import offload
+from shop import imaging, mails, orders, parcels, payments, tasks, visits
+from shop.cards import cards, keep_job, keep_result
+from shop.forms import receive_photo
+from shop.models import Enquiry, Newsletter, OrderImport, Payment
 
 
-def page(request: HttpRequest) -> HttpResponse:
-    """Show the three pieces of work."""
-    return render(request, "shop/page.html")
+@never_cache
+def lab(request: HttpRequest) -> HttpResponse:
+    """Show the experiments; the visitor's jobs will belong to the session that it begins."""
+    return render(request, "shop/lab.html", {"cards": cards(request)})
 
 
 @require_POST
-def preview_blocking(request: HttpRequest) -> JsonResponse:
-    """Make the pictures while the visitor waits."""
+def photos_blocking(request: HttpRequest) -> HttpResponse:
     photo = receive_photo(request)
-    return JsonResponse(documents.of_finished(imaging.make_previews(photo.pk)))
+    return answered(request, "photos", imaging.make_previews(photo.pk))
 
 
 @require_POST
-def preview_background(request: HttpRequest) -> JsonResponse:
-    """Have the pictures made."""
+@offload.once
+def photos_background(request: HttpRequest) -> HttpResponse:
     photo = receive_photo(request)
-    job = tasks.make_previews.enqueue(photo.pk)
-    return accepted(reverse("job", args=[job.id]))
+    return accepted(request, "photos", tasks.make_previews.enqueue(photo.pk))
 
 
 @require_POST
-def import_blocking(request: HttpRequest) -> JsonResponse:
-    """Import the orders while the visitor waits."""
+def orders_blocking(request: HttpRequest) -> HttpResponse:
     order_import = open_import()
-    return JsonResponse(documents.of_finished(orders.import_orders(order_import.pk)))
+    return answered(request, "orders", orders.import_orders(order_import.pk))
 
 
 @require_POST
-def import_background(request: HttpRequest) -> JsonResponse:
-    """Have the orders imported."""
+@offload.once
+def orders_background(request: HttpRequest) -> HttpResponse:
     order_import = open_import()
-    job = tasks.import_orders.enqueue(order_import.pk)
-    return accepted(reverse("job", args=[job.id]))
+    return accepted(request, "orders", tasks.import_orders.enqueue(order_import.pk))
 
 
 @require_POST
-def newsletter_blocking(request: HttpRequest) -> JsonResponse:
-    """Send the letters while the visitor waits."""
+def mails_blocking(request: HttpRequest) -> HttpResponse:
     newsletter = Newsletter.objects.create()
-    for address in mails.addresses():
-        mails.send_letter(newsletter.pk, address)
-    return JsonResponse(documents.of_finished(mails.receipt(newsletter.pk)))
+    return answered(request, "mails", mails.send_all(newsletter.pk))
 
 
 @require_POST
+@offload.once
 @transaction.atomic
-def newsletter_background(request: HttpRequest) -> JsonResponse:
-    """Have the letters sent, each by a job of its own: either all are accepted or none."""
+def mails_background(request: HttpRequest) -> HttpResponse:
+    """Have each letter sent by a job of its own: either all are accepted or none."""
     newsletter = Newsletter.objects.create()
-    jobs = tasks.send_letter.enqueue_many(
+    watch = tasks.watch_newsletter.enqueue(newsletter.pk)
+    letters = tasks.send_letter.enqueue_many(
         ((newsletter.pk, address), {}) for address in mails.addresses()
     )
-    newsletter.jobs = [job.id for job in jobs]
+    newsletter.jobs = [letter.id for letter in letters]
     newsletter.save()
-    return accepted(reverse("newsletter", args=[newsletter.pk]))
+    return accepted(request, "mails", watch)
 
 
-@never_cache
-def job_state(request: HttpRequest, job_id: UUID) -> JsonResponse:
-    """Say how far a job is."""
-    try:
-        job = default_task_backend.get_result(str(job_id))
-    except TaskResultDoesNotExist as error:
-        raise Http404 from error
-    return JsonResponse(documents.of_job(job))
+@require_POST
+def visits_blocking(request: HttpRequest) -> HttpResponse:
+    return answered(request, "visits", visits.add_up())
 
 
-@never_cache
-def newsletter_state(request: HttpRequest, newsletter_id: int) -> JsonResponse:
-    """Say how many of a newsletter's letters are sent."""
-    newsletter = get_object_or_404(Newsletter, pk=newsletter_id)
-    return JsonResponse(documents.of_newsletter(newsletter))
+@require_POST
+@offload.once
+def visits_background(request: HttpRequest) -> HttpResponse:
+    return accepted(request, "visits", tasks.add_up_visits.enqueue())
 
 
-def receive_photo(request: HttpRequest) -> Photo:
-    """Store the uploaded picture."""
-    form = PhotoForm(request.POST, request.FILES)
-    if not form.is_valid():
-        raise BadRequest(" ".join(str(error) for error in form.errors["image"]))
-    return form.save()
+@require_POST
+def parcels_blocking(request: HttpRequest) -> HttpResponse:
+    enquiry = Enquiry.objects.create()
+    return answered(request, "parcels", parcels.locate_patiently(enquiry.pk))
+
+
+@require_POST
+@offload.once
+def parcels_background(request: HttpRequest) -> HttpResponse:
+    enquiry = Enquiry.objects.create()
+    return accepted(request, "parcels", tasks.locate_parcels.enqueue(enquiry.pk))
+
+
+@require_POST
+def payment_blocking(request: HttpRequest) -> HttpResponse:
+    payment = Payment.objects.create()
+    return answered(request, "payment", payments.pay_once(payment.pk))
+
+
+@require_POST
+@offload.once
+def payment_background(request: HttpRequest) -> HttpResponse:
+    payment = Payment.objects.create()
+    return accepted(request, "payment", tasks.pay.enqueue(payment.pk))
 
 
 def open_import() -> OrderImport:
@@ -105,11 +113,20 @@ def open_import() -> OrderImport:
     return OrderImport.objects.create(path=str(settings.SAMPLES / "orders.csv"))
 
 
-def accepted(location: str) -> JsonResponse:
-    """Answer at once: the work is accepted, and its state is found at `location`."""
-    return JsonResponse({}, status=202, headers={"Location": location})
+def answered(request: HttpRequest, name: str, value: dict[str, Any]) -> HttpResponse:
+    """Show what came of the work: on the lab's page, where a reload does not repeat the work."""
+    keep_result(request, name, value)
+    return redirect(f"{reverse('lab')}#{name}")
 
 
-def refuse(request: HttpRequest, exception: Exception) -> JsonResponse:
+def accepted(request: HttpRequest, name: str, job: TaskResult) -> HttpResponse:
+    """Answer at once: the work is accepted, and this is where it stands."""
+    keep_job(request, name, job)
+    return offload.accepted(request, job)
+
+
+def refuse(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say why a request was bad."""
-    return JsonResponse({"error": str(exception)}, status=400)
+    if request.accepts("text/html"):
+        return HttpResponseBadRequest(str(exception), content_type="text/plain; charset=utf-8")
+    return JsonResponse({"title": "Refused", "detail": str(exception)}, status=400)

@@ -1,17 +1,20 @@
 """A visitor of the shop without a browser."""
 
 import json
+import re
 import time
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.parse import urljoin
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 from uuid import uuid4
 
 PATIENCE = 300
 """Seconds a visitor waits for an answer, and for the end of a job."""
+RESULT = '<script id="{}-result" type="application/json">(.*?)</script>'
 
 
 class Wrong(Exception):
@@ -21,8 +24,8 @@ class Wrong(Exception):
 class Answer(NamedTuple):
     """What came back from the shop, and after how many seconds."""
 
-    location: str
-    document: dict[str, Any]
+    status: int
+    content: bytes
     seconds: float
 
 
@@ -40,29 +43,44 @@ class Visitor:
         with self.open(Request(urljoin(self.address, path))) as response:
             return response.read()
 
-    def press(self, path: str, upload: Path | None = None) -> Answer:
-        """Send a form and measure how long the answer takes."""
+    def result(self, name: str, page: bytes) -> dict[str, Any]:
+        """Return the result of an experiment that a page shows."""
+        found = re.search(RESULT.format(name), page.decode(), re.DOTALL)
+        if not found:
+            raise Wrong("The page shows no result.")
+        return json.loads(found[1])
+
+    def press(self, path: str, upload: Path | None = None, accept: str = "text/html") -> Answer:
+        """Send a form, go where the answer leads, and measure how long it takes."""
         token = next(cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
         body, kind = form(upload)
-        headers = {"Content-Type": kind, "X-CSRFToken": str(token)}
-        request = Request(urljoin(self.address, path), body, headers)
+        headers = {"Content-Type": kind, "X-CSRFToken": str(token), "Accept": accept}
         begin = time.perf_counter()
-        with self.open(request) as response:
+        with self.open(Request(urljoin(self.address, path), body, headers)) as response:
             content = response.read()
-        seconds = time.perf_counter() - begin
-        return Answer(response.headers["Location"] or "", json.loads(content), seconds)
+        return Answer(response.status, content, time.perf_counter() - begin)
 
-    def wait(self, location: str) -> dict[str, Any]:
-        """Look at a piece of work until it has ended, and return its last state."""
+    def follow(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Look at a job until it has ended, as often as it says, and return its last state."""
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            document = json.loads(self.read(location))
-            if document["state"] == "FAILED":
-                raise Wrong(document["error"])
-            if document["state"] == "SUCCESSFUL":
-                return document
-            time.sleep(0.05)  # noqa: TID251  # nobody tells a visitor to stop
-        raise Wrong(f"{location} has not ended within {PATIENCE} s.")
+        version = document["version"]
+        while not document["done"]:
+            if time.monotonic() > deadline:
+                raise Wrong(f"{document['title']} has not ended within {PATIENCE} s.")
+            time.sleep(document["poll_ms"] / 1000)  # noqa: TID251  # nobody tells a visitor to stop
+            document = json.loads(self.read(document["links"]["self"]))
+            if document["version"] < version:
+                raise Wrong(f"Version {document['version']} came after {version}.")
+            version = document["version"]
+        return document
+
+    def refused(self, path: str) -> int:
+        """Return with which status a page is refused."""
+        try:
+            self.opener.open(urljoin(self.address, path), timeout=PATIENCE).close()
+        except HTTPError as error:
+            return error.code
+        raise Wrong(f"{path} is shown to anybody.")
 
     def open(self, request: Request) -> HTTPResponse:
         """Send a request; what is no success is wrong."""

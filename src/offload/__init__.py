@@ -1,5 +1,6 @@
 """Background tasks for Django that the person at the browser can see."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from offload.context import CurrentJob, current_job, is_cancelled, progress, track
@@ -23,6 +24,7 @@ from offload.tasks import OffloadTask, task
 
 if TYPE_CHECKING:
     from offload.live.accepted import aaccepted, accepted
+    from offload.live.once import once
 
 __version__ = "0.1.0"
 
@@ -48,16 +50,23 @@ __all__ = [
     "acting_for",
     "current_job",
     "is_cancelled",
+    "once",
     "progress",
     "task",
     "track",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import on first use what needs Django's apps to be loaded."""
-    if name in {"accepted", "aaccepted"}:
-        from offload.live import accepted as answers  # noqa: PLC0415
+_LATE = {
+    "accepted": "offload.live.accepted",
+    "aaccepted": "offload.live.accepted",
+    "once": "offload.live.once",
+}
+"""What needs Django's apps to be loaded, and so is imported on first use."""
 
-        return getattr(answers, name)
+
+def __getattr__(name: str) -> Any:
+    """Import on first use."""
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
@@ -56,8 +57,19 @@ def owner_for(request: HttpRequest) -> str:
     if name is None:
         if session.is_empty():
             return ""
-        name = session[SESSION_KEY] = token_urlsafe(16)
+        name = session[SESSION_KEY] = _name_for(session.session_key)
     return f"session:{name}"
+
+
+def _name_for(key: str | None) -> str:
+    """Return the name of a session that owns something for the first time.
+
+    Of two first requests at once each names the session, and the one that is written last wins:
+    so both get the same name from the session's key, which may change later.
+    """
+    if not key:
+        return token_urlsafe(16)
+    return salted_hmac("offload.identity.session", key, algorithm="sha256").hexdigest()[:32]
 
 
 def owners_in(request: HttpRequest) -> frozenset[str]:

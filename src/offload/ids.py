@@ -29,6 +29,23 @@ def new_id() -> UUID:
     return UUID(int=(high << 64) | low)
 
 
+def id_from(key: str, digest: bytes) -> UUID:
+    """Return the UUIDv7 that a key always leads to.
+
+    Args:
+        key: gives the time, if it begins with a UUIDv7; else the id is as old as can be.
+        digest: at least 10 bytes by which nobody guesses the id.
+    """
+    try:
+        beginning = UUID(key[:36])
+        milliseconds = beginning.int >> 80 if beginning.version == 7 else 0
+    except ValueError:
+        milliseconds = 0
+    high = (milliseconds << 16) | 0x7000 | (int.from_bytes(digest[:2]) >> 4)
+    low = (0b10 << 62) | (int.from_bytes(digest[2:10]) >> 2)
+    return UUID(int=(high << 64) | low)
+
+
 def made_at(identifier: UUID) -> datetime:
     """Return the time at which a UUIDv7 was made, in UTC.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offload.identity import LONGEST_TENANT, owner_of
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class Origin(NamedTuple):
@@ -85,3 +88,22 @@ def acting_for(user: Any, *, tenant: str | None = None) -> Iterator[None]:
 
     with enqueueing_from(origin):
         yield
+
+
+_reserved: ContextVar[list[UUID] | None] = ContextVar("offload_reserved", default=None)
+
+
+@contextmanager
+def reserving(identifier: UUID) -> Iterator[None]:
+    """Give this id to the first job that is enqueued within a `with` block."""
+    token = _reserved.set([identifier])
+    try:
+        yield
+    finally:
+        _reserved.reset(token)
+
+
+def reserved_id() -> UUID | None:
+    """Return the id that the job enqueued now must have; None for any."""
+    reserved = _reserved.get()
+    return reserved.pop() if reserved else None

@@ -29,5 +29,8 @@ def test_all_scenarios(tmp_path: Path) -> None:
         {"name": "photo to thumbnails", "result": "ok"},
         {"name": "import of 100,000 orders", "result": "ok"},
         {"name": "newsletter of 500 e-mails", "result": "ok"},
+        {"name": "sums of 400,000 visits", "result": "ok"},
+        {"name": "24 parcels, slow courier", "result": "ok"},
+        {"name": "payment, bank closed", "result": "ok"},
     ]
     assert run.stderr == ""

@@ -16,6 +16,7 @@ from offload.store import get_store
 from offload.testing import run_jobs
 from tests.jobs import claim, register
 from tests.live.people import BROWSER, JSON, person, start
+from tests.live.test_page import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -123,7 +124,7 @@ def test_the_form_of_the_page_can_be_sent_and_no_other(middleware, setting, sett
     url = f"/tasks/{identifier}/cancel/"
 
     without = careful.post(url)
-    form = Forms(careful.get(f"/tasks/{identifier}/page/").text)
+    form = Forms(text_of(careful.get(f"/tasks/{identifier}/page/")))
     wrong = careful.post(form.action, {"csrfmiddlewaretoken": "x" * 64})
     right = careful.post(form.action, form.fields)
 

@@ -1,10 +1,19 @@
 """Views that start jobs, as projects write them."""
 
+import asyncio
+import threading
+from typing import Any
+from uuid import uuid4
+
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
 import offload
 from offload.registry import find_task
+from tests.models import Effect
+
+barrier = threading.Barrier(1)
+"""At which views wait for each other."""
 
 
 def start(request: HttpRequest) -> HttpResponse:
@@ -19,6 +28,25 @@ async def start_async(request: HttpRequest) -> HttpResponse:
     return await offload.aaccepted(request, result)
 
 
+@offload.once
+def start_once(request: HttpRequest) -> HttpResponse:
+    """Write, and enqueue; twice at once if the test wants to see that."""
+    if "refuse" in request.POST:
+        return HttpResponse(status=400)
+    if "race" in request.GET:
+        barrier.wait()
+    Effect.objects.create(token=uuid4().hex)
+    return offload.accepted(request, _private().enqueue())
+
+
+@offload.once
+async def start_once_async(request: HttpRequest) -> HttpResponse:
+    if "race" in request.GET:
+        await asyncio.to_thread(barrier.wait)
+    await Effect.objects.acreate(token=uuid4().hex)
+    return await offload.aaccepted(request, await _private().aenqueue())
+
+
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return HttpResponse("gone")
@@ -27,3 +55,8 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def idle(request: HttpRequest) -> HttpResponse:
     """Enqueue nothing."""
     return HttpResponse("nothing")
+
+
+def _private() -> Any:
+    """Return a task whose module the checks of the settings should not see."""
+    return find_task("tests.live.tasks.private")

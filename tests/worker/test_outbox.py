@@ -219,6 +219,14 @@ def test_progress_is_forgotten_with_the_outcome_and_with_the_job(
     assert outbox.due_in() == float("inf")
 
 
+def test_a_beat_that_finds_all_jobs_held_does_not_put_progress_off(outbox: Outbox) -> None:
+    outbox.note({KEY: "1"})
+
+    outbox.forget_progress({KEY, OTHER})
+
+    assert outbox.due_in() <= PROGRESS_LINGER
+
+
 def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
     outbox: Outbox, table: Table
 ) -> None:

@@ -25,6 +25,7 @@ from offload.failpoints import failpoint
 from offload.ids import made_at, new_id
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
+from offload.origin import reserved_id
 from offload.registry import find_task
 from offload.results import OffloadResult
 from offload.signals import is_unheard
@@ -66,7 +67,7 @@ class DatabaseBackend(OffloadBackend):
         results = []
         for call in calls:
             arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
-            identifier = new_id()
+            identifier = reserved_id() or new_id()
             jobs.append((identifier, arguments))
             results.append(enqueueing.result(identifier, args, kwargs))
         if jobs:

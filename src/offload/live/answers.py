@@ -15,9 +15,9 @@ from django.utils.http import parse_etags
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
 from offload.live.documents import document, etag, pace, retry_after
+from offload.live.element import element
 from offload.live.ledger import find_failures
 from offload.live.tokens import TokenExpired, TokenRefused
-from offload.live.words import PHASES
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -79,15 +79,6 @@ def told(job: Job, grants: Collection[str]) -> dict[str, Any]:
     return document(job, grants, failure=find_failures([job]).get(job.pk))
 
 
-def context_of(paper: dict[str, Any]) -> dict[str, Any]:
-    """Return what the templates need to show a status document."""
-    return {
-        "task": paper,
-        "word": PHASES[paper["phase"]],
-        "refresh": retry_after(paper["poll_ms"] or 0),
-    }
-
-
 def describe(
     request: HttpRequest, job: Job, grants: Collection[str], *, status: int = 200
 ) -> HttpResponse:
@@ -103,7 +94,9 @@ def describe(
     if status == 202 and prefers_html(request) and paper["links"]["page"]:
         return HttpResponseRedirect(paper["links"]["page"], status=303)
     if "HX-Request" in request.headers:
-        response = render(request, "offload/task_status.html", context_of(paper), status=status)
+        response = render(
+            request, "offload/task_status.html", element(request, paper, htmx=True), status=status
+        )
     else:
         response = JsonResponse(paper, status=status)
     return _tag(response, etag(job), paper["poll_ms"])

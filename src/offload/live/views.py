@@ -28,7 +28,6 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
 from offload.live.answers import (
-    context_of,
     describe,
     outward,
     prefers_html,
@@ -40,6 +39,7 @@ from offload.live.answers import (
 )
 from offload.live.declared import exposed_by
 from offload.live.documents import document, pace, retry_after
+from offload.live.element import element
 from offload.live.ledger import backend_of, find_failures, find_jobs, has_expired, result_of
 from offload.live.seats import get_seats
 from offload.live.tokens import TokenRefused, carries_token
@@ -226,7 +226,7 @@ def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
     except problems.Problem as problem:
         paper = {"problem": problem.document()}
         return render(request, "offload/page.html", paper, status=problem.status)
-    return render(request, "offload/page.html", context_of(told(job, granted)))
+    return render(request, "offload/page.html", element(request, told(job, granted)))
 
 
 def _require(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:

@@ -1,4 +1,4 @@
-"""What people read about where a job stands."""
+"""What people read about where a job stands, on the server and in the browser."""
 
 from __future__ import annotations
 
@@ -17,3 +17,28 @@ PHASES = {
     "expired": _("Expired"),
 }
 """A word for each phase of the status document."""
+
+UNSEEN = {
+    "missing": _("Not available"),
+    "gone": _("No longer kept"),
+    "signed-out": _("Please sign in again"),
+}
+"""A word for each phase that is no phase of a job: the page cannot see it."""
+
+SENTENCES = {
+    "percent": _("{}%"),
+    "remaining": _("about {} left"),
+    "reference": _("Reference: {}"),
+    "offline": _("Reconnecting …"),
+    "online": _("Connected again"),
+    "sending": _("Sending …"),
+    "unsent": _("It could not be sent. Please try again."),
+}
+"""What is said around it; {} stands for a value."""
+
+SLOW = _("This takes longer than usual.")
+
+
+def words() -> dict[str, str]:
+    """Return all that the browser may have to say, in the language of the request."""
+    return {name: str(text) for name, text in (PHASES | UNSEEN | SENTENCES).items()}

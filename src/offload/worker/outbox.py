@@ -131,8 +131,7 @@ class Outbox:
 
     def forget_progress(self, held: Collection[Key]) -> None:
         """Forget how far jobs are that are not held here any more: it cannot be written."""
-        if self._progress:
-            self._forget_progress(self._progress.keys() - held)
+        self._progress = {key: text for key, text in self._progress.items() if key in held}
 
     def next_batch(self) -> list[Ended]:
         """Return the outcomes to be written next; they stay here until they are."""

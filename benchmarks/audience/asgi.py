@@ -1,0 +1,11 @@
+"""The project for web servers: with our streams beside Django, and Django alone."""
+
+from __future__ import annotations
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+
+from offload.asgi import Offload
+
+django = ASGIStaticFilesHandler(get_asgi_application())
+beside = Offload(django, engine=False)

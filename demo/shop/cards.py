@@ -1,0 +1,75 @@
+"""What the lab shows of its experiments to one visitor, and what it keeps for that."""
+
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+from django.tasks import TaskResult, TaskResultStatus, default_task_backend
+from django.tasks.exceptions import TaskResultDoesNotExist
+from django.urls import reverse
+
+from shop.models import Run
+from shop.results import outcome
+
+NAMES = ("photos", "orders", "mails", "visits", "parcels", "payment")
+
+
+class Card(NamedTuple):
+    """One experiment: the job that runs or ran last, and what came of the work last."""
+
+    name: str
+    job: TaskResult | None
+    outcome: dict[str, Any] | None
+
+    @property
+    def template(self) -> str:
+        """What describes the experiment."""
+        return f"shop/experiments/{self.name}.html"
+
+    @property
+    def ways(self) -> list[tuple[str, str, str]]:
+        """The two ways to do it: name, label of the button, and where it leads."""
+        return [
+            (way, label, reverse(f"{self.name}-{way}"))
+            for way, label in (("blocking", "Blocking"), ("background", "Background"))
+        ]
+
+
+def cards(request: HttpRequest) -> list[Card]:
+    """Return all experiments as this visitor has left them."""
+    visitor = visitor_of(request)
+    return [card(visitor, name) for name in NAMES]
+
+
+def card(visitor: str, name: str) -> Card:
+    """Return one experiment as a visitor has left it."""
+    runs = Run.objects.filter(visitor=visitor, experiment=name)
+    job, last = find_job(runs.exclude(job=None).last()), runs.last()
+    value = last.result if last else None
+    if not value and job and job.status == TaskResultStatus.SUCCESSFUL:
+        value = job.return_value
+    return Card(name, job, outcome(name, value) if value else None)
+
+
+def find_job(run: Run | None) -> TaskResult | None:
+    """Return the job that does it, if it is still kept."""
+    try:
+        return default_task_backend.get_result(str(run.job)) if run else None
+    except TaskResultDoesNotExist:
+        return None
+
+
+def visitor_of(request: HttpRequest) -> str:
+    """Return the key of the visitor's session; begin one if there is none."""
+    if not request.session.session_key:
+        request.session.create()
+    return request.session.session_key
+
+
+def keep_result(request: HttpRequest, name: str, value: dict[str, Any]) -> None:
+    """Keep what came of work that was done before the response."""
+    Run.objects.create(visitor=visitor_of(request), experiment=name, result=value)
+
+
+def keep_job(request: HttpRequest, name: str, job: TaskResult) -> None:
+    """Keep which job does the work."""
+    Run.objects.create(visitor=visitor_of(request), experiment=name, job=job.id)

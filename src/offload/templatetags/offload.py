@@ -1,0 +1,68 @@
+"""Template tags: `{% load offload %}`, then a job's state, what it needs, and a form's key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django import template
+from django.utils.html import format_html
+
+from offload.ids import new_id
+from offload.live.access import visible
+from offload.live.answers import told
+from offload.live.element import MISSING, SKELETON, element
+from offload.live.words import words
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.tasks import TaskResult
+    from django.template import Context
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.inclusion_tag("offload/task_status.html", takes_context=True)
+def task_status(
+    context: Context, result: TaskResult[..., Any] | UUID | str, **attributes: Any
+) -> dict[str, Any]:
+    """Show where a job stands, as the reader may see it; the page's module keeps it up to date.
+
+        {% task_status result announce="off" redirect="/reports/" %}
+
+    Args:
+        context: of a template that has the request.
+        result: what `enqueue` returned, or its id.
+        attributes: of the element: `announce`, `notify`, `redirect`, `stop_after`, `token`,
+            `transport`, `class` and so on; `htmx=True` lets htmx poll.
+    """
+    request = _request(context, "task_status")
+    identifier = UUID(str(getattr(result, "id", result)))
+    job, granted = visible(request, [identifier]).get(identifier, (None, frozenset()))
+    paper = MISSING if job is None or "status" not in granted else told(job, granted)
+    return element(request, paper, **attributes)
+
+
+@register.inclusion_tag("offload/task_status_media.html", takes_context=True)
+def task_status_media(context: Context) -> dict[str, Any]:
+    """Return what belongs into the head of a page that shows jobs: styles, scripts and words."""
+    request = _request(context, "task_status_media")
+    return {"words": words(), **element(request, SKELETON)}
+
+
+@register.simple_tag
+def idempotency_key() -> SafeString:
+    """Return the hidden field by which `offload.once` starts one job, however often it is sent."""
+    field = '<input type="hidden" name="idempotency_key" value="{}" autocomplete="off">'
+    return format_html(field, new_id())
+
+
+def _request(context: Context, tag: str) -> HttpRequest:
+    request: HttpRequest | None = getattr(context, "request", None) or context.get("request")
+    if request is None:
+        raise template.TemplateSyntaxError(
+            f"{{% {tag} %}} needs the request: render the template with render(request, ...), and "
+            "add django.template.context_processors.request to TEMPLATES."
+        )
+    return request

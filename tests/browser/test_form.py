@@ -1,0 +1,185 @@
+"""A form that starts a job, at once and once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.waiting import happens_within
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
+
+    from tests.browser.site import Orders, Site
+
+
+def jobs(context: BrowserContext) -> int:
+    count: int = context.request.get("/count/").json()["jobs"]
+    return count
+
+
+@pytest.fixture
+def orders(site: Site) -> Orders:
+    return site.orders()
+
+
+@pytest.fixture
+def form(page: Page, orders: Orders) -> Page:
+    page.goto("/form/")
+    page.get_by_label("Orders").fill(str(orders.path))
+    return page
+
+
+def test_it_shows_the_job_it_started(form: Page, orders: Orders):
+    form.get_by_role("button").click()
+    status = form.locator("task-status")
+    expect(status).to_contain_text("Monthly report")
+    expect(status).to_have_attribute("announce", "polite")
+    orders.finish()
+    expect(status).to_have_attribute("data-phase", "succeeded")
+    expect(form.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_the_job_it_started_can_be_cancelled(form: Page):
+    form.get_by_role("button").click()
+    status = form.locator("task-status")
+    expect(status).to_have_attribute("data-phase", "running")
+    status.get_by_role("button", name="Cancel").click()
+    expect(status).to_have_attribute("data-phase", "cancelled")
+
+
+def test_it_is_busy_in_the_frame_of_the_click(form: Page):
+    form.route("**/form/", lambda route: None)
+    busy = form.get_by_role("button").evaluate(
+        """button => {
+            button.click();
+            const { form } = button;
+            return [button.disabled, form.ariaBusy, form.querySelector("output").textContent];
+        }"""
+    )
+    assert busy == [True, "true", "Sending …"]
+
+
+def test_a_double_click_starts_one_job(context: BrowserContext, form: Page, orders: Orders):
+    before = jobs(context)
+    form.get_by_role("button").dblclick()
+    expect(form.locator("task-status")).to_have_count(1)
+    orders.finish()
+    expect(form.locator("[data-phase=succeeded]")).to_have_count(1)
+    assert jobs(context) == before + 1
+
+
+def test_an_answer_that_was_lost_starts_no_second_job(
+    context: BrowserContext, form: Page, orders: Orders
+):
+    before = jobs(context)
+    sent = []
+
+    def lose_the_first(route: Route) -> None:
+        sent.append(route.fetch())
+        if len(sent) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=sent[-1])
+
+    form.route("**/form/", lose_the_first)
+    form.get_by_role("button").click()
+    expect(form.locator("task-status")).to_contain_text("Monthly report")
+    assert [response.status for response in sent] == [202, 202]
+    assert sent[0].json()["id"] == sent[1].json()["id"]
+    assert jobs(context) == before + 1
+    orders.finish()
+
+
+def test_sent_again_on_purpose_it_starts_another(context: BrowserContext, form: Page):
+    before = jobs(context)
+    for count in (1, 2):
+        form.get_by_role("button", name="Start").click()
+        expect(form.locator("task-status")).to_have_count(count)
+    assert jobs(context) == before + 2
+
+
+def test_errors_of_the_form_are_shown_by_the_server(page: Page):
+    page.goto("/form/")
+    page.get_by_role("button").click()
+    expect(page.locator("#error")).to_have_text("Say what to do.")
+
+
+def test_a_refusal_is_said(form: Page):
+    problem = {"title": "The queue is full.", "status": 409}
+    form.route("**/form/", lambda route: route.fulfill(status=409, json=problem))
+    form.get_by_role("button").click()
+    expect(form.locator("output")).to_have_text("The queue is full.")
+    expect(form.get_by_role("button")).to_be_enabled()
+
+
+def test_a_server_that_fails_is_said(form: Page):
+    form.route("**/form/", lambda route: route.fulfill(status=500, body="<h1>Error</h1>"))
+    form.get_by_role("button").click()
+    expect(form.locator("output")).to_have_text("It could not be sent. Please try again.")
+    expect(form.get_by_role("button")).to_be_enabled()
+
+
+def test_a_busy_server_is_asked_again(form: Page):
+    answers = [503, 429]
+
+    def refuse(route: Route) -> None:
+        if answers:
+            route.fulfill(status=answers.pop(), headers={"Retry-After": "0"})
+        else:
+            route.continue_()
+
+    form.route("**/form/", refuse)
+    form.get_by_role("button").click()
+    expect(form.locator("task-status")).to_contain_text("Monthly report")
+    assert answers == []
+
+
+def test_without_javascript_it_leads_to_the_page_of_the_job(
+    browser: Browser, site: Site, context: BrowserContext, orders: Orders
+):
+    plain = browser.new_context(
+        base_url=site.url, storage_state=context.storage_state(), java_script_enabled=False
+    )
+    page = plain.new_page()
+    page.goto("/form/")
+    page.get_by_label("Orders").fill(str(orders.path))
+    page.get_by_role("button").click()
+    expect(page).to_have_url(re.compile("/tasks/.*/page/$"))
+    plain.close()
+
+
+def test_htmx_polls_until_there_is_nothing_to_wait_for(
+    site: Site, context: BrowserContext, start: Any
+):
+    page = context.new_page()
+    job, orders = start(context)
+    answers = []
+
+    def note(response: Any) -> None:
+        if "/tasks/" in response.url:
+            answers.append(response.status)
+
+    page.on("response", note)
+    page.goto(f"/with-htmx/?ids={job}")
+    orders.progress(40)
+    expect(page.locator("task-status")).to_contain_text("40%")
+    orders.finish()
+    expect(page.locator("task-status")).to_have_attribute("data-phase", "succeeded")
+    assert page.locator("[hx-trigger]").count() == 0
+    seen = len(answers)
+    assert not happens_within(page, 1.2, lambda: len(answers) > seen)
+
+
+def test_where_our_module_runs_htmx_does_not_poll(context: BrowserContext, start: Any):
+    page = context.new_page()
+    job, orders = start(context)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.headers.get("hx-request", "")))
+    page.goto(f"/with-htmx/?ids={job}&module=yes")
+    orders.finish()
+    expect(page.locator("task-status")).to_have_attribute("data-phase", "succeeded")
+    assert "true" not in asked

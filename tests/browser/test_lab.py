@@ -1,0 +1,194 @@
+"""The demo's lab, as a person uses it: press, watch, compare."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import HERE, PATIENCE
+from tests.crash.processes import Process
+from tests.crash.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+EXPERIMENTS = {
+    "photos": "4 thumbnails and a contact sheet",
+    "orders": "100,000 orders, € 13,126,005",
+    "mails": "500 letters received by the mail server",
+    "visits": "400,000 visits to 9 products",
+    "parcels": "24 parcels found",
+    "payment": "€ 49.90 paid, at attempt 3",
+}
+FIGURES = {
+    "firstByte": r"[\d,]+",
+    "feedback": r"[\d,]+",
+    "result": r"[\d,]+",
+    "inp": r"< 16|[\d,]+",
+    "draws": r"[1-9]\d*",
+    "forced": r"[\d,]+",
+    "shift": r"0(\.\d+)?",
+}
+SLOW = 90_000
+"""Milliseconds until all six are done at once, on a busy machine."""
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo, opened as `make demo` does."""
+    folder = tmp_path_factory.mktemp("lab")
+    environment = {**os.environ, "DEMO_VAR": str(folder), "PORT": "0", "PYTHONDEVMODE": ""}
+    demo = Process(["demo/run.py"], environment, folder / "demo.log")
+    wait_until(lambda: not demo.is_alive or "is open at" in demo.output, "the demo opens", 120)
+    try:
+        yield re.search(r"http://\S+", demo.output)[0]
+        assert demo.stop() == 0, demo.output
+    finally:
+        demo.kill()
+
+
+@pytest.fixture
+def open_lab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open the lab as somebody new; nothing that it does may be refused by its policy."""
+    contexts: list[BrowserContext] = []
+
+    def open_lab(**options: object) -> Page:
+        context = browser.new_context(base_url=address, **options)
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script(path=HERE / "watch.js")
+        contexts.append(context)
+        page = context.new_page()
+        page.goto("/")
+        return page
+
+    yield open_lab
+    for context in contexts:
+        refused = [each for page in context.pages for each in page.evaluate("window.refused ?? []")]
+        context.close()
+        assert refused == []
+
+
+def press(page: Page, name: str, way: str) -> None:
+    page.locator(f"#{name} button[value={way}]").click()
+
+
+def expect_outcome(page: Page, name: str, outcome: str = "") -> None:
+    locator = page.locator(f"#{name} .outcome")
+    expect(locator).to_contain_text(outcome or EXPERIMENTS[name], timeout=SLOW)
+
+
+def figure(page: Page, name: str, way: str, figure: str) -> str:
+    return page.locator(f"#{name} [data-way={way}] [data-figure={figure}]").inner_text()
+
+
+def test_all_work_is_done_in_the_background_and_measured(open_lab: Callable[..., Page]):
+    page = open_lab()
+
+    for name in EXPERIMENTS:
+        press(page, name, "background")
+
+    for name in EXPERIMENTS:
+        status = page.locator(f"#{name} task-status")
+        expect(status).to_have_attribute("data-phase", "succeeded", timeout=SLOW)
+        expect_outcome(page, name)
+        for measure, pattern in FIGURES.items():
+            cell = page.locator(f"#{name} [data-way=background] [data-figure={measure}]")
+            expect(cell).to_have_text(re.compile(f"^({pattern})$"))
+    expect(page.locator(".comparison [data-way=background] .sum")).to_contain_text("6 clicks")
+    page.reload()
+    for name in EXPERIMENTS:
+        expect(page.locator(f"#{name} task-status")).to_have_attribute("data-phase", "succeeded")
+        expect_outcome(page, name)
+
+
+def test_a_blocking_click_is_measured_by_the_page_that_answers_it(open_lab: Callable[..., Page]):
+    page = open_lab()
+
+    with page.expect_navigation():
+        press(page, "photos", "blocking")
+    press(page, "payment", "background")
+
+    expect_outcome(page, "photos")
+    for measure in ("firstByte", "feedback", "result"):
+        cell = page.locator(f"#photos [data-way=blocking] [data-figure={measure}]")
+        expect(cell).to_have_text(re.compile(r"^[\d,]+$"))
+    expect(page.locator("#verdict")).to_contain_text("times sooner")
+    waits = [
+        float(figure(page, name, way, "feedback").replace(",", ""))
+        for name, way in (("photos", "blocking"), ("payment", "background"))
+    ]
+    assert waits[0] > waits[1]
+
+
+def test_what_fails_is_tried_again_in_the_background_only(open_lab: Callable[..., Page]):
+    page = open_lab()
+
+    with page.expect_navigation():
+        press(page, "payment", "blocking")
+    expect_outcome(page, "payment", "not paid")
+    assert figure(page, "payment", "blocking", "result") == "failed"
+    press(page, "payment", "background")
+
+    expect_outcome(page, "payment")
+    assert figure(page, "payment", "background", "result") != "failed"
+
+
+def test_what_is_no_picture_is_refused_in_place(open_lab: Callable[..., Page]):
+    page = open_lab()
+    letter = {"name": "letter.txt", "mimeType": "text/plain", "buffer": b"Dear shop"}
+
+    page.locator("#photos input[type=file]").set_input_files(letter)
+    press(page, "photos", "background")
+
+    expect(page.locator("#photos output")).to_contain_text("Upload a valid image")
+    expect(page.locator("#photos button[value=background]")).to_be_enabled()
+    expect(page.locator("#photos task-status")).to_have_count(0)
+
+
+def test_what_runs_is_shown_by_the_page_that_comes_back(open_lab: Callable[..., Page]):
+    page = open_lab()
+
+    press(page, "parcels", "background")
+    expect(page.locator("#parcels task-status")).to_be_visible()
+    with page.expect_navigation():
+        press(page, "payment", "blocking")
+
+    expect_outcome(page, "parcels")
+    result = page.locator("#parcels [data-way=background] [data-figure=result]")
+    expect(result).to_have_text(re.compile(r"^[\d,]+$"))
+
+
+def test_both_buttons_work_without_javascript(open_lab: Callable[..., Page]):
+    page = open_lab(java_script_enabled=False)
+
+    press(page, "photos", "blocking")
+    expect_outcome(page, "photos")
+    press(page, "payment", "background")
+    expect(page).to_have_url(re.compile(r"/tasks/[-0-9a-f]+/page/$"))
+    page.get_by_role("link", name="Show the result").click()
+    expect(page.locator(".outcome")).to_contain_text(EXPERIMENTS["payment"])
+    page.get_by_role("link", name="Back to the lab").click()
+    expect(page.locator("#payment task-status")).to_have_attribute("data-phase", "succeeded")
+    page.goto("about:blank")  # where what was refused can be asked for
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(open_lab: Callable[..., Page], width: int):
+    page = open_lab(viewport={"width": width, "height": 800})
+    with page.expect_navigation():
+        press(page, "payment", "blocking")
+    press(page, "photos", "background")
+    expect_outcome(page, "photos")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page).response["violations"]
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []

@@ -1,0 +1,16 @@
+// What the page is refused, what it is told, and how much it tells other tabs.
+window.refused = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.refused.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`);
+});
+window.told = [];
+for (const name of ["update", "done", "failed", "offline", "online"])
+  document.addEventListener(`task-${name}`, ({ type, detail }) => {
+    window.told.push([type, detail?.phase, detail?.version]);
+  });
+window.posted = 0;
+const { postMessage } = BroadcastChannel.prototype;
+BroadcastChannel.prototype.postMessage = function (message) {
+  window.posted++;
+  return postMessage.call(this, message);
+};
