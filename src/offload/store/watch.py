@@ -178,7 +178,7 @@ class Watch:
             poll.register(descriptor, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll(patience * 1000)]
         if self._news in ready:
-            os.read(self._news, 4096)
+            os.read(self._news, 65536)
         if listener is None or rhythm is None:
             return
         if listener.hints():
