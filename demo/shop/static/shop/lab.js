@@ -28,8 +28,7 @@ async function note(trial, figure, moment) {
 
 // --- a blocking click: this page is its answer ---
 
-function answerBlocking() {
-  const trial = trials.findLast(({ way }) => way === "blocking");
+function answerBlocking(trial) {
   if (!trial?.isOpen) return;
   const delay = performance.timeOrigin - trial.pressed;
   if (trial.firstByte !== null || delay < -5 || delay > REDIRECT) {
@@ -117,14 +116,19 @@ async function offerSample(input) {
   if (!input.files.length) input.files = files.files;
 }
 
-for (const trial of trials) if (trial.isOpen && trial.hasEnded) close(trial); // the page has left
+// --- what the page before this one has left ---
+
+const answered = trials.findLast(({ way }) => way === "blocking");
+for (const trial of trials)
+  if (trial.isOpen && (trial.hasEnded || (trial.way === "blocking" && trial !== answered))) close(trial);
+answerBlocking(answered);
 for (const element of document.querySelectorAll("task-status")) {
   const trial = trialOf(element);
   // It has ended while the page was away.
   if (trial && element.dataset.done !== undefined) settle(trial, firstPaint());
 }
-answerBlocking();
 draw();
+
 addEventListener("measured", () => requestAnimationFrame(draw));
 addEventListener("load", () => setTimeout(offerSample, 0, document.querySelector("[data-sample]")));
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
