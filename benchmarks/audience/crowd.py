@@ -14,8 +14,8 @@ from load.engine import PAUSE
 AT_ONCE = 20
 """Streams that are opened at the same time."""
 RETRY = 1.0
-"""Seconds after which a reader comes back who was turned away."""
-DATA, END = b"data:", b"event: end"
+"""Seconds after which a reader comes back who was turned away, or told that the server stops."""
+DATA, END, SHUTDOWN = b"data:", b"event: end", b'"shutdown"'
 
 
 class Crowd:
@@ -96,6 +96,8 @@ class Crowd:
                 self.events += line.startswith(DATA)
                 if line.startswith(END):
                     self.told.add(number)
+                if SHUTDOWN in line:
+                    raise ConnectionAbortedError
         finally:
             self.inside -= is_inside
             if writer is not None:

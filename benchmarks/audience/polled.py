@@ -18,13 +18,13 @@ from django.urls import include, path
 
 from audience.startproject import *
 from audience.startproject import APPS
+from audience.work import MESSAGE, ROWS, STARTED, asked
 
 ROOT_URLCONF = "audience.polled"
 INSTALLED_APPS = [*APPS, "celery_progress"]
 
 HOST = os.environ.get("OFFLOAD_REDIS_HOST", "127.0.0.1")
 PORT = os.environ.get("OFFLOAD_REDIS_PORT", "63799")
-STARTED = (40, 0.05)
 
 app = Celery("audience", broker=f"redis://{HOST}:{PORT}/0", backend=f"redis://{HOST}:{PORT}/0")
 app.conf.task_default_queue = "offload_live_celery"
@@ -36,16 +36,13 @@ def count(self: object, steps: int, pause: float) -> None:
     recorder = ProgressRecorder(self)
     for number in range(1, steps + 1):
         threading.Event().wait(pause)
-        recorder.set_progress(number, steps, "Reading rows")
+        recorder.set_progress(number, steps, MESSAGE)
 
 
 def polled(request: HttpRequest) -> HttpResponse:
-    if request.method == "POST":
-        ids = [count.delay(*STARTED).id]
-    else:
-        jobs, steps = int(request.GET.get("jobs", 0)), int(request.GET.get("steps", 1))
-        ids = [count.delay(steps, float(request.GET["pause"])).id for _ in range(jobs)]
-    return render(request, "audience/polled.html", {"ids": ids, "rows": range(500)})
+    calls = [STARTED] if request.method == "POST" else asked(request.GET)
+    ids = [count.delay(*work).id for work in calls]
+    return render(request, "audience/polled.html", {"ids": ids, "rows": ROWS})
 
 
 urlpatterns = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from audience.work import MESSAGE
 from offload import progress, task
 
 
@@ -12,4 +13,4 @@ async def count(steps: int, pause: float) -> None:
     """Say `steps` times how far it is, with `pause` seconds before each."""
     for number in range(1, steps + 1):
         await asyncio.sleep(pause)
-        progress(number, steps, "Reading rows")
+        progress(number, steps, MESSAGE)

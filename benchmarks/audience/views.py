@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import random
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 import offload
 from audience.tasks import count
-
-STARTED = (40, 0.05)
-"""What a click starts: steps, and seconds before each."""
-ROWS = range(500)
-"""What else is on the page."""
+from audience.work import ROWS, STARTED, asked
 
 
 def element(request: HttpRequest) -> HttpResponse:
@@ -33,14 +27,9 @@ def socket(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, name: str) -> HttpResponse:
-    """Start as many jobs as the query says, and show them.
-
-    With `spread` they end one after the other, about so many seconds apart.
-    """
-    jobs, steps = int(request.GET.get("jobs", 0)), int(request.GET.get("steps", 1))
-    pause, spread = float(request.GET.get("pause", 0)), float(request.GET.get("spread", 0))
-    pauses = [pause + spread * (number + random.random()) for number in range(jobs)]
-    results = count.enqueue_many([((steps, each), {}) for each in pauses]) if jobs else []
+    """Start as many jobs as the query says, and show them."""
+    calls = [(work, {}) for work in asked(request.GET)]
+    results = count.enqueue_many(calls) if calls else []
     shown = {
         "ids": [result.id for result in results],
         "rows": ROWS,
