@@ -39,6 +39,17 @@ def test_no_answer_is_kept_or_shared(suffix):
     assert is_private(client.get("/tasks/", query_params={"ids": identifier}))
 
 
+@pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
+def test_an_answer_deletes_no_cookie_of_a_session_that_has_ended(suffix, client):
+    """Meanwhile the browser may have the cookie of the next one, who has just signed in."""
+    identifier = start(person())
+    client.cookies["sessionid"] = "ended"
+    for method in ("get", "post"):
+        answer = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
+        assert answer.status_code in {404, 405}
+        assert not answer.cookies
+
+
 @pytest.mark.parametrize(
     ("suffix", "allowed"),
     [("", "GET, HEAD"), ("page/", "GET, HEAD"), ("result/", "GET, HEAD"), ("cancel/", "POST")],

@@ -375,7 +375,7 @@ def test_sigquit_shows_what_engine_and_children_do(start_worker, tmp_path):
         shown = worker.text.count("most recent call first")
         os.kill(pid, signal.SIGQUIT)
         until(lambda shown=shown: worker.text.count("most recent call first") > shown)
-    worker.wait_for(r'engine\.py", line \d+ in _wait')
+    worker.wait_for(r'engine\.py", line \d+ in _step')
     worker.wait_for(r'tests/worker/tasks\.py", line \d+ in hold')
     gate.touch()
     running.wait(30)

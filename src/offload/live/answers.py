@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, HttpResponseNotModified, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
@@ -59,11 +60,21 @@ def outward(*methods: str) -> Callable[[View], View]:
                 response = problems.token_refused().response()
             except QueueUnavailable:
                 response = problems.busy(PATIENCE).response()
+            _keep_session(request)
             return seal(response)
 
         return answer
 
     return decorate
+
+
+def _keep_session(request: HttpRequest) -> None:
+    """Keep Django from having the browser delete the cookie of a session that has ended.
+
+    Pages ask by themselves, also while somebody else signs in: when such an answer comes, the
+    browser may have the cookie of the new session already, and would sign out who is in it.
+    """
+    request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
 def seal(response: HttpResponseBase) -> HttpResponseBase:
