@@ -122,6 +122,9 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: b
     assert max(short) < sweep / 20
 
 
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="InnoDB removes dead entries when it gets to it"
+)
 def test_without_dead_entries_a_floor_costs_little() -> None:
     store = get_store("default")
     worker = register(lease=1000)
@@ -129,4 +132,4 @@ def test_without_dead_entries_a_floor_costs_little() -> None:
     analyze()
     lowest = Floor("default", False, 0, 0, store.key(new_id()))
     above = pages(store, worker, replace(ROOM, floors=[lowest]))
-    assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first
+    assert above < 2 * pages(store, worker, ROOM)
