@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import open_context
+from tests.browser.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +147,8 @@ def test_two_hundred_updates_a_second_cost_few_layouts(
     """Ten jobs, twenty updates a second each, for a second: at most one layout for each update."""
     jobs = [start(context)[0] for _ in range(10)]
     page.goto(f"/show/?ids={','.join(jobs)}")
-    page.wait_for_function(
-        "[...document.querySelectorAll('task-status')].filter(({ state }) => state).length === 10"
-    )
+    has_state = "() => [...document.querySelectorAll('task-status')].every(({ state }) => state)"
+    wait_until(page, lambda: page.evaluate(has_state), "each knows its job's state")
     page.evaluate(
         """() => {
             window.forced = window.shift = 0;
