@@ -255,14 +255,14 @@ def test_a_redirect_is_followed_within_the_site_only(
     job, orders = start(context)
     page.goto(f"/show/?ids={job}&redirect=/form/")
     orders.finish()
-    page.wait_for_url("**/form/")  # and its load: else it would break off the next visit
+    page.wait_for_url(lambda url: urlsplit(url).path == "/form/")
 
     job, orders = start(context)
     page.goto(f"/show/?ids={job}&redirect=//example.org/")
     orders.finish()
     expect(page.locator("[data-phase=succeeded]")).to_be_visible()
-    assert page.url.endswith("example.org/")
-    assert page.url.startswith("http://localhost")
+    assert urlsplit(page.url).hostname == "localhost"
+    assert urlsplit(page.url).path == "/show/"
 
 
 @pytest.mark.parametrize(
