@@ -12,6 +12,7 @@ from django.db import connection
 
 from offload import JobState, WrongState
 from offload.models import Attempt, Job
+from offload.worker import load
 from tests.models import Effect
 from tests.tasks import aadd, add, fail_thrice, snooze_once, succeed_on_second
 from tests.worker import diary, tasks
@@ -366,7 +367,9 @@ def test_jobs_behind_a_long_one_are_run_elsewhere(start_engine, processes, gate,
 # --- two engines, and the end -------------------------------------------------------------
 
 
-def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processes):
+def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processes, monkeypatch):
+    # On a busy machine jobs that wait for long are handed back, and have a second run elsewhere.
+    monkeypatch.setattr(load, "STUCK", 60.0)
     words = [f"shared{processes}-{n}" for n in range(400)]
     for _ in range(2):
         start_engine(processes)
@@ -378,8 +381,7 @@ def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processe
     noted = [entry.words[0] for entry in diary.entries("mark")]
     assert sorted(set(words) & set(noted)) == sorted(words)
     assert sum(word.startswith(f"shared{processes}-") for word in noted) == 400
-    # A job that was claimed and handed back, unbegun, has a second run, and still one attempt.
-    assert not Job.objects.exclude(attempt=1).exists()
+    assert not Job.objects.exclude(run=1).exists()
 
 
 def test_an_engine_that_drains_ends_by_itself(start_engine, processes):
@@ -553,7 +555,7 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngin
     for result in tasks.noop.enqueue_many([((), {})] * 2000):
         result.wait(30)
 
-    load = running.pool._children[0].load
-    until(lambda: not load.held)
-    assert not any(lane.tasks for lane in load._lanes)
+    held = running.pool._children[0].load
+    until(lambda: not held.held)
+    assert not any(lane.tasks for lane in held._lanes)
     assert not running.engine._outbox
