@@ -21,7 +21,7 @@ from offload.store import get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Floor, Room
 from tests.jobs import register
-from tests.store.test_query_plans import analyze, fill
+from tests.store.test_query_plans import analyze, empty, fill
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -35,6 +35,12 @@ SNAPSHOT = {
         "START TRANSACTION WITH CONSISTENT SNAPSHOT",
     ],
 }
+
+
+@pytest.fixture(autouse=True)
+def new_table(transactional_db: None) -> None:
+    """Begin without the dead entries of other tests, which InnoDB removes when it gets to it."""
+    empty()
 
 
 @contextmanager
@@ -77,10 +83,9 @@ def _pages(told: Any) -> int:
     if connection.vendor == "postgresql":
         plan = told[0]["Plan"]
         return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    counts = list(_find("pages_accessed", told))
-    if not counts:
-        pytest.skip("this server does not count pages, or read none")
-    return sum(counts)
+    if not any(True for _ in _find("r_engine_stats", told)):
+        pytest.skip("this server does not count pages")
+    return sum(_find("pages_accessed", told))
 
 
 def _find(name: str, told: Any) -> Iterator[int]:
@@ -122,9 +127,6 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: b
     assert max(short) < sweep / 20
 
 
-@pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="InnoDB removes dead entries when it gets to it"
-)
 def test_without_dead_entries_a_floor_costs_little() -> None:
     store = get_store("default")
     worker = register(lease=1000)
@@ -132,4 +134,4 @@ def test_without_dead_entries_a_floor_costs_little() -> None:
     analyze()
     lowest = Floor("default", False, 0, 0, store.key(new_id()))
     above = pages(store, worker, replace(ROOM, floors=[lowest]))
-    assert above < 2 * pages(store, worker, ROOM)
+    assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first
