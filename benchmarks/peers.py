@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 from run import machine
 
-from arena import calls, drains, noise, waits
+from arena import calls, drains, ground, noise, waits
 from arena.environments import version
 from arena.figures import ANY, Figures
 from arena.lineup import LINEUP
 from arena.plan import STAGES, Plan, make_plan
 from arena.report import report
 from arena.stand import Stand
+from arena.stores.postgresql import PostgreSQL
+from arena.stores.sqlite import SQLite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,7 @@ def main() -> None:
         for contender in contenders:
             if not _measure(contender, plan, figures, is_first=number == 0):
                 failed.add(contender.name)
-    text = f"{machine()}\n{_circumstances(figures, contenders)}\n"
+    text = f"{machine()}\n{_circumstances(figures, contenders)}\nRounds: {plan.runs}.\n"
     if failed:
         text += f"Not measured whole, because it failed: {', '.join(sorted(failed))}.\n"
     text += f"\n{report(figures, contenders)}\n"
@@ -83,6 +85,8 @@ def _measure(contender: Contender, plan: Plan, figures: Figures, *, is_first: bo
         _measure_calls(stand, plan, figures)
         if is_first:
             _measure_waits(stand, plan, figures)
+            if contender.is_ours and isinstance(stand.store, SQLite | PostgreSQL):
+                ground.measure(stand.store, contender.name, plan, figures)
     except Exception:  # noqa: BLE001  # one that fails must not cost the figures of the others
         traceback.print_exc()
         return False

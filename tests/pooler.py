@@ -1,4 +1,7 @@
-"""What PgBouncer in transaction mode makes of PostgreSQL: nobody hears what LISTEN asked for."""
+"""What PgBouncer in transaction mode makes of PostgreSQL.
+
+Nobody hears what LISTEN asked for, and clients are told process numbers that are none.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ def pooler() -> Iterator[int]:
     def serve(client: socket.socket) -> None:
         with client, socket.create_connection(server) as upstream:
             ending = threads.submit(forward, client, upstream)
-            forward_without_notifications(upstream, client)
+            forward_messages(upstream, client)
             ending.result()
 
     def accept() -> None:
@@ -51,11 +54,13 @@ def forward(source: socket.socket, target: socket.socket) -> None:
     target.shutdown(socket.SHUT_WR)
 
 
-def forward_without_notifications(source: socket.socket, target: socket.socket) -> None:
-    """Pass on all of PostgreSQL's messages but NotificationResponse."""
+def forward_messages(source: socket.socket, target: socket.socket) -> None:
+    """Pass on PostgreSQL's messages but NotificationResponse, with another BackendKeyData."""
     with source.makefile("rb") as stream:
         while head := stream.read(5):
             body = stream.read(int.from_bytes(head[1:]) - 4)
+            if head[:1] == b"K":
+                body = bytes(len(body))
             if head[:1] != b"A":
                 target.sendall(head + body)
     target.shutdown(socket.SHUT_WR)

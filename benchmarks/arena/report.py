@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from arena.figures import Figures
+from arena.figures import ANY, Figures
+from arena.ground import ACTS
 from arena.lineup import Contender
 from arena.rivals import pairs
 from arena.targets import best_drain, of_first_workers, targets
@@ -16,6 +17,7 @@ def report(figures: Figures, contenders: Sequence[Contender]) -> str:
     """Return Markdown: targets, drains, calls and waits."""
     tables = {
         "What we want to reach": _targets(figures),
+        "What the database itself takes, by its driver alone": _ground(figures, contenders),
         "Ours beside the best peer on the same store": _pairs(figures, contenders),
         "Draining a backlog": _drains(figures, contenders),
         "Enqueueing, one job at a time, and nothing to do": _calls(figures, contenders),
@@ -37,6 +39,17 @@ def _targets(figures: Figures) -> str:
         for target in targets(figures)
     )
     return _table(["what", "ours", "beside", "its", "ratio", "wanted", "reached"], rows)
+
+
+def _ground(figures: Figures, contenders: Sequence[Contender]) -> str:
+    head = ["store", "SELECT 1, us", "after 50 to 100 ms", "INSERT and commit, us"]
+    names = [f"{act} {pause}" for act in ACTS for pause in ("at once", "after a pause")]
+    rows = (
+        [contender.store, *map(_number, numbers)]
+        for contender in contenders
+        if any(numbers := [figures.median(contender.name, ANY, name) for name in names])
+    )
+    return _table([*head, "after 50 to 100 ms"], rows)
 
 
 def _pairs(figures: Figures, contenders: Sequence[Contender]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -128,6 +128,7 @@ def explained_by_sqlite() -> Iterator[list[str]]:
 @contextmanager
 def explained_by_server() -> Iterator[list[str]]:
     plans: list[str] = []
+    prepared: list[str] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         for part in sql.split(";"):  # a packet of statements
@@ -135,10 +136,31 @@ def explained_by_server() -> Iterator[list[str]]:
                 with context["connection"].connection.cursor() as cursor:
                     cursor.execute(f"EXPLAIN {part}", params)
                     plans.append("\n".join(str(row) for row in cursor.fetchall()))
+        prepared.append(without_parameters(sql))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(explain):
         yield plans
+    if connection.vendor == "postgresql":
+        plans += generic_plans(prepared)
+
+
+def generic_plans(statements: Collection[str]) -> Iterator[str]:
+    """Return the plans of those statements that the driver has prepared: for all parameters."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements"
+        )
+        for name, sql, count in cursor.fetchall():
+            if without_parameters(sql) in statements and HAS_PLAN.match(without_comments(sql)):
+                cursor.execute("SHOW plan_cache_mode")
+                assert cursor.fetchone() == ("force_generic_plan",)
+                cursor.execute(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+                yield "\n".join(str(row) for row in cursor.fetchall())
+
+
+def without_parameters(sql: str) -> str:
+    return re.sub(r"%\(\w+\)s|%s|\$\d+", "?", sql)
 
 
 def without_comments(sql: str) -> str:

@@ -45,6 +45,10 @@ class PostgreSQL(Server):
         rows = self._execute(f"SELECT xact_commit FROM pg_stat_database WHERE datname = '{NAME}'")
         return int(rows[0][0])
 
+    def connect(self) -> psycopg.Connection:
+        """Return a connection of the driver's own."""
+        return psycopg.connect(self.dsn(), autocommit=True)
+
     def dsn(self, database: str = NAME) -> str:
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
 

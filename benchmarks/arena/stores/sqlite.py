@@ -36,5 +36,12 @@ class SQLite(Store):
     def drop(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
 
+    def connect(self) -> sqlite3.Connection:
+        """Return a connection of the driver's own, with the settings that Django's have here."""
+        connection = sqlite3.connect(self._file, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("PRAGMA synchronous=normal")
+        return connection
+
     def environment(self) -> dict[str, str]:
         return {"BENCH_STORE": self.name, "BENCH_DATABASE": str(self._file)}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db.backends.postgresql import base as backend
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
 from offload.store.records import Call, ClaimedJob, Ended, Floor, Key, Moved, NewJob, Room
@@ -16,7 +19,8 @@ from offload.store.statements import statement
 _SETTINGS = """SELECT
     set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE),
     set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE),
-    set_config('enable_seqscan', 'off', TRUE)"""
+    set_config('enable_seqscan', 'off', TRUE),
+    set_config('plan_cache_mode', 'force_generic_plan', TRUE)"""
 
 
 class PostgreSQLStore(Store):
@@ -37,11 +41,27 @@ class PostgreSQLStore(Store):
         connection = self.connection
         connection.ensure_connection()
         pipeline = getattr(connection.connection, "pipeline", nullcontext)  # psycopg2 has none
-        with connection.wrap_database_errors, pipeline():
-            yield
+        with connection.wrap_database_errors:
+            _allow_prepared(connection.connection)
+            with pipeline():
+                yield
+
+    def _cursor(self) -> Any:
+        """Return a cursor that has its statements parsed and planned once, where that is allowed.
+
+        Django's own cursor puts the parameters into the text, so that each statement is new.
+        """
+        connection = self.connection
+        if getattr(connection.connection, "prepare_threshold", None) is None:
+            return connection.cursor()
+        make_cursor: Any = backend.ServerBindingCursor  # Django's stubs know no psycopg 3
+        cursor = make_cursor(connection.connection)
+        if connection.queries_logged:
+            return connection.make_debug_cursor(cursor)
+        return connection.make_cursor(cursor)
 
     def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT}s"])
 
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
@@ -54,7 +74,7 @@ class PostgreSQLStore(Store):
             "losses": _array(1 if outcome.lost else 0 for _, outcome in ended),
             "return_values": _array(outcome.return_value for _, outcome in ended),
         }
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "finish"), parameters)
             return set(cursor.fetchall())
 
@@ -65,7 +85,7 @@ class PostgreSQLStore(Store):
             "ended": _array(key in over for key, _ in progress),
             "progress": _array(text for _, text in progress),
         }
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "progress"), parameters)
             return set(cursor.fetchall())
 
@@ -82,7 +102,7 @@ class PostgreSQLStore(Store):
         for name in Floor._fields if room.floors else ():
             parameters[f"floor_{name}"] = _array(getattr(floor, name) for floor in room.floors)
         ready = statement("postgresql", "ready_above" if room.floors else "ready")
-        with self.connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "claim").replace("{ready}", ready), parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
         # RETURNING gives the rows in the order in which they were found.
@@ -93,6 +113,24 @@ class PostgreSQLStore(Store):
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "promote"), {"limit": AT_ONCE})
             return int(cursor.rowcount)
+
+
+_is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""Which of the driver's connections lead to one session of the server, with nobody between."""
+
+
+def _allow_prepared(connection: Any) -> None:
+    """Let the driver prepare statements, unless a pooler may give our session to others.
+
+    A pooler tells a client a process number of its own making.
+    """
+    if getattr(connection, "prepare_threshold", 0) is not None:
+        return  # psycopg2 can't, or the project's OPTIONS say when
+    if connection not in _is_direct:
+        ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        _is_direct[connection] = pid == connection.info.backend_pid
+    if _is_direct[connection]:
+        connection.prepare_threshold = 0
 
 
 def _array(values: Iterable[str | float | None]) -> str:

@@ -1,0 +1,64 @@
+"""On PostgreSQL the engine's statements are planned once, unless a pooler shares the session."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from offload.store import get_store
+from offload.store.records import Room
+from tests.jobs import register
+from tests.pooler import behind, pooler
+from tests.tasks import add
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor != "postgresql", reason="only PostgreSQL's driver prepares statements"
+    ),
+]
+
+ROOM = Room("default", ("default",), 10, 10)
+
+
+def exchanged() -> tuple[int, list[str]]:
+    """Claim on a new connection; return how many jobs, and the statements prepared there."""
+    worker = register()
+    add.enqueue(1)
+    connection.close()
+    try:
+        claimed = get_store("default").exchange(worker, [], ROOM).claimed
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            return len(claimed), [sql for (sql,) in cursor.fetchall()]
+    finally:
+        connection.close()
+
+
+def test_statements_of_an_exchange_are_planned_once() -> None:
+    claimed, prepared = exchanged()
+    assert claimed == 1
+    assert any("SKIP LOCKED" in sql for sql in prepared)
+
+
+def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The thread of a new connection, as this one's connection does not go through the pooler.
+    with pooler() as port, ThreadPoolExecutor(1) as thread:
+        behind(port, monkeypatch)
+        assert thread.submit(exchanged).result(timeout=30) == (1, [])
+
+
+@pytest.mark.parametrize("threshold", [0, 1000])
+def test_the_projects_own_threshold_is_kept(
+    monkeypatch: pytest.MonkeyPatch, threshold: int
+) -> None:
+    options: dict[str, Any] = connection.settings_dict["OPTIONS"]
+    monkeypatch.setitem(
+        connection.settings_dict, "OPTIONS", {**options, "prepare_threshold": threshold}
+    )
+    claimed, prepared = exchanged()
+    assert claimed == 1
+    assert bool(prepared) == (threshold == 0)
