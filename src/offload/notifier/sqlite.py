@@ -24,7 +24,7 @@ class SQLiteNotifier(Doorbell):
 class SQLiteListener(Listener):
     """Also sees rows that were written by programs which ring no bell."""
 
-    interval = 0.05
+    interval = 0.5
     look_interval = 15.0
 
     def __init__(self, bell: Listener, using: str) -> None:
