@@ -62,29 +62,29 @@ class DatabaseBackend(OffloadBackend):
         self.validate_task(task)
         _require_findable(task)
         limit = self.settings.max_arguments_size
-        enqueueing = Enqueueing(task, self.alias, self.settings, self._store.key)
-        jobs: list[tuple[UUID, str]] = []
+        make_key = self._store.key
+        enqueueing = Enqueueing(task, self.alias, self.settings, make_key)
+        jobs: list[tuple[str, str]] = []
         results = []
         for call in calls:
             arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
-            identifier = reserved_id() or new_id()
-            jobs.append((identifier, arguments))
-            results.append(enqueueing.result(identifier, args, kwargs))
+            key = make_key(reserved_id() or new_id())
+            jobs.append((key, arguments))
+            results.append(enqueueing.result(key, args, kwargs))
         if jobs:
             self._insert(enqueueing, jobs)
         for result in () if is_unheard(task_enqueued, logging.DEBUG) else results:
             task_enqueued.send_robust(type(self), task_result=result)
         return results
 
-    def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[UUID, str]]) -> None:
+    def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[str, str]]) -> None:
         store = self._store
         with explained(store.using):
-            calls = [(store.key(identifier), text) for identifier, text in jobs]
-            first = enqueueing.row(*calls[0])
-            if len(calls) == 1:
+            first = enqueueing.row(*jobs[0])
+            if len(jobs) == 1:
                 store.insert(first)
             else:
-                store.insert_many(first, calls)
+                store.insert_many(first, jobs)
         failpoint("enqueue.inserted")
         self._ring_after_commit(Hint.WORK)
 

@@ -19,7 +19,7 @@ from offload.lifecycle import JobState
 from offload.moments import to_datetime, to_microseconds
 from offload.origin import current_origin
 from offload.registry import task_like
-from offload.results import OffloadResult, make_result, task_errors
+from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.store.records import NewJob
 
 if TYPE_CHECKING:
@@ -77,19 +77,20 @@ class Enqueueing:
             "parent": origin.parent and key(UUID(origin.parent)),
             "max_lost": 0 if at_most_once else options.max_lost,
         }
+        self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 
     def row(self, key: str, arguments: str) -> NewJob:
         """Return the row of one call; its arguments are JSON text."""
         return NewJob(id=key, arguments=arguments, **self._columns)
 
-    def result(self, identifier: UUID, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
+    def result(self, key: str, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
         """Return the result of one call, whose arguments are exact JSON."""
         return make_result(
             task=self.task,
-            id=str(identifier),
+            id=canonical_id(key),
             state=self.state,
             status=self.state.status,
-            enqueued_at=to_datetime(self._columns["enqueued_at"]),
+            enqueued_at=self._enqueued_at,
             started_at=None,
             finished_at=None,
             last_attempted_at=None,
