@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,61 @@ def test_a_listener_that_came_later_is_heard_too(bell):
     assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
     first.close()
     second.close()
+
+
+def test_a_listener_that_came_in_the_same_moment_as_another_is_heard_too(bell):
+    """A folder's time grows in steps of some milliseconds, and tells not of a second change."""
+    first = bell.listen(Hint.WORK)
+    moment = time.time_ns()
+    os.utime(bell.folder, ns=(moment, moment))
+    bell.ring(Hint.WORK)
+    second = bell.listen(Hint.WORK)
+    os.utime(bell.folder, ns=(moment, moment))
+    first.hints()
+    bell.ring(Hint.WORK)
+
+    assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
+    first.close()
+    second.close()
+
+
+def test_a_folder_that_does_not_change_is_read_once(bell, monkeypatch):
+    listener = bell.listen(Hint.WORK)
+    os.utime(bell.folder, (0, 0))
+    bell.ring(Hint.WORK)
+    monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("it is read again"))
+    listener.hints()
+    bell.ring(Hint.WORK)
+
+    assert wait(listener) == {Hint.WORK}
+    listener.close()
+
+
+def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_other(folder):
+    code = (
+        "import os, sys; os.getpid = lambda: 7\n"
+        "from pathlib import Path; from offload.notifier import Hint\n"
+        "from offload.notifier.doorbell import Doorbell\n"
+        f"bell = Doorbell(Path({str(folder)!r})).listen(Hint.WORK)\n"
+        "print('listens', flush=True); sys.stdin.read(); print(*bell.hints(), flush=True)"
+    )
+    containers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for container in containers:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "listens\n"
+    bell = Doorbell(folder)
+    bell.ring(Hint.WORK)
+    close(bell)
+
+    assert [container.communicate(timeout=20)[0] for container in containers] == ["work\n"] * 2
 
 
 def test_a_long_path_is_replaced_by_a_private_folder(tmp_path):

@@ -146,3 +146,24 @@ def test_behind_a_long_job_nothing_waits_until_one_has_ended(load, pace):
 
     load.settle([(first, succeeded("1"), 0.00001)])
     assert load.room(is_async=False) >= 1
+
+
+@pytest.mark.parametrize("begun", [0, 1, PLACES], ids=["none", "one", "all"])
+def test_jobs_do_not_wait_behind_long_ones_if_the_engine_itself_stood_still(load, pace, begun):
+    """In an exchange, for example: meanwhile jobs ended whose reports it has not read."""
+    is_short(pace)
+    first = load.take(make_jobs(PLACES + 10))
+    later = load._lanes[False].changed_at + 10 * STUCK
+    running = [(first + place, later - 0.001) for place in range(begun)]
+
+    assert not load.is_stuck(running, later)
+    assert load.room(is_async=False) > 0
+    assert pace.estimate("tests.tasks.add") < 0.001
+
+
+def test_a_long_job_of_one_kind_holds_up_none_of_the_other(load, pace):
+    is_short(pace)
+    first = load.take([make_job(is_async=True), *make_jobs(PLACES + 10)])
+    later = load._lanes[False].changed_at + 10 * STUCK
+
+    assert not load.is_stuck([(first, later - 10 * STUCK), (first + 1, later)], later)

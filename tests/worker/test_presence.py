@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +86,25 @@ def test_a_killed_process_is_gone(engine, database):
         assert engine.gone() == set()
         process.kill()
     assert engine.gone() == {worker}
+
+
+def test_what_is_left_of_a_process_killed_as_it_entered_is_removed(engine, worker, database):
+    folder = engine._folder
+    assert folder is not None
+    code = (
+        "import uuid; from offload.worker.presence import Presence; "
+        f"Presence({database!r}).enter(uuid.uuid4())"
+    )
+    environment = os.environ | {"OFFLOAD_FAILPOINT": "presence.entering:kill"}
+    killed = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (path for path in folder.iterdir() if path.name != str(worker))
+
+    assert engine.gone() == set()
+    assert left.exists()  # one that enters just now looks the same
+    os.utime(left, (0, 0))
+    assert engine.gone() == set()
+    assert [path.name for path in folder.iterdir()] == [str(worker)]
 
 
 def test_an_engine_that_left_is_not_gone(engine, worker, database):

@@ -11,10 +11,11 @@ import hashlib
 import os
 import socket
 import tempfile
+import time
 import weakref
-from itertools import count
 from pathlib import Path
 
+from offload.ids import new_id
 from offload.notifier.base import Hint, Listener, Notifier
 from offload.notifier.polling import PollingListener
 
@@ -22,7 +23,8 @@ LONGEST_PATH = 100
 """Bytes of a socket's path; the kernel's limit is 107."""
 
 ENGINE_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.WATCH})
-_serial = count()
+GRAIN = 100_000_000
+"""Nanoseconds after a change of a folder in which another one may leave it the same time."""
 
 
 class Doorbell(Notifier):
@@ -33,8 +35,8 @@ class Doorbell(Notifier):
             folder = private_folder(str(folder))
         self.folder = folder
         self._sender: tuple[int, socket.socket] | None = None
-        self._seen = -1
-        self._names: list[str] = []
+        self._seen: tuple[int, list[str]] = (-1, [])
+        """When the folder had changed last, and what was in it."""
 
     def ring(self, hint: Hint) -> None:
         prefix = _prefix(hint)
@@ -43,11 +45,11 @@ class Doorbell(Notifier):
                 self._send(hint, self.folder / name)
 
     def listen(self, *hints: Hint) -> Listener:
-        path = self.folder / f"{_prefix(hints[0])}{os.getpid()}-{next(_serial)}"
+        # A name that nobody else ever has: processes of two containers may share their numbers.
+        path = self.folder / f"{_prefix(hints[0])}{new_id().hex}"
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self.folder.mkdir(mode=0o770, exist_ok=True)
-            path.unlink(missing_ok=True)
             bell.bind(str(path))
             path.chmod(0o660)
         except OSError:  # the folder is not ours, or on a file system without sockets
@@ -62,11 +64,13 @@ class Doorbell(Notifier):
             changed = self.folder.stat().st_mtime_ns
         except OSError:
             return []
-        if changed != self._seen:
+        seen, names = self._seen
+        if changed != seen:
             with contextlib.suppress(OSError):
-                self._names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
-                self._seen = changed
-        return self._names
+                names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
+                is_old = time.time_ns() - changed > GRAIN
+                self._seen = (changed if is_old else -1, names)
+        return names
 
     def _send(self, hint: Hint, path: Path) -> None:
         try:

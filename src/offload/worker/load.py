@@ -119,15 +119,24 @@ class Load:
             running: number and start of the jobs that run, from which their tasks' pace is learned.
             now: monotonic clock.
         """
-        stuck = [
+        lanes = [
             lane
             for lane in self._lanes
             if lane.count > lane.places and now - lane.changed_at > STUCK
         ]
+        if not lanes:
+            return False
+        begun = [(self.held[number], since) for number, since in running if number in self.held]
+        # What has ended since may not have been read: the engine itself may have stood still.
+        stuck = [lane for lane in lanes if self._is_behind_long_ones(lane, begun, now)]
         for lane in stuck:
             lane.is_stuck, lane.changed_at = True, now
-        for number, since in running if stuck else ():
-            job = self.held.get(number)
-            if job is not None:
-                self.pace.learn(job.task_path, now - since)
+        for job, since in begun if stuck else ():
+            self.pace.learn(job.task_path, now - since)
         return bool(stuck)
+
+    def _is_behind_long_ones(
+        self, lane: _Lane, begun: Sequence[tuple[ClaimedJob, float]], now: float
+    ) -> bool:
+        times = [now - since for job, since in begun if self._lanes[job.is_async] is lane]
+        return bool(times) and min(times) > STUCK

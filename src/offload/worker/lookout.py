@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from offload.worker.duties import Duty
     from offload.worker.floors import Floors
 
+LONGEST_ECHO = 0.25
+"""Seconds from a hint to a look at the whole queue at most, however many hints follow."""
 DOUBT = 0.05
 """Seconds after a claim that found less than it asked for until the engine looks again."""
 
@@ -70,8 +72,10 @@ class Lookout:
         hints = self._listener.hints()
         if Hint.WORK in hints:
             self.expect()
+            now = time.monotonic()
             # Not sooner: whoever rang leaves out hints that follow this one closely.
-            self._echo_at = time.monotonic() + self._listener.echo
+            self._echo_at = now + self._listener.echo
+            self._look_at = min(self._look_at, now + LONGEST_ECHO)
         return hints
 
     def expect(self, queues: Collection[str] | None = None) -> None:
@@ -90,7 +94,8 @@ class Lookout:
         if now >= self.look_at:
             self._promotion.hasten()
             self._look_at = now + (self._listener.look_interval or self._poll_interval)
-            self._echo_at = float("inf")
+            if now >= self._echo_at:
+                self._echo_at = float("inf")
         if any(self.hungry) and self._floors.owes_sweep and not self._floors.sweeps_in:
             self.expect()  # what is claimed for one kind of jobs is a sweep for the other too
 

@@ -12,12 +12,19 @@ import contextlib
 import fcntl
 import os
 import stat
+import time
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from uuid import UUID
 
+from offload.failpoints import failpoint
+
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # ours is a folder of our own in it
+ENTERING = ".entering"
+"""What the file of an engine is called until it is locked."""
+LONGEST_ENTRY = 60.0
+"""Seconds after which an engine that has not locked its file was killed as it entered."""
 
 
 class Presence:
@@ -38,11 +45,12 @@ class Presence:
         if self._folder is None:
             return
         path = self._folder / str(worker)
-        entering = path.with_suffix(".entering")
+        entering = path.with_suffix(ENTERING)
         with contextlib.suppress(OSError):
             self._path, self._file = path, FileIO(entering, "w")
             # Under its own name nobody ever sees it without the lock.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            failpoint("presence.entering")
             entering.rename(path)
 
     def leave(self) -> None:
@@ -65,7 +73,10 @@ class Presence:
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 for path in self._folder.iterdir():
-                    with contextlib.suppress(ValueError):  # one that enters has another name
+                    if path.suffix == ENTERING:
+                        _remove_if_left(path)
+                        continue
+                    with contextlib.suppress(ValueError):
                         worker = UUID(path.name)
                         found |= set() if _is_locked(path) else {worker}
         return found
@@ -84,6 +95,12 @@ def _is_locked(path: Path) -> bool:
     except OSError:  # locked; or removed just now, or not ours to open: nothing is known then
         return True
     return False
+
+
+def _remove_if_left(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > LONGEST_ENTRY and not _is_locked(path):
+            path.unlink()
 
 
 def _folder(database: str) -> Path | None:
