@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sqlite3
+import threading
 import time
+from contextlib import closing, suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -404,3 +410,68 @@ def test_an_exchange_compiles_nothing_and_waits_briefly_for_locks(
     monkeypatch.setattr(store, "_claim", look)
     store.exchange(worker, [], room())
     assert seen == ["off", "1s"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a pipeline")
+def test_an_exchange_needs_no_pipeline(
+    store: Store, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver has none with libpq before version 14, which some systems still have."""
+    capabilities = pytest.importorskip("psycopg._capabilities").capabilities
+    monkeypatch.setitem(capabilities._cache, "Connection.pipeline()", "this libpq is too old")
+    add.enqueue(1)
+
+    (job,) = claim(store, worker)
+
+    assert not store.exchange(worker, [(job, succeeded("1"))], room()).refused
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the others' drivers cannot")
+@pytest.mark.django_db(transaction=True)
+def test_who_asks_for_it_notices_a_server_that_is_gone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "keepalives_idle", 77)
+    names = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+    found: list[int] = []
+
+    def look() -> None:
+        store.notice_loss()
+        connection.ensure_connection()
+        found.append(connection.get_connection_params()["connect_timeout"])
+        with socket.socket(fileno=os.dup(connection.connection.fileno())) as end:
+            found.extend(end.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+        connections.close_all()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert found == [10, 20_000, 77, 5]  # what the project says goes first
+    assert "tcp_user_timeout" not in connection.settings_dict["OPTIONS"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others lock rows as they read")
+@pytest.mark.django_db(transaction=True)
+def test_pruning_waits_for_its_turn_where_transactions_begin_deferred(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.ensure_connection()
+    monkeypatch.setattr(connections["default"], "transaction_mode", None)  # Django's default
+    assert store.cancel(UUID(add.enqueue(1).id))
+    old = store.old("default", JobState.CANCELLED, before=timezone.now() + timedelta(days=1))
+    tries: list[str] = []
+
+    def write_after_it_has_read(execute: Any, sql: str, *arguments: Any) -> Any:
+        result = execute(sql, *arguments)
+        if sql.startswith("SELECT"):
+            elsewhere = sqlite3.connect(connection.settings_dict["NAME"], timeout=0)
+            with closing(elsewhere), suppress(sqlite3.OperationalError):  # locked
+                tries.append(sql)
+                elsewhere.execute("UPDATE offload_job SET priority = priority + 1")
+                elsewhere.commit()
+        return result
+
+    with connection.execute_wrapper(write_after_it_has_read):
+        assert [*store.prune(old)] == [1]
+    assert tries

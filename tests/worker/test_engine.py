@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from datetime import timedelta
 from typing import Any
@@ -101,6 +103,47 @@ def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
     assert value(add.enqueue(1)) == 1
     assert Worker.objects.filter(pk=running.engine._registration.id).exists()
     assert Worker.objects.count() == 2  # the first one is taken for dead later
+
+
+def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_second_try(
+    start_engine: StartEngine, processes, monkeypatch
+):
+    passages: list[str] = []
+
+    def lose_the_second_answer(name: str) -> None:
+        passages.append(name)
+        if passages.count("registration.entered") == 2 and name == "registration.entered":
+            raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(registration, "failpoint", lose_the_second_answer)
+    running = start_engine(processes, lease=1)
+    result = tasks.loop_for_ever.enqueue()
+    until(lambda: begun(result))
+
+    get_store("default").rescue(gone=[running.engine._registration.id])  # as another engine does
+    get_notifier("default").ring(Hint.WORK)
+
+    def is_its_own_again() -> bool:
+        mine = running.engine._registration.key
+        return [(job.run > 1, job.worker) for job in running.pool.held()] == [(True, mine)]
+
+    until(is_its_own_again)
+    result.cancel()
+    assert result.wait(30).state == JobState.CANCELLED
+
+
+@on_postgresql
+def test_an_engine_notices_on_both_of_its_connections_that_the_server_is_gone(
+    start_engine: StartEngine,
+):
+    engine = start_engine(0).engine
+    value(add.enqueue(1))
+    listening = engine._lookout.fileno()
+    assert listening is not None
+
+    # What the listener's connection has, a copy, the engine's own has too.
+    with socket.socket(fileno=os.dup(listening)) as end:
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
 def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: StartEngine):

@@ -66,6 +66,9 @@ class Store(Reading, ABC):
         settings = self.connection.settings_dict
         return ":".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
 
+    def notice_loss(self) -> None:  # the drivers of the others have no way
+        """Have this thread's connection, and copies of it, notice soon if the server is gone."""
+
     # --- enqueueing ---------------------------------------------------------------------
 
     def insert(self, job: NewJob) -> None:
@@ -119,7 +122,7 @@ class Store(Reading, ABC):
         """Let statements within wait for their answers together, if the driver can."""
         return nullcontext()
 
-    def _prepare(self, *, waits: bool) -> None:  # SQLite has its own busy timeout
+    def _prepare(self, *, waits: bool) -> None:
         """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
 
         A user's transaction that holds a running job's row, by `cancel()`, may take long.

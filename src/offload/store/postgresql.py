@@ -22,12 +22,29 @@ _SETTINGS = """SELECT
     set_config('enable_seqscan', 'off', TRUE),
     set_config('plan_cache_mode', 'force_generic_plan', TRUE)"""
 
+# Of a server that is gone without a word the kernel tells after a quarter of an hour while
+# something is sent, and after two hours while nothing is. In seconds, the last in milliseconds.
+_NOTICE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
 
 class PostgreSQLStore(Store):
     """The verbs as PostgreSQL has them."""
 
     dialect = "postgresql"
     clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+    def notice_loss(self) -> None:
+        connection = self.connection
+        options = _NOTICE | connection.settings_dict["OPTIONS"]
+        connection.close()
+        # Other threads' connections share the old ones.
+        connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 
     def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
         ids, arguments = zip(*calls, strict=True)
@@ -38,9 +55,11 @@ class PostgreSQLStore(Store):
     @contextmanager
     def _pipeline(self) -> Iterator[None]:
         """Send BEGIN and settings with the statement that follows: jobs wait for each answer."""
-        connection = self.connection
+        connection: Any = self.connection
         connection.ensure_connection()
-        pipeline = getattr(connection.connection, "pipeline", nullcontext)  # psycopg2 has none
+        kind = getattr(connection.Database, "Pipeline", None)  # psycopg2 has none
+        is_able = kind is not None and kind.is_supported()  # libpq has one since version 14
+        pipeline = connection.connection.pipeline if is_able else nullcontext
         with connection.wrap_database_errors:
             _allow_prepared(connection.connection)
             with pipeline():

@@ -49,6 +49,16 @@ class SQLiteStore(Store):
                     raise
                 return Exchange()
 
+    def _prepare(self, *, waits: bool) -> None:
+        """Wait for the one lock at once, as long as the busy timeout says.
+
+        Django begins transactions as DEFERRED by default: one that reads first and writes later
+        fails without waiting, if somebody else has written meanwhile.
+        """
+        if waits:
+            with self._raw() as connection:
+                connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
+
     def _finish(self, ended: Sequence[Ended]) -> set[Key]:
         now = now_microseconds()
         sql = statement("sqlite", "finish")

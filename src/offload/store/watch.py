@@ -143,6 +143,7 @@ class Watch:
             self._rest(BROKEN_PAUSE)
 
     def _look_on(self) -> None:
+        get_store(self._using).notice_loss()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
         reminded, idle_since, rhythm = float("-inf"), None, Rhythm(listener)

@@ -99,6 +99,7 @@ class Engine:
 
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
+        self._store.notice_loss()
         self._pool.start()
         self._lookout.open(self._promotion)
         failpoint("engine.started")
@@ -269,10 +270,11 @@ class Engine:
     # --- signs of life ----------------------------------------------------------------------
 
     def _do_beat(self) -> None:
-        if not self._registration.beat():
-            # Others took this engine for dead and run its jobs again.
-            self._disowned = {job.key for job in self._pool.held()}
-            self._pool.cancel(list(self._disowned))
+        self._registration.beat()
+        # Who took this engine for dead runs the jobs again that it claimed under an earlier id.
+        mine = self._registration.key
+        self._disowned = {job.key for job in self._pool.held() if job.worker != mine}
+        self._pool.cancel(list(self._disowned))
         held = self._registration.holdings({job.key for job in self._pool.held()})
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
