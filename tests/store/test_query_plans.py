@@ -22,6 +22,7 @@ from offload.lifecycle import JobState, succeeded
 from offload.models import Attempt, Job
 from offload.moments import to_microseconds
 from offload.store import get_store
+from offload.store.ask import waiting_since
 from offload.store.records import UNSEEN, Floor, Room
 from tests.jobs import register
 from tests.tasks import add
@@ -276,6 +277,34 @@ class TestPlans:
         with explained() as plans:
             verb(many_rows)
         assert_index(plans, index)
+
+
+@pytest.mark.parametrize(
+    ("look", "column"),
+    [
+        (lambda: get_store("default").promote(), "run_after"),
+        (lambda: waiting_since("default", "default"), "run_after"),
+        (lambda: prune(before=-3600), "finished_at"),
+    ],
+    ids=["promote", "waiting since", "prune"],
+)
+def test_what_is_due_is_a_range_of_an_index(many_rows, look, column):
+    """Else all jobs would be read that are not due yet, although in the order of the index."""
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL tells the range in its plans")
+    with explained() as plans:
+        look()
+    assert re.search(rf"Index Cond: .*\b{column} <", "\n".join(plans)), plans
+
+
+def test_pruning_reads_few_rows_if_none_is_old(many_rows):
+    if connection.vendor != "mysql":
+        pytest.skip("asks MariaDB or MySQL")
+    with connection.cursor() as cursor:
+        cursor.execute("FLUSH LOCAL STATUS")
+        prune(before=-3600)
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        assert sum(int(count) for _, count in cursor.fetchall()) < 100
 
 
 def test_pruning_finds_failed_attempts_by_their_index(many_rows):

@@ -37,7 +37,8 @@ class PostgreSQLStore(Store):
     """The verbs as PostgreSQL has them."""
 
     dialect = "postgresql"
-    clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    # Not clock_timestamp(): it may change from row to row, so it opens no range of an index.
+    clock = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
     def notice_loss(self) -> None:
         connection = self.connection
