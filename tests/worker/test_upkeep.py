@@ -20,6 +20,7 @@ from offload.models import Job, Worker
 from offload.store import base, get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Ended
+from offload.worker import rest
 from offload.worker import upkeep as module
 from offload.worker.floors import Floors
 from offload.worker.registration import Registration
@@ -237,6 +238,59 @@ def test_nobody_is_woken_if_no_job_is_due(engine: Engine) -> None:
     assert (engine.looks, engine.rings) == ([], [])
 
 
+# --- what takes long ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def glances(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The looks at the whole queue, each of which takes long from now on."""
+    monkeypatch.setattr(rest, "SLOW", -1.0)
+    monkeypatch.setattr(rest, "LEAST", 60.0)
+    counted: list[str] = []
+    glance = engine.store.glance
+
+    def count(backend: str) -> tuple[list[str], float | None]:
+        counted.append(backend)
+        return glance(backend)
+
+    monkeypatch.setattr(engine.store, "glance", count)
+    return counted
+
+
+def test_a_look_that_took_long_rests_and_jobs_are_expected_anywhere(
+    engine: Engine, glances: list[str]
+) -> None:
+    """As over the entries of promoted jobs that a transaction elsewhere keeps."""
+    first = engine.upkeep._promote()
+    again = engine.upkeep._promote()
+
+    assert len(glances) == 1
+    assert engine.looks == ["look"]
+    for pause in (first, again):
+        assert pause is not None
+        assert 0 < pause <= rest.LEAST
+
+
+def test_a_job_that_was_known_is_promoted_in_time_although_looks_rest(
+    engine: Engine, glances: list[str]
+) -> None:
+    result = add.using(run_after=timedelta(seconds=0.5)).enqueue(1)
+    due = engine.upkeep._promote()
+    assert due is not None
+    assert 0 < due <= 0.5
+
+    Job.objects.filter(pk=result.id).update(run_after=timezone.now() - timedelta(seconds=1))
+    engine.clock.now += due
+    assert engine.upkeep._promote() == 0
+    result.refresh()
+    assert result.state == JobState.READY
+
+    pause = engine.upkeep._promote()
+    assert pause is not None
+    assert pause > 0
+    assert len(glances) == 1
+
+
 # --- pruning ------------------------------------------------------------------------------
 
 
@@ -254,6 +308,24 @@ def test_pruning_goes_on_soon_until_nothing_old_is_left(
 
     assert pauses == [module.PRUNE_PAUSE, module.PRUNE_PAUSE, None]
     assert not Job.objects.exists()
+
+
+def test_pruning_that_takes_long_takes_a_part_of_the_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add.enqueue(1).cancel()
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
+    for patched in (module, base):
+        monkeypatch.setattr(patched, "AT_ONCE", 1)
+    forget = engine.store._forget
+
+    def take_long(jobs: Sequence[UUID]) -> int:
+        engine.clock.now += 3 * bool(jobs)
+        return forget(jobs)
+
+    monkeypatch.setattr(engine.store, "_forget", take_long)
+
+    assert engine.upkeep._prune() == 3 * module.PRUNE_TIMES
 
 
 # --- locks of others ----------------------------------------------------------------------

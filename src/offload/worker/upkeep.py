@@ -28,12 +28,15 @@ logger = logging.getLogger("offload.worker")
 RESCUE_INTERVAL = 5.0
 CONFIRMATION = 1.5
 """Beats that an engine may miss after its lease ran out until it is taken for dead."""
+NEVER = float("inf")
 LOCKED_PAUSE = 0.25
 """Seconds until a job is tried again that is due and locked."""
 PROMOTE_INTERVAL = 15.0
 PRUNE_INTERVAL = 60.0
 PRUNE_PAUSE = 0.2
 """Seconds until more is pruned, if there was more than one batch of 1,000."""
+PRUNE_TIMES = 4
+"""How many times as long as a batch took the pause is at least: an engine is there for jobs."""
 
 
 class Upkeep:
@@ -63,6 +66,10 @@ class Upkeep:
         self._floors = floors
         self._searching = Rest()
         """Of the look for jobs of engines that are gone, although none is known to be."""
+        self._glancing = Rest()
+        """Of the look at the whole queue."""
+        self._due_at = NEVER
+        """When the next scheduled job is due, as the last look saw it."""
         self._store = floors.store
         self._options = options
         self._pool = pool
@@ -75,17 +82,31 @@ class Upkeep:
         ]
 
     def _promote(self) -> float | None:
-        """Look whether jobs are ready or due, and make ready what is due."""
-        queues, due = self._floors.glance()
-        self._look(queues)
-        if due != 0:
-            return due
-        if self._store.promote():
-            failpoint("engine.promoted")
+        """Look whether jobs are ready or due, and make ready what is due.
+
+        A look that took long rests. Meanwhile jobs may be ready anywhere, and those are due that
+        were known: what was enqueued since waits for the next look.
+        """
+        now = time.monotonic()
+        if self._glancing.is_over:
+            with self._glancing.after():
+                queues, due = self._floors.glance()
+            self._look(queues)
+            self._due_at = NEVER if due is None else now + due
+        else:
             self._look(None)
-            self._ring()  # other engines may have room for them too
-            return 0.0
-        return LOCKED_PAUSE  # its row is locked by somebody's transaction
+        if self._due_at > now:
+            again_in = min(self._due_at - now, self._glancing.left or NEVER)
+            return None if again_in == NEVER else again_in
+        promoted = self._store.promote()
+        if not promoted:  # its row is locked by somebody's transaction
+            return max(LOCKED_PAUSE, self._glancing.left)
+        failpoint("engine.promoted")
+        self._look(None)
+        self._ring()  # other engines may have room for them too
+        if promoted < AT_ONCE:
+            self._due_at = NEVER
+        return 0.0
 
     def _rescue(self) -> float | None:
         """Take back the jobs of engines that are dead beyond doubt.
@@ -129,9 +150,10 @@ class Upkeep:
     def _prune(self) -> float | None:
         """Prune one batch of each state; soon again if one was full, as jobs come faster then."""
         options = self._options
-        most = 0
+        begun, most = time.monotonic(), 0
         for state, period in keeping(options.keep_successful, options.keep_failed).items():
             before = self._store.now(after=-period.total_seconds())
             old = self._store.old(self._registration.backend, state, before=before)
             most = max(most, next(self._store.prune(old), 0))
-        return PRUNE_PAUSE if most >= AT_ONCE else None
+        took = time.monotonic() - begun
+        return max(PRUNE_PAUSE, PRUNE_TIMES * took) if most >= AT_ONCE else None
