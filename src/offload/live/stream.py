@@ -98,6 +98,11 @@ class Stream:
         """The jobs that are followed."""
         return set(self._followed)
 
+    @property
+    def unread(self) -> int:
+        """How many answers the page has yet to take."""
+        return len(self._ahead)
+
     def add(self, order: Order) -> None:
         """Follow more jobs; a snapshot of them comes first."""
         self._has_begun = True
