@@ -111,6 +111,18 @@ def test_a_bad_token_is_refused(token):
     assert answer.status_code == 401
 
 
+def test_a_token_that_has_expired_meanwhile_is_told_as_such_when_the_page_comes_back(monkeypatch):
+    result = tasks.private.enqueue()
+    token = f"Offload {make_token([result.id])}"
+    assert ask(result.id, Authorization=token).status_code == 200
+    monkeypatch.setattr("offload.live.tokens.LIFETIME", -1)
+
+    answer = ask(result.id, Authorization=token)
+
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "urn:offload:token-expired"
+
+
 def test_a_token_opens_a_stream_of_its_own_jobs_only():
     mine, other = tasks.private.enqueue(), tasks.private.enqueue()
     token = f"Offload {make_token([mine.id])}"

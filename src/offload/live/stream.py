@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from offload.live.access import Grants
     from offload.live.order import Order
     from offload.live.sight import Sight, Wording
+    from offload.models import Job
 
 SPACING = 0.25
 """Seconds between two states of a job that has not ended."""
@@ -53,12 +54,13 @@ class Message(NamedTuple):
 class Followed:
     """A job that the page follows."""
 
-    __slots__ = ("due_at", "grants", "hub", "told_at", "version", "wording")
+    __slots__ = ("due_at", "grants", "hub", "id", "told_at", "version", "wording")
 
-    def __init__(self, hub: Hub | None, version: int, grants: Grants, wording: Wording) -> None:
+    def __init__(self, job: Job, hub: Hub | None, grants: Grants, wording: Wording) -> None:
+        self.id = str(job.pk)  # each message names all of them
         self.hub: Hub | None = hub
         """None when the job has ended."""
-        self.version = version
+        self.version = job.version
         self.grants = grants
         self.wording = wording
         self.told_at = -math.inf
@@ -126,7 +128,7 @@ class Stream:
             job = sight.seen.job
             assert job is not None  # noqa: S101  # for the type checker
             hub = None if sight.seen.has_ended else get_hub(str(job._state.db))  # noqa: SLF001
-            self._followed[pk] = Followed(hub, job.version, grants, order.wording)
+            self._followed[pk] = Followed(job, hub, grants, order.wording)
             if hub is not None:
                 known[hub][pk] = job.version
         for hub, versions in known.items():
@@ -255,7 +257,7 @@ class Stream:
         return Message("task", self._versions(), sight.text(followed.grants, followed.wording))
 
     def _versions(self) -> str:
-        return ",".join(f"{pk}.{followed.version}" for pk, followed in self._followed.items())
+        return ",".join(f"{each.id}.{each.version}" for each in self._followed.values())
 
     def _unfinished(self) -> Iterable[bool]:
         return (followed.hub is not None for followed in self._followed.values())
