@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import pytest
+from django.db import connections
 
 from offload.ids import new_id
 from offload.lifecycle import JobState
@@ -346,6 +347,20 @@ def test_nothing_is_held_when_the_reader_is_gone(job):
             page.stream.cut()
             assert await page.rest() == []
         assert not watched
+
+    read(body)
+
+
+def test_a_stream_has_no_connection_of_its_own_not_even_a_closed_one(job):
+    before, after = sight(job), sight(job, 1)
+
+    async def body() -> None:
+        with Page(Stream(order(before))) as page:
+            await page.next()
+            page.stream.put(after)
+            await page.next()
+            assert connections.all(initialized_only=True) == []
+            page.stream.cut()
 
     read(body)
 
