@@ -200,6 +200,20 @@ def test_jobs_that_change_all_the_time_are_told_together(job, monkeypatch):
     read(body)
 
 
+def test_a_tick_that_comes_late_does_not_cost_the_next_one(job, monkeypatch):
+    monkeypatch.setattr("offload.live.stream.SPACING", HOUR)
+    before, after = sight(job), sight(job, 1)
+
+    async def body() -> None:
+        with Stream(order(before)) as stream:
+            followed = stream._followed[job.pk]
+            followed.told_at = stream._began_at + 1.1 * HOUR
+            stream.put(after)
+            assert followed.due_at == stream._began_at + 2 * HOUR
+
+    read(body)
+
+
 def test_what_is_due_is_sent_together_but_not_more_than_a_page_takes_at_once(job, monkeypatch):
     others = [Job.objects.get(pk=tasks.private.enqueue().id) for _ in range(3)]
     before = [sight(each) for each in [job, *others]]

@@ -199,7 +199,8 @@ class Stream:
         now = self._loop.time()
         if now >= followed.told_at + STILL * SPACING:
             return now
-        earliest = max(now, followed.told_at + SPACING)
+        # Less than a whole spacing: a tick may come late, and the next one is not passed over.
+        earliest = max(now, followed.told_at + 0.8 * SPACING)
         return self._began_at + math.ceil((earliest - self._began_at) / SPACING) * SPACING
 
     # --- what comes next ----------------------------------------------------------------------
