@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -63,6 +64,23 @@ def raises(request: Any, result: Any) -> bool:
 @task(visibility=raises)
 def for_raising() -> int:
     return 1
+
+
+asked, answered = threading.Event(), threading.Event()
+
+
+def takes_its_time(request: Any, result: Any) -> bool:
+    """Tell that it was asked, and wait for the test."""
+    asked.set()
+    return answered.wait(20)
+
+
+@task(visibility=takes_its_time)
+def for_the_patient() -> None: ...
+
+
+@task(visibility=lambda request, result: request.headers.get("Remote-User") == "ada")
+def for_who_the_proxy_names() -> None: ...
 
 
 @task(expose_result=lambda result: {"sum": sum(result.return_value)})

@@ -16,6 +16,7 @@ from offload.live.tokens import make_token
 from offload.models import Job
 from offload.registry import find_task
 from offload.testing import run_jobs
+from tests import owners
 from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, answers, ask
 from tests.live.people import BROWSER, holder, person, start, visitor
 
@@ -243,6 +244,14 @@ def test_without_tenants_a_job_that_has_one_is_nobodys():
         identifier = find_task("tests.live.tasks.for_all").enqueue().id
 
     assert ask(person("ada"), identifier, "status") == 404
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_tenant_is_asked_for_whether_there_is_a_job_or_not(is_there):
+    identifier = start(person("ada"), "shown") if is_there else new_id()
+
+    with owners.tenants("tests.owners.by_length"), pytest.raises(ValueError, match="tenant of 65"):
+        person("ben").get(f"/tasks/{identifier}/")
 
 
 # --- in Python ----------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import urllib.request
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
 from django.test import AsyncClient, Client
 
 from offload.ids import new_id
@@ -92,6 +94,13 @@ def test_a_page_that_comes_back_for_what_has_ended_is_stopped():
     assert ask(result.id).status_code == 200
 
 
+@pytest.mark.parametrize("known", ["-" * 32 + ".1", "a" * 33 + ".1", "." * 5000])
+def test_a_page_that_says_it_knows_nonsense_is_told_all(known):
+    answer = ask(tasks.for_all.enqueue().id, **{"Last-Event-ID": known})
+
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("token", ["forged", None])
 def test_a_bad_token_is_refused(token):
     result = tasks.private.enqueue()
@@ -100,6 +109,18 @@ def test_a_bad_token_is_refused(token):
     answer = ask(result.id, Authorization=f"Offload {token or good[:-1] + '~'}")
 
     assert answer.status_code == 401
+
+
+def test_a_token_that_has_expired_meanwhile_is_told_as_such_when_the_page_comes_back(monkeypatch):
+    result = tasks.private.enqueue()
+    token = f"Offload {make_token([result.id])}"
+    assert ask(result.id, Authorization=token).status_code == 200
+    monkeypatch.setattr("offload.live.tokens.LIFETIME", -1)
+
+    answer = ask(result.id, Authorization=token)
+
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "urn:offload:token-expired"
 
 
 def test_a_token_opens_a_stream_of_its_own_jobs_only():
@@ -165,6 +186,53 @@ def test_a_stream_that_was_never_begun_holds_no_seat(monkeypatch):
             answer.close()
 
     asyncio.run(body())
+
+
+def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monkeypatch):
+    seats = Seats(1, 1)
+    for place in ("events", "order"):
+        monkeypatch.setattr(f"offload.live.{place}.get_seats", lambda: seats)
+    result = tasks.for_the_patient.enqueue()
+    tasks.asked.clear()
+    tasks.answered.clear()
+
+    async def body() -> None:
+        browser = Browser(f"ids={result.id}")
+        asking = asyncio.create_task(get_asgi_application()(*browser.request))
+        await asyncio.to_thread(tasks.asked.wait, 20)
+        browser.is_gone.set()
+        for _ in range(50):  # Django hears of it
+            await asyncio.sleep(0)
+        tasks.answered.set()
+        await asyncio.wait_for(asking, 20)
+        assert browser.answers == []
+
+    asyncio.run(body())
+    gc.collect()
+    seats.take("")
+
+
+class Browser:
+    """Asks for a stream, and may go away."""
+
+    def __init__(self, query: str) -> None:
+        self.is_gone = asyncio.Event()
+        self.answers: list[Any] = []
+        self._is_sent = False
+        scope = {"type": "http", "method": "GET", "path": "/tasks/events/", "http_version": "1.1"}
+        headers = [(b"host", b"localhost"), (b"accept", b"text/event-stream")]
+        more = {"query_string": query.encode(), "headers": headers}
+        self.request = ({**scope, **more}, self._receive, self._send)
+
+    async def _receive(self) -> Any:
+        if self._is_sent:
+            await self.is_gone.wait()
+            return {"type": "http.disconnect"}
+        self._is_sent = True
+        return {"type": "http.request"}
+
+    async def _send(self, message: Any) -> None:
+        self.answers.append(message)
 
 
 def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_engine):

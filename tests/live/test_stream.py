@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import pytest
+from django.db import connections
 
 from offload.ids import new_id
 from offload.lifecycle import JobState
@@ -173,6 +174,81 @@ def test_a_change_that_had_to_wait_comes_when_it_may(job, monkeypatch):
     read(body)
 
 
+def test_jobs_that_change_all_the_time_are_told_together(job, monkeypatch):
+    monkeypatch.setattr("offload.live.stream.SPACING", HOUR)
+    others = [Job.objects.get(pk=tasks.private.enqueue().id) for _ in range(3)]
+    sights = {each.pk: [sight(each, version) for version in range(3)] for each in [job, *others]}
+
+    async def body() -> None:
+        stream = Stream(order(*(before for before, _, _ in sights.values())))
+        with Page(stream) as page:
+            await page.next()
+            for pk, (_, first, _) in sights.items():
+                stream.put(first)
+                assert str(pk) in (await page.next()).data
+            reading = asyncio.create_task(page.next())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            for _, _, second in sights.values():
+                stream.put(second)
+                assert not stream._news.is_set()
+            assert len({followed.due_at for followed in stream._followed.values()}) == 1
+            stream.cut()
+            with pytest.raises(StopAsyncIteration):
+                await reading
+
+    read(body)
+
+
+def test_a_tick_that_comes_late_does_not_cost_the_next_one(job, monkeypatch):
+    monkeypatch.setattr("offload.live.stream.SPACING", HOUR)
+    before, after = sight(job), sight(job, 1)
+
+    async def body() -> None:
+        with Stream(order(before)) as stream:
+            followed = stream._followed[job.pk]
+            followed.told_at = stream._began_at + 1.1 * HOUR
+            stream.put(after)
+            assert followed.due_at == stream._began_at + 2 * HOUR
+
+    read(body)
+
+
+def test_what_is_due_is_sent_together_but_not_more_than_a_page_takes_at_once(job, monkeypatch):
+    others = [Job.objects.get(pk=tasks.private.enqueue().id) for _ in range(3)]
+    before = [sight(each) for each in [job, *others]]
+    first, second = ([sight(each, version) for each in [job, *others]] for version in (1, 2))
+
+    async def body() -> None:
+        with Stream(order(*before)) as stream:
+            bursts = stream.bursts()
+            assert [message.event for message in await anext(bursts)] == ["snapshot"]
+            for each in first:
+                stream.put(each)
+            assert [message.event for message in await anext(bursts)] == ["task"] * 4
+
+            monkeypatch.setattr("offload.live.stream.BURST", 1)
+            for each in second:
+                stream.put(each)
+            for _ in second:
+                burst = await asyncio.wait_for(anext(bursts), PATIENCE)
+                assert [message.event for message in burst] == ["task"]
+
+    read(body)
+
+
+def test_of_what_was_told_nothing_is_kept(job):
+    told = order(sight(job), known={job.pk: 0}, missing=["x"])
+
+    async def body() -> None:
+        with Page(Stream(told)) as page:
+            await page.next()
+            page.stream.cut()
+
+    read(body)
+    assert (told.jobs, told.known, told.missing) == ({}, {}, ())
+
+
 @pytest.mark.parametrize("late", [3, 5])
 def test_versions_never_go_back(job, late):
     before, after, again = sight(job, 4), sight(job, 5), sight(job, late)
@@ -285,6 +361,20 @@ def test_nothing_is_held_when_the_reader_is_gone(job):
             page.stream.cut()
             assert await page.rest() == []
         assert not watched
+
+    read(body)
+
+
+def test_a_stream_has_no_connection_of_its_own_not_even_a_closed_one(job):
+    before, after = sight(job), sight(job, 1)
+
+    async def body() -> None:
+        with Page(Stream(order(before))) as page:
+            await page.next()
+            page.stream.put(after)
+            await page.next()
+            assert connections.all(initialized_only=True) == []
+            page.stream.cut()
 
     read(body)
 

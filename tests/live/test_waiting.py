@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient
 
 from offload.ids import new_id
+from offload.live.opened import opened
 from offload.live.seats import Seats
 from offload.live.waiting import wanted_wait
 from offload.store import get_store
@@ -108,6 +109,21 @@ def test_a_held_request_is_answered_as_soon_as_there_is_news(page, monkeypatch):
     assert answer.headers["Preference-Applied"] == "wait=20"
 
 
+def test_a_held_request_is_answered_when_the_server_is_told_to_stop(page, monkeypatch):
+    seats = WatchedSeats()
+    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+
+    async def scene() -> Any:
+        await page.ask(0)
+        asking = asyncio.create_task(page.ask(20))
+        await asyncio.to_thread(seats.taken.wait, 10)
+        opened.end()
+        return await asyncio.wait_for(asking, 10)
+
+    assert play(scene()).status_code == 304
+    assert len(opened) == 0
+
+
 def play(scene: Coroutine[Any, Any, Any]) -> Any:
     """Run a scene; the thread in which its requests used the database leaves no connection."""
 
@@ -197,6 +213,24 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
     for answer in (own, all_taken):
         assert 5 <= int(answer.headers["Retry-After"]) <= 15
         assert is_private(answer)
+
+
+def test_who_is_refused_keeps_the_cookie_of_the_session(page, monkeypatch):
+    monkeypatch.setattr("offload.live.views.get_seats", lambda: Seats(1, 0))
+    identifier = start(person("ben"), "for_all")
+
+    async def scene() -> Any:
+        client = AsyncClient(headers=JSON)
+        client.cookies["sessionid"] = "ended"
+        first = await client.get(f"/tasks/{identifier}/")
+        headers = {"Prefer": "wait=20", "If-None-Match": first.headers["ETag"]}
+        client.cookies["sessionid"] = "ended"
+        return await client.get(f"/tasks/{identifier}/", headers=headers)
+
+    answer = play(scene())
+
+    assert answer.status_code == 503
+    assert not answer.cookies
 
 
 def test_a_held_request_frees_its_seat_and_holds_no_connection(page, monkeypatch):

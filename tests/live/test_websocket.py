@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -14,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from offload.ids import new_id
 from offload.lifecycle import succeeded
 from offload.live.tokens import make_token
-from offload.live.websocket import MOST_MESSAGES
+from offload.live.websocket import MOST_MESSAGES, MOST_UNREAD, StatusSocket
 from offload.live.wish import LONGEST
 from offload.models import Job
 from tests.jobs import finish
@@ -168,6 +170,14 @@ def test_a_token_in_the_handshake_counts_too(server):
         assert hear(socket)["data"]["items"][0]["id"] == mine.id
 
 
+def test_what_a_proxy_says_of_the_person_is_passed_on(server):
+    result = tasks.for_who_the_proxy_names.enqueue()
+
+    with open_socket(server, {"Remote-User": "ada"}) as socket:
+        say(socket, subscribe=[result.id])
+        assert hear(socket)["data"]["items"][0]["id"] == result.id
+
+
 def test_a_socket_has_one_seat_however_often_it_subscribes(server):
     ada = person("ada")
     mine, also_mine = start(ada), start(ada)
@@ -266,6 +276,76 @@ def test_who_never_stops_talking_is_closed(server):
 def test_another_path_is_not_ours(server):
     with pytest.raises(InvalidStatus):
         open_socket(server, path="/tasks/")
+
+
+# --- who stays, and for how long ----------------------------------------------------------------
+
+
+class Talker:
+    """Says something over a WebSocket in this process, and stays."""
+
+    def __init__(self, *said: Mapping[str, Any], reads: bool = True) -> None:
+        self.unsaid = [{"type": "websocket.receive", "text": json.dumps(each)} for each in said]
+        self.unsaid.insert(0, {"type": "websocket.connect"})
+        self.heard: list[Any] = []
+        self._reads = reads
+
+    def talk(self) -> None:
+        scope = {"type": "websocket", "path": "/tasks/ws/", "headers": [(b"host", b"localhost")]}
+        socket = StatusSocket()
+        asyncio.run(asyncio.wait_for(socket(scope, self._receive, self._send), PATIENCE))
+
+    async def _receive(self) -> Any:
+        if not self.unsaid:
+            await asyncio.Event().wait()
+        return self.unsaid.pop(0)
+
+    async def _send(self, message: Any) -> None:
+        self.heard.append(message)
+        if message["type"] == "websocket.send" and not self._reads:
+            await asyncio.Event().wait()
+
+
+def test_who_is_let_in_nowhere_does_not_stay(monkeypatch):
+    monkeypatch.setattr("offload.live.websocket.PATIENCE", 0.1)
+    talker = Talker({}, {"subscribe": [str(new_id())], "token": "forged"})
+
+    talker.talk()
+
+    assert [message["type"] for message in talker.heard] == [
+        "websocket.accept",
+        "websocket.send",
+        "websocket.close",
+    ]
+    assert talker.heard[-1]["code"] == 1008
+
+
+@pytest.mark.usefixtures("watched")
+def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
+    monkeypatch.setattr("offload.live.websocket.PATIENCE", 0.05)
+    tasks.answered.clear()
+    result = tasks.for_the_patient.enqueue()
+    finish(succeeded("1"))
+    late = threading.Timer(0.2, tasks.answered.set)
+    late.start()
+
+    talker = Talker({"subscribe": [result.id]})
+    talker.talk()
+
+    late.join()
+    assert '"succeeded"' in talker.heard[1]["text"]
+    assert talker.heard[-1]["code"] == 1000
+
+
+@pytest.mark.usefixtures("watched")
+def test_who_asks_on_and_reads_nothing_is_heard_no_more():
+    result = tasks.for_all.enqueue()
+    talker = Talker(*[{"subscribe": [result.id]}] * (3 * MOST_UNREAD), reads=False)
+
+    talker.talk()
+
+    assert len(talker.unsaid) > MOST_UNREAD
+    assert talker.heard[-1]["code"] == 1008
 
 
 # --- in a Channels router ------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.tasks import task_backends
+
 from offload.identity import owners_in, tenant_of
 from offload.live.declared import exposed_by, visibility_of
 from offload.live.ledger import find_jobs, options_of, result_of
@@ -55,14 +57,14 @@ class Viewer:
         """Do what the function of this name does."""
         # A bad token is refused before anything is looked up. For a job that is not there as much
         # is read as for one that is somebody else's, so that time does not tell them apart.
-        _ = self.token, self.owners
+        _ = self.token, self.owners, [self._tenant(alias) for alias in task_backends]
         seen = ((job, self.grants(job)) for job in find_jobs(ids).values())
         return {job.pk: (job, granted) for job, granted in seen if granted}
 
     def grants(self, job: Job) -> Grants:
         """Do what the function of this name does."""
         token = self.token
-        if self._tenant(job) != job.tenant:
+        if self._tenant(job.backend) != job.tenant:
             return NOTHING
         granted = set(token.scopes) if token is not None and job.pk in token.ids else set()
         owns = bool(job.owner) and job.owner in self.owners
@@ -128,8 +130,8 @@ class Viewer:
             logger.exception("The visibility of %s could not be decided.", job.task_path)
             return False
 
-    def _tenant(self, job: Job) -> str:
-        path = options_of(job.backend).tenant
+    def _tenant(self, backend: str) -> str:
+        path = options_of(backend).tenant
         if path not in self._tenants:
             self._tenants[path] = tenant_of(self._request, path)
         return self._tenants[path]

@@ -60,12 +60,17 @@ def outward(*methods: str) -> Callable[[View], View]:
                 response = problems.token_refused().response()
             except QueueUnavailable:
                 response = problems.busy(PATIENCE).response()
-            _keep_session(request)
-            return seal(response)
+            return send_out(request, response)
 
         return answer
 
     return decorate
+
+
+def send_out(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return an answer as all of ours are: it is for who asked, and leaves the session alone."""
+    _keep_session(request)
+    return seal(response)
 
 
 def _keep_session(request: HttpRequest) -> None:

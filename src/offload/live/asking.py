@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 type Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
-KEPT = {b"host", b"cookie", b"authorization", b"forwarded", b"user-agent", b"accept-language"}
-"""Headers of the handshake by which Django decides, and all that begin with `x-`."""
+LEFT_OUT = {
+    *(b"connection", b"content-length", b"origin", b"transfer-encoding", b"upgrade"),
+    *(b"accept", b"accept-encoding", b"last-event-id"),
+}
+"""Headers that are about the handshake itself, beside those that begin with `sec-`."""
 LONGEST_PROBLEM = 64 * 1024
 """Bytes of an answer that are looked at."""
 
@@ -108,12 +111,13 @@ def _scope(handshake: Event, wish: Wish, offer: Offer) -> Event:
 
 
 def _headers(handshake: Event, wish: Wish) -> list[tuple[bytes, bytes]]:
+    """Return those by which Django, or whatever stands before it, tells who asks."""
+    left_out = LEFT_OUT if wish.token is None else LEFT_OUT | {b"authorization"}
     kept = [
         (name, value)
         for name, value in handshake["headers"]
-        if name.lower() in KEPT or name.lower().startswith(b"x-")
+        if name.lower() not in left_out and not name.lower().startswith(b"sec-")
     ]
     if wish.token is not None:
-        kept = [(name, value) for name, value in kept if name.lower() != b"authorization"]
         kept.append((b"authorization", f"Offload {wish.token}".encode()))
     return [*kept, (b"accept", CONTENT_TYPE.encode())]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-_KNOWN = re.compile(r"([0-9a-fA-F-]{32,36})\.(\d{1,10})")
+_KNOWN = re.compile(r"([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})\.(\d{1,10})", re.IGNORECASE)
 
 
 @outside_transactions

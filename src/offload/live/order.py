@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from offload.live.seats import get_seats
@@ -39,11 +40,18 @@ class Order:
     session: str | None = None
     holder: str | None = None
 
+    def forget(self) -> None:
+        """Drop what was told: an order lives as long as its stream, for the seat."""
+        self.jobs, self.known, self.missing = {}, {}, ()
+
     def close(self) -> None:
         """Free its seat."""
         holder, self.holder = self.holder, None
         if holder is not None:
             get_seats().leave(holder)
+
+    def __del__(self) -> None:
+        self.close()  # a request that was cancelled drops it, and nobody else knows it
 
 
 class Offer:
@@ -66,7 +74,7 @@ class Offer:
 
     def claims(self, start: Mapping[str, Any]) -> bool:
         """Tell whether `http.response.start` begins the response in whose place we stream."""
-        if self.order is None:
+        if self.order is None or start["status"] != HTTPStatus.OK:
             return False
         wanted = (MARK.lower().encode(), self._mark.encode())
         return any((name.lower(), value) == wanted for name, value in start.get("headers", ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
@@ -29,12 +29,16 @@ type Receive = Callable[[], Awaitable[Event]]
 type Send = Callable[[Event], Awaitable[None]]
 
 
-def encode(message: Message) -> bytes:
-    """Return a message as it is sent; its data is one line of JSON, without control characters."""
+def encode(burst: Iterable[Message]) -> bytes:
+    """Return messages as they are sent; data is one line of JSON, without control characters."""
+    return "".join(map(_block, burst)).encode()
+
+
+def _block(message: Message) -> str:
     if message.event == "ping":
-        return b": ping\n\n"
+        return ": ping\n\n"
     identifier = f"id: {message.id}\n" if message.id else ""
-    return f"event: {message.event}\n{identifier}data: {message.data}\n\n".encode()
+    return f"event: {message.event}\n{identifier}data: {message.data}\n\n"
 
 
 async def lines(order: Order) -> AsyncGenerator[bytes]:
@@ -42,8 +46,8 @@ async def lines(order: Order) -> AsyncGenerator[bytes]:
     try:
         yield RETRY
         with Stream(order) as stream:
-            async for message in stream.messages():
-                yield encode(message)
+            async for burst in stream.bursts():
+                yield encode(burst)
     finally:
         order.close()
 
@@ -79,8 +83,8 @@ async def serve(order: Order, start: Event, receive: Receive, send: Send) -> Non
             async with asyncio.timeout(LONGEST):
                 await send({**start, "headers": _headers(start)})
                 await send(_body(RETRY))
-                async for message in stream.messages():
-                    await send(_body(encode(message), more=message.event != "end"))
+                async for burst in stream.bursts():
+                    await send(_body(encode(burst), more=burst[-1].event != "end"))
         except (TimeoutError, OSError):
             pass  # nobody reads
         finally:

@@ -1,14 +1,16 @@
 """A stream: what one page is told of its jobs, whatever carries it there.
 
 A snapshot, then whole states of what changes, at most four a second for each job and an end at
-once; then the reason why the stream ends. Of a page that reads slowly only the newest state of
-each job is kept.
+once; then the reason why the stream ends. Jobs that change all the time are told of together, so
+that a page wakes four times a second, however many they are. Of a page that reads slowly only the
+newest state of each job is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
@@ -23,9 +25,14 @@ if TYPE_CHECKING:
     from offload.live.access import Grants
     from offload.live.order import Order
     from offload.live.sight import Sight, Wording
+    from offload.models import Job
 
 SPACING = 0.25
 """Seconds between two states of a job that has not ended."""
+STILL = 4
+"""Spacings after which a job counts as still: its next change is told at once."""
+BURST = 32 * 1024
+"""Characters that are told together; of what is left the page gets the newest states."""
 PING = 15.0
 """Seconds of silence after which the stream says that it is there."""
 LIFE = 55.0
@@ -47,15 +54,18 @@ class Message(NamedTuple):
 class Followed:
     """A job that the page follows."""
 
-    __slots__ = ("due_at", "grants", "hub", "version", "wording")
+    __slots__ = ("due_at", "grants", "hub", "id", "told_at", "version", "wording")
 
-    def __init__(self, hub: Hub | None, version: int, grants: Grants, wording: Wording) -> None:
+    def __init__(self, job: Job, hub: Hub | None, grants: Grants, wording: Wording) -> None:
+        self.id = str(job.pk)  # each message names all of them
         self.hub: Hub | None = hub
         """None when the job has ended."""
-        self.version = version
+        self.version = job.version
         self.grants = grants
         self.wording = wording
-        self.due_at = 0.0
+        self.told_at = -math.inf
+        self.due_at = -math.inf
+        """When the change that waits may be told, unless it is the end."""
 
 
 class Stream:
@@ -77,9 +87,11 @@ class Stream:
         self._reason: str | None = None
         self._is_cut = False
         self._has_begun = False
-        self._ping_at = self._loop.time() + PING
+        self._timer: asyncio.TimerHandle | None = None
+        self._began_at = self._loop.time()
+        self._ping_at = self._began_at + PING
         life = LIFE * random.uniform(0.8, 1.2) if life is None else life  # noqa: S311
-        self._ends_at = self._loop.time() + life
+        self._ends_at = self._began_at + life
         self.sessions: set[str] = set()
         """Keys of the sessions that have a right to it."""
         if order is not None:
@@ -92,11 +104,17 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         opened.discard(self)
         self.remove(self.ids)
+        self._stop_timer()
 
     @property
     def ids(self) -> set[UUID]:
         """The jobs that are followed."""
         return set(self._followed)
+
+    @property
+    def unread(self) -> int:
+        """How many answers the page has yet to take."""
+        return len(self._ahead)
 
     def add(self, order: Order) -> None:
         """Follow more jobs; a snapshot of them comes first."""
@@ -110,7 +128,7 @@ class Stream:
             job = sight.seen.job
             assert job is not None  # noqa: S101  # for the type checker
             hub = None if sight.seen.has_ended else get_hub(str(job._state.db))  # noqa: SLF001
-            self._followed[pk] = Followed(hub, job.version, grants, order.wording)
+            self._followed[pk] = Followed(job, hub, grants, order.wording)
             if hub is not None:
                 known[hub][pk] = job.version
         for hub, versions in known.items():
@@ -141,13 +159,22 @@ class Stream:
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield what the page is told."""
-        while not self._is_cut:
-            while (message := self._next()) is not None:
-                self._ping_at = self._loop.time() + PING
-                yield message
-                if message.event == "end" or self._is_cut:
+        async for burst in self.bursts():
+            for message in burst:
+                if self._is_cut:
                     return
-            await self._rest()
+                yield message
+
+    async def bursts(self) -> AsyncIterator[list[Message]]:
+        """Yield what the page is told, together what is due together."""
+        while not self._is_cut:
+            burst = self._burst()
+            if burst:
+                yield burst
+                if burst[-1].event == "end":
+                    return
+            else:
+                await self._rest()
 
     # --- a follower of hubs -------------------------------------------------------------------
 
@@ -161,10 +188,34 @@ class Stream:
         if sight.version is not None and (newest is None or sight.version <= newest):
             return
         self._waiting[sight.id] = sight
-        if before is None or sight.seen.has_ended:
+        if sight.seen.has_ended:
             self._news.set()
+        elif before is None:
+            followed.due_at = self._due_at(followed)
+            self._wake_at(followed.due_at)
+
+    def _due_at(self, followed: Followed) -> float:
+        """Return when a change may be told: at a tick of the stream, or at once of a still job."""
+        now = self._loop.time()
+        if now >= followed.told_at + STILL * SPACING:
+            return now
+        # Less than a whole spacing: a tick may come late, and the next one is not passed over.
+        earliest = max(now, followed.told_at + 0.8 * SPACING)
+        return self._began_at + math.ceil((earliest - self._began_at) / SPACING) * SPACING
 
     # --- what comes next ----------------------------------------------------------------------
+
+    def _burst(self) -> list[Message]:
+        """Return what is to be told now, but not much more than a connection takes at once."""
+        burst: list[Message] = []
+        room = BURST
+        while room > 0 and (message := self._next()) is not None:
+            self._ping_at = self._loop.time() + PING
+            burst.append(message)
+            if message.event == "end":
+                break
+            room -= len(message.id) + len(message.data)
+        return burst
 
     def _next(self) -> Message | None:
         """Return what is to be told now; None if that is nothing."""
@@ -190,6 +241,7 @@ class Stream:
             if (sight.version or 0) > order.known.get(pk, -1):
                 items.append(sight.text(grants, order.wording))
         data = f'{{"items":[{",".join(items)}],"missing":{to_json(list(order.missing))}}}'
+        order.forget()
         return Message("snapshot", self._versions(), data)
 
     def _change(self, pk: UUID) -> Message:
@@ -200,13 +252,13 @@ class Stream:
                 "snapshot", self._versions(), to_json({"items": [], "missing": [str(pk)]})
             )
         followed.version = sight.seen.job.version
-        followed.due_at = self._loop.time() + SPACING
+        followed.told_at = self._loop.time()
         if sight.seen.has_ended:
             self._leave(pk)
         return Message("task", self._versions(), sight.text(followed.grants, followed.wording))
 
     def _versions(self) -> str:
-        return ",".join(f"{pk}.{followed.version}" for pk, followed in self._followed.items())
+        return ",".join(f"{each.id}.{each.version}" for each in self._followed.values())
 
     def _unfinished(self) -> Iterable[bool]:
         return (followed.hub is not None for followed in self._followed.values())
@@ -214,12 +266,23 @@ class Stream:
     async def _rest(self) -> None:
         """Wait for news, or until something is due."""
         due = (self._followed[pk].due_at for pk in self._waiting)
-        timer = self._loop.call_at(min(self._ping_at, self._ends_at, *due), self._news.set)
-        try:
-            await self._news.wait()
-        finally:
-            timer.cancel()
+        self._wake_at(min(self._ping_at, self._ends_at, *due))
+        await self._news.wait()
+        self._stop_timer()
         self._news.clear()
+
+    def _wake_at(self, moment: float) -> None:
+        """Look at that moment, if not before."""
+        if moment <= self._loop.time():
+            self._news.set()
+        elif self._timer is None or moment < self._timer.when():
+            self._stop_timer()
+            self._timer = self._loop.call_at(moment, self._news.set)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _leave(self, pk: UUID) -> None:
         followed = self._followed[pk]

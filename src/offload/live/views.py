@@ -31,7 +31,7 @@ from offload.live.answers import (
     describe,
     outward,
     prefers_html,
-    seal,
+    send_out,
     tell,
     told,
     unchanged,
@@ -74,7 +74,7 @@ async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
         try:
             applied = await _hold(request, identifier, seconds)
         except problems.Problem as problem:
-            return seal(problem.response())
+            return send_out(request, problem.response())
     response: HttpResponseBase = await sync_to_async(_status)(request, identifier)
     if applied:
         response.headers["Preference-Applied"] = f"wait={applied}"

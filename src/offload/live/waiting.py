@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
+from offload.live.opened import opened
 from offload.store.watch import get_watch
 
 if TYPE_CHECKING:
@@ -43,20 +44,33 @@ async def wait_for_news(job: Job, using: str, seconds: float) -> None:
         seconds: how long at most.
     """
     loop = asyncio.get_running_loop()
-    news = asyncio.Event()
+    held = Held()
 
     def tell(told: Sequence[Seen]) -> None:
         if any(seen.job is None or seen.job.version > job.version for seen in told):
-            loop.call_soon_threadsafe(news.set)
+            loop.call_soon_threadsafe(held.news.set)
 
     watch = get_watch(using)
     watch.follow({job.pk: job.version}, tell)
+    opened.add(held)
     try:
-        await asyncio.wait_for(news.wait(), seconds)
+        await asyncio.wait_for(held.news.wait(), seconds)
     except TimeoutError:
         return
     finally:
+        opened.discard(held)
         watch.leave([job.pk], tell)
+
+
+class Held:
+    """A request that is held; it is answered at once when the server is told to stop."""
+
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.news = asyncio.Event()
+
+    def end(self, reason: str) -> None:  # noqa: ARG002  # its answer is the same for all of them
+        self.news.set()
 
 
 def free_connections() -> None:

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from offload.live.sse import Event, Receive, Send
 
 PATIENCE = 10.0
-"""Seconds until the page must have said something."""
+"""Seconds in which the page must have said what it follows, and have been let in."""
 MOST_MESSAGES = 200
 """Messages from the page in the life of one socket."""
+MOST_UNREAD = 20
+"""Answers that a page which goes on asking may leave unread."""
 NORMAL, GOING_AWAY = 1000, 1001
 """Codes of the close: all jobs have ended; come back."""
 DONE = to_json({"reason": "done"})
@@ -89,19 +91,25 @@ class Session:
     async def run(self) -> None:
         """Read and write until the stream ends, or the page is gone or not to be borne."""
         reading = asyncio.create_task(self._read())
-        reading.add_done_callback(lambda _: self._stream.cut())
-        code = GOING_AWAY
+        writing = asyncio.create_task(self._write())
+        code = POLICY  # it takes nothing that is sent
         try:
-            async with asyncio.timeout(LONGEST):
-                code = await self._write()
-            if reading.done():
-                await reading
+            await asyncio.wait(
+                (reading, writing), timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (reading, writing):
+                if task.done():
+                    code = task.result()
+                    break
         except Refused as refused:
             code = refused.args[0]
         except TimeoutError:
-            code = POLICY  # it neither reads nor subscribes
+            pass  # it was let in nowhere
         finally:
-            reading.cancel()
+            for task in (reading, writing):
+                task.cancel()
+            # What was asked of Django may yet take a seat.
+            await asyncio.gather(reading, writing, return_exceptions=True)
             if self._first is not None:
                 self._first.close()
         if not self._is_gone:
@@ -116,29 +124,30 @@ class Session:
                 code = NORMAL
         return code
 
-    async def _read(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            goes_on = await self._hear()
-        while goes_on:
-            goes_on = await self._hear()
+    async def _read(self) -> int:
+        """Do what the page says, until it is gone."""
+        give_up_at = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            # A socket without a seat is in nobody's count.
+            async with asyncio.timeout_at(give_up_at if self._first is None else None):
+                event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                self._is_gone = True
+                return GOING_AWAY
+            await self._hear(event.get("text"))
 
-    async def _hear(self) -> bool:
-        """Do what the page says; return whether more may come."""
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            self._is_gone = True
-            return False
+    async def _hear(self, text: str | None) -> None:
+        """Do what the page says."""
         self._heard += 1
-        if self._heard > MOST_MESSAGES:
+        if self._heard > MOST_MESSAGES or self._stream.unread > MOST_UNREAD:
             raise Refused(POLICY)
-        wish = Wish.parse(event.get("text"))
+        wish = Wish.parse(text)
         kept = self._stream.ids.difference(wish.unsubscribe)
         if len(kept.union(wish.subscribe)) > MOST_IDS:
             self._stream.say(Message("error", data=to_json(problems.bad_ids(MOST_IDS).document())))
         elif wish.subscribe:
             await self._subscribe(wish)
         self._stream.remove(wish.unsubscribe)  # now: a stream that follows nothing ends
-        return True
 
     async def _subscribe(self, wish: Wish) -> None:
         offer = Offer(seat=self._first is None)

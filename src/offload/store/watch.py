@@ -238,7 +238,8 @@ def _at_the_end(wake: Callable[[], object]) -> Tell:
 
 def get_watch(using: str) -> Watch:
     """Return this process's watch over a database."""
-    return _watch_of(using, str(connections[using].settings_dict["NAME"]), os.getpid())
+    # In an event loop `connections[using]` makes a connection for each task that asks.
+    return _watch_of(using, str(connections.settings[using]["NAME"]), os.getpid())
 
 
 @cache
