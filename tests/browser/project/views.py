@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
 
 import offload
-from offload.models import Job
+from offload.ids import new_id
+from offload.models import Job, Worker
+from offload.store import get_store
 from tests.browser.project.tasks import obey
 
 
@@ -30,6 +35,21 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def enqueue(request: HttpRequest) -> HttpResponse:
     """Start a job that carries out orders."""
     return JsonResponse({"id": obey.enqueue(request.GET["orders"]).id})
+
+
+def age(request: HttpRequest) -> HttpResponse:
+    """Let a job have waited for some minutes."""
+    since = timezone.now() - timedelta(minutes=int(request.GET["minutes"]))
+    return JsonResponse({"aged": Job.objects.filter(pk=request.GET["id"]).update(run_after=since)})
+
+
+def staff(request: HttpRequest) -> HttpResponse:
+    """Let the queue have an engine, for some seconds, that never comes to run anything."""
+    engine = Worker(
+        id=new_id(), backend="default", hostname="busy", pid=1, processes=1, threads=1
+    )
+    get_store("default").register(engine, lease=float(request.GET["seconds"]))
+    return HttpResponse("busy")
 
 
 def count(request: HttpRequest) -> HttpResponse:
