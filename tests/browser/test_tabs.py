@@ -161,6 +161,23 @@ def test_a_hidden_tab_that_wants_to_be_told_is(context: BrowserContext, page: Pa
     expect(page).to_have_title("Jobs")
 
 
+def test_a_tab_that_was_opened_behind_others_tells_too(
+    context: BrowserContext, page: Page, start: Any
+):
+    page.add_init_script(
+        "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"
+    )
+    job, orders = start(context)
+    page.clock.install()
+    page.goto(f"/show/?ids={job}&notify=True")
+    orders.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={job}")
+    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    page.clock.run_for(60_000)
+    expect(page).to_have_title("(1) Monthly report: Done")
+
+
 def test_of_several_ends_a_hidden_tab_tells_how_many(
     context: BrowserContext, page: Page, start: Any
 ):

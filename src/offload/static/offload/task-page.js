@@ -157,7 +157,7 @@ let hiddenFor = 0; // times that the tab was hidden
 let told = 0; // ends since it is
 let title;
 
-document.addEventListener("visibilitychange", () => {
+function look() {
   if (document.hidden) {
     hiddenFor++;
     title = document.title;
@@ -167,7 +167,10 @@ document.addEventListener("visibilitychange", () => {
     document.title = title;
     navigator.clearAppBadge?.();
   }
-});
+}
+
+document.addEventListener("visibilitychange", look);
+if (!document.prerendering) look(); // a tab may be opened behind others
 
 async function waitHidden(element) {
   const time = hiddenFor;

@@ -3,7 +3,7 @@
 
 const GATHER = 50; // ms for elements to come and go
 const FIRST_BYTE = 5_000; // ms; else a proxy holds it up
-const LONG = 15_000; // ms until a stream says anew why jobs wait
+const LONG = 15_000; // ms until a stream says why jobs wait
 const SILENCE = 45_000; // ms without a byte: dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again
 const MAX_IDS = 100; // of one request
@@ -139,8 +139,8 @@ class Hub {
       const response = await this.#get(`${id}/`);
       this.take({ items: [await response.json()] });
     } catch ({ status }) {
-      const phase = { 404: "missing", 410: "gone" }[status];
-      if (phase) this.#lose(id, phase);
+      if (status === 404) this.#lose(id, "missing");
+      if (status === 410) this.#lose(id, "gone");
     }
   }
 
@@ -380,7 +380,7 @@ class TaskStatus extends HTMLElement {
   draw() {
     const { state } = this;
     const { offline } = this.#hub;
-    const known = this.#shown ? -1 : (this.getAttribute("version") ?? -1);
+    const known = (!this.#shown && this.getAttribute("version")) || -1;
     if (state !== this.#shown && (state?.version > known || delayOf(state))) this.#show(state);
     if (offline === this.#offline) return;
     this.#offline = this.toggleAttribute("data-offline", offline);
