@@ -71,7 +71,12 @@ def _outlook(job: Job, using: str) -> Outlook:
     return Outlook("slow", line.index(job.pk) + 1 if job.pk in line else None)
 
 
-def _line(using: str, backend: str, queue_name: str, is_async: bool) -> list[UUID]:
+def _line(
+    using: str,
+    backend: str,
+    queue_name: str,
+    is_async: bool,  # noqa: FBT001  # what is asked is a key
+) -> list[UUID]:
     return get_store(using).line(backend, queue_name, is_async=is_async, limit=LINE)
 
 
