@@ -15,7 +15,7 @@ from offload.lifecycle import JobState
 from offload.live.ledger import database_of
 from offload.moments import now_microseconds, to_microseconds
 from offload.store import get_store
-from offload.store.ask import living_engines
+from offload.store.ask import living_engines, serves
 from offload.store.errors import explained
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
 
 
 def _outlook(job: Job, using: str) -> Outlook:
-    queue = (using, job.backend, job.queue_name)
     with explained(using):
-        if not _lately(living_engines, *queue):
+        engines = _lately(living_engines, using, job.backend)
+        if not any(serves(engine, job.queue_name) for engine in engines):
             return Outlook("unserved")
         if job.state != JobState.READY:
             return Outlook("slow")
-        line = _lately(_line, *queue, job.is_async)
+        line = _lately(_line, using, job.backend, job.queue_name, job.is_async)
     return Outlook("slow", line.index(job.pk) + 1 if job.pk in line else None)
 
 
