@@ -77,7 +77,7 @@ def test_a_tab_that_leads_and_is_hidden_tells_nobody_that_the_server_is_back(
     (other,) = set(tabs) - {leader}
     site.kill()
     for tab in tabs:
-        expect(tab.get_by_text("Reconnecting")).to_be_visible()
+        expect(tab.locator("task-status").get_by_text("Reconnecting")).to_be_visible()
     hide(leader, hidden=True)
     is_told = "told.some(([name]) => name === 'task-online')"
     assert not happens_within(other, 1.5, lambda: other.evaluate(is_told))
@@ -89,9 +89,10 @@ def test_a_browser_without_a_network_says_so_soon(
     job, orders = start(context)
     page.goto(f"/show/?ids={job}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
+    said = page.locator("task-status").get_by_text("Reconnecting")
     context.set_offline(True)
-    expect(page.get_by_text("Reconnecting")).to_be_visible()
+    expect(said).to_be_visible()
     context.set_offline(False)
     orders.finish()
     expect(page.locator("[data-phase=succeeded]")).to_be_visible()
-    expect(page.get_by_text("Reconnecting")).to_be_hidden()
+    expect(said).to_be_hidden()

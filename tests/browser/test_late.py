@@ -21,11 +21,18 @@ UNSERVED = "It cannot be started at the moment."
 
 
 @pytest.fixture(autouse=True)
-def idle(site: Site) -> Iterator[None]:
-    """Let no worker run anything."""
+def idle(site: Site, context: BrowserContext) -> Iterator[None]:
+    """Let no worker run anything, until the test is over."""
     site.worker.kill()
     yield
+    context.request.get("/staff/")
+    site.let_all_end()
     site.worker.start()
+    wait_until(
+        context.new_page(),
+        lambda: context.request.get("/count/").json()["unfinished"] == 0,
+        "all jobs have ended",
+    )
 
 
 def age(context: BrowserContext, job: str, minutes: int = 1) -> None:
@@ -69,7 +76,7 @@ def test_polling_tells_its_place_while_it_moves_up(
     jobs = [start(context)[0] for _ in range(2)]
     for job in jobs:
         age(context, job)
-    context.request.get("/staff/", params={"seconds": 30})
+    context.request.get("/staff/", params={"busy": "yes"})
     page.goto(f"/show/?ids={jobs[1]}&transport=poll")
     status = page.locator("task-status")
     expect(status).to_contain_text("number 2 in the queue")

@@ -15,7 +15,6 @@ from offload.lifecycle import JobState
 from offload.live.ledger import database_of
 from offload.moments import now_microseconds, to_microseconds
 from offload.store import get_store
-from offload.store.ask import living_engines, serves
 from offload.store.errors import explained
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
 
 
 def _outlook(job: Job, using: str) -> Outlook:
+    from offload.store.ask import living_engines, serves  # noqa: PLC0415  # needs the app registry
+
     with explained(using):
         engines = _lately(living_engines, using, job.backend)
         if not any(serves(engine, job.queue_name) for engine in engines):

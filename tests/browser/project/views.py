@@ -44,16 +44,19 @@ def age(request: HttpRequest) -> HttpResponse:
 
 
 def staff(request: HttpRequest) -> HttpResponse:
-    """Let the queue have an engine, for some seconds, that never comes to run anything."""
-    engine = Worker(
-        id=new_id(), backend="default", hostname="busy", pid=1, processes=1, threads=1
-    )
-    get_store("default").register(engine, lease=float(request.GET["seconds"]))
-    return HttpResponse("busy")
+    """Let the queue have an engine that never comes to run anything; or have it no more."""
+    Worker.objects.filter(hostname="busy").delete()
+    if "busy" in request.GET:
+        engine = Worker(
+            id=new_id(), backend="default", hostname="busy", pid=1, processes=1, threads=1
+        )
+        get_store("default").register(engine, lease=60)
+    return HttpResponse("staffed")
 
 
 def count(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"jobs": Job.objects.count()})
+    unfinished = Job.objects.filter(finished_at=None).count()
+    return JsonResponse({"jobs": Job.objects.count(), "unfinished": unfinished})
 
 
 def show(request: HttpRequest) -> HttpResponse:
