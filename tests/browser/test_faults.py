@@ -83,9 +83,7 @@ def test_a_tab_that_leads_and_is_hidden_tells_nobody_that_the_server_is_back(
     assert not happens_within(other, 1.5, lambda: other.evaluate(is_told))
 
 
-def test_a_browser_without_a_network_says_so_soon(
-    context: BrowserContext, page: Page, start: Any
-):
+def test_a_browser_without_a_network_says_so_soon(context: BrowserContext, page: Page, start: Any):
     job, orders = start(context)
     page.goto(f"/show/?ids={job}")
     expect(page.locator("[data-phase=running]")).to_be_visible()

@@ -70,9 +70,7 @@ def test_a_stream_that_is_followed_for_long_says_that_nobody_is_there(
     expect(status.locator("[data-part=slow]")).to_be_hidden()
 
 
-def test_polling_tells_its_place_while_it_moves_up(
-    context: BrowserContext, page: Page, start: Any
-):
+def test_polling_tells_its_place_while_it_moves_up(context: BrowserContext, page: Page, start: Any):
     jobs = [start(context)[0] for _ in range(2)]
     for job in jobs:
         age(context, job)

@@ -48,9 +48,7 @@ def test_an_element_that_is_put_back_catches_up(
     expect(page.locator("[data-phase=succeeded]")).to_be_visible()
 
 
-def test_an_element_that_is_moved_is_followed_on(
-    context: BrowserContext, page: Page, start: Any
-):
+def test_an_element_that_is_moved_is_followed_on(context: BrowserContext, page: Page, start: Any):
     job, orders = start(context)
     page.goto(f"/show/?ids={job}")
     expect(page.locator("[data-phase=running]")).to_be_visible()

@@ -96,9 +96,7 @@ def test_without_locks_two_tabs_stream_and_the_others_poll(context: BrowserConte
         expect(tab.locator("[data-phase=succeeded]")).to_be_visible()
 
 
-def test_without_locks_tabs_do_not_answer_each_other_for_ever(
-    context: BrowserContext, start: Any
-):
+def test_without_locks_tabs_do_not_answer_each_other_for_ever(context: BrowserContext, start: Any):
     context.add_init_script(WITHOUT_LOCKS)
     job, _ = start(context)
     tabs = [context.new_page() for _ in range(3)]

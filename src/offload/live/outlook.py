@@ -29,7 +29,7 @@ LINE = 100
 FRESH = 5.0
 """Seconds for which an answer of the database is good for all in this process."""
 SHARE = 20
-"""An answer is good for so many times what it took, too: behind a long transaction it takes long."""
+"""Times as long as it took an answer is good, too: behind a long transaction it takes long."""
 MOST = 1000
 """Answers that are kept."""
 
@@ -55,8 +55,9 @@ def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
         # One that is due is still scheduled if no engine is there to make it ready.
         waits = job.state in {JobState.SCHEDULED, JobState.READY}
         using = database_of(job)
-        if waits and using is not None and to_microseconds(job.run_after) < earliest:
-            yield job, using
+        if waits and using is not None and job.run_after is not None:
+            if to_microseconds(job.run_after) < earliest:
+                yield job, using
 
 
 def _outlook(job: Job, using: str) -> Outlook:

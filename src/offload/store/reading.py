@@ -82,7 +82,7 @@ class Reading:
                 for them.
             limit: how many at most.
         """
-        lane = {"backend": backend, "queue": queue_name, "is_async": is_async, "limit": limit}
+        lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async, "limit": limit}
         with connections[self.using].cursor() as cursor:
             cursor.execute(statement(self.dialect, "line"), lane)
             return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
