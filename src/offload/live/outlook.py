@@ -53,11 +53,10 @@ def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
     earliest = now_microseconds() - int(LATE * 1_000_000)
     for job in jobs:
         # One that is due is still scheduled if no engine is there to make it ready.
-        waits = job.state in {JobState.SCHEDULED, JobState.READY}
+        since = job.run_after if job.state in {JobState.SCHEDULED, JobState.READY} else None
         using = database_of(job)
-        if waits and using is not None and job.run_after is not None:
-            if to_microseconds(job.run_after) < earliest:
-                yield job, using
+        if since is not None and using is not None and to_microseconds(since) < earliest:
+            yield job, using
 
 
 def _outlook(job: Job, using: str) -> Outlook:

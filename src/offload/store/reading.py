@@ -82,9 +82,9 @@ class Reading:
                 for them.
             limit: how many at most.
         """
-        lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async, "limit": limit}
+        lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async}
         with connections[self.using].cursor() as cursor:
-            cursor.execute(statement(self.dialect, "line"), lane)
+            cursor.execute(statement(self.dialect, "line"), {**lane, "limit": limit})
             return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
 
     def key(self, value: Any) -> str:
