@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE
+from tests.browser.tabs import Streams, hide
+from tests.browser.waiting import happens_within
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -60,3 +62,35 @@ def test_a_worker_that_is_killed_and_comes_back(
     expect(status).to_have_attribute("data-phase", "succeeded")
     versions = [version for *_, version in page.evaluate("told")]
     assert versions == sorted(versions)
+
+
+def test_a_tab_that_leads_and_is_hidden_tells_nobody_that_the_server_is_back(
+    site: Site, context: BrowserContext, start: Any
+):
+    streams = Streams(context)
+    job, _ = start(context)
+    tabs = [context.new_page() for _ in range(2)]
+    for tab in tabs:
+        tab.goto(f"/show/?ids={job}")
+        expect(tab.locator("[data-phase=running]")).to_be_visible()
+    leader = streams.leader
+    (other,) = set(tabs) - {leader}
+    site.kill()
+    for tab in tabs:
+        expect(tab.locator("task-status").get_by_text("Reconnecting")).to_be_visible()
+    hide(leader, hidden=True)
+    is_told = "told.some(([name]) => name === 'task-online')"
+    assert not happens_within(other, 1.5, lambda: other.evaluate(is_told))
+
+
+def test_a_browser_without_a_network_says_so_soon(context: BrowserContext, page: Page, start: Any):
+    job, orders = start(context)
+    page.goto(f"/show/?ids={job}")
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    said = page.locator("task-status").get_by_text("Reconnecting")
+    context.set_offline(True)
+    expect(said).to_be_visible()
+    context.set_offline(False)
+    orders.finish()
+    expect(page.locator("[data-phase=succeeded]")).to_be_visible()
+    expect(said).to_be_hidden()

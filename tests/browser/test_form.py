@@ -138,6 +138,36 @@ def test_a_busy_server_is_asked_again(form: Page):
     assert answers == []
 
 
+def test_a_busy_server_that_names_a_date_is_not_hurried(form: Page):
+    times = []
+
+    def refuse(route: Route) -> None:
+        times.append(form.evaluate("performance.now()"))
+        if len(times) == 1:
+            date = "Wed, 21 Oct 2099 07:28:00 GMT"
+            route.fulfill(status=503, headers={"Retry-After": date})
+        else:
+            route.continue_()
+
+    form.evaluate("Math.random = () => 0.5")
+    form.route("**/form/", refuse)
+    form.get_by_role("button").click()
+    expect(form.locator("task-status")).to_contain_text("Monthly report")
+    assert times[1] - times[0] >= 400
+
+
+@pytest.mark.parametrize("name", ["attributes", "action", "id"])
+def test_its_fields_may_have_any_name(form: Page, name: str):
+    form.locator("form").evaluate(
+        """(form, name) => {
+            form.append(Object.assign(document.createElement("input"), { name }));
+        }""",
+        name,
+    )
+    form.get_by_role("button").click()
+    expect(form.locator("task-status")).to_have_attribute("announce", "polite")
+
+
 def test_without_javascript_it_leads_to_the_page_of_the_job(
     browser: Browser, site: Site, context: BrowserContext, orders: Orders
 ):

@@ -6,32 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
+from tests.browser.tabs import Streams, hide
 from tests.browser.waiting import happens_within, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page, Request
-
-
-class Streams:
-    """The streams that are open in a browser."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.open: set[Request] = set()
-        context.on("request", self._begin)
-        context.on("requestfinished", self._end)
-        context.on("requestfailed", self._end)
-
-    def _begin(self, request: Request) -> None:
-        if "/tasks/events/" in request.url:
-            self.open.add(request)
-
-    def _end(self, request: Request) -> None:
-        self.open.discard(request)
-
-    @property
-    def leader(self) -> Page:
-        (request,) = self.open
-        return request.frame.page
+    from playwright.sync_api import BrowserContext, Page
 
 
 def test_seven_tabs_share_one_stream_and_hand_it_over(context: BrowserContext, start: Any):
@@ -82,6 +61,54 @@ def test_tabs_have_nothing_to_say_while_nothing_happens(context: BrowserContext,
     wait_until(tabs[0], is_quiet, "no tab says anything")
 
 
+WITHOUT_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
+
+
+def test_without_locks_two_tabs_stream_and_the_others_poll(context: BrowserContext, start: Any):
+    context.add_init_script(WITHOUT_LOCKS)
+    streams = Streams(context)
+    polls: list[Page] = []
+
+    def note(request: Any) -> None:
+        if "/tasks/?ids=" in request.url:
+            polls.append(request.frame.page)
+
+    context.on("request", note)
+    job, orders = start(context)
+    tabs = [context.new_page() for _ in range(3)]
+    for tab in tabs:
+        tab.goto(f"/show/?ids={job}")
+        expect(tab.locator("[data-phase=running]")).to_be_visible()
+    orders.progress(20)
+    for tab in tabs:
+        expect(tab.locator("task-status")).to_contain_text("20%")
+    assert {request.frame.page for request in streams.open} == set(tabs[:2])
+    assert set(polls) == {tabs[2]}
+
+    tabs[0].close()
+    wait_until(
+        tabs[2],
+        lambda: tabs[2] in [request.frame.page for request in streams.open],
+        "the tab that polled streams",
+    )
+    orders.finish()
+    for tab in tabs[1:]:
+        expect(tab.locator("[data-phase=succeeded]")).to_be_visible()
+
+
+def test_without_locks_tabs_do_not_answer_each_other_for_ever(context: BrowserContext, start: Any):
+    context.add_init_script(WITHOUT_LOCKS)
+    job, _ = start(context)
+    tabs = [context.new_page() for _ in range(3)]
+    for tab in tabs:
+        tab.goto(f"/show/?ids={job}")
+        expect(tab.locator("[data-phase=running]")).to_be_visible()
+    before = sum(tab.evaluate("posted") for tab in tabs)
+    assert not happens_within(
+        tabs[0], 1, lambda: sum(tab.evaluate("posted") for tab in tabs) > before + 50
+    )
+
+
 def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start: Any):
     streams = Streams(context)
     names = set()
@@ -94,17 +121,6 @@ def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start:
         names.add(tab.locator("task-status").get_attribute("channel"))
     assert len(names) == 2
     wait_until(tab, lambda: len(streams.open) == 2, "each has a stream")
-
-
-def hide(page: Page, *, hidden: bool) -> None:
-    """Make the page believe that it is hidden, as headless Chromium never does by itself."""
-    page.evaluate(
-        """hidden => {
-            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-            document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        hidden,
-    )
 
 
 def test_a_hidden_tab_is_silent_and_catches_up(context: BrowserContext, page: Page, start: Any):
@@ -137,6 +153,69 @@ def test_a_hidden_tab_that_wants_to_be_told_is(context: BrowserContext, page: Pa
     other.goto(f"/show/?ids={job}")
     expect(other.locator("[data-phase=succeeded]")).to_be_visible()
     expect(page).to_have_title("Jobs")
+    page.clock.run_for(60_000)
+    expect(page).to_have_title("(1) Monthly report: Done")
+    hide(page, hidden=False)
+    expect(page).to_have_title("Jobs")
+
+
+def test_a_tab_that_was_opened_behind_others_tells_too(
+    context: BrowserContext, page: Page, start: Any
+):
+    page.add_init_script(
+        "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"
+    )
+    job, orders = start(context)
+    page.clock.install()
+    page.goto(f"/show/?ids={job}&notify=True")
+    orders.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={job}")
+    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    page.clock.run_for(60_000)
+    expect(page).to_have_title("(1) Monthly report: Done")
+
+
+def test_of_several_ends_a_hidden_tab_tells_how_many(
+    context: BrowserContext, page: Page, start: Any
+):
+    jobs = [start(context) for _ in range(2)]
+    ids = ",".join(job for job, _ in jobs)
+    page.clock.install()
+    page.goto(f"/show/?ids={ids}&notify=True")
+    expect(page.locator("[data-phase=running]")).to_have_count(2)
+    for hidden in (True, False, True):
+        hide(page, hidden=hidden)
+    for _, orders in jobs:
+        orders.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={ids}")
+    expect(other.locator("[data-phase=succeeded]")).to_have_count(2)
+    page.clock.run_for(60_000)
+    expect(page).to_have_title("(2) Monthly report: Done")
+    hide(page, hidden=False)
+    expect(page).to_have_title("Jobs")
+
+
+def test_a_browser_that_may_not_notify_from_a_page_shows_the_title_only(
+    context: BrowserContext, page: Page, start: Any
+):
+    """As on Android, where only a service worker may."""
+    page.add_init_script(
+        """window.Notification = class {
+            static permission = "granted";
+            constructor() { throw new TypeError("Illegal constructor"); }
+        };"""
+    )
+    job, orders = start(context)
+    page.clock.install()
+    page.goto(f"/show/?ids={job}&notify=True")
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    hide(page, hidden=True)
+    orders.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={job}")
+    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
     page.clock.run_for(60_000)
     expect(page).to_have_title("(1) Monthly report: Done")
     hide(page, hidden=False)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE, open_context
-from tests.browser.waiting import wait_until
+from tests.browser.waiting import happens_within, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Route
@@ -121,6 +121,24 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks(
     assert times[1] - times[0] >= 1_600
 
 
+def test_a_date_to_come_back_at_is_no_reason_to_hurry(
+    context: BrowserContext, page: Page, start: Any
+):
+    """`Retry-After` may be a date, as of a site under maintenance."""
+    job, _ = start(context)
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"})
+
+    page.route("**/tasks/events/**", refuse)
+    page.add_init_script("Math.random = () => 0.5")  # of the pauses: half a second, one, two
+    page.goto(f"/show/?ids={job}")
+    wait_until(page, lambda: refused, "the stream is asked for")
+    assert not happens_within(page, 2, lambda: len(refused) > 5)
+
+
 def test_many_elements_of_many_jobs_share_one_stream(
     context: BrowserContext, page: Page, start: Any
 ):
@@ -199,3 +217,27 @@ def test_a_refused_token_stops_until_there_is_another(
     expect(status).to_have_attribute("data-phase", "running")
     orders.finish()
     expect(status).to_have_attribute("data-phase", "succeeded")
+
+
+def test_a_browser_that_knows_no_custom_states_shows_it_all_the_same(
+    context: BrowserContext, page: Page, start: Any
+):
+    page.add_init_script(
+        "CustomStateSet.prototype.add = () => { throw new DOMException('', 'SyntaxError'); }"
+    )
+    job, orders = start(context)
+    page.goto(f"/show/?ids={job}")
+    follow_to_the_end(page, orders)
+
+
+def test_a_page_whose_language_is_none_shows_it_all_the_same(
+    context: BrowserContext, page: Page, start: Any
+):
+    job, orders = start(context)
+    page.goto(f"/show/?ids={job}")
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    page.evaluate("document.documentElement.lang = 'en_US'")
+    orders.finish()
+    expect(page.get_by_role("link")).to_be_visible()
+    expect(page.locator("time")).to_have_text(re.compile(r"\d"))
+    assert page.evaluate("told.at(-1)[0]") == "task-done"

@@ -60,7 +60,7 @@ def test_the_document_of_a_job_that_waits():
         "finished_at": None,
         "run_after": None,
         "expires_at": None,
-        "estimate": {"remaining_seconds": None, "position": None},
+        "estimate": {"remaining_seconds": None, "position": None, "delay": None},
         "result": None,
         "error": None,
         "poll_ms": 500,

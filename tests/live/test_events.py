@@ -17,6 +17,7 @@ from offload.lifecycle import succeeded
 from offload.live.seats import Seats
 from offload.live.tokens import make_token
 from offload.models import Job
+from offload.testing import recording
 from tests.jobs import finish
 from tests.live import tasks
 from tests.live.people import person, start
@@ -143,6 +144,13 @@ def test_who_has_too_many_streams_is_told_when_to_come_back(monkeypatch, each, t
 
     assert answer.status_code == status
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_jobs_in_memory_have_no_stream():
+    with recording():
+        answer = ask(tasks.for_all.enqueue().id)
+
+    assert answer.status_code == 501
 
 
 @pytest.mark.parametrize("method", ["post", "head", "delete"])

@@ -259,6 +259,11 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
         lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNSEEN)),
         "primary",
     ),
+    (
+        "line",
+        lambda _: get_store("default").line("default", "default", is_async=False, limit=100),
+        "offload_job_ready",
+    ),
     ("read", lambda worker: get_store("default").read(running(worker)[0]), "primary"),
 ]
 
@@ -328,6 +333,17 @@ def test_finding_queues_reads_few_rows_however_many_are_ready(many_rows):
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         read = sum(int(count) for _, count in cursor.fetchall())
     assert read < 100
+
+
+def test_a_place_in_line_is_found_by_reading_few_rows_however_many_wait(many_rows):
+    if connection.vendor != "mysql":
+        pytest.skip("asks MariaDB or MySQL")
+    with connection.cursor() as cursor:
+        cursor.execute("FLUSH LOCAL STATUS")
+        assert len(get_store("default").line("default", "default", is_async=False, limit=10)) == 10
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        read = sum(int(count) for _, count in cursor.fetchall())
+    assert read < 20
 
 
 def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,12 @@ from offload.live import problems
 from offload.live.documents import document, etag, pace, retry_after
 from offload.live.element import element
 from offload.live.ledger import find_failures
+from offload.live.outlook import find_outlooks
 from offload.live.tokens import TokenExpired, TokenRefused
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
@@ -91,8 +94,18 @@ def seal(response: HttpResponseBase) -> HttpResponseBase:
 
 
 def told(job: Job, grants: Collection[str]) -> dict[str, Any]:
-    """Return the status document of one job, with why it failed."""
-    return document(job, grants, failure=find_failures([job]).get(job.pk))
+    """Return the status document of one job, with all that is known of it."""
+    return all_told({job.pk: (job, grants)})[job.pk]
+
+
+def all_told(seen: Mapping[UUID, tuple[Job, Collection[str]]]) -> dict[UUID, dict[str, Any]]:
+    """Return the status documents of jobs, each with what its reader may do with it."""
+    jobs = [job for job, _ in seen.values()]
+    failures, outlooks = find_failures(jobs), find_outlooks(jobs)
+    return {
+        pk: document(job, grants, failure=failures.get(pk), outlook=outlooks.get(pk))
+        for pk, (job, grants) in seen.items()
+    }
 
 
 def describe(

@@ -25,6 +25,7 @@ from offload.moments import now_microseconds, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from offload.live.outlook import Outlook
     from offload.models import Attempt, Job
 
 LARGEST_INLINE = 16 * 1024
@@ -39,7 +40,11 @@ _SECOND = 1_000_000
 
 
 def document(
-    job: Job, grants: Collection[str], *, failure: Attempt | None = None
+    job: Job,
+    grants: Collection[str],
+    *,
+    failure: Attempt | None = None,
+    outlook: Outlook | None = None,
 ) -> dict[str, Any]:
     """Return the status document of a job, for JSON.
 
@@ -47,6 +52,7 @@ def document(
         job: its row.
         grants: what the reader may do with it, as `offload.live.access` says.
         failure: why it failed, if it did.
+        outlook: what is known of a job that has not begun for long.
     """
     state = JobState(job.state)
     now_in = phase(job)
@@ -69,7 +75,7 @@ def document(
         "finished_at": _iso(job.finished_at),
         "run_after": _iso(job.run_after) if state == JobState.SCHEDULED else None,
         "expires_at": _iso(job.expires_at),
-        "estimate": _estimate(job, told),
+        "estimate": _estimate(job, told, outlook),
         "result": _inline_result(job, grants),
         "error": _error(job, now_in, failure),
         "poll_ms": pace(job),
@@ -183,15 +189,19 @@ def _percent(current: float | None, total: float | None) -> float | None:
     return round(max(0.0, min(100.0, 100 * current / total)), 1)
 
 
-def _estimate(job: Job, told: Progress | None) -> dict[str, Any]:
-    """Guess from the pace so far how long the rest takes."""
+def _estimate(job: Job, told: Progress | None, outlook: Outlook | None) -> dict[str, Any]:
+    """Guess from the pace so far how long the rest takes, or tell why it has not begun."""
     remaining = None
     if job.state == JobState.RUNNING and told is not None:
         percent = _percent(_number(told.current), _number(told.total))
         took = to_microseconds(told.updated_at) - _microseconds(job.last_attempted_at)
         if percent and took >= 0:
             remaining = math.ceil(took / _SECOND * (100 / percent - 1))
-    return {"remaining_seconds": remaining, "position": None}
+    return {
+        "remaining_seconds": remaining,
+        "position": outlook and outlook.position,
+        "delay": outlook and outlook.delay,
+    }
 
 
 def _inline_result(job: Job, grants: Collection[str]) -> Any:

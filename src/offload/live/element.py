@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 
 from offload.identity import owners_in
 from offload.live.documents import retry_after
-from offload.live.words import PHASES, SENTENCES, SLOW, UNSEEN
+from offload.live.words import PHASES, SENTENCES, UNSEEN
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -36,7 +36,8 @@ def element(
         htmx: let htmx look again where our module does not run.
         attributes: more attributes of the element; None, False and "" say nothing.
     """
-    progress = paper.get("progress") or {}
+    progress, estimate = paper.get("progress") or {}, paper.get("estimate") or {}
+    delay = estimate.get("delay")
     percent = progress.get("percent")
     own = {
         "href": paper["links"].get("self"),
@@ -45,6 +46,7 @@ def element(
         "channel": channel_of(request),
         "data-phase": paper["phase"],
         "data-done": paper["done"],
+        "data-slow": delay is not None,
     }
     return {
         "task": paper,
@@ -53,9 +55,9 @@ def element(
         # Text, since templates would write numbers as people of some countries do.
         "value": None if percent is None else str(percent),
         "percent": "" if percent is None else _sentence("percent", math.floor(percent)),
-        "details": " · ".join(filter(None, _details(paper, progress))),
+        "details": " · ".join(filter(None, _details(paper, progress, estimate))),
         "moment": _moment(paper.get("finished_at") or paper.get("run_after")),
-        "slow": SLOW,
+        "slow": SENTENCES[delay or "slow"],
         "offline": SENTENCES["offline"],
         "refresh": retry_after(paper.get("poll_ms") or 0),
     }
@@ -100,15 +102,18 @@ def _htmx(paper: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _details(paper: dict[str, Any], progress: dict[str, Any]) -> list[str | None]:
+def _details(
+    paper: dict[str, Any], progress: dict[str, Any], estimate: dict[str, Any]
+) -> list[str | None]:
     if error := paper.get("error"):
         return [error["title"], error["detail"], _sentence("reference", error["reference"])]
     step = progress.get("step") or {}
-    remaining = (paper.get("estimate") or {}).get("remaining_seconds")
+    remaining, position = estimate.get("remaining_seconds"), estimate.get("position")
     return [
         _step(step) if step else None,
         progress.get("message"),
         None if remaining is None else _sentence("remaining", duration(remaining)),
+        None if position is None else _sentence("position", position),
     ]
 
 

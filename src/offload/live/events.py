@@ -14,8 +14,9 @@ from django.http import HttpResponse
 from offload.live import problems
 from offload.live.access import Viewer
 from offload.live.answers import outward
-from offload.live.ledger import find_failures
+from offload.live.ledger import database_of, find_failures
 from offload.live.order import MARK, OFFER, Offer, Order
+from offload.live.outlook import find_outlooks
 from offload.live.seats import get_seats
 from offload.live.sight import Sight, Wording
 from offload.live.sse import CONTENT_TYPE, HEADERS, EventStream
@@ -76,15 +77,17 @@ def _order(request: HttpRequest, viewer: Viewer) -> Order:
     mine = {pk: seen[pk] for pk in ids if pk in seen and "status" in seen[pk][1]}
     if not mine:
         raise problems.not_found()
-    if any(job._state.db is None for job, _ in mine.values()):  # noqa: SLF001
+    jobs = [job for job, _ in mine.values()]
+    if any(database_of(job) is None for job in jobs):
         raise problems.no_stream()
-    failures = find_failures([job for job, _ in mine.values()])
+    failures, outlooks = find_failures(jobs), find_outlooks(jobs)
     return Order(
         jobs={
-            pk: (Sight(Seen(pk, job, failures.get(pk))), granted)
+            pk: (Sight(Seen(pk, job, failures.get(pk)), outlooks.get(pk)), granted)
             for pk, (job, granted) in mine.items()
         },
-        known=_known(request),
+        # How things stand for a job that has not begun for long is no version of it.
+        known={pk: version for pk, version in _known(request).items() if pk not in outlooks},
         missing=[str(pk) for pk in ids if pk not in mine],
         wording=Wording.current(),
         session=getattr(getattr(request, "session", None), "session_key", None),

@@ -55,6 +55,12 @@ def backend_of(job: Job) -> Any:
     raise TaskResultDoesNotExist(f"There is no job {job.pk}.")
 
 
+def database_of(job: Job) -> str | None:
+    """Return the alias in DATABASES where a job is stored; None if it is kept in memory."""
+    alias: str | None = getattr(getattr(job, "_state", None), "db", None)
+    return alias
+
+
 def options_of(alias: str) -> Options:
     """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
     try:

@@ -16,6 +16,7 @@ from offload.live.documents import document
 
 if TYPE_CHECKING:
     from offload.live.access import Grants
+    from offload.live.outlook import Outlook
     from offload.store.records import Seen
 
 SEPARATORS = (",", ":")
@@ -57,9 +58,11 @@ def _speak(wording: Wording) -> None:
 class Sight:
     """Args:
     seen: the job.
+    outlook: what is known of a job that has not begun for long.
     """
 
     seen: Seen
+    outlook: Outlook | None = None
     _texts: dict[tuple[Grants, Wording], str] = field(default_factory=dict)
 
     @property
@@ -77,6 +80,8 @@ class Sight:
         if key not in self._texts:
             assert self.seen.job is not None  # noqa: S101  # for the type checker
             with wording.spoken():
-                found = document(self.seen.job, grants, failure=self.seen.failure)
+                found = document(
+                    self.seen.job, grants, failure=self.seen.failure, outlook=self.outlook
+                )
             self._texts[key] = json.dumps(found, separators=SEPARATORS)
         return self._texts[key]

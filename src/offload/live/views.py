@@ -41,6 +41,7 @@ from offload.live.declared import exposed_by
 from offload.live.documents import document, pace, retry_after
 from offload.live.element import element
 from offload.live.ledger import backend_of, find_failures, find_jobs, has_expired, result_of
+from offload.live.outlook import Outlook, find_outlooks
 from offload.live.seats import get_seats
 from offload.live.tokens import TokenRefused, carries_token
 from offload.live.waiting import free_connections, wait_for_news, wanted_wait
@@ -128,12 +129,21 @@ def several(request: HttpRequest) -> HttpResponse:
     jobs = [seen[pk][0] for pk in ids if pk in seen]
     missing = [str(pk) for pk in ids if pk not in seen]
     paces = [each for each in map(pace, jobs) if each is not None]
-    tag = _tag_of(jobs, missing)
+    outlooks = find_outlooks(jobs)
+    tag = _tag_of(jobs, missing, outlooks)
     same = unchanged(request, tag, min(paces, default=None))
     if same is not None:
         return same
     failures = find_failures(jobs)
-    items = [document(job, seen[job.pk][1], failure=failures.get(job.pk)) for job in jobs]
+    items = [
+        document(
+            job,
+            seen[job.pk][1],
+            failure=failures.get(job.pk),
+            outlook=outlooks.get(job.pk),
+        )
+        for job in jobs
+    ]
     return tell({"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag)
 
 
@@ -153,8 +163,9 @@ def parse_ids(text: str) -> list[UUID]:
     return ids
 
 
-def _tag_of(jobs: list[Job], missing: list[str]) -> str:
-    text = ",".join([*(f"{job.pk}.{job.version}" for job in jobs), "", *missing])
+def _tag_of(jobs: list[Job], missing: list[str], outlooks: dict[UUID, Outlook]) -> str:
+    known = (f"{job.pk}.{job.version}{outlooks.get(job.pk, '')}" for job in jobs)
+    text = ",".join([*known, "", *missing])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

@@ -28,6 +28,9 @@ UNSEEN = {
 SENTENCES = {
     "percent": _("{}%"),
     "remaining": _("about {} left"),
+    "position": _("number {} in the queue"),
+    "slow": _("This takes longer than usual."),
+    "unserved": _("It cannot be started at the moment. It will start by itself."),
     "reference": _("Reference: {}"),
     "offline": _("Reconnecting …"),
     "online": _("Connected again"),
@@ -35,8 +38,6 @@ SENTENCES = {
     "unsent": _("It could not be sent. Please try again."),
 }
 """What is said around it; {} stands for a value."""
-
-SLOW = _("This takes longer than usual.")
 
 
 def words() -> dict[str, str]:

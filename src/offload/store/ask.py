@@ -120,8 +120,13 @@ def living_engines(using: str, backend: str, queue_name: str | None = None) -> l
     return [
         engine
         for engine in rows.order_by("started_at")[:1000]
-        if queue_name is None or not engine.queues or queue_name in engine.queues.split(",")
+        if queue_name is None or serves(engine, queue_name)
     ]
+
+
+def serves(engine: Worker, queue_name: str) -> bool:
+    """Tell whether an engine runs the jobs of a queue."""
+    return not engine.queues or queue_name in engine.queues.split(",")
 
 
 def find_engines(using: str, ids: list[UUID]) -> dict[UUID, Worker]:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db import connections
+
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
 from offload.store.records import Seen
@@ -69,6 +71,21 @@ class Reading:
         failures = self.failures(runs) if runs else {}
         last = {pk: why for pk, why in failures.items() if why.run == runs[pk]}
         return [Seen(pk, job, last.get(pk)) for pk, job in found]
+
+    def line(self, backend: str, queue_name: str, *, is_async: bool, limit: int) -> list[UUID]:
+        """Return the ids of ready jobs of one queue and kind, in the order in which they will run.
+
+        Args:
+            backend: alias in TASKS.
+            queue_name: the queue.
+            is_async: whether tasks written with `async def`: engines have places of their own
+                for them.
+            limit: how many at most.
+        """
+        lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async}
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(statement(self.dialect, "line"), {**lane, "limit": limit})
+            return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
 
     def key(self, value: Any) -> str:
         """Return a job's id as this database's driver takes and gives it in raw SQL."""

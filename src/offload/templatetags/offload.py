@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django import template
 from django.utils.html import format_html
 
 from offload.ids import new_id
-from offload.live.access import visible
-from offload.live.answers import told
 from offload.live.element import MISSING, SKELETON, element
+from offload.live.prefetch import document_for
 from offload.live.words import words
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
-    from django.tasks import TaskResult
     from django.template import Context
     from django.utils.safestring import SafeString
+
+    from offload.live.prefetch import Named
 
 register = template.Library()
 
 
 @register.inclusion_tag("offload/task_status.html", takes_context=True)
-def task_status(
-    context: Context, result: TaskResult[..., Any] | UUID | str, **attributes: Any
-) -> dict[str, Any]:
+def task_status(context: Context, result: Named, **attributes: Any) -> dict[str, Any]:
     """Show where a job stands, as the reader may see it; the page's module keeps it up to date.
 
         {% task_status result announce="off" redirect="/reports/" %}
@@ -38,10 +35,7 @@ def task_status(
             `transport`, `class` and so on; `htmx=True` lets htmx poll.
     """
     request = _request(context, "task_status")
-    identifier = UUID(str(getattr(result, "id", result)))
-    job, granted = visible(request, [identifier]).get(identifier, (None, frozenset()))
-    paper = MISSING if job is None or "status" not in granted else told(job, granted)
-    return element(request, paper, **attributes)
+    return element(request, document_for(request, result) or MISSING, **attributes)
 
 
 @register.inclusion_tag("offload/task_status_media.html", takes_context=True)

@@ -12,6 +12,8 @@ urlpatterns = [
     path("sign-in/", views.sign_in),
     path("sign-out/", views.sign_out),
     path("enqueue/", views.enqueue),
+    path("age/", views.age),
+    path("staff/", views.staff),
     path("count/", views.count),
     path("show/", views.show),
     path("form/", views.form),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin
 from django.contrib.auth import get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
 
 import offload
-from offload.models import Job
+from offload.ids import new_id
+from offload.models import Job, Worker
+from offload.store import get_store
 from tests.browser.project.tasks import obey
 
 
@@ -32,8 +37,26 @@ def enqueue(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"id": obey.enqueue(request.GET["orders"]).id})
 
 
+def age(request: HttpRequest) -> HttpResponse:
+    """Let a job have waited for some minutes."""
+    since = timezone.now() - timedelta(minutes=int(request.GET["minutes"]))
+    return JsonResponse({"aged": Job.objects.filter(pk=request.GET["id"]).update(run_after=since)})
+
+
+def staff(request: HttpRequest) -> HttpResponse:
+    """Let the queue have an engine that never comes to run anything; or have it no more."""
+    Worker.objects.filter(hostname="busy").delete()
+    if "busy" in request.GET:
+        engine = Worker(
+            id=new_id(), backend="default", hostname="busy", pid=1, processes=1, threads=1
+        )
+        get_store("default").register(engine, lease=60)
+    return HttpResponse("staffed")
+
+
 def count(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"jobs": Job.objects.count()})
+    unfinished = Job.objects.filter(finished_at=None).count()
+    return JsonResponse({"jobs": Job.objects.count(), "unfinished": unfinished})
 
 
 def show(request: HttpRequest) -> HttpResponse:

@@ -62,7 +62,7 @@ async function send(url, body) {
     const response = await fetch(url, { method: "POST", body, headers }).catch(() => null);
     const refused = !response || [429, 502, 503, 504].includes(response.status);
     if (!refused || !key || attempt === TRIES) return response;
-    const asked = 1_000 * (response?.headers.get("Retry-After") ?? 0);
+    const asked = 1_000 * response?.headers.get("Retry-After") || 0; // not a date
     await pause(asked * (1 + 0.2 * Math.random()) + Math.random() * 500 * 2 ** attempt);
   }
 }
@@ -84,8 +84,9 @@ function show(form, state) {
   const template = document.getElementById("offload-task-status");
   const element = template.content.querySelector("task-status").cloneNode(true);
   element.setAttribute("href", state.links.self);
-  for (const { name, value } of form.attributes)
-    if (name.startsWith("data-task-")) element.setAttribute(name.slice("data-task-".length), value);
+  for (const name of form.getAttributeNames())
+    if (name.startsWith("data-task-"))
+      element.setAttribute(name.slice("data-task-".length), form.getAttribute(name));
   const token = form.elements.namedItem("csrfmiddlewaretoken");
   if (token) element.querySelector("form")?.append(token.cloneNode());
   const target = form.dataset.target && document.querySelector(form.dataset.target);
@@ -152,31 +153,40 @@ document.addEventListener("task-done", ({ target }) => {
 });
 
 // A hidden tab is silent, unless its user wants to be told.
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden)
+let hiddenFor = 0; // times that the tab was hidden
+let told = 0; // ends since it is
+let title;
+
+function look() {
+  if (document.hidden) {
+    hiddenFor++;
+    title = document.title;
     document.querySelectorAll("task-status[notify]:not([data-done])").forEach(waitHidden);
-});
+  } else if (told) {
+    told = 0;
+    document.title = title;
+    navigator.clearAppBadge?.();
+  }
+}
+
+document.addEventListener("visibilitychange", look);
+if (!document.prerendering) look(); // a tab may be opened behind others
 
 async function waitHidden(element) {
+  const time = hiddenFor;
   while (element.isConnected) {
     await pause(30_000 + 30_000 * Math.random());
-    if (!document.hidden) return;
+    if (!document.hidden || time !== hiddenFor) return;
     await element.refresh();
     if (element.state?.done) return tell(element.state);
   }
 }
 
 function tell(state) {
-  const { title } = document;
-  document.title = `(1) ${sentence(state)}`;
+  document.title = `(${++told}) ${sentence(state)}`;
   navigator.setAppBadge?.();
-  if (window.Notification?.permission === "granted") new Notification(sentence(state));
-  document.addEventListener(
-    "visibilitychange",
-    () => {
-      document.title = title;
-      navigator.clearAppBadge?.();
-    },
-    { once: true },
-  );
+  if (window.Notification?.permission !== "granted") return;
+  try {
+    new Notification(sentence(state));
+  } catch {} // on Android only a service worker may
 }

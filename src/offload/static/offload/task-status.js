@@ -1,17 +1,18 @@
-// <task-status> shows a job as it changes. Elements draw; a hub gathers what a page follows, and
-// the hub of one visible tab leads: it has the only connection, and tells the other tabs. States
-// are whole and have versions, so it does not matter how they come, or how often.
+// <task-status> shows a job as it changes. A hub gathers what a page follows; that of one visible
+// tab leads: it alone connects, and tells the others.
 
-const GATHER = 50; // ms in which elements come and go before it connects anew
-const FIRST_BYTE = 5_000; // ms; a stream silent for longer is held up by a proxy
-const SILENCE = 45_000; // ms without data or ping: the connection is dead
-const POLL_ONLY = 300_000; // ms until streaming is tried again where it failed
-const MAX_IDS = 100; // that the server takes at once
-const CHANGED = {}; // why a request was given up
-const { locks } = navigator; // missing on http://, except on localhost
+const GATHER = 50; // ms for elements to come and go
+const FIRST_BYTE = 5_000; // ms; else a proxy holds it up
+const LONG = 15_000; // ms until a stream says why jobs wait
+const SILENCE = 45_000; // ms without a byte: dead
+const POLL_ONLY = 300_000; // ms until streaming is tried again
+const MAX_IDS = 100; // of one request
+const CHANGED = {}; // why a request is given up
+const { locks } = navigator; // not on plain http://
 
 const awake = () => !document.hidden && !document.prerendering;
 const roughly = (ms) => ms * (0.8 + 0.4 * Math.random());
+const delayOf = (state) => state?.estimate?.delay;
 
 // --- words ---
 
@@ -25,16 +26,17 @@ function text(name, value) {
 function details({ error, progress, estimate }) {
   if (error) return [error.title, error.detail, text("reference", error.reference)];
   const { step, message } = progress ?? {};
-  const left = estimate?.remaining_seconds;
+  const { remaining_seconds: left, position } = estimate ?? {};
   const seconds = `${left % 60}`.padStart(2, "0");
   return [
-    step && [step.number + (step.of ? `/${step.of}` : ""), step.name].join(" "),
+    step && `${step.number}${step.of ? `/${step.of}` : ""} ${step.name}`,
     message,
     left != null && text("remaining", `${Math.floor(left / 60)}:${seconds}`),
+    position && text("position", position),
   ];
 }
 
-// --- drawing: once per frame, without a look at the layout ---
+// --- drawing, once per frame ---
 
 const due = new Set();
 
@@ -53,8 +55,8 @@ const hubs = new Map();
 
 class Hub {
   #jobs = new Map(); // id -> { state, elements }
-  #others = new Set(); // ids that the leader follows for other tabs
-  #covered = []; // ids of the present connection
+  #others = new Set(); // what other tabs want, or how old they are
+  #covered = []; // ids of this connection
   #etags = {};
   #timers = {};
   #failures = 0;
@@ -62,19 +64,17 @@ class Hub {
   #pollUntil = 0;
   #channel;
   #stopper; // while this tab takes part
-  #round; // while it leads: the request or pause under way
+  #age; // since when
+  #round; // while it leads: what is under way
   offline = false;
 
   static of(element) {
     const base = new URL("../", element.url).href;
-    const names = ["transport", "token", "channel"].map((name) => element.getAttribute(name));
-    const key = `offload ${base} ${names}`;
-    if (!hubs.has(key)) hubs.set(key, new Hub(key, base, ...names));
-    return hubs.get(key);
-  }
-
-  constructor(name, base, transport, token) {
-    Object.assign(this, { name, base, transport, token });
+    const names = ["transport", "token", "channel"].map((each) => element.getAttribute(each));
+    const name = `offload ${base} ${names}`;
+    const [transport, token] = names;
+    if (!hubs.has(name)) hubs.set(name, Object.assign(new Hub(), { name, base, transport, token }));
+    return hubs.get(name);
   }
 
   job(id) {
@@ -99,6 +99,7 @@ class Hub {
     const { signal } = (this.#stopper = new AbortController());
     this.#channel = new BroadcastChannel(this.name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#age = Date.now() + Math.random();
     this.#hear({ lead: true });
     const lead = () => this.#lead(signal);
     if (locks) locks.request(this.name, { signal }, lead).catch(() => {});
@@ -107,10 +108,10 @@ class Hub {
 
   stop() {
     if (!this.#stopper) return;
-    this.#be(false);
     this.#channel.close();
     this.#stopper.abort();
     this.#stopper = null;
+    this.#be(false);
     this.#others.clear();
     this.wake();
   }
@@ -120,10 +121,11 @@ class Hub {
   }
 
   take({ items = [], missing = [] }) {
-    if (this.#round) this.#tell({ items });
+    if (this.#round && items[0]) this.#tell({ items });
     for (const state of items) {
       const job = this.job(state.id);
-      if (state.version <= job.state?.version) continue;
+      const newer = state.version - job.state?.version;
+      if (newer < 0 || (newer === 0 && !delayOf(state))) continue;
       if (state.done !== job.state?.done) this.#change();
       if (state.done) this.#covered = this.#covered.filter((id) => id !== state.id);
       job.state = state;
@@ -142,7 +144,7 @@ class Hub {
     }
   }
 
-  // Half a version: newer than what is known, older than what may come.
+  // Half a version: what may come is newer.
   #lose(id, phase) {
     const { state } = this.job(id);
     const version = (state?.version ?? 1e9) + 0.5;
@@ -165,20 +167,26 @@ class Hub {
     if (this.#stopper) this.#channel.postMessage(message);
   }
 
-  #hear({ want, lead, items, offline }) {
-    if (lead) this.#tell({ want: this.#wanted() });
+  #hear({ want, age, lead, items, offline }) {
+    if (lead) this.#tell({ want: this.#wanted(), age: this.#age });
+    if (age < this.#age) this.#others.add(age);
+    if (!locks) return; // each tab for itself
     if (items) this.take({ items });
     if (offline !== undefined) this.#be(offline);
-    if (!want || !this.#round || !locks) return;
+    if (!want || !this.#round) return;
     want.forEach((id) => this.#others.add(id));
-    this.#tell({ items: want.map((id) => this.job(id).state).filter(Boolean) });
+    this.#tell({ items: this.#states(want) });
     this.#change();
   }
 
+  #states(ids) {
+    return ids.map((id) => this.job(id).state).filter(Boolean);
+  }
+
   #wanted() {
-    const own = [...this.#jobs.keys()].filter((id) => this.job(id).elements.size);
-    const ids = new Set([...own, ...this.#others]);
-    return [...ids].filter((id) => !this.job(id).state?.done).sort();
+    const isWanted = (id) => this.job(id).elements.size || this.#others.has(id);
+    const ids = [...this.#jobs.keys()].filter(isWanted);
+    return ids.filter((id) => !this.job(id).state?.done).sort();
   }
 
   #change() {
@@ -202,7 +210,7 @@ class Hub {
   async #lead(stopped) {
     while (!stopped.aborted) {
       this.#others.clear();
-      this.#tell({ lead: true }); // the others answer with what they want
+      this.#tell({ lead: true }); // others say what they want
       await this.#pause(GATHER);
       if (stopped.aborted) break;
       this.#covered = this.#wanted();
@@ -218,29 +226,31 @@ class Hub {
     this.#round = null;
   }
 
-  // Without locks every tab leads, and a stream of each would use up a browser's connections.
+  // Without locks all tabs lead, and the two oldest stream.
   #canStream() {
-    const may = locks && this.transport !== "poll" && performance.now() > this.#pollUntil;
-    return may && this.#covered.length <= MAX_IDS;
+    const { length } = this.#covered;
+    const may = this.transport !== "poll" && (locks || this.#others.size < 2);
+    return may && performance.now() > this.#pollUntil && length && length <= MAX_IDS;
   }
 
-  async #pause(ms) {
-    const { signal } = (this.#round = new AbortController());
-    await new Promise((resolve) => {
-      signal.addEventListener("abort", resolve);
+  #pause(ms) {
+    this.#round = new AbortController();
+    return new Promise((resolve) => {
+      this.#round.signal.onabort = resolve;
       setTimeout(resolve, ms);
     });
   }
 
   #fail({ name, status, wait = 0 }) {
     this.#never("health");
+    this.#never("long");
     const refused = [404, 405, 406, 501].includes(status);
     if (this.#canStream() && (refused || (name === "AbortError" && ++this.#mute > 1))) {
       this.#pollUntil = performance.now() + POLL_ONLY;
       return 0;
     }
     this.#later("offline", 3_000, () => this.#be(true));
-    if (status === 401 || status === 403)
+    if ([0, 401, 403].includes(status)) // 0: redirected
       for (const id of this.#covered) this.#lose(id, "signed-out");
     const backOff = Math.min(30_000, 1_000 * 2 ** this.#failures++);
     return Math.max(roughly(wait), Math.random() * backOff);
@@ -261,15 +271,14 @@ class Hub {
 
   async #get(path, headers = {}, signal = null) {
     if (this.token) headers.Authorization = `Offload ${this.token}`;
-    // A redirect would lead to a page for signing in.
     const response = await fetch(this.base + path, { headers, signal, redirect: "manual" });
-    response.wait = 1_000 * response.headers.get("Retry-After");
+    response.wait = 1_000 * response.headers.get("Retry-After") || 0; // not a date
     if (response.ok || response.status === 304) return response;
-    throw { status: response.status || 401, wait: response.wait };
+    throw response;
   }
 
   async #poll() {
-    let wait = Infinity;
+    let wait = 60_000;
     for (let ids = this.#covered; ids.length; ids = ids.slice(MAX_IDS)) {
       const path = `?ids=${ids.slice(0, MAX_IDS)}`;
       const headers = { "If-None-Match": this.#etags[path] ?? "" };
@@ -279,15 +288,17 @@ class Hub {
       this.#etags[path] = response.headers.get("ETag");
       this.#heard();
       this.take(body);
-      wait = Math.min(wait, body.poll_ms ?? (response.wait || 2_000));
+      wait = Math.min(wait, body.poll_ms || response.wait || 2_000);
     }
     return roughly(wait);
   }
 
   async #stream() {
-    const states = this.#covered.map((id) => this.job(id).state).filter(Boolean);
-    const known = states.map(({ id, version }) => `${id}.${version}`);
+    const states = () => this.#states(this.#covered);
+    const known = states().map(({ id, version }) => `${id}.${version}`);
     const headers = { Accept: "text/event-stream", "Last-Event-ID": `${known}` };
+    const waits = () => states().some(({ phase }) => phase === "queued");
+    this.#later("long", LONG, () => waits() && this.wake());
     this.#expect(FIRST_BYTE);
     const response = await this.#get(`events/?ids=${this.#covered}`, headers, this.#round.signal);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -298,10 +309,8 @@ class Hub {
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) {
-        const fields = block.split("\n").map((line) => line.split(/: ?(.*)/s));
-        const { event, data = "{}" } = Object.fromEntries(fields);
-        const body = JSON.parse(data);
-        this.take(event === "task" ? { items: [body] } : body);
+        const body = JSON.parse(block.split(/^data: ?/m)[1] ?? "{}");
+        this.take(body.id ? { items: [body] } : body);
         const { reason } = body;
         if (reason) return roughly({ lifetime: 200, shutdown: 1_000 }[reason] ?? SILENCE);
       }
@@ -315,52 +324,43 @@ document.addEventListener("visibilitychange", follow);
 document.addEventListener("prerenderingchange", follow);
 addEventListener("pageshow", follow);
 addEventListener("pagehide", () => all("stop"));
-addEventListener("online", () => all("wake"));
+for (const type of ["online", "offline"]) addEventListener(type, () => all("wake"));
 
 // --- the element ---
 
 class TaskStatus extends HTMLElement {
-  static observedAttributes = ["token"];
+  static observedAttributes = ["href", "token"];
   #hub;
   #shown;
   #offline = false;
-  #timers = [];
+  #timer;
   #internals = this.attachInternals();
-
-  get url() {
-    return new URL(this.getAttribute("href"), document.baseURI);
-  }
-
-  get key() {
-    return this.url.pathname.split("/").at(-2);
-  }
 
   get state() {
     return this.#hub?.job(this.key).state;
   }
 
   connectedCallback() {
+    this.url = new URL(this.getAttribute("href"), document.baseURI);
+    this.key = this.url.pathname.split("/").at(-2);
     this.#hub = Hub.of(this);
     this.#date();
-    this.removeAttribute("hx-get"); // htmx polls only where no module runs
+    this.removeAttribute("hx-get"); // htmx need not poll
     if (this.dataset.done !== undefined && !this.#shown) return;
     this.#hub.join(this);
     const limit = this.getAttribute("stop-after");
-    const slow = () => this.toggleAttribute("data-slow", this.dataset.phase === "queued");
-    this.#timers = [
-      setTimeout(slow, 15_000),
-      limit && setTimeout(() => this.#hub.leave(this), 1_000 * limit),
-    ];
+    if (limit) this.#timer = setTimeout(() => this.#hub.leave(this), 1_000 * limit);
   }
 
   disconnectedCallback() {
-    this.#timers.forEach(clearTimeout);
+    clearTimeout(this.#timer);
     this.#hub.leave(this);
   }
 
-  attributeChangedCallback() {
-    if (!this.#hub) return;
+  attributeChangedCallback(name) {
+    if (!this.#hub || !this.isConnected) return;
     this.disconnectedCallback();
+    if (name === "href") this.#shown = {}; // whatever comes is new
     this.connectedCallback();
   }
 
@@ -380,8 +380,8 @@ class TaskStatus extends HTMLElement {
   draw() {
     const { state } = this;
     const { offline } = this.#hub;
-    const known = this.#shown ? -1 : (this.getAttribute("version") ?? -1);
-    if (state !== this.#shown && state?.version > known) this.#show(state);
+    const known = (!this.#shown && this.getAttribute("version")) || -1;
+    if (state !== this.#shown && (state?.version > known || delayOf(state))) this.#show(state);
     if (offline === this.#offline) return;
     this.#offline = this.toggleAttribute("data-offline", offline);
     this.#emit(offline ? "offline" : "online");
@@ -390,15 +390,20 @@ class TaskStatus extends HTMLElement {
   #show(state) {
     const { phase, title, done, progress, links = {} } = state;
     const percent = progress?.percent;
+    const delay = delayOf(state);
     this.#shown = state;
     this.dataset.phase = phase;
     this.toggleAttribute("data-done", done);
-    this.#internals.states.clear();
-    this.#internals.states.add(phase);
+    this.toggleAttribute("data-slow", !!delay);
+    try {
+      this.#internals.states.clear();
+      this.#internals.states.add(phase);
+    } catch {} // older browsers
     this.#write("title", title);
     this.#write("phase", text(phase));
     this.#write("percent", percent == null ? "" : text("percent", Math.floor(percent)));
     this.#write("details", details(state).filter(Boolean).join(" · "));
+    this.#write("slow", text(delay ?? ""));
     this.#set("time", "datetime", state.finished_at ?? state.run_after);
     this.#date();
     this.#set("bar", "value", percent);
@@ -410,10 +415,9 @@ class TaskStatus extends HTMLElement {
     else if (done) this.#emit(state.status === "SUCCESSFUL" ? "done" : "failed");
   }
 
-  // The server does not know the reader's time zone.
   #date() {
     const moment = this.#part("time")?.dateTime;
-    const language = document.documentElement.lang || [];
+    const language = document.documentElement.lang.replace("_", "-") || [];
     const style = { dateStyle: "short", timeStyle: "short" };
     this.#write("time", moment ? new Date(moment).toLocaleString(language, style) : "");
   }

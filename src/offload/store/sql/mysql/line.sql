@@ -1,0 +1,5 @@
+SELECT id FROM offload_job FORCE INDEX (offload_job_ready)
+WHERE state = {READY} AND backend = %(backend)s
+    AND queue_name = %(queue)s AND is_async = %(is_async)s
+ORDER BY priority DESC, run_after, id
+LIMIT %(limit)s
