@@ -49,7 +49,7 @@ clean: ## Remove caches and build results
 .venv/dev.stamp: requirements/dev.txt requirements/mariadb.txt $(PROJECT)
 	@scripts/environment .venv dev
 
-.venv-django60/dev-django60.stamp: requirements/dev-django60.txt requirements/mariadb.txt $(PROJECT)
+.venv-django60/dev-django60.stamp: requirements/dev-django60.txt $(PROJECT)
 	@scripts/environment .venv-django60 dev-django60
 
 .venv-web/bench-web.stamp: requirements/bench-web.txt $(PROJECT)

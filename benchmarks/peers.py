@@ -14,10 +14,7 @@ import statistics
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from run import machine
 
 from arena import calls, drains, ground, noise, waits
 from arena.environments import version
@@ -28,13 +25,12 @@ from arena.report import report
 from arena.stand import Stand
 from arena.stores.postgresql import PostgreSQL
 from arena.stores.sqlite import SQLite
+from load.report import RESULTS, machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arena.lineup import Contender
-
-RESULTS = Path(__file__).resolve().parent / "results" / "peers.md"
 
 
 def main() -> None:
@@ -57,7 +53,7 @@ def main() -> None:
     text += f"\n{report(figures, contenders)}\n"
     print(text)
     if not (named or choices.stage or choices.quick):
-        RESULTS.write_text(f"# Beside other task queues\n\n{text}")
+        (RESULTS / "peers.md").write_text(f"# Beside other task queues\n\n{text}")
     sys.exit(1 if failed else 0)
 
 
@@ -66,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    parser.add_argument("names", nargs="*", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--stage", nargs="+", choices=STAGES)
     parser.add_argument("--runs", type=int, help="repetitions of each drain")
     parser.add_argument("--quick", action="store_true", help="fewer peers, shorter stages")

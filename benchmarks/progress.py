@@ -18,13 +18,14 @@ import django
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
+from load.report import RESULTS, machine
+
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 os.environ.setdefault("OFFLOAD_TEST_RUN", "progress-bench")
 django.setup()
 
-from benchmarks.run import RESULTS, machine  # noqa: E402  # they need the app registry
-from benchmarks.statements import start  # noqa: E402
+from benchmarks.statements import start  # noqa: E402  # it needs the app registry
 from offload import progress, task, track  # noqa: E402
 from offload.models import Job  # noqa: E402
 

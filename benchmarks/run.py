@@ -6,21 +6,18 @@ make bench QUICK=1  statements on SQLite, beside fewer task queues, in the brows
 
 from __future__ import annotations
 
-import platform
-import sqlite3
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-import django
+from load.report import RESULTS, machine
 
 SCRIPTS = ["peers.py", "live.py", "scale.py", "memory.py", "web.py", "progress.py"]
 """Those that keep their results themselves."""
 QUICK = SCRIPTS[:2]
 """Those for which there is time in small."""
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
 
 
 def main() -> None:
@@ -30,26 +27,22 @@ def main() -> None:
     print(text, flush=True)
     if not is_quick:
         (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
+    sys.exit(fails(QUICK if is_quick else SCRIPTS, sys.argv[1:]))
+
+
+def fails(scripts: Sequence[Path | str], arguments: Sequence[Path | str]) -> bool:
+    """Run scripts, each to its end; return whether one failed, or was killed."""
     codes = [
-        subprocess.run([sys.executable, HERE / script, *sys.argv[1:]], check=False).returncode
-        for script in (QUICK if is_quick else SCRIPTS)
+        subprocess.run([sys.executable, HERE / script, *arguments], check=False).returncode
+        for script in scripts
     ]
-    sys.exit(max(codes))
+    return any(codes)
 
 
 def count_statements(databases: list[str]) -> str:
     command = [sys.executable, HERE / "statements.py", *databases]
     measured = subprocess.run(command, check=True, capture_output=True, text=True)
     return f"{machine()}\n\n{measured.stdout}"
-
-
-def machine() -> str:
-    """Say where and with what was measured."""
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, Django {django.__version__}, "
-        f"SQLite {sqlite3.sqlite_version}."
-    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 CONTENDERS = Path(__file__).resolve().parents[1] / "contenders"
@@ -28,12 +27,7 @@ class Enqueuer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self._process.communicate(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -49,4 +49,4 @@ def times_of(jobs: list[str]) -> PickUp:
 
 
 def _percentiles(seconds: list[float]) -> list[float]:
-    return quantiles([1000 * second for second in seconds], n=100)
+    return quantiles([1000 * second for second in seconds], n=100, method="inclusive")

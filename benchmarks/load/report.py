@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,5 +26,6 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, Django "
-        f"{django.__version__}; load average at the end {os.getloadavg()[1]:.1f}."
+        f"{django.__version__}, SQLite {sqlite3.sqlite_version}; load average at the end "
+        f"{os.getloadavg()[1]:.1f}."
     )

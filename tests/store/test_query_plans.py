@@ -57,21 +57,20 @@ def many_rows(rows: str, django_db_blocker: Any) -> str:
 
 
 def fill(count: int, state: JobState, **columns: Any) -> None:
-    """Multiply one enqueued job in the database."""
+    """Multiply one enqueued job, by statements of which drivers make one for many rows."""
     template = add.enqueue(1)
     Job.objects.filter(pk=template.id).update(state=state, **columns)
-    fields = [field.column for field in Job._meta.fields if field.column != "id"]
-    names = ", ".join(fields)
-    job = connection.ops.quote_name(Job._meta.db_table)
-    store = get_store("default")
+    names = [field.column for field in Job._meta.fields if field.column != "id"]
+    key = get_store("default").key
     with connection.cursor() as cursor, transaction.atomic():
-        for start in range(0, count, 10_000):
-            keys = [(store.key(new_id()),) for _ in range(start, min(start + 10_000, count))]
-            cursor.executemany(
-                f"INSERT INTO {job} (id, {names}) SELECT %s, {names} FROM {job} "
-                f"WHERE id = '{store.key(UUID(template.id))}'",
-                keys,
-            )
+        cursor.execute(
+            f"SELECT {', '.join(names)} FROM offload_job WHERE id = %s", [key(UUID(template.id))]
+        )
+        row = cursor.fetchone()
+        cursor.executemany(
+            f"INSERT INTO offload_job (id, {', '.join(names)}) VALUES (%s{', %s' * len(names)})",
+            [(key(new_id()), *row) for _ in range(count)],
+        )
 
 
 def keep_failures(worker: UUID, jobs: Iterable[Job]) -> None:

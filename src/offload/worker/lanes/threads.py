@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 from offload.exceptions import Interruption, JobCancelled, TaskTimeout
@@ -110,12 +109,7 @@ class Seat:
             self._open = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._open = False
             if self._interrupted:  # it may not have been raised yet

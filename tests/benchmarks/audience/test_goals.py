@@ -1,0 +1,29 @@
+"""What is measured beside what it should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from audience.goals import Goal, number, table
+
+
+@pytest.mark.parametrize(
+    ("goal", "row"),
+    [
+        (Goal("p50", 25, 50, "ms"), "| p50 | 25.0 ms | 50.0 ms | 0.50 |"),
+        (Goal("p50", 75, 50, "ms"), "| p50 | 75.0 ms | 50.0 ms | 1.50 |"),
+        (Goal("threads", 20, 20), "| threads | 20.0 | 20.0 | 1.00 |"),
+        (Goal("held", 0, 0), "| held | 0 | 0 | reached |"),
+        (Goal("held", -1, 0), "| held | -1 | 0 | reached |"),
+        (Goal("held", 1, 0), "| held | 1 | 0 | missed |"),
+    ],
+)
+def test_less_is_better(goal, row):
+    assert table([goal]).splitlines()[2:] == [row]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234.5, "1,234"), (99.96, "100.0"), (9.876, "9.88"), (0.001234, "0.00123")]
+)
+def test_a_figure_has_as_many_digits_as_say_something(value, text):
+    assert number(value) == text
