@@ -11,7 +11,6 @@ from django.db import connection, transaction
 
 from load.rows import WORKER
 from offload.store.records import Floor
-from offload.store.statements import statement
 
 ROOM = 500
 """Jobs that the claim asks for."""
@@ -50,18 +49,24 @@ def cost_of_claim(queues: list[str], room: int = ROOM, above: int | None = None)
     if above is not None:
         floor = Floor(queues[0], is_async=False, priority=0, run_after=above, id=LOWEST)
         parameters |= {f"floor_{name}": [value] for name, value in floor._asdict().items()}
-    ready = statement("postgresql", "ready" if above is None else "ready_above")
-    return _cost(statement("postgresql", "claim").replace("{ready}", ready), parameters)
+    ready = _statement("postgresql", "ready" if above is None else "ready_above")
+    return _cost(_statement("postgresql", "claim").replace("{ready}", ready), parameters)
 
 
 def cost_of_duties(worker: str) -> dict[str, Cost]:
     """Ask what an engine asks now and then."""
     held = {"worker": worker}
     return {
-        "holdings": _cost(statement("any", "holdings"), held),
-        "orphans": _cost(statement("postgresql", "orphans"), {"limit": 1000}),
-        "ready_queues": _cost(statement("any", "ready_queues"), {"backend": "default"}),
+        "holdings": _cost(_statement("any", "holdings"), held),
+        "orphans": _cost(_statement("postgresql", "orphans"), {"limit": 1000}),
+        "ready_queues": _cost(_statement("any", "ready_queues"), {"backend": "default"}),
     }
+
+
+def _statement(dialect: str, name: str) -> str:
+    from offload.store.statements import statement  # noqa: PLC0415  # needs the app registry
+
+    return statement(dialect, name)
 
 
 def _cost(sql: str, parameters: Mapping[str, Any]) -> Cost:
