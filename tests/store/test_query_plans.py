@@ -37,6 +37,7 @@ IDS = {
     "postgresql": "(SELECT value::uuid AS id FROM json_array_elements_text(%s::json))",
     "mysql": "JSON_TABLE(%s, '$[*]' COLUMNS (id CHAR(36) CHARACTER SET ascii PATH '$'))",
 }
+"""A table of the ids in a JSON list."""
 
 
 @pytest.fixture(scope="module")
