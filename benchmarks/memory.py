@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="how many")
     parser.add_argument("--here", metavar="DATABASE", help="measure in this process")
     choices = parser.parse_args()
+    is_whole = not (choices.quick or choices.jobs)
     jobs = choices.jobs or (300_000 if choices.quick else 1_000_000)
     if choices.here:
         with new_database(choices.here, f"offload_scale_memory_{os.getpid()}"):
@@ -51,7 +52,9 @@ def main() -> None:
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         lines += [line for line in output.splitlines() if line.startswith("|")]
         notes += [line for line in output.splitlines() if line and not line.startswith("|")]
-    write("memory", "Memory", "\n".join([*lines, "", *(f"- {note}" for note in notes)]))
+    write(
+        "memory", "Memory", "\n".join([*lines, "", *(f"- {note}" for note in notes)]), keep=is_whole
+    )
 
 
 def run(kind: str, jobs: int) -> None:

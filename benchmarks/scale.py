@@ -41,7 +41,8 @@ def main() -> None:
         lines = [line for line in output.splitlines() if line.startswith("|")]
         notes = [f"- {line}" for line in output.splitlines() if not line.startswith("|")]
         text = "\n".join([HEAD, *lines, "", LEGEND, *notes])
-        write(f"scale-{kind}", f"Beside millions of rows: {kind}", text)
+        is_whole = not choices.quick and choices.only == list(SCENES)
+        write(f"scale-{kind}", f"Beside millions of rows: {kind}", text, keep=is_whole)
 
 
 def parse() -> argparse.Namespace:

@@ -86,7 +86,12 @@ def main() -> None:
         lines += [line for line in output.splitlines() if line.startswith("|")]
         notes += [line for line in output.splitlines() if line and not line.startswith("|")]
     lines += with_celery(seconds)
-    write("web", "Enqueueing in web requests", "\n".join([*lines, "", *(f"- {n}" for n in notes)]))
+    write(
+        "web",
+        "Enqueueing in web requests",
+        "\n".join([*lines, "", *(f"- {n}" for n in notes)]),
+        keep=not choices.quick,
+    )
 
 
 def run(kind: str, seconds: int) -> None:

@@ -13,11 +13,12 @@ import django
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
-def write(name: str, title: str, text: str) -> None:
-    """Print a text and keep it as `benchmarks/results/<name>.md`."""
-    RESULTS.mkdir(exist_ok=True)
+def write(name: str, title: str, text: str, *, keep: bool = True) -> None:
+    """Print a text and, if all was measured, keep it as `benchmarks/results/<name>.md`."""
     whole = f"# {title}\n\n{machine()}\n\n{text}\n"
-    (RESULTS / f"{name}.md").write_text(whole)
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.md").write_text(whole)
     print(whole)
 
 
