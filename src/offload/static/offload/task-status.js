@@ -3,7 +3,7 @@
 
 const GATHER = 50; // ms for elements to come and go
 const FIRST_BYTE = 5_000; // ms; else a proxy holds it up
-const LONG = 15_000; // ms until a new stream says why jobs wait
+const LONG = 15_000; // ms until a stream says why jobs wait
 const SILENCE = 45_000; // ms without a byte: dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again
 const MAX_IDS = 100; // of one request
@@ -297,8 +297,8 @@ class Hub {
     const states = () => this.#states(this.#covered);
     const known = states().map(({ id, version }) => `${id}.${version}`);
     const headers = { Accept: "text/event-stream", "Last-Event-ID": `${known}` };
-    const waits = (state) => state.phase === "queued" && !delayOf(state);
-    this.#later("long", LONG, () => states().some(waits) && this.wake());
+    const waits = () => states().some(({ phase }) => phase === "queued");
+    this.#later("long", LONG, () => waits() && this.wake());
     this.#expect(FIRST_BYTE);
     const response = await this.#get(`events/?ids=${this.#covered}`, headers, this.#round.signal);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
