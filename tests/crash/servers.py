@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -53,7 +53,8 @@ class Server:
         server = psutil.Process(self._pid())
         processes = [server, *server.children(recursive=True)]
         for process in processes:
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # a child may see by itself that its parent died
+                process.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(map(psutil.Process.is_running, processes)), "the server dies")
 
     def _pid(self) -> int:
