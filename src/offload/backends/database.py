@@ -62,17 +62,14 @@ class DatabaseBackend(OffloadBackend):
         self.validate_task(task)
         _require_findable(task)
         limit = self.settings.max_arguments_size
-        make_key = self._store.key
-        enqueueing = Enqueueing(task, self.alias, self.settings, make_key)
-        jobs: list[tuple[str, str]] = []
-        results = []
-        for call in calls:
-            arguments, args, kwargs = encode_arguments(*_checked(call), limit=limit)
-            key = make_key(reserved_id() or new_id())
-            jobs.append((key, arguments))
-            results.append(enqueueing.result(key, args, kwargs))
+        encoded = [encode_arguments(*_checked(call), limit=limit) for call in calls]
+        store = self._store
+        with explained(store.using):  # MariaDB is asked how it keeps ids
+            enqueueing = Enqueueing(task, self.alias, self.settings, store.key)
+            jobs = [(store.key(reserved_id() or new_id()), *call) for call in encoded]
         if jobs:
-            self._insert(enqueueing, jobs)
+            self._insert(enqueueing, [(key, text) for key, text, _, _ in jobs])
+        results = [enqueueing.result(key, args, kwargs) for key, _, args, kwargs in jobs]
         for result in () if is_unheard(task_enqueued, logging.DEBUG) else results:
             task_enqueued.send_robust(type(self), task_result=result)
         return results
