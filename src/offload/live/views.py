@@ -28,6 +28,7 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
 from offload.live.answers import (
+    all_told,
     describe,
     outward,
     prefers_html,
@@ -38,9 +39,9 @@ from offload.live.answers import (
     unchanged_job,
 )
 from offload.live.declared import exposed_by
-from offload.live.documents import document, pace, retry_after
+from offload.live.documents import pace, retry_after
 from offload.live.element import element
-from offload.live.ledger import backend_of, find_failures, find_jobs, has_expired, result_of
+from offload.live.ledger import backend_of, find_jobs, has_expired, result_of
 from offload.live.outlook import Outlook, find_outlooks
 from offload.live.seats import get_seats
 from offload.live.tokens import TokenRefused, carries_token
@@ -134,16 +135,7 @@ def several(request: HttpRequest) -> HttpResponse:
     same = unchanged(request, tag, min(paces, default=None))
     if same is not None:
         return same
-    failures = find_failures(jobs)
-    items = [
-        document(
-            job,
-            seen[job.pk][1],
-            failure=failures.get(job.pk),
-            outlook=outlooks.get(job.pk),
-        )
-        for job in jobs
-    ]
+    items = list(all_told({job.pk: seen[job.pk] for job in jobs}).values())
     return tell({"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag)
 
 
