@@ -1,7 +1,7 @@
 """Jobs in the browser: what a page, a stream and a server's end cost, beside other ways.
 
     .venv/bin/python benchmarks/live.py             a quarter of an hour
-    .venv/bin/python benchmarks/live.py --quick     some minutes; only prints
+    .venv/bin/python benchmarks/live.py --quick     two minutes, pages only; only prints
     .venv/bin/python benchmarks/live.py --stage paint stop
 
 Needs Chromium (Debian: `apt-get install chromium`), without which pages are left out, and the
@@ -59,20 +59,22 @@ NOTES = {
 }
 PEER = "celery-progress"
 WITH_BROWSER = ("page", "paint")
+"""Stages that need Chromium; for others `--quick` has no time."""
 
 
 def main() -> None:
     choices = _parser().parse_args()
+    stages = choices.stage or (WITH_BROWSER if choices.quick else TITLES)
     # Servers and workers have process groups of their own: end them too when this is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if choices.here:
         name = f"offload_live_{os.getpid()}"
         with new_database(choices.here, name):
             print(f"{version()}.\n")
-            print(run(choices.stage[0], choices.here, name, is_quick=choices.quick))
+            print(run(stages[0], choices.here, name, is_quick=choices.quick))
         return
     parts = [_circumstances()]
-    for stage in choices.stage:
+    for stage in stages:
         parts.append(f"## {TITLES[stage]}\n\n{NOTES[stage]}")
         if stage in WITH_BROWSER and chromium() is None:
             parts.append("Left out: there is no Chromium.")
@@ -80,7 +82,7 @@ def main() -> None:
         own = ["--quick"] * choices.quick
         parts += [_measure(stage, kind, own) for kind in kinds(stage, is_quick=choices.quick)]
     text = "\n\n".join(parts)
-    if choices.quick or len(choices.stage) < len(TITLES):
+    if choices.quick or len(stages) < len(TITLES):
         print(f"{machine()}\n\n{text}")
     else:
         write("live", "Jobs in the browser", text)
@@ -151,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stage", nargs="+", choices=TITLES, default=list(TITLES))
+    parser.add_argument("--stage", nargs="+", choices=TITLES)
     parser.add_argument("--quick", action="store_true", help="fewer of everything; only prints")
     parser.add_argument("--here", metavar="DATABASE", help="measure in this process")
     return parser

@@ -107,7 +107,8 @@ def _measure_drains(stand: Stand, plan: Plan, figures: Figures) -> None:
         for kind in _kinds(stand.contender, plan.stages):
             drains.drain(stand, workers, kind, count, figures)
         if "mixed" in plan.stages:
-            drains.drain_mixed(stand, workers, plan.mixed_seconds, figures)
+            for name in stand.contender.mixes:
+                drains.drain_mixed(stand, workers, name, plan.mixed_seconds, figures)
 
 
 def _kinds(contender: Contender, stages: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Measure what a call of progress() costs a running task, and how often a million are written.
 
-    .venv/bin/python benchmarks/progress.py
+    .venv/bin/python benchmarks/progress.py             --quick: once each, only prints
 
 Each job runs alone in a thread of an engine in this process, on SQLite: so its calls share the
 interpreter with whoever passes on what they say.
@@ -8,6 +8,7 @@ interpreter with whoever passes on what they say.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -70,11 +71,11 @@ def measure(way: str) -> float:
     return (time.thread_time() - begun) / CALLS * 1e9
 
 
-def rows() -> list[str]:
+def rows(rounds: int) -> list[str]:
     lines = []
     for way in WAYS:
-        runs = sorted(run_alone(way) for _ in range(ROUNDS))
-        cost, _ = runs[ROUNDS // 2]
+        runs = sorted(run_alone(way) for _ in range(rounds))
+        cost, _ = runs[rounds // 2]
         writes = max(count for _, count in runs)
         lines.append(f"| {way} | {cost:,.0f} | {writes} |")
     return lines
@@ -90,20 +91,26 @@ def run_alone(way: str) -> tuple[float, int]:
 
 
 def run() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one job of each way; only prints")
+    is_quick = parser.parse_args().quick
+    rounds = 1 if is_quick else ROUNDS
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        table = "\n".join(rows())
+        table = "\n".join(rows(rounds))
     finally:
         connections.close_all()
         teardown_databases(old, verbosity=0)
     text = (
         f"# What progress costs\n\n{machine()}\n"
-        f"Median of {ROUNDS} jobs of {CALLS:,} calls each, in time of the processor.\n\n"
+        f"Median of {rounds} jobs of {CALLS:,} calls each, in time of the processor.\n\n"
         "| what | ns a call, the loop included | writes of a job, at most |\n"
         f"| --- | ---: | ---: |\n{table}\n"
     )
     print(text)
-    if "--quick" not in sys.argv:
+    if not is_quick:
         (RESULTS / "progress.md").write_text(text)
 
 

@@ -21,6 +21,7 @@ SAVED_SECONDS = 10.0
 STEP = 0.002
 MIXED = ["nap 1", "spin 1", "nap 20", "query"]
 MIXED_AVERAGE = 0.006
+MOST_MIXED = 1_500
 
 
 def drain(stand: Stand, workers: Workers, kind: str, count: int, figures: Figures) -> None:
@@ -28,10 +29,18 @@ def drain(stand: Stand, workers: Workers, kind: str, count: int, figures: Figure
     _drain(stand, workers, [kind], count, figures, kind)
 
 
-def drain_mixed(stand: Stand, workers: Workers, seconds: float, figures: Figures) -> None:
-    """Measure the rate of jobs that wait, compute and ask the database."""
-    jobs = min(workers.parallel / MIXED_AVERAGE, 1_500)
-    _drain(stand, workers, MIXED, int(jobs * seconds), figures, "mixed")
+def drain_mixed(
+    stand: Stand, workers: Workers, name: str, seconds: float, figures: Figures
+) -> None:
+    """Measure the rate of jobs that wait, compute and ask the database.
+
+    Args:
+        name: `mixed`, or `amixed` for those written with `async def`.
+    """
+    is_async = name == "amixed"
+    jobs = MOST_MIXED if is_async else min(workers.parallel / MIXED_AVERAGE, MOST_MIXED)
+    kinds = [f"async {kind}" for kind in MIXED] if is_async else MIXED
+    _drain(stand, workers, kinds, int(jobs * seconds), figures, name)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Contender:
         module: in `contenders/`.
         workers: configurations, the first of which gets every stand.
         kinds: no-ops it can run: written with `def`, `async def` or both.
+        mixes: mixed jobs it can run; `amixed` only if it runs many of them in one thread.
         settings: more environment variables.
         quick: whether `--quick` measures it.
     """
@@ -44,6 +45,7 @@ class Contender:
     module: str
     workers: tuple[Workers, ...]
     kinds: tuple[str, ...] = ("noop",)
+    mixes: tuple[str, ...] = ("mixed",)
     settings: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
 
@@ -59,12 +61,15 @@ def _django(*arguments: str) -> tuple[str, ...]:
     return ("python", "-m", "django", *arguments)
 
 
-def _offload(label: str, backlog: int, *arguments: str, parallel: int = 8) -> Workers:
+def _offload(
+    label: str, backlog: int, *arguments: str, parallel: int = 8, workers: int = 1
+) -> Workers:
     command = _django("offload_worker", "--verbosity", "0", *arguments)
-    return Workers(label=label, commands=(command,), backlog=backlog, parallel=parallel)
+    commands = (command,) * workers
+    return Workers(label=label, commands=commands, backlog=backlog, parallel=parallel)
 
 
-def _ours(store: str, *, quick: bool, backlog: int) -> Contender:
+def _ours(store: str, *more: Workers, quick: bool, backlog: int) -> Contender:
     return Contender(
         name=f"offload-{store}",
         store=store,
@@ -72,12 +77,14 @@ def _ours(store: str, *, quick: bool, backlog: int) -> Contender:
         module="django_tasks",
         settings=DJANGO,
         kinds=("noop", "anoop"),
+        mixes=("mixed", "amixed"),
         quick=quick,
         workers=(
             _offload("default", backlog),
             _offload("1 process x 1 thread", backlog, *_places(1, 1), parallel=1),
             _offload("2 processes x 1 thread", backlog, *_places(2, 1), parallel=2),
             _offload("embedded, 1 thread", backlog, *_places(0, 1), parallel=1),
+            *more,
         ),
     )
 
@@ -162,6 +169,7 @@ PGQUEUER = Contender(
     package="pgqueuer",
     module="pgqueuer_postgresql",
     kinds=("anoop",),
+    mixes=("amixed",),
     quick=True,
     workers=(
         Workers(
@@ -220,6 +228,10 @@ def _huey(
     )
 
 
+TWO_WORKERS = _offload(
+    "2 workers, 1 process x 1 thread", 120_000, *_places(1, 1), parallel=2, workers=2
+)
+
 LINEUP = (
     _ours("sqlite", quick=True, backlog=60_000),
     _huey("huey-sqlite", "synchronous FULL", backlog=15_000, settings={}, quick=False),
@@ -232,11 +244,11 @@ LINEUP = (
     ),
     _django_ox("sqlite"),
     _django_tasks_db("sqlite"),
-    _ours("postgresql", quick=True, backlog=60_000),
+    _ours("postgresql", TWO_WORKERS, quick=True, backlog=60_000),
     PGQUEUER,
     PROCRASTINATE,
     _django_ox("postgresql"),
     _django_tasks_db("postgresql"),
     CELERY,
-    _ours("mariadb", quick=False, backlog=40_000),
+    _ours("mariadb", TWO_WORKERS, quick=False, backlog=40_000),
 )

@@ -8,9 +8,10 @@ from arena.figures import ANY, Figures
 from arena.ground import ACTS
 from arena.lineup import Contender
 from arena.rivals import pairs
-from arena.targets import best_drain, of_first_workers, targets
+from arena.targets import NOOPS, best_drain, of_first_workers, targets
 
 NOTHING = "-"
+MIXES = ("mixed", "amixed")
 
 
 def report(figures: Figures, contenders: Sequence[Contender]) -> str:
@@ -64,6 +65,7 @@ def _drains(figures: Figures, contenders: Sequence[Contender]) -> str:
     head = ["contender [workers]", "def /s", "its runs", "async def /s", "its runs", "ratio"]
     head += [
         "mixed /s",
+        "async mixed /s",
         "saved after ms",
         "CPU s per 1,000: engine + executors + server",
         "jobs per CPU s",
@@ -73,7 +75,7 @@ def _drains(figures: Figures, contenders: Sequence[Contender]) -> str:
         _drain_row(figures, contenders, contender, workers.label)
         for contender in contenders
         for workers in contender.workers
-        if any(figures.median(contender.name, workers.label, k) for k in ("noop", "anoop", "mixed"))
+        if any(figures.median(contender.name, workers.label, k) for k in (*NOOPS, *MIXES))
     )
     return _table(head, rows)
 
@@ -93,7 +95,7 @@ def _drain_row(
         _number(figures.median(*place, "anoop")),
         _span(figures.span(*place, "anoop")),
         _ratio(figures, contenders, contender, label),
-        _number(figures.median(*place, "mixed")),
+        *(_number(figures.median(*place, name)) for name in MIXES),
         "**not saved**" if unsaved else _number(saved and saved * 1e3),
         " + ".join(_small(seconds) for seconds in cpu),
         _number(figures.median(*place, f"{kind} per cpu")),

@@ -9,12 +9,13 @@ from arena.figures import Figures
 from arena.lineup import Contender
 from arena.targets import best_drain, of_first_workers
 
-DRAINS = ("noop", "anoop", "mixed", "noop per cpu", "anoop per cpu")
+DRAINS = ("noop", "anoop", "mixed", "amixed", "noop per cpu", "anoop per cpu")
 MORE_IS_BETTER = (*DRAINS, "bulk")
 LABELS = {
     "noop": "drain of def no-ops, jobs/s",
     "anoop": "drain of async def no-ops, jobs/s",
     "mixed": "drain of mixed jobs, jobs/s",
+    "amixed": "drain of async mixed jobs, jobs/s",
     "noop per cpu": "def no-ops per CPU second",
     "anoop per cpu": "async def no-ops per CPU second",
     "bulk": "enqueue many, jobs/s",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 MILLISECOND = 0.001
 _file: list[int] = []
@@ -29,6 +30,18 @@ def work(kind: str, query: Callable[[], object]) -> None:
         spin()
     else:
         query()
+
+
+async def awork(kind: str, query: Callable[[], Awaitable[object]]) -> None:
+    """Do the same on an event loop."""
+    if kind == "nap 1":
+        await asyncio.sleep(MILLISECOND)
+    elif kind == "nap 20":
+        await asyncio.sleep(20 * MILLISECOND)
+    elif kind == "spin 1":
+        spin()
+    else:
+        await query()
 
 
 def spin() -> None:

@@ -77,7 +77,9 @@ def transaction() -> AbstractContextManager[Any]:
 def _call(kind: str, sent: int) -> tuple[Any, tuple[Any, ...]]:
     if kind in {"noop", "anoop"}:
         return getattr(tasks, kind), (sent,)
-    return tasks.mixed, (sent, kind)
+    is_async = kind.startswith("async ")
+    task = tasks.amixed if is_async else tasks.mixed
+    return task, (sent, kind.removeprefix("async "))
 
 
 def _insert(task: Any, calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:

@@ -20,7 +20,7 @@ import uvloop
 from pgqueuer import AsyncpgDriver, Job, PgQueuer, Queries
 from pgqueuer.core.completion import CompletionWatcher
 
-from bodies import mark, spin
+from bodies import awork, mark
 
 DSN = os.environ["BENCH_DSN"]
 connected: dict[str, Any] = {}
@@ -83,20 +83,15 @@ async def work(batch: int) -> None:
     async def mixed(job: Job) -> None:
         sent, kind, _ = job.payload.decode().split("|", 2)
         mark(int(sent))
-        await _body(kind)
+        await awork(kind.removeprefix("async "), _query)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, queuer.shutdown.set)
     await queuer.run(batch_size=batch)
 
 
-async def _body(kind: str) -> None:
-    if kind.startswith("nap"):
-        await asyncio.sleep(int(kind.split()[1]) / 1000)
-    elif kind == "spin 1":
-        spin()
-    elif kind == "query":
-        pool = await _pool()
-        await pool.fetch("SELECT name FROM item WHERE id = 1")
+async def _query() -> None:
+    pool = await _pool()
+    await pool.fetch("SELECT name FROM item WHERE id = 1")
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.tasks import task
 
-from bodies import mark, work
+from bodies import awork, mark, work
 from project.models import Item
 
 
@@ -24,6 +24,13 @@ async def anoop(sent: int) -> int:
 def mixed(sent: int, kind: str) -> int:
     mark(sent)
     work(kind, lambda: Item.objects.get(pk=1))
+    return 1
+
+
+@task
+async def amixed(sent: int, kind: str) -> int:
+    mark(sent)
+    await awork(kind, lambda: Item.objects.aget(pk=1))
     return 1
 
 

@@ -6,7 +6,7 @@ from arena.figures import ANY, Figures
 from arena.lineup import LINEUP
 from arena.rivals import LABELS, pairs
 
-RATES = {"noop", "anoop", "mixed", "noop per cpu", "anoop per cpu", "bulk"}
+RATES = {"noop", "anoop", "mixed", "amixed", "noop per cpu", "anoop per cpu", "bulk"}
 
 
 def test_the_best_peer_has_the_highest_rate_and_the_shortest_time():
