@@ -507,3 +507,10 @@ def note_finished(sender: Any, task_result: Any, **_: Any) -> None:
 
 task_started.connect(note_started, dispatch_uid="offload tests")
 task_finished.connect(note_finished, dispatch_uid="offload tests")
+
+
+@task
+async def yield_often(times: int) -> None:
+    """Let others run so often."""
+    for _ in range(times):
+        await asyncio.sleep(0)

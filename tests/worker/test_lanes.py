@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import Error, connection, connections
 from django.db.backends.signals import connection_created
+from django.tasks.signals import task_finished, task_started
 
 from offload import JobState
 from offload.worker import executor
@@ -29,17 +30,20 @@ LIMIT = 20
 
 
 class Reports:
-    """What a lane with one place says."""
+    """What a lane says, mostly one with one place."""
 
-    def __init__(self, make: Callable[..., Lane]) -> None:
+    def __init__(self, make: Callable[..., Lane], places: int = 1) -> None:
         self._reports: queue.Queue[Report] = queue.Queue()
-        self.lane = make(1, self._reports.put, Marks(1))
+        self.lane = make(places, self._reports.put, Marks(places))
         self._number = 0
+
+    def get(self) -> Report:
+        return self._reports.get(timeout=LIMIT)
 
     def run(self, task: Any, *arguments: Any) -> Report:
         self._number += 1
         self.lane.submit([(self._number, claimed(task, *arguments))])
-        report = self._reports.get(timeout=LIMIT)
+        report = self.get()
         assert report.number == self._number
         return report
 
@@ -56,8 +60,8 @@ def make_loop(places: int, report: Any, marks: Marks) -> Lane:
 def start() -> Iterator[Callable[..., Reports]]:
     with ExitStack() as stack:
 
-        def start(make: Callable[..., Lane]) -> Reports:
-            reports = Reports(make)
+        def start(make: Callable[..., Lane], places: int = 1) -> Reports:
+            reports = Reports(make, places)
             stack.callback(reports.lane.stop)
             return reports
 
@@ -118,6 +122,19 @@ def test_an_async_job_that_other_code_cancelled_before_it_began_is_reported(star
 
     assert first.outcome.state == JobState.FAILED
     assert reports.run(aadd, 1).outcome.state == JobState.SUCCESSFUL
+
+
+def test_jobs_that_never_wait_leave_the_others_their_turn(start, monkeypatch):
+    for signal in (task_started, task_finished):
+        monkeypatch.setattr(signal, "receivers", [])  # they are called in another thread
+    reports = start(make_loop, places=2)
+    jobs = [claimed(tasks.yield_often, 3), *(claimed(tasks.anoop) for _ in range(100))]
+    reports.lane.submit(list(enumerate(jobs, 1)))
+
+    order = [reports.get().number for _ in jobs]
+
+    assert sorted(order) == list(range(1, len(jobs) + 1))
+    assert 0 < order.index(1) < 10
 
 
 # --- connections --------------------------------------------------------------------------

@@ -119,8 +119,10 @@ class Attempt:
         return call(*self._context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
-        """Do what `Task.acall` does."""
-        return await self.task.acall(*self._context, *self.args, **self.kwargs)
+        """Do what `Task.acall` does, in the same way."""
+        task = self.task
+        call = task.func if _is_async(task.func) else task.acall
+        return await call(*self._context, *self.args, **self.kwargs)
 
     def announce_start(self) -> None:
         """Call the receivers of Django's `task_started`. Raises nothing, whatever they do."""

@@ -106,21 +106,15 @@ class LoopLane(Lane):
     def _fill(self) -> None:
         """Begin waiting jobs as long as there are places."""
         assert self._loop is not None  # noqa: S101  # for the type checker
-        while self._places:
+        for _ in range(len(self._places)):
             try:
                 number, job = self.waiting.popleft()
             except IndexError:  # none waits, or was faster recalled
                 break
-            running = Running(number, job, self._places.pop())
-            self._running[job.key] = running
-            self.marks.begin(running.place, number, running.since, is_async=True)
-            running.task = self._loop.create_task(
-                execute_async(
-                    job, running, partial(self.cancelled.__contains__, job.key), self.tell
-                ),
-                context=self._clean.copy(),
-            )
-            running.task.add_done_callback(partial(self._end, running))
+            self._begin(number, job)
+        else:
+            if self._places:  # of those that ended without a pause; others have their turn first
+                self._loop.call_soon(self._fill)
         if self.stopped and not (self._running or self.waiting or self._has_ended):
             self._has_ended = True
             self._tidying = self._loop.create_task(self._leave())
@@ -134,7 +128,32 @@ class LoopLane(Lane):
         finally:
             self._loop.stop()
 
-    def _end(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
+    def _begin(self, number: int, job: ClaimedJob) -> None:
+        """Run a job up to where it first has to wait, which for many is their end."""
+        running = Running(number, job, self._places.pop())
+        self._running[job.key] = running
+        self.marks.begin(running.place, number, running.since, is_async=True)
+        is_cancelled = partial(self.cancelled.__contains__, job.key)
+        try:
+            running.task = asyncio.Task(
+                execute_async(job, running, is_cancelled, self.tell),
+                loop=self._loop,
+                context=self._clean.copy(),
+                eager_start=True,
+            )
+        except BaseException as error:  # noqa: BLE001  # asyncio passes SystemExit on
+            self._end(running, failed(describe(error)))
+            return
+        if running.task.done():
+            self._end(running, _outcome(running.task))
+        else:
+            running.task.add_done_callback(partial(self._end_later, running))
+
+    def _end_later(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
+        self._end(running, _outcome(task))
+        self._fill()
+
+    def _end(self, running: Running, outcome: Outcome) -> None:
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
@@ -142,8 +161,7 @@ class LoopLane(Lane):
         self._places.append(running.place)
         self._dirty = True
         seconds = time.monotonic() - running.since
-        self.report(Report(running.number, _result(task), seconds, bool(self.waiting)))
-        self._fill()
+        self.report(Report(running.number, outcome, seconds, bool(self.waiting)))
 
     def _interrupt(self, key: Key, kind: type[Interruption]) -> None:
         running = self._running.get(key)
@@ -160,7 +178,7 @@ class LoopLane(Lane):
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
 
 
-def _result(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
+def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
     try:
         outcome: Outcome = task.result()
     except BaseException as error:  # noqa: BLE001  # other code cancelled it before it began
