@@ -20,6 +20,7 @@ from django.utils import timezone, translation
 
 from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
 from offload.models import Job
+from offload.tasks import OffloadTask
 from tests.models import Effect
 from tests.worker.diary import write
 
@@ -514,3 +515,27 @@ async def yield_often(times: int) -> None:
     """Let others run so often."""
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+class Doubled(OffloadTask):
+    """A task that does more than to call its function."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return 2 * super().call(*args, **kwargs)
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        return 2 * await super().acall(*args, **kwargs)
+
+
+def _doubled(func: Any) -> Doubled:
+    return Doubled(func=func)
+
+
+@_doubled
+def double(value: int) -> int:
+    return value
+
+
+@_doubled
+async def adouble(value: int) -> int:
+    return value

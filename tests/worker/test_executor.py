@@ -55,6 +55,11 @@ def test_a_result_is_kept_as_json(task):
     assert outcome.failure is None
 
 
+@pytest.mark.parametrize("task", [tasks.double, tasks.adouble])
+def test_a_task_class_may_call_its_function_in_its_own_way(task):
+    assert run(claimed(task, 2)).return_value == "4"
+
+
 def test_a_task_of_django_itself_runs():
     assert run(claimed(plain, {"a": [1]})).return_value == '{"a":[1]}'
 

@@ -6,14 +6,19 @@ import asyncio
 import queue
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import Error, connection, connections
 from django.db.backends.signals import connection_created
 from django.tasks.signals import task_finished, task_started
 
 from offload import JobState
+from offload.lifecycle import succeeded
 from offload.worker import executor
 from offload.worker.connections import leave_clean
 from offload.worker.lanes import loop, threads
@@ -135,6 +140,68 @@ def test_jobs_that_never_wait_leave_the_others_their_turn(start, monkeypatch):
 
     assert sorted(order) == list(range(1, len(jobs) + 1))
     assert 0 < order.index(1) < 10
+
+
+def test_a_turn_begins_no_more_jobs_than_there_are_places(start, monkeypatch):
+    begun = [0]
+
+    async def execute(*_: Any) -> Any:
+        begun[-1] += 1
+        return succeeded("null")
+
+    def tick() -> None:
+        begun.append(0)
+        if len(begun) < 1000:
+            asyncio.get_running_loop().call_soon(tick)
+
+    monkeypatch.setattr(loop, "execute_async", execute)
+    reports = start(make_loop, places=2)
+    reports.run(tasks.anoop)
+    gate = Event()
+    reports.lane._call(gate.wait, LIMIT)
+    reports.lane._call(tick)
+    for number in range(2, 102):
+        reports.lane.submit([(number, claimed(tasks.anoop))])
+    gate.set()
+
+    assert [reports.get().number for _ in range(100)] == list(range(2, 102))
+    assert sum(begun) == 101
+    assert max(begun) == 2
+
+
+def test_a_job_that_never_waits_counts_for_all_places_as_none_ran_beside_it(start, monkeypatch):
+    for signal in (task_started, task_finished):
+        monkeypatch.setattr(signal, "receivers", [])  # they are called in another thread
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count().__next__))
+    reports = start(make_loop, places=50)
+
+    assert reports.run(tasks.anoop).seconds == 50
+    assert reports.run(tasks.yield_often, 1).seconds == 1
+
+
+def test_connections_are_tidied_before_a_job_can_begin_that_may_use_them(start, monkeypatch):
+    seen: list[str] = []
+    done = Event()
+
+    async def execute(*_: Any) -> Any:
+        await sync_to_async(seen.append)("job")
+        done.set()
+        return succeeded("null")
+
+    reports = start(make_loop)
+    reports.run(aadd, 1)
+    monkeypatch.setattr(loop, "leave_clean", lambda: seen.append("tidy"))
+    monkeypatch.setattr(loop, "execute_async", execute)
+
+    def both() -> None:
+        reports.lane._tidy()
+        reports.lane._begin(2, claimed(aadd, 1))
+
+    reports.lane._dirty = True
+    reports.lane._call(both)
+
+    assert done.wait(LIMIT)
+    assert seen == ["tidy", "job"]
 
 
 # --- connections --------------------------------------------------------------------------

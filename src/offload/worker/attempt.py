@@ -115,13 +115,15 @@ class Attempt:
     def call(self) -> Any:
         """Do what `Task.call` does, which finds out anew each time if the function is async."""
         task = self.task
-        call = task.call if _is_async(task.func) else task.func
+        is_plain = type(task).call is _CALL and not _is_async(task.func)
+        call = task.func if is_plain else task.call
         return call(*self._context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
         """Do what `Task.acall` does, in the same way."""
         task = self.task
-        call = task.func if _is_async(task.func) else task.acall
+        is_plain = type(task).acall is _ACALL and _is_async(task.func)
+        call = task.func if is_plain else task.acall
         return await call(*self._context, *self.args, **self.kwargs)
 
     def announce_start(self) -> None:
@@ -193,6 +195,8 @@ class Attempt:
 
 
 _is_async = lru_cache(maxsize=1000)(iscoroutinefunction)
+_CALL, _ACALL = Task.call, Task.acall
+"""Of a task that has none of its own, which may do more than to call the function."""
 
 
 # Each context has backends of its own, and a job has a context of its own: making one would

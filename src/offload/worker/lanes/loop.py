@@ -44,9 +44,12 @@ class LoopLane(Lane):
         self, slots: int, report: ReportTo, marks: Marks, first: int, tell: Tell = tell_nobody
     ) -> None:
         super().__init__(report, marks, tell)
+        self._slots = slots
         self._places = list(range(first, first + slots))
         self._running: dict[Key, Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._next_turn: asyncio.Handle | None = None
+        """When more jobs begin, although there are places: others have their turn before."""
         self._has_ended = False
         self._clean = copy_context()
         self._dirty = False
@@ -105,16 +108,21 @@ class LoopLane(Lane):
 
     def _fill(self) -> None:
         """Begin waiting jobs as long as there are places."""
+        if self._next_turn is None:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Begin no more than there are places, however many of them end at once."""
         assert self._loop is not None  # noqa: S101  # for the type checker
+        self._next_turn = None
         for _ in range(len(self._places)):
             try:
                 number, job = self.waiting.popleft()
             except IndexError:  # none waits, or was faster recalled
                 break
             self._begin(number, job)
-        else:
-            if self._places:  # of those that ended without a pause; others have their turn first
-                self._loop.call_soon(self._fill)
+        if self._places and self.waiting:
+            self._next_turn = self._loop.call_soon(self._take_turn)
         if self.stopped and not (self._running or self.waiting or self._has_ended):
             self._has_ended = True
             self._tidying = self._loop.create_task(self._leave())
@@ -145,22 +153,23 @@ class LoopLane(Lane):
             self._end(running, failed(describe(error)))
             return
         if running.task.done():
-            self._end(running, _outcome(running.task))
+            # It had the loop for itself, so others cannot run beside it: it fills all places.
+            self._end(running, _outcome(running.task), places=self._slots)
         else:
-            running.task.add_done_callback(partial(self._end_later, running))
+            running.task.add_done_callback(partial(self._on_done, running))
 
-    def _end_later(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
+    def _on_done(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
         self._end(running, _outcome(task))
         self._fill()
 
-    def _end(self, running: Running, outcome: Outcome) -> None:
+    def _end(self, running: Running, outcome: Outcome, *, places: int = 1) -> None:
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
         self.marks.end(running.place)
         self._places.append(running.place)
         self._dirty = True
-        seconds = time.monotonic() - running.since
+        seconds = places * (time.monotonic() - running.since)
         self.report(Report(running.number, outcome, seconds, bool(self.waiting)))
 
     def _interrupt(self, key: Key, kind: type[Interruption]) -> None:
@@ -174,7 +183,8 @@ class LoopLane(Lane):
         if self._dirty:
             tidy = close_unusable if self._running else leave_clean
             self._dirty = bool(self._running)
-            self._tidying = self._loop.create_task(sync_to_async(tidy)())
+            # At once: a job that begins meanwhile must not find its own connection closed.
+            self._tidying = asyncio.Task(sync_to_async(tidy)(), loop=self._loop, eager_start=True)
         self._loop.call_later(TIDY_INTERVAL, self._tidy)
 
 
