@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from offload.lifecycle import JobState
+from offload.management.commands import offload_prune
 from offload.models import Attempt, Job
 from offload.store import get_store
 from tests.management.rows import end, fail_once, plans_of
@@ -117,6 +120,29 @@ def test_goes_through_more_than_one_batch(monkeypatch):
     Job.objects.filter(pk__in=ids).update(state=JobState.FAILED, finished_at=days(40))
 
     assert prune() == "Deleted 10 jobs: 10 failed."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_can_write_between_two_batches(monkeypatch):
+    monkeypatch.setattr("offload.store.base.AT_ONCE", 2)
+    for _ in range(4):
+        end(add.enqueue(1), JobState.SUCCESSFUL, days(40))
+    written = []
+
+    def write() -> None:
+        written.append(add.enqueue(1).id)
+        connection.close()
+
+    def rest(seconds: float) -> None:
+        assert seconds > 0
+        with ThreadPoolExecutor() as pool:
+            pool.submit(write).result()
+
+    monkeypatch.setattr(offload_prune, "rest", rest)
+
+    assert prune().startswith("Deleted 4 jobs")
+    assert len(written) >= 2
+    assert Job.objects.count() == len(written)
 
 
 @pytest.mark.parametrize(

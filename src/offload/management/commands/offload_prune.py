@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from threading import Event
+from time import monotonic
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,6 +26,9 @@ COUNTED = 1_000_000
 
 MOST_DAYS = 36_600
 """A hundred years, so that every date before now exists."""
+
+rest = Event().wait
+"""Called with seconds."""
 
 
 class Command(BaseCommand):
@@ -56,10 +62,19 @@ class Command(BaseCommand):
                 if choices["dry_run"]:
                     number = old[:COUNTED].count()
                 else:
-                    number = sum(store.prune(old))
+                    number = sum(_with_rests(store.prune(old)))
             counts.append((number, state))
         if choices["verbosity"] > 0:
             self.stdout.write(_report(counts, dry_run=choices["dry_run"]))
+
+
+def _with_rests(batches: Iterator[int]) -> Iterator[int]:
+    """Rest after each batch as long as it took: on SQLite only then can others write."""
+    begun = monotonic()
+    for deleted in batches:
+        yield deleted
+        rest(monotonic() - begun)
+        begun = monotonic()
 
 
 def _periods(choices: dict[str, Any], options: Options) -> dict[JobState, timedelta]:
