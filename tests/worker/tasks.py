@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -485,6 +486,12 @@ def noop() -> None:
 @task
 async def anoop() -> None:
     pass
+
+
+@task
+def shared_objects() -> int:
+    """Return how many objects the collector leaves alone, as other processes share them."""
+    return gc.get_freeze_count()
 
 
 # --- receivers ----------------------------------------------------------------------------

@@ -559,3 +559,11 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngin
     until(lambda: not held.held)
     assert not any(lane.tasks for lane in held._lanes)
     assert not running.engine._outbox
+
+
+def test_children_share_what_was_there_before_them_also_after_a_collection(
+    start_engine: StartEngine,
+):
+    start_engine(1)
+
+    assert value(tasks.shared_objects.enqueue()) > 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import signal
 
@@ -29,3 +30,8 @@ except Exception:
     # The jobs of that module will fail and say why; those of other modules can run.
     logging.getLogger("offload.worker").exception("A tasks module cannot be imported.")
 connections.close_all()
+
+# What is there now stays for good. A collector that walked over it in each child would write to
+# all its pages, which the children share as long as nobody does.
+gc.collect()
+gc.freeze()
