@@ -34,7 +34,7 @@ class Contender:
         module: in `contenders/`.
         workers: configurations, the first of which gets every stand.
         kinds: no-ops it can run: written with `def`, `async def` or both.
-        mixes: mixed jobs it can run; `amixed` only if it runs many of them in one thread.
+        mixes: mixed jobs that it is given: `mixed`, `amixed` (written with `async def`) or both.
         settings: more environment variables.
         quick: whether `--quick` measures it.
     """

@@ -191,7 +191,7 @@ class LoopLane(Lane):
 def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
     try:
         outcome: Outcome = task.result()
-    except BaseException as error:  # noqa: BLE001  # other code cancelled it before it began
+    except BaseException as error:  # noqa: BLE001  # other code cancelled it
         outcome = failed(describe(error))
     return outcome
 
