@@ -115,7 +115,7 @@ def test_a_connection_that_cannot_be_left_clean_ends_no_thread(start, monkeypatc
         assert reports.run(add, 1).outcome.state == JobState.SUCCESSFUL
 
 
-def test_an_async_job_that_other_code_cancelled_before_it_began_is_reported(start, monkeypatch):
+def test_an_async_job_that_other_code_cancelled_is_reported(start, monkeypatch):
     reports = start(make_loop)
 
     async def cancelled(*_: Any) -> Any:
