@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from offload.store import get_store
-from offload.store.watch import get_watch
+from offload.watching.watcher import get_watch
 from tests.crash.table import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from offload.ids import new_id
 from offload.lifecycle import JobFailure, JobState, Outcome, failed
 from offload.models import Job, Worker
 from offload.store import get_store
 from offload.store.records import ClaimedJob, Room
+from offload.uuid7 import new_id
 
 NO_ROOM = Room("default", ())
 FAILURE = JobFailure("builtins.ValueError", "no", "Traceback ...\nValueError: no\n")

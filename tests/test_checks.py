@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from offload import checks
 from offload.middleware import OffloadMiddleware
-from offload.registry import find_task
+from offload.task_lookup import find_task
 from tests.pooler import pooler
 
 BACKEND = "offload.backends.database.DatabaseBackend"

@@ -13,8 +13,8 @@ from django.db import connections
 
 from offload import JobState, OffloadError, current_job, is_cancelled, progress, track
 from offload.context import CurrentJob, enter_job
-from offload.gauge import Gauge
 from offload.models import Job
+from offload.progress import Gauge
 from tests.tasks import add
 
 

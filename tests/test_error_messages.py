@@ -15,11 +15,11 @@ from django.db import DatabaseError, OperationalError, transaction
 
 from offload import task
 from offload.conf import Options
-from offload.ids import new_id
 from offload.lifecycle import JobState
-from offload.registry import find_task
 from offload.store import get_store
 from offload.store.errors import explain
+from offload.task_lookup import find_task
+from offload.uuid7 import new_id
 from tests.management.rows import end, register
 from tests.tasks import add, plain
 

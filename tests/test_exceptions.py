@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from django.tasks.exceptions import TaskException
 
 from offload import Retry, Snooze, exceptions
-from offload.exceptions import LONGEST, seconds
+from offload.durations import LONGEST, seconds
 
 BRANCH = 4
 """Characters of one level in the drawing."""

@@ -14,9 +14,9 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from offload.backends.database import DatabaseBackend
-from offload.identity import SESSION_KEY, owner_for
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
+from offload.ownership import SESSION_KEY, owner_for
 from tests.live.people import JSON, person, start, visitor
 from tests.owners import origin, tenants
 from tests.tasks import add

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offload import Exponential, Fixed
-from offload.exceptions import LONGEST
+from offload.durations import LONGEST
 from offload.policies import DEFAULT_BACKOFF
 
 ERROR = ValueError("no")

@@ -19,7 +19,7 @@ from django.test import override_settings
 
 from offload import Fixed, OffloadTask, task
 from offload.models import Job
-from offload.registry import find_task
+from offload.task_lookup import find_task
 from tests import backport_tasks
 from tests.tasks import add, fail_thrice, plain, plain_object, send, send_later
 

@@ -16,15 +16,15 @@ from offload.exceptions import (
     WorkerLost,
     WrongState,
 )
-from offload.gauge import Progress
 from offload.lifecycle import JobState
-from offload.origin import acting_for
+from offload.ownership import acting_for
 from offload.policies import Exponential, Fixed
+from offload.progress import Progress
 from offload.tasks import OffloadTask, task
 
 if TYPE_CHECKING:
     from offload.live.accepted import aaccepted, accepted
-    from offload.live.once import once
+    from offload.live.idempotency import once
 
 __version__ = "0.1.0"
 
@@ -60,7 +60,7 @@ __all__ = [
 _LATE = {
     "accepted": "offload.live.accepted",
     "aaccepted": "offload.live.accepted",
-    "once": "offload.live.once",
+    "once": "offload.live.idempotency",
 }
 """What needs Django's apps to be loaded, and so is imported on first use."""
 

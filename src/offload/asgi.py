@@ -8,8 +8,8 @@ from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 if TYPE_CHECKING:
-    from offload.live.asking import Application
-    from offload.live.sse import Event, Receive, Send
+    from offload.streams.rights_request import Application
+    from offload.streams.sse import Event, Receive, Send
 
 
 class Offload:
@@ -37,8 +37,8 @@ class Offload:
         engine: bool = True,
     ) -> None:
         # asgi.py imports this module before Django's apps are loaded.
-        from offload.live.beside import Beside  # noqa: PLC0415
-        from offload.live.opened import opened  # noqa: PLC0415
+        from offload.live.open_connections import opened  # noqa: PLC0415
+        from offload.streams.middleware import Beside  # noqa: PLC0415
         from offload.worker.embedded import EmbeddedEngine  # noqa: PLC0415
 
         self._application = Beside(application)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from offload.exceptions import LONGEST
+from offload.durations import LONGEST
 
 
 def _setting(default: Any, sentence: str) -> Any:

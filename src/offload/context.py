@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offload.exceptions import OffloadError
-from offload.gauge import PLAIN, Gauge, Number, checked, checked_step
+from offload.progress import PLAIN, Gauge, Number, checked, checked_step
 
 
 @dataclass(frozen=True, slots=True)

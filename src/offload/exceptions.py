@@ -27,6 +27,8 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.tasks.exceptions import InvalidTask, TaskException, TaskResultDoesNotExist
 
+from offload.durations import seconds
+
 
 class InvalidArguments(InvalidTask, ValueError):
     """An argument cannot be stored as exactly the same JSON on every database."""
@@ -124,17 +126,3 @@ class Snooze(Exception):
 
     def __str__(self) -> str:
         return f"snooze for {self.delay:g} s"
-
-
-LONGEST = 100 * 366 * 86_400.0
-"""Seconds of the longest duration: a hundred years, so that every sum with it is a date."""
-
-
-def seconds(value: float | timedelta) -> float:
-    """Return a duration in seconds; raise ValueError for one that is negative or too long."""
-    if isinstance(value, bool | str):
-        raise TypeError(f"A duration must be seconds or a timedelta, not {value!r}.")
-    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 <= number <= LONGEST:
-        raise ValueError(f"A duration must be from 0 seconds to 100 years, not {value!r}.")
-    return number

@@ -7,8 +7,7 @@ from functools import cached_property
 from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from offload.identity import owner_for, request_id_of, tenant_of
-from offload.origin import Origin, enqueueing_from
+from offload.ownership import Origin, enqueueing_from, owner_for, request_id_of, tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from offload.exceptions import LONGEST, seconds
+from offload.durations import LONGEST, seconds
 
 if TYPE_CHECKING:
     from django.tasks import TaskResult

@@ -12,8 +12,8 @@ from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
-from offload.gauge import Progress
 from offload.lifecycle import JobState
+from offload.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

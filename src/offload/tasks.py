@@ -18,7 +18,7 @@ from django.tasks.base import DEFAULT_TASK_PRIORITY
 from django.tasks.exceptions import InvalidTask
 
 from offload.conf import LARGEST, did_you_mean
-from offload.exceptions import seconds
+from offload.durations import seconds
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from offload.live import events, views
+from offload.live import views
+from offload.streams import views as events
 
 app_name = "offload"
 

@@ -22,10 +22,10 @@ from offload.backends.database import DatabaseBackend
 from offload.backends.rows import Enqueueing
 from offload.conf import Options
 from offload.exceptions import InvalidArguments
-from offload.ids import new_id
 from offload.lifecycle import failed, succeeded
 from offload.models import Job
 from offload.store import get_store
+from offload.uuid7 import new_id
 from tests.jobs import FAILURE, claim, finish, put, register
 from tests.tasks import aadd, add, plain
 

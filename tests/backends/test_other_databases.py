@@ -11,9 +11,9 @@ from django.test import override_settings
 
 from offload import JobState
 from offload.exceptions import QueueUnavailable
-from offload.ids import new_id
 from offload.models import Job
 from offload.results import make_result
+from offload.uuid7 import new_id
 from tests.tasks import add
 
 SQLITE = "django.db.backends.sqlite3"

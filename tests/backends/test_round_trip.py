@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from offload.codec import decode, encode_result, storable
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import JobFailure, failed, succeeded
 from offload.models import Attempt, Job
+from offload.serialization import decode, encode_result, storable
 from tests.jobs import claim, finish, register
 from tests.tasks import plain
 

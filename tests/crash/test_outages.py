@@ -15,7 +15,7 @@ from offload import lifecycle
 from offload.models import Attempt
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Room
-from offload.worker.outbox import Outbox
+from offload.worker.completer import Outbox
 from tests.crash import tasks, witness
 from tests.crash.processes import Process
 from tests.crash.servers import Server, own_server
@@ -169,7 +169,7 @@ def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(
     monkeypatch: pytest.MonkeyPatch, error: Error, state: str
 ) -> None:
     """However long the database refuses to write anything."""
-    monkeypatch.setattr("offload.worker.outbox.ASIDE", 0.0)
+    monkeypatch.setattr("offload.worker.completer.ASIDE", 0.0)
     store: Store = RefusingStore(error)  # type: ignore[assignment]
     outbox = Outbox(store)
     job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 19])

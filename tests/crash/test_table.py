@@ -10,11 +10,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.store.records import Room
+from offload.uuid7 import new_id
 from tests.crash import tasks
 from tests.crash.processes import Process, resume, state_of
 from tests.crash.table import keep

@@ -9,7 +9,7 @@ from django.core.asgi import get_asgi_application
 from django.urls import path
 
 from offload.asgi import Offload
-from offload.live.websocket import StatusSocket
+from offload.streams.websocket import StatusSocket
 
 django = get_asgi_application()
 application = Offload(django, engine=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from offload.store.watch import get_watch
+from offload.watching.watcher import get_watch
 from tests.live.servers import COMMANDS, Server
 from tests.worker.conftest import family, gate, start_engine
 

@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 import offload
-from offload.ids import new_id
 from offload.live.access import grants, visible
 from offload.live.tokens import make_token
 from offload.models import Job
-from offload.registry import find_task
+from offload.task_lookup import find_task
 from offload.testing import run_jobs
+from offload.uuid7 import new_id
 from tests import owners
 from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, answers, ask
 from tests.live.people import BROWSER, holder, person, start, visitor

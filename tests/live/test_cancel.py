@@ -9,11 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from offload.ids import new_id
 from offload.live.tokens import make_token
 from offload.models import Job
 from offload.store import get_store
 from offload.testing import run_jobs
+from offload.uuid7 import new_id
 from tests.jobs import claim, register
 from tests.live.people import BROWSER, JSON, person, start
 from tests.live.test_page import text_of

@@ -23,10 +23,10 @@ from offload.lifecycle import (
     succeeded,
 )
 from offload.live.documents import document, etag, links, pace, phase, plain
-from offload.live.ledger import find_failures
+from offload.live.jobs import find_failures
 from offload.models import Job
-from offload.moments import now_microseconds, to_datetime
 from offload.testing import run_jobs
+from offload.timestamps import now_microseconds, to_datetime
 from tests.jobs import FAILURE, claim, finish, register
 from tests.live.tasks import explode, private, refuse, shown
 from tests.tasks import add

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from offload.ids import new_id
 from offload.live.documents import plain
 from offload.models import Job
 from offload.testing import run_jobs
+from offload.uuid7 import new_id
 from tests.jobs import claim, register
 from tests.live.people import BROWSER, person, start
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.core import signing
 from django.test import override_settings
 
-from offload.ids import new_id
 from offload.live import tokens
 from offload.live.tokens import make_token
 from offload.testing import run_jobs
+from offload.uuid7 import new_id
 from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, URLS, answers, ask
 from tests.live.people import holder, person, start, visitor
 

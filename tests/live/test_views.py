@@ -10,11 +10,11 @@ import pytest
 from django.db import DatabaseError, connection
 from django.urls import reverse
 
-from offload.ids import new_id
 from offload.live.tokens import make_token
 from offload.models import Job
 from offload.store import get_store
 from offload.testing import immediate, run_jobs
+from offload.uuid7 import new_id
 from tests.jobs import claim, register
 from tests.live.people import holder, is_private, person, start, visitor
 

@@ -9,7 +9,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 
 import offload
-from offload.registry import find_task
+from offload.task_lookup import find_task
 from tests.models import Effect
 
 barrier = threading.Barrier(1)

@@ -17,7 +17,7 @@ from offload.mail.delivery import (
     deliver,
     is_temporary,
 )
-from offload.mail.stored import StoredMessage, store
+from offload.mail.message import StoredMessage, store
 from tests.mail.backends import Provider, StumblesAfterwards
 from tests.mail.messages import attachments, simple
 

@@ -12,16 +12,16 @@ from django.db import connection, transaction
 from django.tasks.exceptions import InvalidTask
 from django.utils import timezone
 
-from offload.codec import decode
 from offload.exceptions import InvalidArguments, QueueUnavailable
 from offload.mail import EmailBackend, TemporaryFailure, send_message
 from offload.models import Job
-from offload.registry import find_task
+from offload.serialization import decode
+from offload.task_lookup import find_task
 from tests.mail import messages
 from tests.mail.backends import Provider, ProviderIsBusy
 from tests.mail.conftest import HAS_MAILERS, SMTP_BACKEND
 from tests.mail.messages import simple
-from tests.mail.test_stored import without_chance
+from tests.mail.test_message import without_chance
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mailers")]
 needs_mailers = pytest.mark.skipif(not HAS_MAILERS, reason="Django 6.0 has no MAILERS")

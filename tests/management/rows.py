@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
+from offload.uuid7 import new_id
 
 
 def end(result: Any, state: JobState, moment: datetime | None = None) -> Job:

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from offload.models import Job
-from offload.store.ask import waiting_since
+from offload.store.queries import waiting_since
 from tests.management.rows import plans_of, register, run
 from tests.tasks import add, plain
 

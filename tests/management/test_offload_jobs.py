@@ -13,11 +13,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from offload import acting_for
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.ask import Wanted, find_by_prefix, find_jobs
+from offload.store.queries import Wanted, find_by_prefix, find_jobs
+from offload.uuid7 import new_id
 from tests.management.rows import end, fail_once, plans_of, register, run
 from tests.tasks import aadd, add, fail, plain
 
@@ -104,7 +104,7 @@ def test_lists_only_jobs_of_the_backend():
 
 @pytest.mark.parametrize("state", [None, "failed"])
 def test_looks_through_the_newest_finished_jobs_only(monkeypatch, state):
-    monkeypatch.setattr("offload.store.ask.WINDOW", 2)
+    monkeypatch.setattr("offload.store.queries.WINDOW", 2)
     ids = []
     for number, task in enumerate((plain, add, plain, add)):
         moment = timezone.now() - timedelta(minutes=10 - number)

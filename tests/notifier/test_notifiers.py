@@ -19,10 +19,10 @@ from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from offload.notifier import Hint, Listener, Notifier, get_notifier
-from offload.notifier.doorbell import Doorbell
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
+from offload.notifier.unix_sockets import Doorbell
 from tests.pooler import behind, pooler
 from tests.tasks import add
 from tests.worker.conftest import until
@@ -206,7 +206,7 @@ def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_othe
     code = (
         "import os, sys; os.getpid = lambda: 7\n"
         "from pathlib import Path; from offload.notifier import Hint\n"
-        "from offload.notifier.doorbell import Doorbell\n"
+        "from offload.notifier.unix_sockets import Doorbell\n"
         f"bell = Doorbell(Path({str(folder)!r})).listen(Hint.WORK)\n"
         "print('listens', flush=True); sys.stdin.read(); print(*bell.hints(), flush=True)"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from offload.notifier.base import Hint
-from offload.notifier.doorbell import Doorbell
 from offload.notifier.polling import PollingListener
+from offload.notifier.unix_sockets import Doorbell
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/bells", "/nonexistent/folder/bells"])

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.store import get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Floor, Room
+from offload.uuid7 import new_id
 from tests.jobs import register
 from tests.store.test_query_plans import analyze, empty, fill
 

@@ -17,7 +17,6 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from offload.ids import new_id
 from offload.lifecycle import (
     JobFailure,
     JobState,
@@ -32,6 +31,7 @@ from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, Moved, Room
+from offload.uuid7 import new_id
 from tests.tasks import aadd, add, plain
 from tests.worker.locking import lock, transaction_elsewhere
 

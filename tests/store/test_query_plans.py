@@ -17,13 +17,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from offload.ids import new_id
 from offload.lifecycle import JobState, succeeded
 from offload.models import Job
-from offload.moments import to_microseconds
 from offload.store import get_store
-from offload.store.ask import waiting_since
+from offload.store.queries import waiting_since
 from offload.store.records import UNSEEN, Floor, Room
+from offload.timestamps import to_microseconds
+from offload.uuid7 import new_id
 from tests.jobs import register
 from tests.tasks import add
 

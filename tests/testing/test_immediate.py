@@ -21,8 +21,8 @@ from django.utils import translation
 
 from offload import InvalidArguments, JobState, OffloadTask, WrongState
 from offload.exceptions import InvalidResult
-from offload.ids import new_id
 from offload.testing import ImmediateBackend, immediate
+from offload.uuid7 import new_id
 from tests import backport_tasks
 from tests import tasks as common
 from tests.testing import tasks

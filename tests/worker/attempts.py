@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from offload.ids import new_id
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
-from offload.worker.executor import execute, execute_async
+from offload.uuid7 import new_id
+from offload.worker.execution.executor import execute, execute_async
 
 
 def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:

@@ -16,9 +16,9 @@ import pytest
 from django.db import connection
 from django.tasks import default_task_backend
 
-from offload.store.watch import get_watch
+from offload.watching.watcher import get_watch
+from offload.worker.config import Service, make_engine
 from offload.worker.engine import Engine
-from offload.worker.serve import Service, make_engine
 from tests.worker import diary
 
 POOLS = {"embedded": 0, "processes": 1}
@@ -38,7 +38,7 @@ def family(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         patch.setenv(diary.ENVIRONMENT, str(tmp_path_factory.mktemp("diary") / "diary"))
         # Children die with the thread that started their server: it must outlive all engines.
-        multiprocessing.set_forkserver_preload(["offload.worker.preload"])
+        multiprocessing.set_forkserver_preload(["offload.worker.child.preload"])
         forkserver.ensure_running()
         yield
     get_watch("default").stop()  # its connection would keep the database from being dropped

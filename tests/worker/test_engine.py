@@ -16,7 +16,7 @@ from offload import JobState
 from offload.models import Job, Worker
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.worker import registration
+from offload.worker.upkeep import registration
 from tests.pooler import behind, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks

@@ -18,9 +18,9 @@ from django.tasks.exceptions import InvalidTask
 from django.utils.module_loading import import_string
 
 from offload.conf import Options, did_you_mean
-from offload.exceptions import LONGEST
-from offload.registry import with_options
+from offload.durations import LONGEST
 from offload.results import OffloadResult
+from offload.task_lookup import with_options
 from offload.tasks import Call, OffloadTask
 
 if TYPE_CHECKING:

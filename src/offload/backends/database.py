@@ -19,20 +19,20 @@ from django.tasks.signals import task_enqueued
 
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
-from offload.codec import encode_arguments
 from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
 from offload.failpoints import failpoint
-from offload.ids import made_at, new_id
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
-from offload.origin import reserved_id
-from offload.registry import find_task
+from offload.ownership import reserved_id
 from offload.results import OffloadResult
-from offload.signals import is_unheard
+from offload.serialization import encode_arguments
+from offload.signal_receivers import is_unheard
 from offload.store import get_store
 from offload.store.errors import explained
-from offload.store.watch import get_watch
+from offload.task_lookup import find_task
 from offload.tasks import Call
+from offload.uuid7 import made_at, new_id
+from offload.watching.watcher import get_watch
 
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
@@ -202,7 +202,7 @@ class DatabaseBackend(OffloadBackend):
 
     def _unserved(self) -> str:
         """Return what to do if no engine is there to run jobs."""
-        from offload.store.ask import living_engines  # noqa: PLC0415  # needs the app registry
+        from offload.store.queries import living_engines  # noqa: PLC0415  # needs the app registry
 
         if living_engines(self.settings.database, self.alias):
             return ""

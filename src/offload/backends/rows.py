@@ -11,16 +11,16 @@ from uuid import UUID
 from django.tasks import Task
 from django.utils import timezone
 
-from offload.codec import decode
 from offload.conf import Options
-from offload.exceptions import seconds
-from offload.gauge import Progress
+from offload.durations import seconds
 from offload.lifecycle import JobState
-from offload.moments import to_datetime, to_microseconds
-from offload.origin import current_origin
-from offload.registry import task_like
+from offload.ownership import current_origin
+from offload.progress import Progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
+from offload.serialization import decode
 from offload.store.records import NewJob
+from offload.task_lookup import task_like
+from offload.timestamps import to_datetime, to_microseconds
 
 if TYPE_CHECKING:
     from offload.models import Attempt, Job

@@ -12,8 +12,8 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.urls import reverse
 
 from offload.live.access import grants
-from offload.live.answers import describe, seal
-from offload.live.ledger import find_jobs
+from offload.live.jobs import find_jobs
+from offload.live.responses import describe, seal
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

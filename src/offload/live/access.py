@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.tasks import task_backends
 
-from offload.identity import owners_in, tenant_of
-from offload.live.declared import exposed_by, visibility_of
-from offload.live.ledger import find_jobs, options_of, result_of
+from offload.live.jobs import find_jobs, options_of, result_of
+from offload.live.task_options import exposed_by, visibility_of
 from offload.live.tokens import Token, token_of
+from offload.ownership import owners_in, tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
-from offload.codec import decode
 from offload.exceptions import UserFacingError
-from offload.gauge import Progress
 from offload.lifecycle import JobState
-from offload.live.declared import exposed_by, title_of
-from offload.moments import now_microseconds, to_microseconds
+from offload.live.task_options import exposed_by, title_of
+from offload.progress import Progress
+from offload.serialization import decode
+from offload.timestamps import now_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from offload.live.outlook import Outlook
+    from offload.live.queue_position import Outlook
     from offload.models import Attempt, Job
 
 LARGEST_INLINE = 16 * 1024

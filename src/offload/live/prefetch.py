@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from offload.live.access import visible
-from offload.live.answers import all_told
+from offload.live.responses import all_told
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

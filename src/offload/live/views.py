@@ -27,7 +27,12 @@ from offload.exceptions import QueueUnavailable, WrongState
 from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
-from offload.live.answers import (
+from offload.live.connection_limits import get_seats
+from offload.live.documents import pace, retry_after
+from offload.live.jobs import backend_of, find_jobs, has_expired, result_of
+from offload.live.long_poll import free_connections, wait_for_news, wanted_wait
+from offload.live.queue_position import Outlook, find_outlooks
+from offload.live.responses import (
     all_told,
     describe,
     outward,
@@ -38,14 +43,9 @@ from offload.live.answers import (
     unchanged,
     unchanged_job,
 )
-from offload.live.declared import exposed_by
-from offload.live.documents import pace, retry_after
-from offload.live.element import element
-from offload.live.ledger import backend_of, find_jobs, has_expired, result_of
-from offload.live.outlook import Outlook, find_outlooks
-from offload.live.seats import get_seats
+from offload.live.task_options import exposed_by
 from offload.live.tokens import TokenRefused, carries_token
-from offload.live.waiting import free_connections, wait_for_news, wanted_wait
+from offload.live.widget import element
 
 if TYPE_CHECKING:
     from collections.abc import Callable

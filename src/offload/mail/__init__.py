@@ -26,7 +26,6 @@ from django.db import transaction
 from django.tasks import task_backends
 from django.tasks.exceptions import TaskException
 
-from offload.codec import encode_arguments
 from offload.conf import did_you_mean
 from offload.exceptions import InvalidArguments, TaskTimeout
 from offload.mail.delivery import (
@@ -37,9 +36,10 @@ from offload.mail.delivery import (
     is_temporary_code,
     readable,
 )
-from offload.mail.stored import StoredMessage, store
+from offload.mail.message import StoredMessage, store
 from offload.policies import Exponential
-from offload.registry import with_options
+from offload.serialization import encode_arguments
+from offload.task_lookup import with_options
 from offload.tasks import Call, OffloadTask
 
 __all__ = ["EmailBackend", "MaybeSent", "TemporaryFailure", "send_message"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
-from offload.moments import to_datetime, to_microseconds
+from offload.timestamps import to_datetime, to_microseconds
 
 if TYPE_CHECKING:
     _Base = models.BigIntegerField[datetime | int | None, datetime | None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.models.fields import MomentField
 from offload.models.indexes import PartialIndex
+from offload.uuid7 import new_id
 
 READY_ORDER = ["backend", "queue_name", "is_async", "-priority", "run_after", "id"]
 

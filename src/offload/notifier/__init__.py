@@ -10,10 +10,10 @@ from pathlib import Path
 from django.db import connections
 
 from offload.notifier.base import Hint, Listener, Notifier
-from offload.notifier.doorbell import Doorbell, private_folder
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
+from offload.notifier.unix_sockets import Doorbell, private_folder
 
 __all__ = ["Hint", "Listener", "Notifier", "get_notifier"]
 

@@ -16,8 +16,8 @@ import time
 
 from django.db import Error, connections
 
-from offload.ids import new_id
 from offload.notifier.base import Hint, Listener, Notifier
+from offload.uuid7 import new_id
 
 SPACING = 0.01
 """Seconds between two hints of one kind from one process, if there are many."""

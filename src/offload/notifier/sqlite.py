@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import Error, connections
 
 from offload.notifier.base import Hint, Listener
-from offload.notifier.doorbell import Doorbell
+from offload.notifier.unix_sockets import Doorbell
 
 
 class SQLiteNotifier(Doorbell):

@@ -22,10 +22,10 @@ from django.db.models.expressions import RawSQL
 from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
-from offload.moments import now_microseconds
-from offload.store.reading import Reading
+from offload.store.reads import Reading
 from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
+from offload.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,10 +14,10 @@ from django.db import OperationalError, transaction
 from django.db.models import Value
 
 from offload.models import Job
-from offload.moments import now_microseconds, to_datetime
 from offload.store.base import AT_ONCE, Store
 from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
 from offload.store.statements import statement
+from offload.timestamps import now_microseconds, to_datetime
 
 
 class SQLiteStore(Store):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.utils.html import format_html
 
-from offload.ids import new_id
-from offload.live.element import MISSING, SKELETON, element
+from offload.live.labels import words
 from offload.live.prefetch import document_for
-from offload.live.words import words
+from offload.live.widget import MISSING, SKELETON, element
+from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

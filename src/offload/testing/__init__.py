@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offload.testing.asserting import (
+    from offload.testing.assertions import (
         assert_enqueued,
         assert_enqueues,
         assert_not_enqueued,
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     )
     from offload.testing.backends import ImmediateBackend, RecordingBackend
     from offload.testing.memory import forget_jobs
-    from offload.testing.running import arun_jobs, run_jobs
-    from offload.testing.switching import immediate, recording
+    from offload.testing.overrides import immediate, recording
+    from offload.testing.runner import arun_jobs, run_jobs
 
 __all__ = [
     "ImmediateBackend",
@@ -34,15 +34,15 @@ __all__ = [
 _HOMES = {
     "ImmediateBackend": "backends",
     "RecordingBackend": "backends",
-    "arun_jobs": "running",
-    "assert_enqueued": "asserting",
-    "assert_enqueues": "asserting",
-    "assert_not_enqueued": "asserting",
-    "enqueued_jobs": "asserting",
+    "arun_jobs": "runner",
+    "assert_enqueued": "assertions",
+    "assert_enqueues": "assertions",
+    "assert_not_enqueued": "assertions",
+    "enqueued_jobs": "assertions",
     "forget_jobs": "memory",
-    "immediate": "switching",
-    "recording": "switching",
-    "run_jobs": "running",
+    "immediate": "overrides",
+    "recording": "overrides",
+    "run_jobs": "runner",
 }
 
 

@@ -13,12 +13,12 @@ from django.utils.asyncio import async_unsafe
 from offload.backends.base import OffloadBackend
 from offload.backends.database import DatabaseBackend
 from offload.exceptions import OffloadError
-from offload.ids import new_id
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
 from offload.tasks import Call
-from offload.testing.attempts import run_attempt
+from offload.testing.execution import run_attempt
 from offload.testing.memory import MemoryStore
+from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
     from offload.notifier import Hint

@@ -15,8 +15,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from offload.lifecycle import JobState, Outcome
-from offload.moments import now_microseconds, to_datetime
 from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
+from offload.timestamps import now_microseconds, to_datetime
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 
-from offload.worker.serve import Service, make_engine
+from offload.worker.config import Service, make_engine
 
 if TYPE_CHECKING:
     from offload.worker.engine import Engine

@@ -24,15 +24,15 @@ from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.records import ClaimedJob, Ended, Key, Room
-from offload.worker.audience import Audience
-from offload.worker.duties import Duty
-from offload.worker.floors import Floors
-from offload.worker.lookout import Lookout
+from offload.worker.change_hints import Audience
+from offload.worker.claiming.poller import Lookout
+from offload.worker.claiming.watermarks import Floors
+from offload.worker.completer import Outbox
 from offload.worker.outage import Outage
-from offload.worker.outbox import Outbox
 from offload.worker.pools.base import interrupted
-from offload.worker.registration import Registration
-from offload.worker.upkeep import Upkeep
+from offload.worker.timers import Duty
+from offload.worker.upkeep.maintenance import Upkeep
+from offload.worker.upkeep.registration import Registration
 
 if TYPE_CHECKING:
     from offload.worker.pools.base import Pool

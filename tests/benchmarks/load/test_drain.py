@@ -11,7 +11,7 @@ from django.utils import timezone
 from load.drain import rates
 from offload.lifecycle import JobState
 from offload.models import Job
-from offload.moments import to_datetime, to_microseconds
+from offload.timestamps import to_datetime, to_microseconds
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db

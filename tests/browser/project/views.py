@@ -13,9 +13,9 @@ from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
 
 import offload
-from offload.ids import new_id
 from offload.models import Job, Worker
 from offload.store import get_store
+from offload.uuid7 import new_id
 from tests.browser.project.tasks import obey
 
 

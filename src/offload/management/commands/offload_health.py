@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connections
 
 from offload.checks import missing_migrations
-from offload.management.chosen import (
+from offload.management.arguments import (
     add_place_options,
     chosen_backend,
     chosen_options,
@@ -21,8 +21,8 @@ from offload.management.chosen import (
     not_negative,
     require_queue,
 )
-from offload.store.ask import living_engines, waiting_since
 from offload.store.errors import explain, migrate_command
+from offload.store.queries import living_engines, waiting_since
 
 
 @dataclass(frozen=True, slots=True)

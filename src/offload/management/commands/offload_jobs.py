@@ -14,7 +14,7 @@ from django.db import transaction
 
 from offload.conf import did_you_mean
 from offload.lifecycle import JobState
-from offload.management.chosen import (
+from offload.management.arguments import (
     add_place_options,
     answering,
     chosen_backend,
@@ -23,9 +23,9 @@ from offload.management.chosen import (
     job_state,
     whole,
 )
-from offload.management.shown import attempt_document, document_of, page_of, table_of
+from offload.management.formatting import attempt_document, document_of, page_of, table_of
 from offload.notifier import Hint, get_notifier
-from offload.store.ask import Wanted, find_by_prefix, find_engines, find_jobs, recent_tasks
+from offload.store.queries import Wanted, find_by_prefix, find_engines, find_jobs, recent_tasks
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from offload.conf import Options
 from offload.lifecycle import JobState, keeping
-from offload.management.chosen import (
+from offload.management.arguments import (
     add_place_options,
     answering,
     chosen_options,

@@ -17,13 +17,13 @@ from django.tasks import task_backends
 
 import offload
 from offload.conf import Options
-from offload.management.chosen import add_place_options, chosen_backend, require_queue, whole
+from offload.management.arguments import add_place_options, chosen_backend, require_queue, whole
+from offload.management.database_wait import wait_for_database
+from offload.management.reloader import Reloader
 from offload.store import get_store
+from offload.worker.config import Service, make_engine
 from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
-from offload.worker.reload import Reloader
-from offload.worker.serve import Service, make_engine
-from offload.worker.startup import wait_for_database
 
 MEBIBYTE = 1024**2
 

@@ -11,7 +11,7 @@ from offload.lifecycle import JobFailure, Outcome
 from offload.policies import DEFAULT_BACKOFF
 from offload.store.base import lost_outcome
 from offload.store.records import ClaimedJob, Ended, Key
-from offload.worker.load import Load
+from offload.worker.pools.capacity import Load
 
 
 class Pool(ABC):

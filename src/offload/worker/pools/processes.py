@@ -10,9 +10,9 @@ from operator import itemgetter
 
 from offload.lifecycle import JobState
 from offload.store.records import ClaimedJob, Ended, Key
-from offload.worker.pace import Pace
 from offload.worker.pools.base import Pool
-from offload.worker.pools.child import Child, Limits
+from offload.worker.pools.child_process import Child, Limits
+from offload.worker.pools.run_times import Pace
 
 logger = logging.getLogger("offload.worker")
 
@@ -34,7 +34,7 @@ class ProcessPool(Pool):
         self._shows_logs = shows_logs
         self._pace = Pace()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["offload.worker.preload"])
+        self._context.set_forkserver_preload(["offload.worker.child.preload"])
         self._children: list[Child] = []
         self._ended: list[Ended] = []
         self._untold: list[Ended] = []

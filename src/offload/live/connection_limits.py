@@ -1,0 +1,76 @@
+"""Seats: how many streams and held requests one person, and all together, may have here."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from queue import SimpleQueue
+
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
+
+from offload.live import problems
+from offload.live.jobs import options_of
+
+
+class Seats:
+    """The seats of this process.
+
+    Args:
+        each: how many one holder may have.
+        total: how many there are.
+    """
+
+    def __init__(self, each: int, total: int) -> None:
+        self._each = each
+        self._total = total
+        self._taken: Counter[str] = Counter()
+        self._left: SimpleQueue[str] = SimpleQueue()
+        self._lock = threading.Lock()
+
+    def take(self, holder: str) -> None:
+        """Take a seat.
+
+        Args:
+            holder: who takes it; "" for somebody unknown, whose seats only the total limits.
+
+        Raises:
+            Problem: 429 if the holder has too many, 503 if all are taken.
+        """
+        with self._lock:
+            self._clear()
+            if self._taken.total() >= self._total:
+                raise problems.busy(random.randint(5, 15))  # noqa: S311  # spreads them in time
+            if holder and self._taken[holder] >= self._each:
+                raise problems.too_many_streams(random.randint(5, 15))  # noqa: S311
+            self._taken[holder] += 1
+
+    def leave(self, holder: str) -> None:
+        """Free a seat. It takes no lock: Python may delete an order at any moment."""
+        self._left.put(holder)
+
+    def _clear(self) -> None:
+        while not self._left.empty():
+            holder = self._left.get()
+            self._taken[holder] -= 1
+            if self._taken[holder] <= 0:
+                del self._taken[holder]
+
+    @contextmanager
+    def taken_by(self, holder: str) -> Iterator[None]:
+        """Take a seat for as long as a `with` block lasts."""
+        self.take(holder)
+        try:
+            yield
+        finally:
+            self.leave(holder)
+
+
+@cache
+def get_seats() -> Seats:
+    """Return the seats of this process, as many as the options of the default backend say."""
+    options = options_of(DEFAULT_TASK_BACKEND_ALIAS)
+    return Seats(options.streams_per_user, options.streams)

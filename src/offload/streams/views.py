@@ -1,0 +1,105 @@
+"""The view of the stream. It checks rights; what streams is the server beside Django, or itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from offload.live import problems
+from offload.live.access import Viewer
+from offload.live.connection_limits import get_seats
+from offload.live.jobs import database_of, find_failures
+from offload.live.long_poll import free_connections
+from offload.live.queue_position import find_outlooks
+from offload.live.responses import outward
+from offload.live.views import outside_transactions, parse_ids
+from offload.store.records import Seen
+from offload.streams.snapshots import Sight, Wording
+from offload.streams.sse import CONTENT_TYPE, HEADERS, EventStream
+from offload.streams.subscription import MARK, OFFER, Offer, Order
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+_KNOWN = re.compile(r"([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})\.(\d{1,10})", re.IGNORECASE)
+
+
+@outside_transactions
+@login_not_required
+async def events(request: HttpRequest) -> HttpResponseBase:
+    """Stream the states of several jobs."""
+    response: HttpResponseBase = await sync_to_async(_answer)(request)
+    return response
+
+
+@outward("GET")
+def websocket(_: HttpRequest) -> HttpResponse:
+    """Say that here is no page, but a WebSocket."""
+    raise problems.upgrade_required()
+
+
+@outward("GET")
+def _answer(request: HttpRequest) -> HttpResponseBase:
+    if not isinstance(request, ASGIRequest):
+        raise problems.no_stream()
+    if not request.accepts(CONTENT_TYPE):
+        raise problems.not_acceptable()
+    viewer = Viewer(request)
+    order = _order(request, viewer)
+    free_connections()
+    if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
+        return HttpResponse(status=204)
+    offer: Offer | None = request.scope.get(OFFER)
+    if offer is None or offer.seat:
+        get_seats().take(viewer.holder)
+        order.holder = viewer.holder
+    if offer is None:
+        return EventStream(order)
+    headers = {**HEADERS, MARK: offer.take(order)}
+    return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
+
+
+def _order(request: HttpRequest, viewer: Viewer) -> Order:
+    """Return what the request may follow, of what it asks for.
+
+    Raises:
+        Problem: 404 if that is nothing; 501 for jobs that no database keeps.
+    """
+    ids = parse_ids(request.GET.get("ids", ""))
+    seen = viewer.visible(ids)
+    mine = {pk: seen[pk] for pk in ids if pk in seen and "status" in seen[pk][1]}
+    if not mine:
+        raise problems.not_found()
+    jobs = [job for job, _ in mine.values()]
+    if any(database_of(job) is None for job in jobs):
+        raise problems.no_stream()
+    failures, outlooks = find_failures(jobs), find_outlooks(jobs)
+    return Order(
+        jobs={
+            pk: (Sight(Seen(pk, job, failures.get(pk)), outlooks.get(pk)), granted)
+            for pk, (job, granted) in mine.items()
+        },
+        # How things stand for a job that has not begun for long is no version of it.
+        known={pk: version for pk, version in _known(request).items() if pk not in outlooks},
+        missing=[str(pk) for pk in ids if pk not in mine],
+        wording=Wording.current(),
+        session=getattr(getattr(request, "session", None), "session_key", None),
+    )
+
+
+def _known(request: HttpRequest) -> dict[UUID, int]:
+    """Return the versions that the page has, as the id of the last event it read says."""
+    text = request.headers.get("Last-Event-ID") or request.GET.get("known", "")
+    return {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
+
+
+def _is_done(sight: Sight, order: Order) -> bool:
+    """Tell whether the page has the end of a job already."""
+    return sight.seen.has_ended and order.known.get(sight.id, -1) >= (sight.version or 0)

@@ -1,1 +1,0 @@
-"""Where jobs run inside one process: threads for def, an event loop for async def."""

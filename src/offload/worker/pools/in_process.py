@@ -1,0 +1,176 @@
+"""Jobs run in this very process: the engine embedded in a web server, or `--processes 0`.
+
+A task that neither ends nor can be interrupted keeps its thread; the pool gives the thread up
+and starts another one, and another event loop for async tasks. Only a process could be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from threading import Thread
+
+from django.db import connections
+
+from offload.exceptions import Interruption, JobCancelled
+from offload.lifecycle import JobState, released
+from offload.store.records import ClaimedJob, Ended, Key
+from offload.worker.execution.executor import announce
+from offload.worker.pools.base import Pool, forced, interrupted, overdue
+from offload.worker.pools.capacity import Load
+from offload.worker.pools.run_times import Pace
+from offload.worker.runners.base import Lane, Report
+from offload.worker.runners.event_loop import LoopLane
+from offload.worker.runners.progress_buffer import Gauges
+from offload.worker.runners.slot_table import Marks
+from offload.worker.runners.threads import ThreadLane
+
+
+class EmbeddedPool(Pool):
+    """Args:
+    threads: how many tasks written with def run at once.
+    slots: how many tasks written with async def run at once.
+    grace: seconds that a job has to stop after it was told.
+    using: alias in DATABASES where the jobs are stored.
+    """
+
+    processes = 0
+
+    def __init__(self, *, threads: int, slots: int, grace: float, using: str) -> None:
+        self.threads = threads
+        self._slots = slots
+        self._grace = grace
+        self._using = using
+        self._load = Load(threads, slots, Pace())
+        self._given_up: list[LoopLane] = []
+        self._cancels: dict[Key, float] = {}
+        self._reports: list[Report] = []
+        self._gauges = Gauges()  # nobody is woken: the engine looks often enough while jobs run
+        self._progress: dict[Key, str] = {}
+        self._rung = False
+
+    def start(self) -> None:
+        self._news, self._bell = os.pipe()
+        os.set_blocking(self._news, False)
+        os.set_blocking(self._bell, False)
+        marks = Marks(self.threads)
+        self._threads = ThreadLane(self.threads, self._report, marks, self._using, self._gauges.add)
+        self._loop = self._new_loop()
+
+    def descriptors(self) -> tuple[list[int], list[int]]:
+        return [self._news], []
+
+    def room(self, *, is_async: bool) -> int:
+        return self._load.room(is_async=is_async)
+
+    def wants(self, *, is_async: bool) -> bool:
+        return self._load.wants(is_async=is_async)
+
+    @property
+    def is_backed_up(self) -> bool:
+        return self._load.is_backed_up
+
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        numbered = list(enumerate(jobs, self._load.take(jobs)))
+        self._threads.submit([pair for pair in numbered if not pair[1].is_async])
+        self._loop.submit([pair for pair in numbered if pair[1].is_async])
+
+    def collect(self) -> list[Ended]:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._news, 4096)
+        self._rung = False
+        count = len(self._reports)
+        reports = self._reports[:count]
+        del self._reports[:count]
+        if self._gauges:
+            self._read_gauges()
+        ended = self._load.settle(report[:3] for report in reports)
+        if self._cancels:
+            for job, _ in ended:
+                self._cancels.pop(job.key, None)
+        return ended
+
+    def progress(self) -> dict[Key, str]:
+        moved, self._progress = self._progress, {}
+        return moved
+
+    def enforce(self) -> None:
+        now = time.monotonic()
+        for lane in self._lanes:
+            lane.enforce(now)
+        running = [pair for lane in self._lanes for pair in lane.marks.running()]
+        limits = {"grace": self._grace, "now": now}
+        for number, kind in list(overdue(self._load, running, self._cancels, **limits)):
+            self._give_up(number, kind)
+        if self._load.is_stuck(running, now):
+            self.recall()
+
+    def cancel(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self._cancels.setdefault(key, time.monotonic())
+            for lane in self._lanes:
+                lane.interrupt(key, JobCancelled)
+
+    def recall(self) -> None:
+        for lane in self._lanes:
+            for number in lane.recall():
+                self._report(Report(number, released(), None))
+
+    def announce(self, ended: Sequence[Ended]) -> None:
+        if ended:  # receivers may take their time, and the engine has none
+            Thread(target=_announce, args=(list(ended),), daemon=True).start()
+
+    def held(self) -> list[ClaimedJob]:
+        return list(self._load.held.values())
+
+    def stop(self) -> None:
+        for lane in self._lanes:
+            lane.stop()
+        for number, job in self._load.held.items():
+            self._threads.abandon(job.key)
+            self._report(Report(number, interrupted(job, "the worker was stopped"), None))
+
+    @property
+    def _lanes(self) -> tuple[Lane, ...]:
+        return (self._threads, self._loop, *self._given_up)
+
+    def _new_loop(self) -> LoopLane:
+        marks = Marks(self._slots)
+        return LoopLane(self._slots, self._report, marks, first=0, tell=self._gauges.add)
+
+    def _read_gauges(self) -> None:
+        """Note how far jobs are, but not those that were given up and go on all the same."""
+        held = {job.key for job in self._load.held.values()}
+        stand = self._gauges.read(time.monotonic())
+        self._progress |= {key: text for key, text in stand.items() if key in held}
+
+    def _give_up(self, number: int, kind: type[Interruption]) -> None:
+        """End a job here although its code may go on; nobody will hear of it again."""
+        job = self._load.held[number]
+        if not job.is_async and self._threads.abandon(job.key) is None:
+            return
+        if self._loop.runs(job.key):
+            self.recall()
+            self._loop.stop()  # its other jobs go on
+            self._given_up.append(self._loop)
+            self._loop = self._new_loop()
+        outcome = forced(job, kind)
+        self._report(Report(number, outcome, None))
+        if JobState(outcome.state).is_finished:
+            self.announce([(job, outcome)])
+
+    def _report(self, report: Report) -> None:
+        """Take in a report from any thread; ring once for all that come before `collect`."""
+        self._reports.append(report)
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(OSError):
+                os.write(self._bell, b"!")
+
+
+def _announce(ended: Sequence[Ended]) -> None:
+    for job, outcome in ended:
+        announce(job, outcome)
+    connections.close_all()

@@ -1,0 +1,39 @@
+"""How many streams and held requests there may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from offload.live.connection_limits import Seats, get_seats
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_seats_are_as_many_as_the_options_say(settings):
+    settings.TASKS = {
+        "default": {
+            "BACKEND": "offload.backends.database.DatabaseBackend",
+            "OPTIONS": {"streams_per_user": 1, "streams": 2},
+        }
+    }
+    get_seats.cache_clear()
+    try:
+        seats = get_seats()
+        seats.take("user:1")
+        with pytest.raises(Exception, match="too-many-streams"):
+            seats.take("user:1")
+        seats.take("user:2")
+        with pytest.raises(Exception, match="busy"):
+            seats.take("user:3")
+    finally:
+        get_seats.cache_clear()
+
+
+def test_nobody_in_particular_has_as_many_seats_as_there_are():
+    seats = Seats(1, 3)
+    for _ in range(3):
+        seats.take("")
+    with pytest.raises(Exception, match="busy"):
+        seats.take("")
+    seats.leave("")
+    seats.take("")

@@ -1,0 +1,218 @@
+"""What the element shows before any script runs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import HttpRequest
+from django.template import Context, Template, TemplateSyntaxError
+from django.test import AsyncRequestFactory, RequestFactory
+from django.utils import translation
+
+import offload
+from offload.live.labels import words
+from offload.live.widget import channel_of, duration, element
+from offload.models import Job
+from offload.testing import run_jobs
+from tests.live.people import person, start
+from tests.live.tasks import explode, refuse, shown
+
+pytestmark = pytest.mark.django_db
+
+STATIC = Path(offload.__file__).parent / "static" / "offload"
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada")
+
+
+def request_of(user: Any, factory: Any = None) -> HttpRequest:
+    request: HttpRequest = (factory or RequestFactory()).get("/")
+    request.user = user
+    return request
+
+
+def render(tag: str, request: HttpRequest, **context: Any) -> str:
+    return Template(f"{{% load offload %}}{{% {tag} %}}").render(
+        Context({"request": request, **context})
+    )
+
+
+def enqueued(user: User, task: Any = shown, *arguments: Any) -> Any:
+    with offload.acting_for(user):
+        return task.enqueue(*arguments)
+
+
+def progressed(result: Any, **progress: Any) -> None:
+    told = {**progress, "updated_at": "2026-11-26T09:31:07.412Z"}
+    Job.objects.filter(pk=result.id).update(progress=json.dumps(told))
+
+
+def test_a_waiting_job(ada):
+    result = enqueued(ada)
+    html = render("task_status result", request_of(ada), result=result)
+
+    assert f'href="/tasks/{result.id}/"' in html
+    assert 'data-phase="queued"' in html
+    assert 'version="0"' in html
+    assert "Monthly &lt;b&gt;report&lt;/b&gt;" in html
+    assert ">Waiting<" in html
+    assert f'action="/tasks/{result.id}/cancel/"' in html
+    assert "data-done" not in html
+    assert "style=" not in html
+
+
+def test_how_far_a_job_is(ada):
+    result = enqueued(ada)
+    step = {"number": 2, "of": 3, "name": "Import"}
+    progressed(result, current=1234.5, total=10000, message="<Rows>", step=step)
+    with translation.override("de"):
+        html = render("task_status result", request_of(ada), result=result)
+
+    assert 'value="12.3"' in html, "a number in an attribute is no German's"
+    assert ">12\u00a0%<" in html
+    assert "2/3 Import · &lt;Rows&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("task", "words"), [(explode, "The task failed."), (refuse, "The file is empty.")]
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_failed_job_says_why_to_people(ada, task, words):
+    result = enqueued(ada, task, "The file is empty.")
+    run_jobs()
+    html = render("task_status result", request_of(ada), result=result)
+
+    assert "data-done" in html
+    assert f"{words} · Reference: {result.id}" in html
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_result_is_linked(ada):
+    result = enqueued(ada, shown, 5)
+    run_jobs()
+    html = render("task_status result", request_of(ada), result=result)
+
+    assert f'href="/tasks/{result.id}/result/"' in html
+    assert re.search(r"<time [^>]*datetime=\"[^\"]+Z\">[^<]+</time>", html)
+
+
+def test_of_a_job_of_somebody_else_nothing_is_said(ada):
+    result = enqueued(User.objects.create_user("grace"))
+    html = render("task_status result", request_of(ada), result=result)
+
+    assert html == render("task_status result", request_of(ada), result=uuid4())
+    assert "Not available" in html
+    assert result.id not in html
+
+
+def test_it_takes_an_id_too(ada):
+    result = enqueued(ada)
+    request = request_of(ada)
+
+    assert render("task_status id", request, id=result.id) == render(
+        "task_status result", request, result=result
+    )
+
+
+def test_attributes_are_passed_on_and_escaped(ada):
+    tag = 'task_status result announce="off" stop_after=60 notify=True token=None redirect=evil'
+    html = render(tag, request_of(ada), result=enqueued(ada), evil='"><script>')
+
+    assert 'announce="off"' in html
+    assert 'stop-after="60"' in html
+    assert re.search(r"\snotify[\s>]", html)
+    assert "token" not in html
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize(
+    ("factory", "transport"), [(RequestFactory(), ' transport="poll"'), (AsyncRequestFactory(), "")]
+)
+def test_under_wsgi_it_polls(ada, factory, transport):
+    html = render("task_status result", request_of(ada, factory), result=enqueued(ada))
+
+    assert (' transport="poll"' in html) is bool(transport)
+
+
+def test_htmx_polls_until_the_job_is_done(ada):
+    result = enqueued(ada)
+    waiting = render("task_status result htmx=True", request_of(ada), result=result)
+    Job.objects.filter(pk=result.id).update(state=6, finished_at=Job.objects.get().enqueued_at)
+    done = render("task_status result htmx=True", request_of(ada), result=result)
+
+    assert 'hx-trigger="every 500ms"' in waiting
+    assert "hx-" not in done
+
+
+def test_htmx_gets_the_element_as_a_fragment(client):
+    ada = person()
+    job = start(ada)
+    fragment = ada.get(f"/tasks/{job}/", headers={"HX-Request": "true"})
+
+    assert fragment.text.startswith("<task-status ")
+    assert f'hx-get="/tasks/{job}/"' in fragment.text
+
+
+def test_a_channel_belongs_to_one_person(ada):
+    grace = User.objects.create_user("grace")
+    channels = [channel_of(request_of(user)) for user in (ada, ada, grace, AnonymousUser())]
+
+    assert channels[0] == channels[1] != channels[2]
+    assert channels[3] is None
+    assert str(ada.pk) != channels[0]
+
+
+def test_what_a_page_needs(ada):
+    with translation.override("fr"):
+        html = render("task_status_media", request_of(ada))
+    texts = json.loads(re.search(r'id="offload-texts"[^>]*>(.*?)</script>', html)[1])  # type: ignore[index]
+
+    for name in ("task-status.js", "task-page.js", "task-status.css"):
+        assert f"offload/{name}" in html
+    assert texts["running"] == "En cours"
+    assert "csrfmiddlewaretoken" not in html, "a page that starts nothing stays cacheable"
+
+
+def test_without_a_request_the_tag_says_what_is_missing():
+    with pytest.raises(TemplateSyntaxError, match=r"context_processors\.request"):
+        Template("{% load offload %}{% task_status_media %}").render(Context())
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.5, "1:01"), (3600, "60:00")])
+def test_a_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_browser_has_a_word_for_all_it_says():
+    scripts = "".join((STATIC / name).read_text() for name in ("task-status.js", "task-page.js"))
+    said = set(re.findall(r'text\("([\w-]+)"', scripts)) | {"missing", "gone", "signed-out"}
+
+    assert said <= set(words())
+
+
+def test_the_module_is_small():
+    module = (STATIC / "task-status.js").read_bytes()
+
+    assert len(gzip.compress(module, 9)) <= 5 * 1024
+
+
+def test_no_script_can_write_html():
+    for script in STATIC.glob("*.js"):
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacent|eval\(|\.style", script.read_text()
+        )
+
+
+def test_a_job_that_is_lost_or_unknown_has_words_too(ada):
+    paper = {"phase": "gone", "done": True, "version": None, "title": "", "links": {}}
+
+    assert element(request_of(ada), paper)["word"] == "No longer kept"

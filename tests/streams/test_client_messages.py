@@ -1,0 +1,69 @@
+"""What a page may say over a WebSocket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from offload.streams.client_messages import LONGEST, Refused, Wish
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+def parse(**said: Any) -> Wish:
+    return Wish.parse(json.dumps(said))
+
+
+def test_a_wish_is_what_the_page_says():
+    said = parse(
+        subscribe=[str(ONE), ONE.hex], known={str(ONE): 17}, unsubscribe=[str(TWO)], token="a:b"
+    )
+
+    assert said == Wish([ONE], {ONE: 17}, [TWO], "a:b")
+
+
+def test_all_of_it_may_be_left_out():
+    assert parse() == Wish([], {}, [], None)
+    assert parse(news="of another version") == Wish([], {}, [], None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"subscribe": "x"},
+        {"subscribe": {}},
+        {"subscribe": ["x"]},
+        {"subscribe": [1]},
+        {"subscribe": [None]},
+        {"unsubscribe": ["x"]},
+        {"known": []},
+        {"known": {"x": 1}},
+        {"known": {str(ONE): "x"}},
+        {"known": {str(ONE): None}},
+        {"known": {str(ONE): float("inf")}},
+        {"token": 1},
+        {"token": "a\r\nb"},
+        {"token": "ä"},
+    ],
+)
+def test_nonsense_is_refused(said):
+    with pytest.raises(Refused) as refused:
+        parse(**said)
+    assert refused.value.args == (1008,)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", "null", "1", "[" * 5000, "9" * 5000])
+def test_what_is_no_object_is_refused(text):
+    with pytest.raises(Refused) as refused:
+        Wish.parse(text)
+    assert refused.value.args == (1008,)
+
+
+def test_what_is_no_text_or_too_long_is_refused():
+    for text, code in ((None, 1003), (" " * (LONGEST + 1), 1009)):
+        with pytest.raises(Refused) as refused:
+            Wish.parse(text)
+        assert refused.value.args == (code,)

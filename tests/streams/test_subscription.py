@@ -1,0 +1,37 @@
+"""What a view hands to the server of streams, and when that takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from offload.live.connection_limits import Seats
+from offload.streams.snapshots import Wording
+from offload.streams.subscription import Offer, Order
+
+
+def order(**more: Any) -> Order:
+    return Order(jobs={}, wording=Wording("en", "/", None), **more)
+
+
+@pytest.mark.parametrize(("status", "is_taken"), [(200, True), (403, False), (503, False)])
+def test_an_answer_that_middleware_made_another_one_is_no_stream(status, is_taken):
+    offer = Offer()
+    mark = (b"x-offload-stream", offer.take(order()).encode())
+
+    assert offer.claims({"status": status, "headers": [mark]}) is is_taken
+    assert not offer.claims({"status": status, "headers": []})
+
+
+def test_an_order_that_nobody_has_any_more_holds_no_seat(monkeypatch):
+    seats = Seats(1, 1)
+    monkeypatch.setattr("offload.streams.subscription.get_seats", lambda: seats)
+    seats.take("ada")
+    kept = order(holder="ada")
+    with pytest.raises(Exception, match="busy"):
+        seats.take("ada")
+
+    del kept
+
+    seats.take("ada")

@@ -1,0 +1,119 @@
+"""For whom jobs are enqueued, outside of requests and by other jobs."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+import offload
+from offload.middleware import OffloadMiddleware
+from offload.models import Job
+from offload.testing import immediate, run_jobs
+from offload.testing.jobs import backend_of, rows_of
+from tests.live.people import person, start
+from tests.owners import origin, tenants
+from tests.tasks import add
+from tests.testing.tasks import afan_out, fan_out
+
+pytestmark = pytest.mark.django_db
+
+
+# --- code outside of requests -------------------------------------------------------------------
+
+
+def test_acting_for_a_user():
+    ada = User.objects.create_user("ada")
+
+    with offload.acting_for(ada):
+        add.enqueue(1)
+
+    assert origin() == (f"user:{ada.pk}", "")
+    assert Job.objects.get(pk=add.enqueue(2).id).owner == ""
+
+
+def test_acting_for_a_user_of_a_tenant():
+    ada = User.objects.create_user("ada")
+
+    with offload.acting_for(ada, tenant="acme"):
+        add.enqueue(1)
+
+    assert origin() == (f"user:{ada.pk}", "acme")
+
+
+def test_acting_for_somebody_else_in_a_request_keeps_its_tenant_and_its_id():
+    ada = User.objects.create_user("ada")
+
+    def view(request):
+        with offload.acting_for(ada):
+            add.enqueue(1)
+        with offload.acting_for(None):
+            add.enqueue(2)
+        return HttpResponse()
+
+    with tenants():
+        request = RequestFactory().get("/", headers={"host": "acme.example", "X-Request-ID": "r1"})
+        request.user = User.objects.create_user("ben")
+        OffloadMiddleware(view)(request)
+
+    kept = Job.objects.order_by("pk").values_list("owner", "tenant", "request_id")
+    assert list(kept) == [(f"user:{ada.pk}", "acme", "r1"), ("", "acme", "r1")]
+
+
+def test_acting_for_nobody_who_can_own_anything():
+    with pytest.raises(ValueError, match="before it is saved"), offload.acting_for(User()):
+        pass
+    with (
+        pytest.raises(ValueError, match="64 characters"),
+        offload.acting_for(None, tenant="x" * 65),
+    ):
+        pass
+    with offload.acting_for(AnonymousUser()):
+        add.enqueue(1)
+
+    assert origin() == ("", "")
+
+
+def test_an_owner_with_a_very_long_key_is_named_by_a_digest():
+    with offload.acting_for(User(pk="x" * 200)):
+        add.enqueue(1)
+
+    assert origin()[0].startswith("user-sha256:")
+
+
+# --- jobs that jobs enqueue ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [fan_out, afan_out])
+def test_what_a_job_enqueues_inherits_all_and_knows_its_parent(task):
+    ada = User.objects.create_user("ada")
+    with offload.acting_for(ada, tenant="acme"):
+        parent = task.enqueue(1)
+    Job.objects.update(request_id="r1")
+
+    run_jobs()
+
+    child = Job.objects.exclude(pk=parent.id).get()
+    assert (child.owner, child.tenant, child.request_id) == (f"user:{ada.pk}", "acme", "r1")
+    assert str(child.parent) == parent.id
+
+
+def test_also_when_tests_run_jobs_at_once():
+    with immediate(), offload.acting_for(User(pk=5)):
+        fan_out.enqueue(1)
+        rows = rows_of(backend_of("default"))
+
+    assert [row.owner for row in rows] == ["user:5", "user:5"]
+    assert [row.parent for row in rows] == [None, rows[0].pk]
+
+
+def test_a_job_enqueued_in_a_transaction_that_is_rolled_back_was_never_there():
+    client = person()
+
+    with transaction.atomic():
+        start(client)
+        transaction.set_rollback(True)
+
+    assert not Job.objects.exists()

@@ -1,0 +1,242 @@
+"""What is stored of how far a job is, how often, and what is read of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from django.utils.translation import gettext_lazy, override
+
+from offload import progress
+from offload.progress import (
+    MOST,
+    PAUSE,
+    SHORTEST_PAUSE,
+    Gauge,
+    Progress,
+    Step,
+    checked,
+    checked_step,
+)
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+class Listener:
+    """A gauge, and how often it told that it moved."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self.gauge = Gauge(("id", 1), self._hear)
+
+    def say(self, done: Any = None, total: Any = None, message: Any = "", step: Any = None) -> None:
+        where = None if step is None else checked_step(step)
+        self.gauge.latest = (*checked(done, total, message), where)
+        if not self.gauge.is_moved:
+            self.gauge.move()
+
+    def stored(self, *said: Any) -> dict[str, Any]:
+        self.say(*said)
+        values: dict[str, Any] = json.loads(self.gauge.read(0.0))
+        assert values.pop("updated_at").endswith("Z")
+        return values
+
+    def _hear(self, gauge: Gauge) -> None:
+        assert gauge is self.gauge
+        self.told += 1
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+# --- what is stored -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ((), {}),
+        ((3, 10), {"current": 3, "total": 10}),
+        ((0, 0), {"current": 0, "total": 0}),
+        ((2.5, 10), {"current": 2.5, "total": 10}),
+        ((True, 10), {"current": 1, "total": 10}),
+        ((Decimal("2.5"), Fraction(5, 2)), {"current": 2.5, "total": 2.5}),
+        ((None, 10), {"total": 10}),
+        ((7,), {"current": 7}),
+        # what cannot be
+        ((-3, 10), {"current": 0, "total": 10}),
+        ((12, 10), {"current": 10, "total": 10}),
+        ((3, -10), {"current": 0, "total": 0}),
+        ((NAN, NAN), {}),
+        ((INFINITY, 10), {"total": 10}),
+        ((3, INFINITY), {"current": 3}),
+        ((Decimal("sNaN"), Fraction(10**400)), {}),
+        ((10**400, 10**401), {"current": MOST, "total": MOST}),
+    ],
+)
+def test_numbers_are_kept_within_what_can_be(listener: Listener, said, stored):
+    assert listener.stored(*said) == stored
+
+
+@pytest.mark.parametrize(
+    ("message", "stored"),
+    [
+        ("Größe 7 → 8 <b>", "Größe 7 → 8 <b>"),
+        ("a\0b\r\nc\td\x1b[31m\x85e\u2028f", "a b c d [31m e f"),
+        ("a\ud800b", "a b"),
+        ("  padded  ", "padded"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 199 + "…"),
+        ("x" * 1_000_000, "x" * 199 + "…"),
+        (" \n ", None),
+    ],
+)
+def test_messages_are_one_short_line(listener: Listener, message, stored):
+    assert listener.stored(None, None, message).get("message") == stored
+
+
+def test_a_lazy_message_is_in_the_language_of_the_task(listener: Listener):
+    with override("de"):
+        listener.say(None, None, gettext_lazy("Yes"))
+
+    assert json.loads(listener.gauge.read(0.0))["message"] == "Ja"
+
+
+@pytest.mark.parametrize(
+    ("step", "stored"),
+    [
+        ((2, 3, "Import"), {"number": 2, "of": 3, "name": "Import"}),
+        (Step(2, name="Im\nport"), {"number": 2, "of": None, "name": "Im port"}),
+        ((2, 3), {"number": 2, "of": 3, "name": ""}),
+        ((4, 3, "x" * 101), {"number": 3, "of": 3, "name": "x" * 99 + "…"}),
+        ((-1,), {"number": 0, "of": None, "name": ""}),
+    ],
+)
+def test_steps(listener: Listener, step, stored):
+    assert listener.stored(None, None, "", step) == {"step": stored}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"done": "3"},
+        {"done": [3]},
+        {"done": 3j},
+        {"total": b"10"},
+        {"message": None},
+        {"message": 3},
+        {"message": b"Reading"},
+        {"step": 2},
+        {"step": ()},
+        {"step": "Import"},
+        {"step": [2, 3, "Import"]},
+        {"step": (2, 3, "Import", 4)},
+        {"step": ("2", 3, "Import")},
+        {"step": (2, 3.5, "Import")},
+        {"step": (2, 3, ["Import"])},
+        {"step": (2, 3, None)},
+    ],
+    ids=str,
+)
+def test_misuse_is_a_type_error_that_names_the_argument_and_the_value(said):
+    ((name, value),) = said.items()
+
+    with pytest.raises(TypeError, match=rf"^progress\(\) takes {name} as ") as caught:
+        progress(**said)
+
+    assert repr(value) in str(caught.value)
+
+
+# --- how often it is read -----------------------------------------------------------------
+
+
+def test_it_is_told_once_until_it_is_read(listener: Listener):
+    for done in range(10):
+        listener.say(done, 10)
+    assert listener.told == 1
+
+    assert json.loads(listener.gauge.read(0.0))["current"] == 9
+    listener.say(10, 10)
+
+    assert listener.told == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "pause"),
+    [
+        ((101, 10_000), PAUSE),
+        ((199, 10_000), PAUSE),
+        ((200, 10_000), SHORTEST_PAUSE),
+        ((0, 10_000), SHORTEST_PAUSE),
+        ((100, 20_000), SHORTEST_PAUSE),
+        ((None, 10_000), SHORTEST_PAUSE),
+        ((100, 10_000, "another message"), PAUSE),
+        ((100, 10_000, "", (2, 3)), SHORTEST_PAUSE),
+        ((100, None), SHORTEST_PAUSE),
+        ((10**400, 10_000), SHORTEST_PAUSE),
+        ((NAN, 10_000), SHORTEST_PAUSE),
+    ],
+)
+def test_it_is_due_after_half_a_second_or_sooner_if_it_moved_a_hundredth(
+    listener: Listener, said, pause
+):
+    listener.say(100, 10_000)
+    assert listener.gauge.is_due(0.0)
+    listener.gauge.read(0.0)
+
+    listener.say(*said)
+
+    assert not listener.gauge.is_due(pause - 0.01)
+    assert listener.gauge.is_due(pause + 0.01)
+
+
+def test_the_last_word_is_due_at_once_and_none_is_heard_afterwards(listener: Listener):
+    listener.gauge.read(0.0)
+    listener.say(1, 1_000_000)
+    assert not listener.gauge.is_due(0.01)
+
+    listener.gauge.end()
+    assert listener.gauge.is_due(0.01)
+    listener.gauge.read(0.01)
+    listener.say(2, 1_000_000)
+
+    assert listener.told == 1
+
+
+# --- what is read -------------------------------------------------------------------------
+
+
+def test_what_was_stored_comes_back(listener: Listener):
+    listener.say(3, 8, "Reading", (2, 3, "Import"))
+
+    progress = Progress.from_json(listener.gauge.read(0.0))
+
+    assert progress is not None
+    assert (progress.current, progress.total, progress.percent) == (3, 8, 37.5)
+    assert (progress.message, progress.step) == ("Reading", (2, 3, "Import"))
+    assert progress.step is not None
+    assert progress.step.name == "Import"
+    assert abs(datetime.now(UTC) - progress.updated_at) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("said", [(), (3,), (None, 10), (0, 0)])
+def test_what_is_not_known_has_no_percentage(listener: Listener, said):
+    listener.say(*said)
+
+    progress = Progress.from_json(listener.gauge.read(0.0))
+
+    assert progress is not None
+    assert progress.percent is None
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "null", "{", "[1]", "7", "{}", '{"updated_at": "soon"}', '{"step": 3}']
+)
+def test_a_damaged_row_shows_no_progress(text):
+    assert Progress.from_json(text) is None

@@ -1,0 +1,116 @@
+"""Nobody misses a signal that somebody would hear."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.dispatch import Signal
+from django.tasks.signals import log_task_started
+from django.utils.log import RequireDebugTrue
+
+from offload.signal_receivers import has_only_djangos, is_unheard
+
+
+@pytest.fixture
+def signal() -> Signal:
+    """A signal as Django makes it, without what other tests connected to Django's."""
+    signal = Signal()
+    signal.connect(log_task_started)
+    return signal
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="django.tasks")
+
+
+def receive(**_: object) -> None:
+    pass
+
+
+def test_djangos_line_that_no_logger_takes_is_unheard(signal, quiet):
+    assert is_unheard(signal, logging.INFO)
+
+
+def test_djangos_line_is_heard_if_a_logger_takes_it(signal, caplog):
+    caplog.set_level(logging.INFO, logger="django.tasks")
+
+    assert not is_unheard(signal, logging.INFO)
+
+
+def test_an_error_is_heard_although_information_is_not(signal, quiet):
+    assert not is_unheard(signal, logging.ERROR)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """Django's logger for tasks, with no handler above it."""
+    logger = logging.getLogger("django.tasks")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()  # type: ignore[attr-defined]
+    yield logger
+    monkeypatch.undo()
+    logger.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("level", "filters", "debug", "unheard"),
+    [
+        (logging.INFO, [], False, False),
+        (logging.ERROR, [], False, True),
+        (logging.INFO, [RequireDebugTrue()], False, True),  # Django's own console handler
+        (logging.INFO, [RequireDebugTrue()], True, False),
+    ],
+)
+def test_a_line_is_heard_if_a_handler_takes_it(  # noqa: PLR0917
+    signal, alone, settings, level, filters, debug, unheard
+):
+    handler = logging.StreamHandler()
+    handler.setLevel(level)
+    handler.filters = filters
+    alone.handlers = [handler]  # pytest has put its own there
+    settings.DEBUG = debug
+
+    assert is_unheard(signal, logging.INFO) is unheard
+
+
+def test_without_handlers_python_shows_warnings_alone(signal, alone):
+    alone.handlers = []
+
+    assert is_unheard(signal, logging.INFO)
+    assert not is_unheard(signal, logging.ERROR)
+
+
+def test_a_receiver_hears(signal, quiet):
+    signal.connect(receive)
+
+    assert not is_unheard(signal, logging.INFO)
+    assert not has_only_djangos(signal)
+
+
+def test_a_receiver_in_place_of_djangos_hears(signal, quiet):
+    signal.disconnect(log_task_started)
+    signal.connect(receive)
+
+    assert not is_unheard(signal, logging.INFO)
+
+
+@pytest.mark.parametrize("weak", [True, False])
+def test_looking_calls_no_receiver(signal, quiet, weak):
+    def refuse(sender: object, **_: object) -> None:
+        raise AssertionError
+
+    signal.disconnect(log_task_started)
+    signal.connect(refuse, weak=weak)
+
+    assert not is_unheard(signal, logging.INFO)
+    assert not has_only_djangos(signal)
+
+
+def test_without_receivers_nobody_hears(signal, quiet):
+    signal.disconnect(log_task_started)
+
+    assert is_unheard(signal, logging.INFO)

@@ -1,0 +1,85 @@
+"""Ids that sort by the time they were made."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from offload import uuid7 as ids
+from offload.uuid7 import id_from, made_at, new_id
+
+
+def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    identifier = new_id()
+
+    assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
+    assert before <= made_at(identifier) <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_ids_grow_strictly_however_fast_they_are_made():
+    made = [new_id() for _ in range(20_000)]
+
+    assert sorted(made) == made
+    assert len(set(made)) == len(made)
+    assert [str(identifier) for identifier in made] == sorted(map(str, made))
+
+
+def test_ids_are_unique_across_threads():
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: [new_id() for _ in range(1000)], range(8)))
+
+    assert len({identifier for part in made for identifier in part}) == 8000
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=365)])
+def test_ids_grow_although_the_clock_steps_back(monkeypatch, ahead):
+    future = int((datetime.now(UTC) + ahead).timestamp() * 1000) << 12
+    monkeypatch.setattr(ids, "_last", future)
+
+    first, second = new_id(), new_id()
+
+    assert first < second
+    assert first.version == second.version == 7
+    assert made_at(first) > datetime.now(UTC) + ahead - timedelta(minutes=1)
+
+
+def test_the_counter_overflows_into_the_time(monkeypatch):
+    full = (int(datetime.now(UTC).timestamp() * 1000) + 60_000) << 12 | 0xFFF
+    monkeypatch.setattr(ids, "_last", full)
+
+    identifier = new_id()
+
+    assert identifier.version == 7
+    assert identifier.int >> 80 == (full >> 12) + 1
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [uuid4(), UUID(int=0), UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")],
+    ids=["4", "nil", "largest"],
+)
+def test_other_ids_do_not_tell_when_they_were_made(identifier):
+    with pytest.raises(ValueError, match=r"is not a UUIDv7|out of range"):
+        made_at(identifier)
+
+
+@pytest.mark.parametrize(
+    ("key", "made"),
+    [
+        ("01a21528-2346-7000-a6cf-85a3b6428b27", True),
+        ("01a21528-2346-7000-a6cf-85a3b6428b27.12", True),
+        ("8e03978e-40d5-43e8-bc93-6894a57f9324", False),
+        ("anything", False),
+        ("", False),
+    ],
+)
+def test_a_key_leads_to_an_id_that_is_as_old_as_the_key(key, made):
+    identifier = id_from(key, bytes(range(32)))
+
+    assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
+    assert identifier == id_from(key, bytes(range(32)))
+    assert identifier != id_from(key, bytes(32))
+    age = made_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
+    assert made_at(identifier) == age

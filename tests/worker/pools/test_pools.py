@@ -1,0 +1,569 @@
+"""What every pool promises, with the engine around it: jobs in this process or in children."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from offload import JobState, WrongState
+from offload.models import Attempt, Job
+from offload.worker.pools import capacity as load
+from tests.models import Effect
+from tests.tasks import aadd, add, fail_thrice, snooze_once, succeed_on_second
+from tests.worker import diary, tasks
+from tests.worker.conftest import Running, StartEngine, begun, until
+
+TIMEOUT = "offload.exceptions.TaskTimeout"
+CANCELLED = "offload.exceptions.JobCancelled"
+
+
+def value(result: Any) -> Any:
+    result.wait(30)
+    assert result.state == JobState.SUCCESSFUL, (result.state, result.errors)
+    return result.return_value
+
+
+def path_of_error(result: Any) -> str:
+    result.wait(30)
+    return str(result.errors[-1].exception_class_path)
+
+
+# --- running ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [add, aadd])
+def test_many_jobs_run_once_each(engine, task):
+    results = task.enqueue_many([((n,), {"b": 1}) for n in range(300)])
+
+    assert [value(result) for result in results] == list(range(1, 301))
+    assert not Job.objects.exclude(run=1, attempt=1).exists()
+
+
+def test_jobs_enqueued_before_the_engine_started_run(start_engine, processes):
+    results = add.enqueue_many([((n,), {}) for n in range(20)])
+
+    start_engine(processes)
+
+    assert [value(result) for result in results] == list(range(20))
+
+
+def test_one_thread_runs_by_priority_then_age(start_engine, processes):
+    words = {"low": -10, "first": 0, "second": 0, "high": 50, "highest": 100}
+    results = [tasks.mark.using(priority=p).enqueue(f"order{w}") for w, p in words.items()]
+
+    start_engine(processes, threads=1)
+    for result in results:
+        value(result)
+
+    noted = [entry.words[0] for entry in diary.entries("mark") if "order" in entry.words[0]][-5:]
+    assert noted == [f"order{w}" for w in ("highest", "high", "first", "second", "low")]
+
+
+def test_a_hundred_async_tasks_run_at_once(engine, gate):
+    results = tasks.ahold.enqueue_many([((str(gate),), {})] * 100)
+
+    until(lambda: all(begun(result) for result in results))
+    gate.touch()
+
+    assert len({value(result) for result in results}) == 1
+
+
+def test_so_many_tasks_run_at_once_as_there_are_threads(start_engine, processes, gate):
+    start_engine(processes, threads=3)
+    results = tasks.hold.enqueue_many([((str(gate),), {})] * 4)
+
+    until(lambda: sum(begun(result) for result in results) == 3)
+    gate.touch()
+
+    for result in results:
+        value(result)
+
+
+def test_no_job_waits_for_a_poll_although_hints_are_coalesced(start_engine, processes):
+    """One after the other, some within the time in which PostgreSQL's notifier leaves hints out."""
+    start_engine(processes, threads=1, async_slots=1)
+
+    for _ in range(100):
+        assert tasks.anoop.enqueue().wait(5).state == JobState.SUCCESSFUL
+
+
+def test_a_job_is_retried_until_it_succeeds(engine):
+    result = succeed_on_second.enqueue()
+
+    assert value(result) == "done"
+    assert (result.attempts, len(result.errors)) == (2, 1)
+
+
+def test_a_job_fails_after_its_last_attempt(engine):
+    result = fail_thrice.enqueue().wait(30)
+
+    assert (result.state, len(result.errors)) == (JobState.FAILED, 3)
+    assert list(Attempt.objects.order_by("run").values_list("number", flat=True)) == [1, 2, 3]
+
+
+def test_a_snoozed_job_comes_back(engine):
+    result = snooze_once.enqueue()
+
+    assert value(result) == "rested"
+    assert Job.objects.get().attempt == 1
+
+
+def test_a_deferred_job_runs_when_it_is_due(engine):
+    result = add.using(run_after=timedelta(seconds=0.5)).enqueue(1)
+
+    assert value(result) == 1
+    assert result.started_at - result.enqueued_at >= timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "memory"])
+@pytest.mark.parametrize("task", [tasks.throw, tasks.athrow, tasks.athrow_nested])
+def test_whatever_a_task_raises_the_next_one_runs(engine, task, name):
+    failing = task.enqueue(name).wait(30)
+
+    assert failing.state == JobState.FAILED
+    assert value(add.enqueue(1)) == 1
+    assert value(aadd.enqueue(2)) == 2
+
+
+# --- what a task leaves behind ------------------------------------------------------------
+
+
+def test_what_a_task_activates_does_not_reach_the_next(start_engine, processes):
+    start_engine(processes, threads=1)
+    before = value(tasks.look_around.enqueue())
+
+    value(tasks.activate.enqueue("fr"))
+
+    assert value(tasks.look_around.enqueue()) == before
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        (tasks.leave_transaction_open, ("open",)),
+        (tasks.leave_autocommit_off, ("manual",)),
+        (tasks.break_transaction, ()),
+        (tasks.break_connection, ()),
+        (tasks.lose_connection, ()),
+    ],
+)
+def test_a_connection_left_in_any_state_does_not_harm_the_next_job(
+    start_engine, processes, task, arguments
+):
+    start_engine(processes, threads=1)
+
+    task.enqueue(*arguments).wait(30)
+
+    _, one, in_atomic_block, autocommit = value(tasks.use_database.enqueue())
+    assert (one, in_atomic_block, autocommit) == (1, False, True)
+    assert not Effect.objects.exists()
+
+
+def test_connections_are_closed_between_jobs_as_between_requests(start_engine, processes):
+    assert connection.settings_dict["CONN_MAX_AGE"] == 0
+    start_engine(processes, threads=1)
+
+    for _ in range(3):
+        was_open, *_ = value(tasks.use_database.enqueue())
+        assert not was_open
+
+
+def test_a_job_that_needs_no_database_opens_no_connection(start_engine, processes):
+    start_engine(processes, threads=1)
+    value(tasks.use_database.enqueue())
+    value(tasks.noop.enqueue())
+
+    before = tasks.count_connections.enqueue()
+    assert value(before) == value(tasks.count_connections.enqueue())
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="a file does not hang up")
+def test_async_tasks_use_the_orm_after_their_connection_broke(engine, gate):
+    """Also while another async task runs all the time, so that the loop is never idle."""
+    other = tasks.ahold.enqueue(str(gate))
+    until(lambda: begun(other))
+    value(tasks.ause_database.enqueue())
+    tasks.alose_connection.enqueue().wait(30)
+
+    until(lambda: tasks.ause_database.enqueue().wait(30).state == JobState.SUCCESSFUL)
+
+    gate.touch()
+    value(other)
+
+
+# --- time limits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
+)
+def test_a_task_is_stopped_at_its_time_limit(engine, task):
+    result = task.using(timeout=0.3, max_attempts=1).enqueue().wait(30)
+
+    assert result.state == JobState.FAILED
+    assert path_of_error(result) == TIMEOUT
+    assert value(add.enqueue(1)) == 1
+    assert value(aadd.enqueue(1)) == 1
+
+
+def test_a_job_stopped_at_its_time_limit_is_tried_again(engine):
+    result = tasks.loop_for_ever.using(timeout=0.2).enqueue()
+
+    until(lambda: Attempt.objects.filter(job_id=result.id).exists())
+    result.refresh()
+
+    assert result.state == JobState.SCHEDULED
+    assert path_of_error_now(result) == TIMEOUT
+
+
+def path_of_error_now(result: Any) -> str:
+    return str(result.errors[-1].exception_class_path)
+
+
+STUBBORN = [
+    (tasks.swallow_everything, "gate"),
+    (tasks.block_thread, "fifo"),
+    (tasks.swallow_cancellation, "gate"),
+    (tasks.block_loop, "fifo"),
+]
+
+
+@pytest.mark.parametrize(("task", "fixture"), STUBBORN)
+def test_a_task_that_does_not_stop_is_given_up(engine, request, task, fixture):
+    path = request.getfixturevalue(fixture)
+    result = task.using(timeout=0.3, max_attempts=1).enqueue(str(path)).wait(30)
+
+    assert result.state == JobState.FAILED
+    assert path_of_error(result) == TIMEOUT
+    assert value(add.enqueue(1)) == 1
+    until(lambda: diary.entries("finished", result.id))
+    assert diary.entries("finished", result.id)[0].words[2:] == ("FAILED", "TaskTimeout")
+
+
+def test_a_task_that_ends_in_time_is_not_disturbed(engine, gate):
+    result = tasks.hold.using(timeout=30).enqueue(str(gate))
+    until(lambda: begun(result))
+    gate.touch()
+
+    assert value(result)
+
+
+# --- cancelling ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
+)
+def test_a_running_job_is_cancelled(engine, task):
+    result = task.enqueue()
+    until(lambda: begun(result))
+
+    result.cancel()
+    result.wait(30)
+
+    assert result.state == JobState.CANCELLED
+    assert path_of_error(result) == CANCELLED
+    (finished,) = until(lambda: diary.entries("finished", result.id))
+    assert finished.words[2:] == ("FAILED", "JobCancelled")
+
+
+@pytest.mark.parametrize(("task", "fixture"), STUBBORN)
+def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(engine, request, task, fixture):
+    result = task.enqueue(str(request.getfixturevalue(fixture)))
+    until(lambda: begun(result))
+
+    result.cancel()
+    result.wait(30)
+
+    assert result.state == JobState.CANCELLED
+    assert value(add.enqueue(1)) == 1
+
+
+def test_several_running_jobs_are_cancelled_one_after_the_other(start_engine, processes):
+    start_engine(processes, threads=4, lease=120)
+    results = tasks.loop_for_ever.enqueue_many([((), {})] * 4)
+    until(lambda: all(begun(result) for result in results))
+
+    for result in results:
+        result.cancel()
+
+    for result in results:
+        assert result.wait(10).state == JobState.CANCELLED
+
+
+def test_a_waiting_job_is_cancelled_at_once(engine):
+    result = add.using(run_after=timedelta(hours=1)).enqueue(1)
+
+    result.cancel()
+
+    assert result.state == JobState.CANCELLED
+    assert Job.objects.get().run == 0
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(engine):
+    result = add.enqueue(1)
+    value(result)
+
+    with pytest.raises(WrongState, match="is successful"):
+        result.cancel()
+
+
+def test_a_task_may_ask_whether_it_is_cancelled(engine):
+    result = tasks.ask_whether_cancelled.enqueue()
+    until(lambda: begun(result))
+
+    result.cancel()
+
+    assert result.wait(30).state in {JobState.CANCELLED, JobState.SUCCESSFUL}
+    assert diary.entries("cancelled", result.id)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
+    start_engine, processes, gate, is_async
+):
+    start_engine(processes, threads=1, async_slots=1)
+    blocker, task = (
+        (tasks.ahold, tasks.sleep_for_ever) if is_async else (tasks.hold, tasks.loop_for_ever)
+    )
+    for _ in range(30):  # so that the engine claims ahead
+        value((tasks.amark if is_async else tasks.mark).enqueue("quick"))
+    first, second = blocker.enqueue(str(gate)), task.enqueue()
+    until(lambda: begun(first))
+
+    second.cancel()
+    gate.touch()
+
+    assert second.wait(30).state == JobState.CANCELLED
+    value(first)
+
+
+# --- claiming ahead -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_jobs_behind_a_long_one_are_run_elsewhere(start_engine, processes, gate, is_async):
+    quick = tasks.asometimes if is_async else tasks.sometimes
+    start_engine(processes, threads=1, async_slots=1)
+    for result in quick.enqueue_many([(("",), {})] * 300):
+        value(result)
+    # One batch: the first job is long, its task looked short, so others are claimed with it.
+    first, *others = quick.enqueue_many([((str(gate) if not n else "",), {}) for n in range(50)])
+    until(lambda: begun(first))
+
+    start_engine(processes, threads=1, async_slots=1)
+    for result in others:
+        value(result)
+
+    gate.touch()
+    value(first)
+
+
+# --- two engines, and the end -------------------------------------------------------------
+
+
+def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processes, monkeypatch):
+    # On a busy machine jobs that wait for long are handed back, and have a second run elsewhere.
+    monkeypatch.setattr(load, "STUCK", 60.0)
+    words = [f"shared{processes}-{n}" for n in range(400)]
+    for _ in range(2):
+        start_engine(processes)
+    results = tasks.mark.enqueue_many([((word,), {}) for word in words])
+
+    for result in results:
+        value(result)
+
+    noted = [entry.words[0] for entry in diary.entries("mark")]
+    assert sorted(set(words) & set(noted)) == sorted(words)
+    assert sum(word.startswith(f"shared{processes}-") for word in noted) == 400
+    assert not Job.objects.exclude(run=1).exists()
+
+
+def test_an_engine_that_drains_ends_by_itself(start_engine, processes):
+    results = add.enqueue_many([((n,), {}) for n in range(50)])
+    deferred = add.using(run_after=timedelta(hours=1)).enqueue(1)
+
+    running = start_engine(processes, drain=True)
+    running.join()
+
+    assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == len(results)
+    deferred.refresh()
+    assert deferred.state == JobState.SCHEDULED
+
+
+def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_engine, processes, gate):
+    running = start_engine(processes, threads=1)
+    first = tasks.hold.enqueue(str(gate))
+    until(lambda: begun(first))
+    others = tasks.hold.enqueue_many([((str(gate),), {})] * 5)
+
+    running.engine.stop()
+    until(lambda: Job.objects.filter(state=JobState.READY).count() == len(others))
+    gate.touch()
+    running.join()
+
+    first.refresh()
+    assert first.state == JobState.SUCCESSFUL
+    assert set(Job.objects.filter(state=JobState.READY).values_list("attempt", flat=True)) == {0}
+
+
+def test_a_second_stop_hands_back_what_runs(start_engine, processes, gate):
+    running = start_engine(processes)
+    results = [tasks.hold.enqueue(str(gate)), tasks.ahold.enqueue(str(gate))]
+    until(lambda: all(begun(result) for result in results))
+
+    running.stop(at_once=True)
+
+    assert list(Job.objects.values_list("state", "attempt")) == [(JobState.READY, 0)] * 2
+
+
+def test_a_stop_ends_after_its_time_although_jobs_run(start_engine, processes, gate):
+    running = start_engine(processes, shutdown_timeout=0.2)
+    result = tasks.hold.enqueue(str(gate))
+    until(lambda: begun(result))
+
+    running.stop()
+
+    assert Job.objects.get().state == JobState.READY
+
+
+def test_an_engine_serves_only_its_queues(start_engine, processes):
+    start_engine(processes, queues=["mail", "slow"], excluded=["slow"])
+    other = add.enqueue(1)
+    excluded = add.using(queue_name="slow").enqueue(2)
+
+    assert value(add.using(queue_name="mail").enqueue(3)) == 3
+
+    for result in (other, excluded):
+        result.refresh()
+        assert result.state == JobState.READY
+
+
+def test_threads_end_with_the_engine(start_engine, processes):
+    before = set(threading.enumerate())
+    running = start_engine(processes)
+    value(add.enqueue(1))
+    value(aadd.enqueue(1))
+
+    running.stop()
+
+    # The thread in which async tasks use the ORM is asgiref's, and stays with the process.
+    ours = {thread for thread in threading.enumerate() if thread.name.startswith("offload-")}
+    left = {thread for thread in ours if "watch" not in thread.name} - before
+    until(lambda: not any(thread.is_alive() for thread in left))
+
+
+# --- where user code runs -----------------------------------------------------------------
+
+
+def test_embedded_tasks_run_in_this_process(start_engine: StartEngine):
+    start_engine(0)
+
+    assert value(tasks.whereabouts.enqueue())[0] == os.getpid()
+    assert value(tasks.awhereabouts.enqueue())[0] == os.getpid()
+
+
+def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_engine: StartEngine):
+    start_engine(1)
+    results = [
+        tasks.mark.enqueue("place"),
+        tasks.throw.enqueue("group"),
+        tasks.athrow.enqueue("group"),
+        tasks.hold_interpreter.using(timeout=0.2).enqueue(),
+    ]
+    backing_off = tasks.backs_off.enqueue()
+    until(lambda: diary.entries("backoff", backing_off.id))
+    until(lambda: all(diary.entries("finished", result.id) for result in results))
+    results.append(tasks.die_at_most_once.enqueue())
+    until(lambda: diary.entries("finished", results[-1].id))
+
+    for kind in ("started", "finished", "backoff", "mark"):
+        words = {entry.words[0]: entry.pid for entry in diary.entries(kind)}
+        mine = {result.id for result in results} | {backing_off.id, "place"}
+        for word in mine & words.keys():
+            assert words[word] != os.getpid()
+
+
+# --- only children ------------------------------------------------------------------------
+
+
+def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_handed_back(
+    start_engine: StartEngine, gate
+):
+    start_engine(1, threads=2)
+    neighbour = tasks.hold.enqueue(str(gate))
+    until(lambda: begun(neighbour))
+    stuck = tasks.hold_interpreter.using(timeout=0.2).enqueue()
+
+    stuck.wait(30)
+    gate.touch()
+
+    assert path_of_error(stuck) == TIMEOUT
+    value(neighbour)
+    row = Job.objects.get(pk=neighbour.id)
+    assert (row.attempt, row.lost) == (1, 0)
+
+
+def test_a_job_in_c_code_that_holds_the_interpreter_is_cancelled(start_engine: StartEngine):
+    start_engine(1)
+    result = tasks.hold_interpreter.enqueue()
+    until(lambda: begun(result))
+
+    result.cancel()
+
+    assert result.wait(30).state == JobState.CANCELLED
+    assert value(add.enqueue(1)) == 1
+
+
+def test_the_jobs_of_a_child_that_died_run_again(start_engine: StartEngine):
+    start_engine(1)
+    result = tasks.die.enqueue()
+
+    until(lambda: Job.objects.get(pk=result.id).lost == 2)
+
+    result.refresh()
+    assert path_of_error_now(result) == "offload.exceptions.WorkerLost"
+    result.cancel()
+
+
+def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_engine: StartEngine):
+    start_engine(1, max_jobs=10)
+
+    results = tasks.mark.enqueue_many([((f"used{n}",), {}) for n in range(60)])
+    pids = {value(result) for result in results}
+
+    assert len(pids) >= 2
+    assert not Job.objects.exclude(attempt=1, lost=0).exists()
+
+
+def test_children_that_grew_too_large_are_replaced(start_engine: StartEngine):
+    start_engine(1, max_memory=150 * 1024**2)
+    first = value(tasks.swell.enqueue(200))
+
+    until(lambda: value(tasks.mark.enqueue("small")) != first)
+
+    assert not Job.objects.exclude(attempt=1, lost=0).exists()
+
+
+def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngine):
+    running: Running = start_engine(1)
+    for result in tasks.noop.enqueue_many([((), {})] * 2000):
+        result.wait(30)
+
+    held = running.pool._children[0].load
+    until(lambda: not held.held)
+    assert not any(lane.tasks for lane in held._lanes)
+    assert not running.engine._outbox
+
+
+def test_children_share_what_was_there_before_them_also_after_a_collection(
+    start_engine: StartEngine,
+):
+    start_engine(1)
+
+    assert value(tasks.shared_objects.enqueue()) > 10_000
