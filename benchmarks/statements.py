@@ -145,11 +145,11 @@ def measure() -> list[tuple[str, float, float]]:
 
 def start(*, drain: bool = False) -> tuple[Engine, threading.Thread]:
     """Run an engine in a thread, with its jobs in threads beside it."""
-    from offload.worker.config import Service, make_engine  # noqa: PLC0415
+    from offload.worker.config import WorkerConfig, make_engine  # noqa: PLC0415
 
     backend: Any = default_task_backend
     options = replace(backend.settings, processes=0)
-    engine = make_engine(Service(options=options, drain=drain))
+    engine = make_engine(WorkerConfig(options=options, drain=drain))
     thread = threading.Thread(target=engine.run)
     thread.start()
     return engine, thread

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from offload.store import get_store
-from offload.watching.watcher import get_watch
+from offload.watching.watcher import get_watcher
 from tests.crash.table import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
@@ -38,7 +38,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         if connection.vendor == "postgresql":
             patch.setattr(type(connection.ops), "sql_flush", delete_all)
         yield
-    get_watch("default").stop()
+    get_watcher("default").stop()
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(

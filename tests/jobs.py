@@ -6,10 +6,10 @@ from uuid import UUID
 from offload.lifecycle import JobFailure, JobState, Outcome, failed
 from offload.models import Job, Worker
 from offload.store import get_store
-from offload.store.records import ClaimedJob, Room
+from offload.store.records import ClaimedJob, ClaimRequest
 from offload.uuid7 import new_id
 
-NO_ROOM = Room("default", ())
+NO_ROOM = ClaimRequest("default", ())
 FAILURE = JobFailure("builtins.ValueError", "no", "Traceback ...\nValueError: no\n")
 
 
@@ -25,7 +25,7 @@ def register(using: str = "default", lease: float = 30) -> str:
 
 def claim(worker: str, *, using: str = "default") -> list[ClaimedJob]:
     """Claim all that is ready."""
-    room = Room("default", ("default", "mail", "slow"), 100, 100)
+    room = ClaimRequest("default", ("default", "mail", "slow"), 100, 100)
     return get_store(using).exchange(worker, [], room).claimed
 
 

@@ -25,7 +25,7 @@ def tenants(path: str = "tests.owners.by_host") -> Iterator[None]:
     """Tell tenants apart."""
     options = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
     with override_settings(
-        TASKS={"default": {**options, "OPTIONS": {"tenant": path}}}, ALLOWED_HOSTS=["*"]
+        TASKS={"default": {**options, "OPTIONS": {"tenant_getter": path}}}, ALLOWED_HOSTS=["*"]
     ):
         yield
 

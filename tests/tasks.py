@@ -53,7 +53,7 @@ def succeed_on_second(context: Any) -> str:
 def snooze_once(context: Any) -> str:
     from offload.models import Job  # noqa: PLC0415  # models need the app registry
 
-    if Job.objects.get(pk=context.task_result.id).run < 2:
+    if Job.objects.get(pk=context.task_result.id).fence < 2:
         raise Snooze(0)
     return "rested"
 

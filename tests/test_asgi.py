@@ -107,7 +107,7 @@ def test_tasks_run_in_the_servers_process(application):
 
 
 def test_without_an_engine_everything_is_passed_on():
-    application = Offload(inner, engine=False)
+    application = Offload(inner, run_jobs=False)
 
     assert request(application) == [{"type": "answer", "to": "http"}]
     answers = asyncio.run(live(application))

@@ -1,4 +1,4 @@
-"""Options: each has a type, a default and a sentence, and a wrong one is named."""
+"""BackendOptions: each has a type, a default and a sentence, and a wrong one is named."""
 
 import math
 from dataclasses import fields
@@ -9,21 +9,21 @@ from django.core.exceptions import ImproperlyConfigured
 from django.tasks import task_backends
 from django.test import override_settings
 
-from offload.conf import LARGEST, Options, did_you_mean
+from offload.conf import MAX_INTEGER, BackendOptions, did_you_mean
 from tests.tasks import add
 
 BACKEND = "offload.backends.database.DatabaseBackend"
 
 
 def test_the_defaults_are_valid_and_make_sense():
-    options = Options.parse({})
+    options = BackendOptions.parse({})
 
     assert (options.database, options.max_attempts, options.timeout) == ("default", 1, None)
     assert (options.keep_successful, options.keep_failed) == (timedelta(7), timedelta(30))
     assert options.beat_interval == options.lease / 6
 
 
-@pytest.mark.parametrize("field", fields(Options), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", fields(BackendOptions), ids=lambda field: field.name)
 def test_every_option_has_a_sentence(field):
     sentence = field.metadata["sentence"]
 
@@ -34,11 +34,11 @@ def test_every_option_has_a_sentence(field):
 GOOD = [
     ("database", "other"),
     ("max_attempts", 5),
-    ("max_attempts", LARGEST),
+    ("max_attempts", MAX_INTEGER),
     ("timeout", None),
     ("timeout", 0.5),
     ("timeout", 60),
-    ("max_lost", 0),
+    ("max_worker_losses", 0),
     ("max_arguments_size", 1024),
     ("max_result_size", 10**9),
     ("keep_successful", None),
@@ -47,14 +47,14 @@ GOOD = [
     ("processes", 0),
     ("threads", 64),
     ("lease", 10),
-    ("grace", 0),
+    ("kill_grace_period", 0),
     ("shutdown_timeout", 0.0),
 ]
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD, ids=repr)
 def test_a_good_value_is_kept(name, value):
-    assert getattr(Options.parse({name: value}), name) == value
+    assert getattr(BackendOptions.parse({name: value}), name) == value
 
 
 BAD = [
@@ -65,14 +65,14 @@ BAD = [
     ("max_attempts", "5"),
     ("max_attempts", 5.0),
     ("max_attempts", True),
-    ("max_attempts", LARGEST + 1),
+    ("max_attempts", MAX_INTEGER + 1),
     ("timeout", 0),
     ("timeout", -1),
     ("timeout", math.inf),
     ("timeout", math.nan),
     ("timeout", timedelta(seconds=5)),
-    ("max_lost", -1),
-    ("max_lost", None),
+    ("max_worker_losses", -1),
+    ("max_worker_losses", None),
     ("max_arguments_size", 1023),
     ("max_result_size", 0),
     ("keep_successful", 7),
@@ -84,8 +84,8 @@ BAD = [
     ("lease", 0.5),
     ("lease", math.inf),
     ("poll_interval", 0),
-    ("grace", -1),
-    ("grace", None),
+    ("kill_grace_period", -1),
+    ("kill_grace_period", None),
     ("shutdown_timeout", math.nan),
 ]
 
@@ -93,7 +93,7 @@ BAD = [
 @pytest.mark.parametrize(("name", "value"), BAD, ids=repr)
 def test_a_bad_value_is_refused_by_name_and_value(name, value):
     with pytest.raises(ImproperlyConfigured) as caught:
-        Options.parse({name: value})
+        BackendOptions.parse({name: value})
 
     assert f"OPTIONS[{name!r}] must be" in str(caught.value)
     assert repr(value) in str(caught.value)
@@ -104,20 +104,20 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     [
         ("max_atempts", "Unknown option 'max_atempts'. Did you mean 'max_attempts'?"),
         ("MAX_ATTEMPTS", "Unknown option 'MAX_ATTEMPTS'."),
-        ("zzz", "Known are: async_slots, database, grace,"),
+        ("zzz", "Known are: async_slots, database, keep_failed,"),
         (5, "Unknown option 5."),
     ],
 )
 def test_an_unknown_option_is_answered_with_the_nearest(name, message):
     with pytest.raises(ImproperlyConfigured) as caught:
-        Options.parse({name: 1})
+        BackendOptions.parse({name: 1})
 
     assert message in str(caught.value)
 
 
 def test_options_cannot_be_changed():
     with pytest.raises(AttributeError):
-        Options().threads = 5  # type: ignore[misc]
+        BackendOptions().threads = 5  # type: ignore[misc]
 
 
 def test_the_backend_names_itself_in_front_of_a_bad_option():

@@ -14,7 +14,7 @@ from django.db import connections
 from offload import JobState, OffloadError, current_job, is_cancelled, progress, track
 from offload.context import CurrentJob, enter_job
 from offload.models import Job
-from offload.progress import Gauge
+from offload.progress import ProgressReporter
 from tests.tasks import add
 
 
@@ -22,15 +22,15 @@ class Listener:
     """An attempt that keeps what it hears of how far it is."""
 
     def __init__(self) -> None:
-        self.gauge: Gauge | None = None
+        self.gauge: ProgressReporter | None = None
         self.is_cancelled = bool
         self.heard: list[Any] = []
 
     def current_job(self) -> CurrentJob:
         return CurrentJob("id", 1, self.is_cancelled)
 
-    def open_gauge(self) -> Gauge:
-        self.gauge = Gauge(("id", 1), self._hear)
+    def open_gauge(self) -> ProgressReporter:
+        self.gauge = ProgressReporter(("id", 1), self._hear)
         return self.gauge
 
     def hear(self, function: Any) -> list[Any]:
@@ -43,7 +43,7 @@ class Listener:
         copy_context().run(call)
         return self.heard
 
-    def _hear(self, gauge: Gauge) -> None:
+    def _hear(self, gauge: ProgressReporter) -> None:
         self.heard.append(gauge.latest)
         gauge.is_moved = False  # so that each is heard
 

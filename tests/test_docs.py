@@ -14,7 +14,7 @@ import pytest
 from django.core.management import load_command_class
 
 import offload
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.lifecycle import JobState
 from offload.tasks import AUTHOR_OPTIONS
 
@@ -75,7 +75,7 @@ def options_of(command: str) -> Iterator[str]:
         yield from (n for n in action.option_strings if n.startswith("--") and n not in django)
 
 
-@pytest.mark.parametrize("field", fields(Options), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", fields(BackendOptions), ids=lambda field: field.name)
 def test_each_setting_has_a_heading_with_its_default(field):
     text = section(reference("settings"), field.name)
 

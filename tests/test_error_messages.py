@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, transaction
 
 from offload import task
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.lifecycle import JobState
 from offload.store import get_store
 from offload.store.errors import explain
@@ -82,7 +82,7 @@ def test_the_page_quotes_what_is_wrong_with_a_nested_function():
 
 
 def test_the_page_quotes_what_is_wrong_with_the_settings():
-    assert message_of(lambda: Options.parse({"max_attempt": 3})) in PAGE
+    assert message_of(lambda: BackendOptions.parse({"max_attempt": 3})) in PAGE
 
 
 def test_the_page_quotes_what_is_wrong_with_a_queue(settings):

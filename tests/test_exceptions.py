@@ -45,12 +45,12 @@ def test_the_tree_drawn_in_the_module_is_the_real_one():
         assert bases[0] == parent if parent else not set(bases) & set(drawn)
 
 
-@pytest.mark.parametrize("name", ["WrongState", "QueueUnavailable", "InvalidArguments"])
+@pytest.mark.parametrize("name", ["InvalidJobState", "QueueUnavailable", "InvalidArguments"])
 def test_what_the_caller_gets_is_caught_as_django_documents(name):
     assert issubclass(getattr(exceptions, name), TaskException)
 
 
-@pytest.mark.parametrize("name", ["TaskTimeout", "JobCancelled"])
+@pytest.mark.parametrize("name", ["JobTimeout", "JobCancelled"])
 def test_a_task_does_not_swallow_its_interruption_by_accident(name):
     assert not issubclass(getattr(exceptions, name), Exception)
 

@@ -254,7 +254,7 @@ def test_a_tenant_that_no_row_can_hold_is_refused():
 
 @pytest.mark.parametrize("path", ["tests.gone", "tests.owners.NO_CALLABLE", 5])
 def test_a_tenant_that_cannot_be_asked_for_is_an_error_of_the_settings(path):
-    backend = DatabaseBackend("default", {"OPTIONS": {"tenant": path}})
+    backend = DatabaseBackend("default", {"OPTIONS": {"tenant_getter": path}})
 
     assert [message.id for message in backend.check()] == ["offload.E001"]
     if path == 5:

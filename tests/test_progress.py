@@ -16,11 +16,11 @@ from offload.progress import (
     MOST,
     PAUSE,
     SHORTEST_PAUSE,
-    Gauge,
     Progress,
+    ProgressReporter,
     Step,
-    checked,
-    checked_step,
+    validated,
+    validated_step,
 )
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -31,11 +31,11 @@ class Listener:
 
     def __init__(self) -> None:
         self.told = 0
-        self.gauge = Gauge(("id", 1), self._hear)
+        self.gauge = ProgressReporter(("id", 1), self._hear)
 
     def say(self, done: Any = None, total: Any = None, message: Any = "", step: Any = None) -> None:
-        where = None if step is None else checked_step(step)
-        self.gauge.latest = (*checked(done, total, message), where)
+        where = None if step is None else validated_step(step)
+        self.gauge.latest = (*validated(done, total, message), where)
         if not self.gauge.is_moved:
             self.gauge.move()
 
@@ -45,7 +45,7 @@ class Listener:
         assert values.pop("updated_at").endswith("Z")
         return values
 
-    def _hear(self, gauge: Gauge) -> None:
+    def _hear(self, gauge: ProgressReporter) -> None:
         assert gauge is self.gauge
         self.told += 1
 
@@ -62,22 +62,22 @@ def listener() -> Listener:
     ("said", "stored"),
     [
         ((), {}),
-        ((3, 10), {"current": 3, "total": 10}),
-        ((0, 0), {"current": 0, "total": 0}),
-        ((2.5, 10), {"current": 2.5, "total": 10}),
-        ((True, 10), {"current": 1, "total": 10}),
-        ((Decimal("2.5"), Fraction(5, 2)), {"current": 2.5, "total": 2.5}),
+        ((3, 10), {"done": 3, "total": 10}),
+        ((0, 0), {"done": 0, "total": 0}),
+        ((2.5, 10), {"done": 2.5, "total": 10}),
+        ((True, 10), {"done": 1, "total": 10}),
+        ((Decimal("2.5"), Fraction(5, 2)), {"done": 2.5, "total": 2.5}),
         ((None, 10), {"total": 10}),
-        ((7,), {"current": 7}),
+        ((7,), {"done": 7}),
         # what cannot be
-        ((-3, 10), {"current": 0, "total": 10}),
-        ((12, 10), {"current": 10, "total": 10}),
-        ((3, -10), {"current": 0, "total": 0}),
+        ((-3, 10), {"done": 0, "total": 10}),
+        ((12, 10), {"done": 10, "total": 10}),
+        ((3, -10), {"done": 0, "total": 0}),
         ((NAN, NAN), {}),
         ((INFINITY, 10), {"total": 10}),
-        ((3, INFINITY), {"current": 3}),
+        ((3, INFINITY), {"done": 3}),
         ((Decimal("sNaN"), Fraction(10**400)), {}),
-        ((10**400, 10**401), {"current": MOST, "total": MOST}),
+        ((10**400, 10**401), {"done": MOST, "total": MOST}),
     ],
 )
 def test_numbers_are_kept_within_what_can_be(listener: Listener, said, stored):
@@ -161,7 +161,7 @@ def test_it_is_told_once_until_it_is_read(listener: Listener):
         listener.say(done, 10)
     assert listener.told == 1
 
-    assert json.loads(listener.gauge.read(0.0))["current"] == 9
+    assert json.loads(listener.gauge.read(0.0))["done"] == 9
     listener.say(10, 10)
 
     assert listener.told == 2
@@ -218,7 +218,7 @@ def test_what_was_stored_comes_back(listener: Listener):
     progress = Progress.from_json(listener.gauge.read(0.0))
 
     assert progress is not None
-    assert (progress.current, progress.total, progress.percent) == (3, 8, 37.5)
+    assert (progress.done, progress.total, progress.percent) == (3, 8, 37.5)
     assert (progress.message, progress.step) == ("Reading", (2, 3, "Import"))
     assert progress.step is not None
     assert progress.step.name == "Import"

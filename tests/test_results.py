@@ -10,7 +10,7 @@ from django.http import Http404
 from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist
 
-from offload import JobState, OffloadError, TaskTimeout
+from offload import JobState, OffloadError, JobTimeout
 from offload.lifecycle import Outcome, failed, succeeded
 from offload.models import Job
 from offload.results import OffloadResult, SafeTaskError, canonical_id, task_errors
@@ -167,7 +167,7 @@ class Outer:
     [
         ("builtins.ValueError", ValueError),
         ("django.http.response.Http404", Http404),
-        ("offload.exceptions.TaskTimeout", TaskTimeout),
+        ("offload.exceptions.JobTimeout", JobTimeout),
         ("offload.models.job.Job.DoesNotExist", Job.DoesNotExist),
         ("tests.test_results.Outer.Inner", Outer.Inner),
     ],

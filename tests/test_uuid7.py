@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from offload import uuid7 as ids
-from offload.uuid7 import id_from, made_at, new_id
+from offload.uuid7 import created_at, id_from, new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
@@ -15,7 +15,7 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
     identifier = new_id()
 
     assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
-    assert before <= made_at(identifier) <= datetime.now(UTC) + timedelta(seconds=1)
+    assert before <= created_at(identifier) <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 def test_ids_grow_strictly_however_fast_they_are_made():
@@ -42,7 +42,7 @@ def test_ids_grow_although_the_clock_steps_back(monkeypatch, ahead):
 
     assert first < second
     assert first.version == second.version == 7
-    assert made_at(first) > datetime.now(UTC) + ahead - timedelta(minutes=1)
+    assert created_at(first) > datetime.now(UTC) + ahead - timedelta(minutes=1)
 
 
 def test_the_counter_overflows_into_the_time(monkeypatch):
@@ -62,7 +62,7 @@ def test_the_counter_overflows_into_the_time(monkeypatch):
 )
 def test_other_ids_do_not_tell_when_they_were_made(identifier):
     with pytest.raises(ValueError, match=r"is not a UUIDv7|out of range"):
-        made_at(identifier)
+        created_at(identifier)
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_a_key_leads_to_an_id_that_is_as_old_as_the_key(key, made):
     assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
     assert identifier == id_from(key, bytes(range(32)))
     assert identifier != id_from(key, bytes(32))
-    age = made_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
-    assert made_at(identifier) == age
+    age = created_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
+    assert created_at(identifier) == age

@@ -55,7 +55,7 @@ class Crew:
             with suppress(psutil.Error):
                 child.kill()
 
-    def has_ended(self) -> bool:
+    def is_finished(self) -> bool:
         return any(process.poll() is not None for process in self._running)
 
     def engines(self) -> Usage:

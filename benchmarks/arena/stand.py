@@ -91,7 +91,7 @@ class Stand:
         pause = threading.Event()
         waited = 0.0
         while not holds():
-            if waited > START_SECONDS or crew.has_ended():
+            if waited > START_SECONDS or crew.is_finished():
                 log = (self._folder / "log").read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"The workers of {self.contender.name} do not work.\n{log}")
             pause.wait(STEP)

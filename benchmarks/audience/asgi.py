@@ -8,4 +8,4 @@ from django.core.asgi import get_asgi_application
 from offload.asgi import Offload
 
 django = ASGIStaticFilesHandler(get_asgi_application())
-beside = Offload(django, engine=False)
+beside = Offload(django, run_jobs=False)

@@ -55,7 +55,7 @@ def told(job: Job) -> dict[str, object]:
     """Return what the page needs."""
     progress = json.loads(job.progress or "{}")
     state = JobState(job.state)
-    percent = 100 * progress.get("current", 0) / progress.get("total", 1)
+    percent = 100 * progress.get("done", 0) / progress.get("total", 1)
     words = progress.get("message", state.label)
     return {
         "id": str(job.pk),

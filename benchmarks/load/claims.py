@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from load.rows import WORKER
-from offload.store.records import Floor
+from offload.store.records import Watermark
 
 ROOM = 500
 """Jobs that the claim asks for."""
@@ -47,7 +47,7 @@ def cost_of_claim(queues: list[str], room: int = ROOM, above: int | None = None)
         "slots_each": 200,
     }
     if above is not None:
-        floor = Floor(queues[0], is_async=False, priority=0, run_after=above, id=LOWEST)
+        floor = Watermark(queues[0], is_async=False, priority=0, run_after=above, id=LOWEST)
         parameters |= {f"floor_{name}": [value] for name, value in floor._asdict().items()}
     ready = _statement("postgresql", "ready" if above is None else "ready_above")
     return _cost(_statement("postgresql", "claim").replace("{ready}", ready), parameters)

@@ -65,7 +65,7 @@ def engines(sizes: Sizes) -> Iterator[str]:
     yield line("8 engines of 1 process", drained)
     shares = sorted(n for (n,) in ask("SELECT COUNT(*) FROM offload_job GROUP BY worker"))
     claims = ask("SELECT COUNT(DISTINCT last_attempted_at) FROM offload_job")[0][0]
-    twice = ask("SELECT COUNT(*) FROM offload_job WHERE run <> 1")[0][0]
+    twice = ask("SELECT COUNT(*) FROM offload_job WHERE fence <> 1")[0][0]
     yield (
         f"8 engines: {shares[0]:,} to {shares[-1]:,} jobs each, {_deadlocks() - before} deadlocks, "
         f"{sizes.jobs / claims:.0f} jobs by each claim, "

@@ -40,7 +40,7 @@ NUMBERS = {
 INSERT = """
 INSERT INTO offload_job (
     id, state, backend, queue_name, priority, is_async, task_path, arguments, run_after,
-    enqueued_at, max_attempts, max_lost, attempt, lost, run, worker, started_at,
+    enqueued_at, max_attempts, max_worker_losses, attempt, worker_losses, fence, worker, started_at,
     last_attempted_at, finished_at, return_value
 )
 SELECT

@@ -31,7 +31,7 @@ def photos_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 def photos_background(request: HttpRequest) -> HttpResponse:
     photo = receive_photo(request)
     return accepted(request, "photos", tasks.make_previews.enqueue(photo.pk))
@@ -44,7 +44,7 @@ def orders_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 def orders_background(request: HttpRequest) -> HttpResponse:
     order_import = open_import()
     return accepted(request, "orders", tasks.import_orders.enqueue(order_import.pk))
@@ -57,7 +57,7 @@ def mails_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 @transaction.atomic
 def mails_background(request: HttpRequest) -> HttpResponse:
     """Have each letter sent by a job of its own: either all are accepted or none."""
@@ -77,7 +77,7 @@ def visits_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 def visits_background(request: HttpRequest) -> HttpResponse:
     return accepted(request, "visits", tasks.add_up_visits.enqueue())
 
@@ -89,7 +89,7 @@ def parcels_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 def parcels_background(request: HttpRequest) -> HttpResponse:
     enquiry = Enquiry.objects.create()
     return accepted(request, "parcels", tasks.locate_parcels.enqueue(enquiry.pk))
@@ -102,7 +102,7 @@ def payment_blocking(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@offload.once
+@offload.idempotent
 def payment_background(request: HttpRequest) -> HttpResponse:
     payment = Payment.objects.create()
     return accepted(request, "payment", tasks.pay.enqueue(payment.pk))

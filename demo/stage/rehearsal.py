@@ -116,7 +116,7 @@ def run_in_background(scenario: Scenario, stage: Stage, line: Line) -> None:
 def check_document(scenario: Scenario, document: dict[str, Any]) -> None:
     """Check how a job is described that has ended well."""
     found = {name: document[name] for name in ("status", "phase", "done", "error", "poll_ms")}
-    expected = {"status": "SUCCESSFUL", "phase": "succeeded", "done": True}
+    expected = {"status": "SUCCESSFUL", "phase": "succeeded", "is_finished": True}
     same("status document", found, {**expected, "error": None, "poll_ms": None})
     same("attempts", document["attempt"]["number"], scenario.attempts)
     if not document["progress"]:

@@ -64,7 +64,7 @@ class Visitor:
         """Look at a job until it has ended, as often as it says, and return its last state."""
         deadline = time.monotonic() + PATIENCE
         version = document["version"]
-        while not document["done"]:
+        while not document["is_finished"]:
             if time.monotonic() > deadline:
                 raise Wrong(f"{document['title']} has not ended within {PATIENCE} s.")
             time.sleep(document["poll_ms"] / 1000)  # noqa: TID251  # nobody tells a visitor to stop

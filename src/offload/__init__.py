@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 from offload.context import CurrentJob, current_job, is_cancelled, progress, track
 from offload.exceptions import (
     InvalidArguments,
+    InvalidJobState,
     JobCancelled,
+    JobTimeout,
     OffloadError,
     Retry,
     Snooze,
     TaskResultExpired,
-    TaskTimeout,
     UserFacingError,
     WorkerLost,
-    WrongState,
 )
 from offload.lifecycle import JobState
 from offload.ownership import acting_for
@@ -24,7 +24,7 @@ from offload.tasks import OffloadTask, task
 
 if TYPE_CHECKING:
     from offload.live.accepted import aaccepted, accepted
-    from offload.live.idempotency import once
+    from offload.live.idempotency import idempotent
 
 __version__ = "0.1.0"
 
@@ -33,24 +33,24 @@ __all__ = [
     "Exponential",
     "Fixed",
     "InvalidArguments",
+    "InvalidJobState",
     "JobCancelled",
     "JobState",
+    "JobTimeout",
     "OffloadError",
     "OffloadTask",
     "Progress",
     "Retry",
     "Snooze",
     "TaskResultExpired",
-    "TaskTimeout",
     "UserFacingError",
     "WorkerLost",
-    "WrongState",
     "aaccepted",
     "accepted",
     "acting_for",
     "current_job",
+    "idempotent",
     "is_cancelled",
-    "once",
     "progress",
     "task",
     "track",
@@ -60,7 +60,7 @@ __all__ = [
 _LATE = {
     "accepted": "offload.live.accepted",
     "aaccepted": "offload.live.accepted",
-    "once": "offload.live.idempotency",
+    "idempotent": "offload.live.idempotency",
 }
 """What needs Django's apps to be loaded, and so is imported on first use."""
 

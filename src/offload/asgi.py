@@ -26,7 +26,7 @@ class Offload:
     Args:
         application: what answers the requests.
         backend: alias in TASKS whose jobs are run here.
-        engine: False runs no jobs in this process.
+        run_jobs: False runs no jobs in this process.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class Offload:
         application: Application,
         *,
         backend: str = DEFAULT_TASK_BACKEND_ALIAS,
-        engine: bool = True,
+        run_jobs: bool = True,
     ) -> None:
         # asgi.py imports this module before Django's apps are loaded.
-        from offload.live.open_connections import opened  # noqa: PLC0415
-        from offload.streams.middleware import Beside  # noqa: PLC0415
-        from offload.worker.embedded import EmbeddedEngine  # noqa: PLC0415
+        from offload.live.open_connections import open_connections  # noqa: PLC0415
+        from offload.streams.middleware import StreamMiddleware  # noqa: PLC0415
+        from offload.worker.embedded import EmbeddedWorker  # noqa: PLC0415
 
-        self._application = Beside(application)
-        self._engine = EmbeddedEngine(backend) if engine else None
-        self._opened = opened
+        self._application = StreamMiddleware(application)
+        self._engine = EmbeddedWorker(backend) if run_jobs else None
+        self._opened = open_connections
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

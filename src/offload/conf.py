@@ -19,14 +19,16 @@ def _setting(default: Any, sentence: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class BackendOptions:
     """The options of one backend, checked."""
 
     database: str = _setting("default", "Alias in DATABASES in which the jobs are stored.")
     max_attempts: int = _setting(1, "How often a job is tried if its task does not say.")
     timeout: float | None = _setting(None, "Seconds a job may run if its task does not say.")
-    max_lost: int = _setting(3, "How often a job is run again after the process running it died.")
-    tenant: str = _setting(
+    max_worker_losses: int = _setting(
+        3, "How often a job is run again after the process running it died."
+    )
+    tenant_getter: str = _setting(
         "", "Dotted path to a callable that takes a request and returns its tenant's name."
     )
     max_arguments_size: int = _setting(2 * 1024**2, "Bytes of JSON that arguments may have.")
@@ -37,8 +39,8 @@ class Options:
     keep_failed: timedelta | None = _setting(
         timedelta(days=30), "How long failed, cancelled and expired jobs are kept; None: for ever."
     )
-    streams_per_user: int = _setting(6, "Streams that one person may hold in one web process.")
-    streams: int = _setting(2000, "Streams that all may hold together in one web process.")
+    max_streams_per_user: int = _setting(6, "Streams that one person may hold in one web process.")
+    max_streams: int = _setting(2000, "Streams that all may hold together in one web process.")
     processes: int = _setting(
         min(os.cpu_count() or 1, 4), "Child processes of offload_worker; 0 runs tasks in its own."
     )
@@ -46,7 +48,9 @@ class Options:
     async_slots: int = _setting(100, "Tasks written with async def that one process runs at once.")
     lease: float = _setting(30.0, "Seconds without a sign of life after which an engine is dead.")
     poll_interval: float = _setting(1.0, "Seconds between looks at the queue when no hint comes.")
-    grace: float = _setting(5.0, "Seconds a task has to end after its time limit or a cancel.")
+    kill_grace_period: float = _setting(
+        5.0, "Seconds a task has to end after its time limit or a cancel."
+    )
     shutdown_timeout: float = _setting(30.0, "Seconds that running jobs have when a worker stops.")
 
     def __post_init__(self) -> None:
@@ -54,9 +58,9 @@ class Options:
             raise ImproperlyConfigured(
                 f"OPTIONS['database'] must be an alias in DATABASES, not {self.database!r}."
             )
-        if not isinstance(self.tenant, str):
+        if not isinstance(self.tenant_getter, str):
             raise ImproperlyConfigured(
-                f"OPTIONS['tenant'] must be the dotted path of a callable, not {self.tenant!r}."
+                f"OPTIONS['tenant_getter'] must be the dotted path of a callable, not {self.tenant_getter!r}."
             )
         for name, minimum in _MINIMA.items():
             value = getattr(self, name)
@@ -78,7 +82,7 @@ class Options:
         return self.lease / 6
 
     @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Options:
+    def parse(cls, options: Mapping[str, Any]) -> BackendOptions:
         """Return checked options.
 
         Raises:
@@ -91,24 +95,24 @@ class Options:
         return cls(**options)
 
 
-LARGEST = 2**31 - 1
+MAX_INTEGER = 2**31 - 1
 """The largest whole number that a column holds."""
 
 _OPTIONAL = {"timeout"}
 _MINIMA: dict[str, float] = {
     "max_attempts": 1,
     "timeout": 0.001,
-    "max_lost": 0,
+    "max_worker_losses": 0,
     "max_arguments_size": 1024,
     "max_result_size": 1024,
-    "streams_per_user": 1,
-    "streams": 1,
+    "max_streams_per_user": 1,
+    "max_streams": 1,
     "processes": 0,
     "threads": 1,
     "async_slots": 1,
     "lease": 1.0,
     "poll_interval": 0.01,
-    "grace": 0.0,
+    "kill_grace_period": 0.0,
     "shutdown_timeout": 0.0,
 }
 
@@ -124,7 +128,7 @@ def _is_number(value: Any, minimum: float) -> bool:
     whole = isinstance(minimum, int)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
-    return minimum <= value <= (LARGEST if whole else LONGEST)
+    return minimum <= value <= (MAX_INTEGER if whole else LONGEST)
 
 
 def _kind(minimum: float) -> str:

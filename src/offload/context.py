@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offload.exceptions import OffloadError
-from offload.progress import PLAIN, Gauge, Number, checked, checked_step
+from offload.progress import PLAIN, Number, ProgressReporter, validated, validated_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,23 @@ class CurrentJob:
     is_cancelled: Callable[[], bool]
 
 
-class Running(Protocol):
+class JobContext(Protocol):
     """What an executor knows of the attempt that runs here; it is asked only when needed."""
 
-    gauge: Gauge | None
+    gauge: ProgressReporter | None
     is_cancelled: Callable[[], bool]
 
     def current_job(self) -> CurrentJob:
         """Return what the task may know."""
 
-    def open_gauge(self) -> Gauge:
+    def open_gauge(self) -> ProgressReporter:
         """Make the attempt's gauge, when the task first says how far it is."""
 
 
-_current: ContextVar[Running | None] = ContextVar("offload_current_job", default=None)
+_current: ContextVar[JobContext | None] = ContextVar("offload_current_job", default=None)
 
 
-def enter_job(running: Running) -> None:
+def enter_job(running: JobContext) -> None:
     """Make `current_job()` answer in this context, which ends with the attempt."""
     _current.set(running)
 
@@ -93,8 +93,8 @@ def progress(
             or infinite number, is mended instead, and fails no job.
     """
     if done.__class__ not in PLAIN or total.__class__ not in PLAIN or message.__class__ is not str:
-        done, total, message = checked(done, total, message)
-    where = None if step is None else checked_step(step)
+        done, total, message = validated(done, total, message)
+    where = None if step is None else validated_step(step)
     running = _current.get()
     if running is None:
         return

@@ -6,7 +6,7 @@ TaskException (Django)
 ├── TaskResultDoesNotExist (Django)
 │   └── TaskResultExpired     the job was pruned
 └── OffloadError
-    ├── WrongState            the job has ended, or is not in a state to be retried
+    ├── InvalidJobState            the job has ended, or is not in a state to be retried
     └── QueueUnavailable      the database does not answer or was not migrated
 JobError                      what a job's errors may name
 ├── TaskNotFound              the row's task is gone or renamed
@@ -15,7 +15,7 @@ JobError                      what a job's errors may name
 └── InvalidResult             the return value is not JSON, or too large
 UserFacingError               raised by a task that fails: its text is shown to the end user
 Interruption (BaseException)  raised inside a task that must stop
-├── TaskTimeout               the task ran longer than its time limit
+├── JobTimeout               the task ran longer than its time limit
 └── JobCancelled              somebody cancelled the job
 Retry, Snooze                 raised by a task to be run again later
 """
@@ -42,7 +42,7 @@ class OffloadError(TaskException):
     """Base of the errors that django-offload raises in the caller's code."""
 
 
-class WrongState(OffloadError):
+class InvalidJobState(OffloadError):
     """The job is not in a state in which this can be done."""
 
 
@@ -88,7 +88,7 @@ class Interruption(BaseException):
         return super().__str__() or (self.__doc__ or "")
 
 
-class TaskTimeout(Interruption):
+class JobTimeout(Interruption):
     """The task ran longer than its time limit."""
 
 

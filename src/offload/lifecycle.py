@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
     """Seconds until the job may run again."""
     counts: bool = True
     """Whether the attempt counts towards `max_attempts`."""
-    lost: bool = False
+    worker_lost: bool = False
     """Whether it ended because its process died."""
     failure: tuple[str, str, str] | None = None
     """A JobFailure, if the attempt did not succeed."""
@@ -136,7 +136,7 @@ def expired(failure: JobFailure) -> Outcome:
 def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
     """The process that ran the job died; `for_good` if it must not be run again."""
     state = JobState.FAILED if for_good else _waiting(delay)
-    return _outcome(state, delay=delay, counts=for_good, lost=True, failure=failure)
+    return _outcome(state, delay=delay, counts=for_good, worker_lost=True, failure=failure)
 
 
 def _outcome(
@@ -145,11 +145,11 @@ def _outcome(
     return_value: str | None = None,
     delay: float = 0.0,
     counts: bool = True,
-    lost: bool = False,
+    worker_lost: bool = False,
     failure: JobFailure | None = None,
 ) -> Outcome:
     kept = None if failure is None else (failure[0], failure[1], failure[2])
-    return Outcome(int(state), return_value, delay, counts, lost, kept)
+    return Outcome(int(state), return_value, delay, counts, worker_lost, kept)
 
 
 def _waiting(delay: float) -> JobState:

@@ -97,7 +97,7 @@ def tenant_of(request: HttpRequest, path: str) -> str:
     Args:
         request: what is asked about.
         path: dotted path to a callable that takes the request and returns the tenant's name, as
-            in OPTIONS["tenant"]; "" for none.
+            in OPTIONS["tenant_getter"]; "" for none.
 
     Raises:
         ImportError: if the path leads nowhere.
@@ -138,7 +138,7 @@ class Origin(NamedTuple):
 
 
 type Source = Callable[[str], Origin]
-"""From OPTIONS["tenant"] to the origin: asked only when something is enqueued."""
+"""From OPTIONS["tenant_getter"] to the origin: asked only when something is enqueued."""
 
 
 def nobody(_tenant: str) -> Origin:
@@ -154,7 +154,7 @@ def current_origin(tenant: str = "") -> Origin:
     """Return for whom jobs are enqueued here.
 
     Args:
-        tenant: the backend's OPTIONS["tenant"].
+        tenant: the backend's OPTIONS["tenant_getter"].
     """
     return _source.get()(tenant)
 

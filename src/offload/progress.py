@@ -48,14 +48,14 @@ class Progress:
     """How far a job is, or was when it ended.
 
     Attributes:
-        current: how much is done; None if the task did not say.
+        done: how much is done; None if the task did not say.
         total: of how much; None if that is not known.
         message: what the task said that it does.
         step: which step it is at, or None.
         updated_at: when it was so; always aware, in UTC.
     """
 
-    current: Number | None
+    done: Number | None
     total: Number | None
     message: str
     step: Step | None
@@ -64,9 +64,9 @@ class Progress:
     @property
     def percent(self) -> float | None:
         """How much is done of 100; None if the total is not known, or nothing."""
-        if self.current is None or not self.total:
+        if self.done is None or not self.total:
             return None
-        return 100 * self.current / self.total
+        return 100 * self.done / self.total
 
     @classmethod
     def from_json(cls, text: str | None) -> Progress | None:
@@ -75,7 +75,7 @@ class Progress:
             values = json.loads(text or "null") or {}
             step = values.get("step")
             return cls(
-                values.get("current"),
+                values.get("done"),
                 values.get("total"),
                 values.get("message") or "",
                 Step(step["number"], step.get("of"), step.get("name") or "") if step else None,
@@ -85,18 +85,18 @@ class Progress:
             return None
 
 
-type Said = tuple[Number | None, Number | None, str, Step | None]
+type ProgressValues = tuple[Number | None, Number | None, str, Step | None]
 """Done, total, message and step."""
 
-type Tell = Callable[[Gauge], None]
+type OnProgress = Callable[[ProgressReporter], None]
 """Called with a gauge that moved after it was read."""
 
 
-def tell_nobody(gauge: Gauge) -> None:
+def ignore_progress(gauge: ProgressReporter) -> None:
     """Stand in where nobody asks how far a job is."""
 
 
-class Gauge:
+class ProgressReporter:
     """What the running task last said. Its threads write it; another one reads it now and then.
 
     Args:
@@ -106,13 +106,13 @@ class Gauge:
 
     __slots__ = ("_has_ended", "_read", "_read_at", "_tell", "is_moved", "key", "latest")
 
-    def __init__(self, key: tuple[str, int], tell: Tell) -> None:
+    def __init__(self, key: tuple[str, int], tell: OnProgress) -> None:
         self.key = key
-        self.latest: Said = (None, None, "", None)
+        self.latest: ProgressValues = (None, None, "", None)
         self.is_moved = False
         """Whether it moved since it was read, and that was told."""
         self._tell = tell
-        self._read: Said = self.latest
+        self._read: ProgressValues = self.latest
         self._read_at = float("-inf")
         self._has_ended = False
 
@@ -149,7 +149,7 @@ class Gauge:
         return bool(total) and way >= (_within(total, MOST) or MOST) / 100
 
 
-def checked(done: Any, total: Any, message: Any) -> tuple[Number | None, Number | None, str]:
+def validated(done: Any, total: Any, message: Any) -> tuple[Number | None, Number | None, str]:
     """Return what a task said in plain types.
 
     Raises:
@@ -158,7 +158,7 @@ def checked(done: Any, total: Any, message: Any) -> tuple[Number | None, Number 
     return _number(done, "done"), _number(total, "total"), _text(message)
 
 
-def checked_step(step: Any) -> Step:
+def validated_step(step: Any) -> Step:
     """Return a step that a task named.
 
     Raises:
@@ -205,7 +205,7 @@ def _stored(done: Number | None, total: Number | None, message: str, step: Step 
     """Return it as JSON text, within what can be: what cannot is mended, and fails no job."""
     total = _within(total, MOST)
     said: dict[str, Any] = {
-        "current": _within(done, MOST if total is None else total),
+        "done": _within(done, MOST if total is None else total),
         "total": total,
         "message": _printable(message, LONGEST_MESSAGE) or None,
     }

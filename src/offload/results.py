@@ -63,7 +63,7 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
         """Cancel the job: at once if it waits, as soon as it can be stopped if it runs.
 
         Raises:
-            WrongState: if the job has ended.
+            InvalidJobState: if the job has ended.
         """
         self._backend().cancel(self.id)
         self.refresh()
@@ -76,7 +76,7 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
         """Run a job again that failed, was cancelled or expired, with all its attempts.
 
         Raises:
-            WrongState: if it did not fail, was not cancelled and has not expired.
+            InvalidJobState: if it did not fail, was not cancelled and has not expired.
         """
         self._backend().retry(self.id)
         self.refresh()

@@ -27,12 +27,12 @@ _DJANGOS = (log_task_enqueued, log_task_started, log_task_finished)
 """Django's own receivers: each writes a log line."""
 
 
-def is_unheard(signal: Signal, level: int) -> bool:
+def has_no_receivers(signal: Signal, level: int) -> bool:
     """Tell whether only Django's receiver listens, and nobody takes what it logs at `level`."""
-    return has_only_djangos(signal) and not _is_taken(level)
+    return has_only_django_receivers(signal) and not _is_taken(level)
 
 
-def has_only_djangos(signal: Signal) -> bool:
+def has_only_django_receivers(signal: Signal) -> bool:
     """Tell whether Django's own receivers are the only ones."""
     return all(_receiver(entry) in _DJANGOS for entry in signal.receivers)
 

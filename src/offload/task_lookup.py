@@ -41,7 +41,7 @@ def find_task(path: str) -> Task[..., Any]:
 
 
 @lru_cache(maxsize=1000)
-def find_task_of(path: str, backend: str, queue_name: str, priority: int) -> Task[..., Any]:
+def find_task_for_job(path: str, backend: str, queue_name: str, priority: int) -> Task[..., Any]:
     """Return the task at `path` with the options that a job's row holds, not validated.
 
     Raises:
@@ -52,7 +52,7 @@ def find_task_of(path: str, backend: str, queue_name: str, priority: int) -> Tas
     )
 
 
-def task_like(
+def make_task_stub(
     path: str, *, backend: str, queue_name: str, priority: int, run_after: Any = None
 ) -> Task[..., Any]:
     """Return the task at `path` with the options that its row holds, without validating them.
@@ -61,7 +61,7 @@ def task_like(
     result must still be readable. A task that is gone is stood in for.
     """
     try:
-        task = find_task_of(path, backend, queue_name, priority)
+        task = find_task_for_job(path, backend, queue_name, priority)
     except BaseException:  # noqa: BLE001  # modules raise what they like
         task = with_options(
             _stand_in(path), backend=backend, queue_name=queue_name, priority=priority

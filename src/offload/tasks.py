@@ -17,7 +17,7 @@ from django.tasks import (
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 from django.tasks.exceptions import InvalidTask
 
-from offload.conf import LARGEST, did_you_mean
+from offload.conf import MAX_INTEGER, did_you_mean
 from offload.durations import seconds
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 def _check_choices(task: OffloadTask) -> None:
     """Raise InvalidTask for a choice that makes no sense, naming it."""
     if task.max_attempts is not None and not (
-        type(task.max_attempts) is int and 1 <= task.max_attempts <= LARGEST
+        type(task.max_attempts) is int and 1 <= task.max_attempts <= MAX_INTEGER
     ):
         raise InvalidTask(f"max_attempts must be a whole number >= 1, not {task.max_attempts!r}.")
     for name in ("timeout", "expires"):

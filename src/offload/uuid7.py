@@ -46,7 +46,7 @@ def id_from(key: str, digest: bytes) -> UUID:
     return UUID(int=(high << 64) | low)
 
 
-def made_at(identifier: UUID) -> datetime:
+def created_at(identifier: UUID) -> datetime:
     """Return the time at which a UUIDv7 was made, in UTC.
 
     Raises:

@@ -17,10 +17,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from offload import JobState, OffloadError, TaskResultExpired, WrongState, task
+from offload import JobState, OffloadError, TaskResultExpired, InvalidJobState, task
 from offload.backends.database import DatabaseBackend
 from offload.backends.rows import Enqueueing
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import failed, succeeded
 from offload.models import Job
@@ -220,7 +220,7 @@ def test_a_bulk_that_fails_leaves_nothing():
 def test_a_bulk_that_the_database_refuses_leaves_nothing():
     store = get_store("default")
     once, twice = [(store.key(new_id()), "[[],{}]") for _ in range(2)]
-    job = Enqueueing(add, "default", Options(), store.key).row(*once)
+    job = Enqueueing(add, "default", BackendOptions(), store.key).row(*once)
 
     with pytest.raises(IntegrityError):
         store.insert_many(job, [once, twice, twice])
@@ -525,7 +525,7 @@ def test_a_job_that_ended_cannot_be_cancelled(state):
     result = add.enqueue(1)
     put(result, state)
 
-    with pytest.raises(WrongState) as caught:
+    with pytest.raises(InvalidJobState) as caught:
         result.cancel()
 
     assert str(caught.value) == f"The job {result.id} is {state.label}; it cannot be cancelled."
@@ -541,7 +541,7 @@ def test_a_job_that_ended_badly_is_tried_again_from_the_start(state, asynchronou
 
     assert (result.state, result.finished_at) == (JobState.READY, None)
     job = Job.objects.get(pk=result.id)
-    assert (job.attempt, job.lost) == (0, 0)
+    assert (job.attempt, job.worker_losses) == (0, 0)
     finish(succeeded("3"))
     result.refresh()
     assert result.return_value == 3
@@ -555,7 +555,7 @@ def test_a_job_that_has_not_ended_badly_cannot_be_tried_again(state):
     result = add.enqueue(1)
     put(result, state)
 
-    with pytest.raises(WrongState) as caught:
+    with pytest.raises(InvalidJobState) as caught:
         result.retry()
 
     assert str(caught.value) == f"The job {result.id} is {state.label}; it cannot be retried."

@@ -73,7 +73,7 @@ ATOMIC = {tasks.effect.module_path, tasks.effect_wait_for.module_path}
 
 def _check_end(verdict: Verdict, what: str, job: Job, *, may_fail: bool) -> None:
     state = JobState(job.state)
-    was_lost_as_promised = job.max_lost == 0 and job.lost == 1  # at_most_once
+    was_lost_as_promised = job.max_worker_losses == 0 and job.worker_losses == 1  # at_most_once
     if (may_fail or was_lost_as_promised) and state == JobState.FAILED:
         return
     expected = JobState.FAILED if job.task_path in FAILING else JobState.SUCCESSFUL
@@ -118,10 +118,10 @@ def _check_bodies(
     Claims that were handed back have no row of an attempt, and their bodies either did not
     begin or were ended by us.
     """
-    if len(runs) > job.run:
-        verdict.unexplained.append(f"{what} ran {len(runs)} times in {job.run} claims")
-    handed_back = job.run - job.attempt - job.lost
+    if len(runs) > job.fence:
+        verdict.unexplained.append(f"{what} ran {len(runs)} times in {job.fence} claims")
+    handed_back = job.fence - job.attempt - job.worker_losses
     if len(runs) > 1 and attempts == 0 and handed_back <= 0:
         verdict.unexplained.append(f"{what} ran {len(runs)} times without a cause")
-    if job.max_lost == 0 and len(runs) > 1:
+    if job.max_worker_losses == 0 and len(runs) > 1:
         verdict.unexplained.append(f"{what} may run once and ran {len(runs)} times")

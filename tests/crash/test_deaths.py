@@ -32,7 +32,9 @@ def test_a_killed_childs_jobs_are_run_again_at_once(world: World) -> None:
     world.wait_until_ended()
     assert worker.stop() == 0
     world.judge()
-    assert {t: world.job(t).lost for t in tokens} == {t: int(t in on_victim) for t in tokens}
+    assert {t: world.job(t).worker_losses for t in tokens} == {
+        t: int(t in on_victim) for t in tokens
+    }
 
 
 @pytest.mark.parametrize("how", ["segfault", "abort", "exit", "kill"])
@@ -44,7 +46,7 @@ def test_a_task_that_ends_its_process_is_lost_not_successful(world: World, how: 
     world.wait_until_ended()
     assert worker.stop() == 0
     world.judge()
-    assert world.job(token).lost == 1
+    assert world.job(token).worker_losses == 1
     attempt = Attempt.objects.get(job_id=world.accepted[token])
     assert attempt.exception_class_path == "offload.exceptions.WorkerLost"
     cause = {"segfault": "SIGSEGV", "abort": "SIGABRT", "exit": "exit code 0", "kill": "SIGKILL"}
@@ -118,7 +120,7 @@ def test_a_killed_engines_jobs_are_run_at_once_by_another_on_its_host(world: Wor
     world.wait_until_ended()
     assert second.stop() == 0
     world.judge()
-    assert world.job(token).lost == 1
+    assert world.job(token).worker_losses == 1
 
 
 def test_a_child_out_of_memory_is_killed_alone(world: World) -> None:
@@ -137,7 +139,7 @@ def test_a_child_out_of_memory_is_killed_alone(world: World) -> None:
         assert limit is None or limit.kills == 1
         assert worker.stop() == 0
     world.judge()
-    assert world.job(token).lost == 1
+    assert world.job(token).worker_losses == 1
 
 
 def test_a_memory_error_is_a_failure_like_any_other(world: World) -> None:

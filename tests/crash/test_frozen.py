@@ -41,7 +41,7 @@ def test_late_outcomes_of_a_frozen_engine_are_refused(world: World) -> None:
     world.wait_until_ended()
     assert worker.stop() == 0, worker.output
     world.judge()
-    assert all(world.job(token).lost == 1 for token in tokens)
+    assert all(world.job(token).worker_losses == 1 for token in tokens)
 
 
 def test_a_job_taken_over_is_stopped_where_it_was_and_not_cancelled(world: World) -> None:

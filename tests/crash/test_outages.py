@@ -14,8 +14,8 @@ from django.db import DataError, Error, InternalError, connection, connections
 from offload import lifecycle
 from offload.models import Attempt
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, Room
-from offload.worker.completer import Outbox
+from offload.store.records import ClaimedJob, ClaimRequest
+from offload.worker.completer import BatchCompleter
 from tests.crash import tasks, witness
 from tests.crash.processes import Process
 from tests.crash.servers import Server, own_server
@@ -171,11 +171,11 @@ def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(
     """However long the database refuses to write anything."""
     monkeypatch.setattr("offload.worker.completer.ASIDE", 0.0)
     store: Store = RefusingStore(error)  # type: ignore[assignment]
-    outbox = Outbox(store)
+    outbox = BatchCompleter(store)
     job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 19])
     outbox.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
         with pytest.raises(type(error)):
-            outbox.exchange("worker", outbox.next_batch(), Room("default", ()))
+            outbox.exchange("worker", outbox.next_batch(), ClaimRequest("default", ()))
     ((_, outcome),) = outbox.next_batch()
     assert lifecycle.JobState(outcome.state).label == state

@@ -20,9 +20,9 @@ def test_a_poison_job_is_stopped_after_max_lost_and_others_go_on(world: World) -
     assert worker.stop() == 0
     world.judge(may_fail=[poison])
     job = world.job(poison)
-    assert (job.state, job.lost, job.run) == (JobState.FAILED, 2, 2)
+    assert (job.state, job.worker_losses, job.fence) == (JobState.FAILED, 2, 2)
     assert len(world.begun(poison)) == 2
-    failures = Attempt.objects.filter(job_id=job.pk).order_by("run")
+    failures = Attempt.objects.filter(job_id=job.pk).order_by("fence")
     assert [f.exception_class_path for f in failures] == ["offload.exceptions.WorkerLost"] * 2
     assert "not run again" in failures[1].message
 

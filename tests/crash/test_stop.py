@@ -27,7 +27,7 @@ def test_running_jobs_may_end_and_waiting_ones_are_handed_back(
     assert {world.state(token) for token in running} == {JobState.SUCCESSFUL}
     for token in waiting:
         job = world.job(token)
-        assert (job.state, job.attempt, job.lost) == (JobState.READY, 0, 0)
+        assert (job.state, job.attempt, job.worker_losses) == (JobState.READY, 0, 0)
     assert not Worker.objects.exists()
     world.drain()
     world.judge()
@@ -39,7 +39,7 @@ def test_a_job_that_does_not_end_in_time_is_handed_back_with_its_attempt(world: 
     world.wait_until_begun(token)
     assert worker.stop() == 0, worker.output
     job = world.job(token)
-    assert (job.state, job.attempt, job.lost) == (JobState.READY, 0, 0)
+    assert (job.state, job.attempt, job.worker_losses) == (JobState.READY, 0, 0)
     world.open("gate")
     world.drain()
     world.judge()
@@ -84,6 +84,6 @@ def test_jobs_of_a_claim_whose_answer_was_lost_are_handed_back(world: World) -> 
     assert worker.wait() != 0
     for token in tokens:
         job = world.job(token)
-        assert (job.state, job.run, job.attempt, job.lost) == (JobState.READY, 1, 0, 0)
+        assert (job.state, job.fence, job.attempt, job.worker_losses) == (JobState.READY, 1, 0, 0)
     world.drain()
     world.judge()

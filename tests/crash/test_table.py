@@ -13,7 +13,7 @@ from django.utils import timezone
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
-from offload.store.records import Room
+from offload.store.records import ClaimRequest
 from offload.uuid7 import new_id
 from tests.crash import tasks
 from tests.crash.processes import Process, resume, state_of
@@ -139,7 +139,9 @@ def leave_orphans(world: World) -> None:
         id=new_id(), backend="default", hostname="", pid=0, queues="", processes=1, threads=1
     )
     store.register(dead, lease=-1)
-    claimed = store.exchange(store.key(dead.pk), [], Room("default", ["default"], 3, 0)).claimed
+    claimed = store.exchange(
+        store.key(dead.pk), [], ClaimRequest("default", ["default"], 3, 0)
+    ).claimed
     assert len(claimed) == 3
 
 
@@ -151,7 +153,7 @@ def leave_old_jobs() -> None:
     )
     Attempt.objects.create(
         job_id=old.id,
-        run=1,
+        fence=1,
         number=1,
         worker=new_id(),
         started_at=store.now(),

@@ -6,13 +6,13 @@ from django.db import connection
 
 _CHANGE = """
 INSERT INTO tests_transition (job_id, old_state, new_state, old_run, new_run)
-VALUES (OLD.id, OLD.state, NEW.state, OLD.run, NEW.run)
+VALUES (OLD.id, OLD.state, NEW.state, OLD.fence, NEW.fence)
 """
 _TRIGGERS = {
     "sqlite": [
         f"""
         CREATE TRIGGER IF NOT EXISTS offload_witness AFTER UPDATE ON offload_job
-        WHEN OLD.state <> NEW.state OR OLD.run <> NEW.run
+        WHEN OLD.state <> NEW.state OR OLD.fence <> NEW.fence
         BEGIN {_CHANGE}; END
         """
     ],
@@ -23,13 +23,13 @@ _TRIGGERS = {
         """,
         """
         CREATE OR REPLACE TRIGGER offload_witness AFTER UPDATE ON offload_job FOR EACH ROW
-        WHEN (OLD.state <> NEW.state OR OLD.run <> NEW.run) EXECUTE FUNCTION offload_witness()
+        WHEN (OLD.state <> NEW.state OR OLD.fence <> NEW.fence) EXECUTE FUNCTION offload_witness()
         """,
     ],
     "mysql": [
         f"""
         CREATE TRIGGER IF NOT EXISTS offload_witness AFTER UPDATE ON offload_job FOR EACH ROW
-        IF OLD.state <> NEW.state OR OLD.run <> NEW.run THEN {_CHANGE}; END IF
+        IF OLD.state <> NEW.state OR OLD.fence <> NEW.fence THEN {_CHANGE}; END IF
         """
     ],
 }

@@ -17,7 +17,7 @@ from tests.crash.processes import Process
 from tests.crash.waiting import LIMIT, wait_until
 from tests.models import Effect
 
-OPTIONS = {"lease": 1.5, "grace": 0.5, "shutdown_timeout": 20.0, "poll_interval": 0.2}
+OPTIONS = {"lease": 1.5, "kill_grace_period": 0.5, "shutdown_timeout": 20.0, "poll_interval": 0.2}
 MIX = [
     *[(tasks.note, {})] * 6,
     *[(tasks.effect, {})] * 4,
@@ -73,7 +73,7 @@ class World:
 
     def limit_losses(self, token: str, count: int) -> None:
         """Have a job run again only so often after its process died."""
-        Job.objects.filter(pk=self.accepted[token]).update(max_lost=count)
+        Job.objects.filter(pk=self.accepted[token]).update(max_worker_losses=count)
 
     def job(self, token: str) -> Job:
         return Job.objects.get(pk=self.accepted[token])
@@ -189,7 +189,7 @@ class World:
         jobs = "\n".join(
             str(row)
             for row in Job.objects.filter(finished_at=None).values_list(
-                "task_path", "state", "run", "attempt", "lost", "worker"
+                "task_path", "state", "fence", "attempt", "worker_losses", "worker"
             )
         )
         outputs = "\n".join(

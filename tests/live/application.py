@@ -12,7 +12,7 @@ from offload.asgi import Offload
 from offload.streams.websocket import StatusSocket
 
 django = get_asgi_application()
-application = Offload(django, engine=False)
+application = Offload(django, run_jobs=False)
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -28,7 +28,7 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:
     await django(scope, receive, replace)
 
 
-refusing = Offload(refuse, engine=False)
+refusing = Offload(refuse, run_jobs=False)
 
 channels = ProtocolTypeRouter(
     {"http": django, "websocket": URLRouter([path("elsewhere/", StatusSocket(django))])}

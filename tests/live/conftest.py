@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from offload.watching.watcher import get_watch
+from offload.watching.watcher import get_watcher
 from tests.live.servers import COMMANDS, Server
 from tests.worker.conftest import family, gate, start_engine
 
@@ -43,7 +43,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """One server for all tests of a module, in which each person may have three streams."""
     environment = {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
     log = tmp_path_factory.mktemp("server") / "log"
-    server = Server("uvicorn", environment, log, options={"streams_per_user": 3})
+    server = Server("uvicorn", environment, log, options={"max_streams_per_user": 3})
     yield server
     server.kill()
 
@@ -52,4 +52,4 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 def watched() -> Iterator[None]:
     """Leave no thread of the watch behind, whose connection the next test would share."""
     yield
-    get_watch("default").stop()
+    get_watcher("default").stop()

@@ -134,4 +134,4 @@ def test_a_view_may_answer_as_it_likes_and_the_page_asks_for_the_state(rf):
     run_jobs()
     after = client.get(f"/tasks/{answer['task_id']}/").json()
 
-    assert (before["done"], after["done"], after["result"]) == (False, True, "5")
+    assert (before["is_finished"], after["is_finished"], after["result"]) == (False, True, "5")

@@ -203,7 +203,7 @@ def test_many_ids_cost_one_query(django_assert_num_queries):
 @pytest.fixture
 def tenants() -> Iterator[None]:
     backend = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
-    options = {"tenant": "tests.owners.by_host"}
+    options = {"tenant_getter": "tests.owners.by_host"}
     with override_settings(TASKS={"default": {**backend, "OPTIONS": options}}, ALLOWED_HOSTS=["*"]):
         yield
 

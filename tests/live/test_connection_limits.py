@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offload.live.connection_limits import Seats, get_seats
+from offload.live.connection_limits import ConnectionLimits, get_connection_limits
 
 pytestmark = pytest.mark.django_db
 
@@ -13,12 +13,12 @@ def test_the_seats_are_as_many_as_the_options_say(settings):
     settings.TASKS = {
         "default": {
             "BACKEND": "offload.backends.database.DatabaseBackend",
-            "OPTIONS": {"streams_per_user": 1, "streams": 2},
+            "OPTIONS": {"max_streams_per_user": 1, "max_streams": 2},
         }
     }
-    get_seats.cache_clear()
+    get_connection_limits.cache_clear()
     try:
-        seats = get_seats()
+        seats = get_connection_limits()
         seats.take("user:1")
         with pytest.raises(Exception, match="too-many-streams"):
             seats.take("user:1")
@@ -26,11 +26,11 @@ def test_the_seats_are_as_many_as_the_options_say(settings):
         with pytest.raises(Exception, match="busy"):
             seats.take("user:3")
     finally:
-        get_seats.cache_clear()
+        get_connection_limits.cache_clear()
 
 
 def test_nobody_in_particular_has_as_many_seats_as_there_are():
-    seats = Seats(1, 3)
+    seats = ConnectionLimits(1, 3)
     for _ in range(3):
         seats.take("")
     with pytest.raises(Exception, match="busy"):

@@ -50,7 +50,7 @@ def test_the_document_of_a_job_that_waits():
         "id": result.id,
         "status": "READY",
         "phase": "queued",
-        "done": False,
+        "is_finished": False,
         "version": 0,
         "title": "Monthly <b>report</b>",
         "progress": None,
@@ -99,7 +99,7 @@ def prepare(name: str) -> None:
     """Bring a job into a phase by the store's own verbs."""
     job = add.enqueue(1)
     if name == "lost":
-        Job.objects.update(max_lost=0)
+        Job.objects.update(max_worker_losses=0)
     if name == "scheduled":
         Job.objects.update(state=JobState.SCHEDULED)
     elif name in OUTCOMES:
@@ -136,10 +136,10 @@ def test_the_phase_is_finer_than_the_status(name, expected, status):
 
     assert (found["phase"], found["status"]) == (expected, status)
     assert phase(Job.objects.get()) == expected
-    assert found["done"] is (found["finished_at"] is not None)
+    assert found["is_finished"] is (found["finished_at"] is not None)
     assert (found["error"] is not None) is (status == "FAILED")
-    assert (found["poll_ms"] is None) is found["done"]
-    assert (found["links"]["cancel"] is None) is (found["done"] or expected == "cancelling")
+    assert (found["poll_ms"] is None) is found["is_finished"]
+    assert (found["links"]["cancel"] is None) is (found["is_finished"] or expected == "cancelling")
     assert (found["attempt"]["next_at"] is not None) is (expected == "retrying")
 
 
@@ -204,7 +204,7 @@ def test_an_error_whose_class_cannot_be_looked_up_is_not_for_people(path):
 def test_an_earlier_failure_of_a_job_that_was_lost_later_is_not_told():
     refuse.enqueue("earlier")
     run_jobs()
-    Job.objects.update(run=2)
+    Job.objects.update(fence=2)
 
     assert told()["error"]["title"] == "The task failed."
 
@@ -264,7 +264,7 @@ def test_what_a_task_says_is_shown():
 
     assert found.pop("updated_at") <= told()["finished_at"]
     assert found == {
-        "current": 340,
+        "done": 340,
         "total": 1000,
         "unit": None,
         "percent": 34.0,
@@ -275,7 +275,7 @@ def test_what_a_task_says_is_shown():
 
 def test_progress_is_shown_as_it_was_written():
     written = {
-        "current": 340,
+        "done": 340,
         "total": 1000,
         "message": "Reading rows",
         "step": {"number": 2, "of": 3, "name": "Import"},
@@ -289,16 +289,16 @@ def test_progress_is_shown_as_it_was_written():
     ("written", "percent"),
     [
         ({}, None),
-        ({"current": 5}, None),
-        ({"current": 5, "total": 0}, None),
-        ({"current": 5, "total": -1}, None),
-        ({"current": 0, "total": 3}, 0),
-        ({"current": 1, "total": 3}, 33.3),
-        ({"current": 9, "total": 3}, 100),
-        ({"current": -1, "total": 3}, 0),
-        ({"current": "5", "total": 10}, None),
-        ({"current": True, "total": 1}, None),
-        ({"current": 1e308, "total": 1e-308}, 100),
+        ({"done": 5}, None),
+        ({"done": 5, "total": 0}, None),
+        ({"done": 5, "total": -1}, None),
+        ({"done": 0, "total": 3}, 0),
+        ({"done": 1, "total": 3}, 33.3),
+        ({"done": 9, "total": 3}, 100),
+        ({"done": -1, "total": 3}, 0),
+        ({"done": "5", "total": 10}, None),
+        ({"done": True, "total": 1}, None),
+        ({"done": 1e308, "total": 1e-308}, 100),
     ],
 )
 def test_percent(written, percent):
@@ -312,9 +312,9 @@ def test_what_is_no_progress_is_none(text):
 
 def test_numbers_that_json_does_not_have_are_left_out():
     step = {"number": float("-inf")}
-    found = progress_of({"current": float("nan"), "total": float("inf"), "step": step})
+    found = progress_of({"done": float("nan"), "total": float("inf"), "step": step})
 
-    assert (found["current"], found["total"], found["step"]["number"]) == (None, None, None)
+    assert (found["done"], found["total"], found["step"]["number"]) == (None, None, None)
 
 
 def test_texts_of_tasks_are_of_one_line():
@@ -335,7 +335,7 @@ def test_how_long_the_rest_will_take_is_guessed_from_the_pace_so_far():
     began = Job.objects.get().last_attempted_at
     assert began is not None
     written = {
-        "current": 1,
+        "done": 1,
         "total": 4,
         "updated_at": (began + timedelta(seconds=10)).astimezone(UTC).isoformat(),
     }

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 import offload
 from offload.models import Job
 from offload.templatetags.offload import idempotency_key
-from offload.uuid7 import made_at
+from offload.uuid7 import created_at
 from tests.live.people import BROWSER, JSON, person, visitor
 from tests.live.tasks import private
 from tests.models import Effect
@@ -57,11 +57,11 @@ def test_the_header_is_as_good_as_the_field():
 
 @pytest.mark.django_db
 def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
-    ada, grace = person("ada"), person("grace")
+    ada, kill_grace_period = person("ada"), person("kill_grace_period")
     ids = [
         send(ada, key).json()["id"],
         send(ada, f"{key}.1").json()["id"],
-        send(grace, key).json()["id"],
+        send(kill_grace_period, key).json()["id"],
         send(ada, key, "/once-async/").json()["id"],
         send(ada).json()["id"],
         send(ada).json()["id"],
@@ -74,7 +74,7 @@ def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
 def test_the_id_of_the_job_has_the_age_of_the_page(key):
     job = send(person(), key).json()["id"]
 
-    assert made_at(Job.objects.get().pk) == made_at(UUID(key))
+    assert created_at(Job.objects.get().pk) == created_at(UUID(key))
     assert job != key
 
 
@@ -129,7 +129,7 @@ def test_an_endless_key_is_no_key():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_conflict_that_is_not_about_the_job_is_raised(key):
-    @offload.once
+    @offload.idempotent
     def view(request: Any) -> HttpResponse:
         raise IntegrityError("something else")
 
@@ -141,7 +141,7 @@ def test_a_conflict_that_is_not_about_the_job_is_raised(key):
 
 @pytest.mark.django_db
 def test_only_the_first_job_of_a_view_has_the_id(key):
-    @offload.once
+    @offload.idempotent
     def view(request: Any) -> HttpResponse:
         results = private.enqueue_many([((), {})] * 2)
         return HttpResponse(" ".join(result.id for result in results))

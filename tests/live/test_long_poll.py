@@ -13,9 +13,9 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient
 
-from offload.live.connection_limits import Seats
+from offload.live.connection_limits import ConnectionLimits
 from offload.live.long_poll import wanted_wait
-from offload.live.open_connections import opened
+from offload.live.open_connections import open_connections
 from offload.store import get_store
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
@@ -72,13 +72,13 @@ def page(transactional_db: None, watched: None) -> Page:
 @pytest.fixture
 def one_seat(monkeypatch):
     """One person has one seat, and there is one: the seats."""
-    seats = Seats(1, 1)
-    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+    seats = ConnectionLimits(1, 1)
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
     return seats
 
 
-class WatchedSeats(Seats):
-    """Seats that tell when one is taken."""
+class WatchedSeats(ConnectionLimits):
+    """ConnectionLimits that tell when one is taken."""
 
     def __init__(self) -> None:
         super().__init__(1, 1)
@@ -91,7 +91,7 @@ class WatchedSeats(Seats):
 
 def test_a_held_request_is_answered_as_soon_as_there_is_news(page, monkeypatch):
     seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
 
     def claim_when_held() -> None:
         assert seats.taken.wait(10)
@@ -111,17 +111,17 @@ def test_a_held_request_is_answered_as_soon_as_there_is_news(page, monkeypatch):
 
 def test_a_held_request_is_answered_when_the_server_is_told_to_stop(page, monkeypatch):
     seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
 
     async def scene() -> Any:
         await page.ask(0)
         asking = asyncio.create_task(page.ask(20))
         await asyncio.to_thread(seats.taken.wait, 10)
-        opened.end()
+        open_connections.end()
         return await asyncio.wait_for(asking, 10)
 
     assert play(scene()).status_code == 304
-    assert len(opened) == 0
+    assert len(open_connections) == 0
 
 
 def play(scene: Coroutine[Any, Any, Any]) -> Any:
@@ -197,16 +197,16 @@ def test_a_database_that_does_not_answer_is_told_at_once(page, one_seat, monkeyp
 
 
 def test_too_many_held_requests_are_refused(page, monkeypatch):
-    async def scene(seats: Seats, *holders: str) -> Any:
-        monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+    async def scene(seats: ConnectionLimits, *holders: str) -> Any:
+        monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
         page.known = ""
         await page.ask(0)
         for each in holders:
             seats.take(each)
         return await page.ask(20)
 
-    own = play(scene(Seats(2, 10), *[f"user:{page.user.pk}"] * 2))
-    all_taken = play(scene(Seats(2, 2), "user:x", "user:y"))
+    own = play(scene(ConnectionLimits(2, 10), *[f"user:{page.user.pk}"] * 2))
+    all_taken = play(scene(ConnectionLimits(2, 2), "user:x", "user:y"))
 
     assert own.status_code == 429
     assert all_taken.status_code == 503
@@ -216,7 +216,7 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
 
 
 def test_who_is_refused_keeps_the_cookie_of_the_session(page, monkeypatch):
-    monkeypatch.setattr("offload.live.views.get_seats", lambda: Seats(1, 0))
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: ConnectionLimits(1, 0))
     identifier = start(person("ben"), "for_all")
 
     async def scene() -> Any:
@@ -235,7 +235,7 @@ def test_who_is_refused_keeps_the_cookie_of_the_session(page, monkeypatch):
 
 def test_a_held_request_frees_its_seat_and_holds_no_connection(page, monkeypatch):
     seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_seats", lambda: seats)
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
 
     async def scene() -> tuple[bool, list[int]]:
         await page.ask(0)

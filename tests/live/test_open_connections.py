@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.signals import user_logged_out
 from django.db import connections
 
-from offload.live.open_connections import Opened, opened
+from offload.live.open_connections import OpenConnections, open_connections
 
 
 class Stream:
@@ -40,7 +40,7 @@ def told() -> Iterator[list[int]]:
 
 def test_the_signal_ends_all_streams_and_reaches_the_server(told):
     async def body() -> None:
-        streams, one, two = Opened(), Stream(), Stream()
+        streams, one, two = OpenConnections(), Stream(), Stream()
         streams.add(one)
         streams.add(two)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -54,7 +54,7 @@ def test_the_signal_ends_all_streams_and_reaches_the_server(told):
 
 def test_who_comes_while_the_server_waits_is_sent_away(told):
     async def body() -> None:
-        streams, late = Opened(), Stream()
+        streams, late = OpenConnections(), Stream()
         streams.add(Stream())
         os.kill(os.getpid(), signal.SIGTERM)
         streams.add(late)
@@ -70,7 +70,7 @@ def test_who_comes_while_the_server_waits_is_sent_away(told):
 
 def test_a_server_that_leaves_the_signal_to_the_system_keeps_it():
     async def body() -> None:
-        Opened().add(Stream())
+        OpenConnections().add(Stream())
 
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt = signal.getsignal(signal.SIGINT)
@@ -96,19 +96,19 @@ def test_signing_out_ends_the_streams_of_that_session_only(told, monkeypatch):
     async def body() -> None:
         mine, anothers = Stream("mine"), Stream("another's")
         for stream in (mine, anothers):
-            opened.add(stream)
+            open_connections.add(stream)
         await sync_to_async(sign_out)()
         await asyncio.wait_for(mine.ended.wait(), 20)
         assert mine.reasons == ["lifetime"]
         assert anothers.reasons == []
         for stream in (mine, anothers):
-            opened.discard(stream)
+            open_connections.discard(stream)
 
     asyncio.run(body())
 
 
 def test_a_stream_whose_loop_was_closed_harms_no_other(told):
-    streams, gone, there = Opened(), Stream(), Stream()
+    streams, gone, there = OpenConnections(), Stream(), Stream()
 
     async def add(stream: Stream) -> None:
         streams.add(stream)

@@ -124,6 +124,6 @@ def test_numbers_of_the_page_are_for_machines_where_machines_read_them(settings)
     settings.USE_THOUSAND_SEPARATOR = True
     client = person()
     identifier = start(client)
-    Job.objects.update(progress=json.dumps({"current": 1, "total": 3, "updated_at": NOW}))
+    Job.objects.update(progress=json.dumps({"done": 1, "total": 3, "updated_at": NOW}))
 
     assert 'max="100" value="33.3"' in page_of(client, identifier).text

@@ -13,7 +13,7 @@ from django.utils import timezone
 from offload import JobState
 from offload.live import queue_position as outlook
 from offload.live.jobs import find_jobs
-from offload.live.queue_position import LINE, Outlook, find_outlooks
+from offload.live.queue_position import LINE, QueuePosition, find_queue_positions
 from offload.models import Job, Worker
 from offload.testing import recording
 from tests.jobs import claim, register
@@ -24,7 +24,7 @@ from tests.tasks import aadd, add
 
 pytestmark = pytest.mark.django_db
 
-UNSERVED = Outlook("unserved")
+UNSERVED = QueuePosition("unserved")
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def age(*ids: Any, seconds: float = 60) -> None:
     jobs.update(run_after=timezone.now() - timedelta(seconds=seconds))
 
 
-def outlook_of(result: Any) -> Outlook | None:
-    return find_outlooks(Job.objects.filter(pk=result.id)).get(UUID(result.id))
+def outlook_of(result: Any) -> QueuePosition | None:
+    return find_queue_positions(Job.objects.filter(pk=result.id)).get(UUID(result.id))
 
 
 # --- what it is ---------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_of_a_young_job_nothing_is_asked(django_assert_num_queries):
     jobs = list(Job.objects.all())
 
     with django_assert_num_queries(0):
-        assert find_outlooks(jobs) == {}
+        assert find_queue_positions(jobs) == {}
 
 
 @pytest.mark.parametrize("state", [JobState.READY, JobState.SCHEDULED])
@@ -93,7 +93,7 @@ def test_a_late_job_has_its_place_among_those_that_run_before_it():
 
     places = [outlook_of(each) for each in (first, second, third, other_queue, other_kind)]
 
-    assert places == [Outlook("slow", place) for place in (1, 2, 3, 1, 1)]
+    assert places == [QueuePosition("slow", place) for place in (1, 2, 3, 1, 1)]
 
 
 def test_behind_many_others_it_has_none(django_assert_num_queries):
@@ -103,7 +103,7 @@ def test_behind_many_others_it_has_none(django_assert_num_queries):
     rows = list(Job.objects.order_by("run_after", "pk"))
 
     with django_assert_num_queries(2):
-        found = find_outlooks(rows)
+        found = find_queue_positions(rows)
 
     assert [found[row.pk].position for row in rows] == [*range(1, LINE + 1), None]
     assert len(jobs) == len(found)
@@ -115,7 +115,7 @@ def test_one_that_is_due_but_not_ready_yet_has_no_place():
     age()
     Job.objects.update(state=JobState.SCHEDULED)
 
-    assert outlook_of(job) == Outlook("slow")
+    assert outlook_of(job) == QueuePosition("slow")
 
 
 def test_one_that_runs_or_waits_for_its_time_is_not_late():
@@ -133,7 +133,7 @@ def test_a_job_in_memory_has_none(django_assert_num_queries):
         found[pk].run_after = timezone.now() - timedelta(seconds=60)
 
         with django_assert_num_queries(0):
-            assert find_outlooks(found.values()) == {}
+            assert find_queue_positions(found.values()) == {}
 
 
 # --- how often it is asked for ------------------------------------------------------------------
@@ -148,12 +148,12 @@ def test_all_who_ask_within_some_seconds_get_one_answer(monkeypatch, django_asse
     jobs = list(Job.objects.all())
 
     with django_assert_num_queries(2):
-        find_outlooks(jobs)
+        find_queue_positions(jobs)
         now += outlook.FRESH - 0.1
-        find_outlooks(jobs)
+        find_queue_positions(jobs)
     now += 0.2
     with django_assert_num_queries(2):
-        find_outlooks(jobs)
+        find_queue_positions(jobs)
 
 
 def test_a_question_that_takes_long_is_asked_seldom(monkeypatch):

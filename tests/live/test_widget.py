@@ -66,14 +66,14 @@ def test_a_waiting_job(ada):
     assert "Monthly &lt;b&gt;report&lt;/b&gt;" in html
     assert ">Waiting<" in html
     assert f'action="/tasks/{result.id}/cancel/"' in html
-    assert "data-done" not in html
+    assert "data-finished" not in html
     assert "style=" not in html
 
 
 def test_how_far_a_job_is(ada):
     result = enqueued(ada)
     step = {"number": 2, "of": 3, "name": "Import"}
-    progressed(result, current=1234.5, total=10000, message="<Rows>", step=step)
+    progressed(result, done=1234.5, total=10000, message="<Rows>", step=step)
     with translation.override("de"):
         html = render("task_status result", request_of(ada), result=result)
 
@@ -91,7 +91,7 @@ def test_a_failed_job_says_why_to_people(ada, task, words):
     run_jobs()
     html = render("task_status result", request_of(ada), result=result)
 
-    assert "data-done" in html
+    assert "data-finished" in html
     assert f"{words} · Reference: {result.id}" in html
 
 
@@ -106,7 +106,7 @@ def test_a_result_is_linked(ada):
 
 
 def test_of_a_job_of_somebody_else_nothing_is_said(ada):
-    result = enqueued(User.objects.create_user("grace"))
+    result = enqueued(User.objects.create_user("kill_grace_period"))
     html = render("task_status result", request_of(ada), result=result)
 
     assert html == render("task_status result", request_of(ada), result=uuid4())
@@ -163,8 +163,10 @@ def test_htmx_gets_the_element_as_a_fragment(client):
 
 
 def test_a_channel_belongs_to_one_person(ada):
-    grace = User.objects.create_user("grace")
-    channels = [channel_of(request_of(user)) for user in (ada, ada, grace, AnonymousUser())]
+    kill_grace_period = User.objects.create_user("kill_grace_period")
+    channels = [
+        channel_of(request_of(user)) for user in (ada, ada, kill_grace_period, AnonymousUser())
+    ]
 
     assert channels[0] == channels[1] != channels[2]
     assert channels[3] is None
@@ -213,6 +215,6 @@ def test_no_script_can_write_html():
 
 
 def test_a_job_that_is_lost_or_unknown_has_words_too(ada):
-    paper = {"phase": "gone", "done": True, "version": None, "title": "", "links": {}}
+    paper = {"phase": "gone", "is_finished": True, "version": None, "title": "", "links": {}}
 
     assert element(request_of(ada), paper)["word"] == "No longer kept"

@@ -28,7 +28,7 @@ async def start_async(request: HttpRequest) -> HttpResponse:
     return await offload.aaccepted(request, result)
 
 
-@offload.once
+@offload.idempotent
 def start_once(request: HttpRequest) -> HttpResponse:
     """Write, and enqueue; twice at once if the test wants to see that."""
     if "refuse" in request.POST:
@@ -39,7 +39,7 @@ def start_once(request: HttpRequest) -> HttpResponse:
     return offload.accepted(request, _private().enqueue())
 
 
-@offload.once
+@offload.idempotent
 async def start_once_async(request: HttpRequest) -> HttpResponse:
     if "race" in request.GET:
         await asyncio.to_thread(barrier.wait)

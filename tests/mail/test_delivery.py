@@ -9,7 +9,7 @@ import threading
 import pytest
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
-from offload.exceptions import TaskTimeout
+from offload.exceptions import JobTimeout
 from offload.mail.delivery import (
     LONGEST_SILENCE,
     MaybeSent,
@@ -178,7 +178,7 @@ def test_a_silent_server_does_not_hold_a_worker_for_ever(send, smtp):
     [
         (ConnectionResetError(), MaybeSent),
         (TimeoutError(), MaybeSent),
-        (TaskTimeout(), MaybeSent),
+        (JobTimeout(), MaybeSent),
         (ConnectionRefusedError(), TemporaryFailure),
         (socket.gaierror(socket.EAI_AGAIN, "try again"), TemporaryFailure),
         (ValueError("bad address"), ValueError),

@@ -19,7 +19,7 @@ from offload.uuid7 import new_id
 def end(result: Any, state: JobState, moment: datetime | None = None) -> Job:
     """Let a job have ended."""
     Job.objects.filter(pk=result.id).update(
-        state=state, run=1, attempt=1, worker=new_id(), finished_at=moment or timezone.now()
+        state=state, fence=1, attempt=1, worker=new_id(), finished_at=moment or timezone.now()
     )
     return Job.objects.get(pk=result.id)
 
@@ -28,7 +28,7 @@ def run(result: Any, worker: Worker | None = None) -> Job:
     """Let a job be running."""
     Job.objects.filter(pk=result.id).update(
         state=JobState.RUNNING,
-        run=1,
+        fence=1,
         attempt=1,
         worker=worker.pk if worker else new_id(),
         started_at=timezone.now(),
@@ -41,7 +41,7 @@ def fail_once(job: Job) -> Attempt:
     """Give a job a failed attempt."""
     return Attempt.objects.create(
         job_id=job.pk,
-        run=job.run,
+        fence=job.fence,
         number=1,
         worker=job.worker,
         started_at=timezone.now(),

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from offload.models import Job
-from offload.store.queries import waiting_since
+from offload.store.queries import oldest_wait
 from tests.management.rows import plans_of, register, run
 from tests.tasks import add, plain
 
@@ -112,11 +112,11 @@ def test_fails_if_a_job_waits_for_too_long():
 def test_a_due_job_that_nobody_promoted_waits_too():
     result = add.using(run_after=timedelta(seconds=60)).enqueue(1)
 
-    assert waiting_since("default", "default") is None
+    assert oldest_wait("default", "default") is None
 
     wait_for(30, result)
 
-    assert 29 < (waiting_since("default", "default") or 0) < 60
+    assert 29 < (oldest_wait("default", "default") or 0) < 60
 
 
 def test_looks_only_at_waiting_jobs_of_the_queue():
@@ -144,12 +144,12 @@ def test_prints_json():
 
 def test_says_which_migrations_are_missing():
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'offload' AND name LIKE '0002%%'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'offload' AND name LIKE '0001%%'")
 
     code, output = health()
 
     assert code == 1
-    assert "FAILED  migrations  Not applied: 0002_" in output
+    assert "FAILED  migrations  Not applied: 0001_" in output
     assert "Run: python manage.py migrate\n" in output
 
 
@@ -188,7 +188,7 @@ def test_finds_the_oldest_job_by_indexes():
     add.enqueue(1)
     plain.using(priority=7).enqueue(1)
 
-    plans = plans_of(lambda: waiting_since("default", "default"))
+    plans = plans_of(lambda: oldest_wait("default", "default"))
 
     assert plans
     assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in plans)

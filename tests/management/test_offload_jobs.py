@@ -16,7 +16,7 @@ from offload import acting_for
 from offload.lifecycle import JobState
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.queries import Wanted, find_by_prefix, find_jobs
+from offload.store.queries import JobFilter, find_by_prefix, find_jobs
 from offload.uuid7 import new_id
 from tests.management.rows import end, fail_once, plans_of, register, run
 from tests.tasks import aadd, add, fail, plain
@@ -41,7 +41,7 @@ def state_of(result: object) -> JobState:
 @pytest.fixture
 def rings(monkeypatch) -> list[Hint]:
     heard: list[Hint] = []
-    monkeypatch.setattr(type(get_notifier("default")), "ring", lambda _, hint: heard.append(hint))
+    monkeypatch.setattr(type(get_notifier("default")), "notify", lambda _, hint: heard.append(hint))
     return heard
 
 
@@ -354,7 +354,7 @@ def test_says_which_jobs_could_not_be_cancelled():
 @pytest.mark.parametrize("narrow", [{}, {"queue_name": "mail", "task": "add"}])
 def test_finds_jobs_by_an_index(state, index, narrow):
     plain.enqueue(1)
-    wanted = Wanted(backend="default", state=state, **narrow)
+    wanted = JobFilter(backend="default", state=state, **narrow)
 
     plans = plans_of(lambda: find_jobs("default", wanted, limit=20))
 

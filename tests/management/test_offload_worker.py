@@ -432,7 +432,7 @@ def test_progress_moves_before_the_job_ends_and_ends_at_the_last_word(
 
     def current() -> float:
         result.refresh()
-        return result.progress.current if result.progress else 0
+        return result.progress.done if result.progress else 0
 
     for number in (1, 2, 3):
         until(lambda number=number: current() == number)
@@ -440,4 +440,4 @@ def test_progress_moves_before_the_job_ends_and_ends_at_the_last_word(
         (tmp_path / str(number)).touch()
 
     assert result.wait(30).state == JobState.SUCCESSFUL
-    assert (result.progress.current, result.progress.message) == (3, "Step 3")
+    assert (result.progress.done, result.progress.message) == (3, "Step 3")

@@ -22,7 +22,7 @@ from offload.notifier import Hint, Listener, Notifier, get_notifier
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
-from offload.notifier.unix_sockets import Doorbell
+from offload.notifier.unix_sockets import UnixSocketNotifier
 from tests.pooler import behind, pooler
 from tests.tasks import add
 from tests.worker.conftest import until
@@ -41,20 +41,20 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def bell(folder: Path) -> Iterator[Doorbell]:
-    bell = Doorbell(folder)
+def bell(folder: Path) -> Iterator[UnixSocketNotifier]:
+    bell = UnixSocketNotifier(folder)
     yield bell
     close(bell)
 
 
-def close(bell: Doorbell) -> None:
+def close(bell: UnixSocketNotifier) -> None:
     """Close what it rings with; a program needs no such thing, its bell lives as long as it."""
     if bell._sender is not None:
         bell._sender[1].close()
 
 
 @pytest.fixture(params=["doorbell", "of the database"])
-def notifier(request: pytest.FixtureRequest, bell: Doorbell) -> Notifier:
+def notifier(request: pytest.FixtureRequest, bell: UnixSocketNotifier) -> Notifier:
     if request.param == "doorbell":
         return bell
     notifier = get_notifier("default")
@@ -88,7 +88,7 @@ def wait(listener: Listener, seconds: float = 10) -> set[Hint]:
 def test_an_engine_hears_what_is_rung(notifier, listen, hint):
     engine = listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
 
-    notifier.ring(hint)
+    notifier.notify(hint)
 
     assert wait(engine) == {hint}
     assert engine.hints() == set()
@@ -97,8 +97,8 @@ def test_an_engine_hears_what_is_rung(notifier, listen, hint):
 def test_who_watches_hears_that_jobs_changed_and_nothing_else(notifier, listen):
     watcher, engine = listen(Hint.CHANGED), listen(Hint.WORK, Hint.CONTROL)
 
-    notifier.ring(Hint.WORK)
-    notifier.ring(Hint.CHANGED)
+    notifier.notify(Hint.WORK)
+    notifier.notify(Hint.CHANGED)
 
     assert wait(watcher) == {Hint.CHANGED}
     assert wait(engine) == {Hint.WORK}
@@ -107,21 +107,21 @@ def test_who_watches_hears_that_jobs_changed_and_nothing_else(notifier, listen):
 def test_all_listeners_hear(notifier, listen):
     engines = [listen(Hint.WORK) for _ in range(3)]
 
-    notifier.ring(Hint.WORK)
+    notifier.notify(Hint.WORK)
 
     assert [wait(engine) for engine in engines] == [{Hint.WORK}] * 3
 
 
 def test_ringing_without_listeners_does_nothing(notifier):
     for hint in Hint:
-        notifier.ring(hint)
+        notifier.notify(hint)
 
 
 def test_ringing_never_waits_for_a_listener_that_does_not_listen(notifier, listen):
     engine = listen(Hint.WORK)
 
     for _ in range(2000):
-        notifier.ring(Hint.WORK)
+        notifier.notify(Hint.WORK)
 
     assert wait(engine) == {Hint.WORK}
 
@@ -130,7 +130,7 @@ def test_a_closed_listener_is_gone(notifier, listen):
     engine = listen(Hint.WORK)
     engine.close()
 
-    notifier.ring(Hint.WORK)
+    notifier.notify(Hint.WORK)
 
 
 # --- the doorbell ------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_the_socket_of_a_dead_process_is_removed(bell):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
         left.bind(str(dead))
 
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert not dead.exists()
     assert wait(alive) == {Hint.WORK}
@@ -155,19 +155,19 @@ def test_a_hint_that_only_a_newer_version_knows_is_ignored(bell):
     (address,) = bell.folder.iterdir()
     for text in (b"tomorrow", b"\xff"):
         bell._socket().sendto(text, str(address))
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert wait(listener) == {Hint.WORK}
     listener.close()
 
 
 def test_a_listener_that_came_later_is_heard_too(bell):
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
     first = bell.listen(Hint.WORK)
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
     second = bell.listen(Hint.WORK)
     first.hints()
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
     first.close()
@@ -179,11 +179,11 @@ def test_a_listener_that_came_in_the_same_moment_as_another_is_heard_too(bell):
     first = bell.listen(Hint.WORK)
     moment = time.time_ns()
     os.utime(bell.folder, ns=(moment, moment))
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
     second = bell.listen(Hint.WORK)
     os.utime(bell.folder, ns=(moment, moment))
     first.hints()
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
     first.close()
@@ -193,10 +193,10 @@ def test_a_listener_that_came_in_the_same_moment_as_another_is_heard_too(bell):
 def test_a_folder_that_does_not_change_is_read_once(bell, monkeypatch):
     listener = bell.listen(Hint.WORK)
     os.utime(bell.folder, (0, 0))
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
     monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("it is read again"))
     listener.hints()
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert wait(listener) == {Hint.WORK}
     listener.close()
@@ -206,8 +206,8 @@ def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_othe
     code = (
         "import os, sys; os.getpid = lambda: 7\n"
         "from pathlib import Path; from offload.notifier import Hint\n"
-        "from offload.notifier.unix_sockets import Doorbell\n"
-        f"bell = Doorbell(Path({str(folder)!r})).listen(Hint.WORK)\n"
+        "from offload.notifier.unix_sockets import UnixSocketNotifier\n"
+        f"bell = UnixSocketNotifier(Path({str(folder)!r})).listen(Hint.WORK)\n"
         "print('listens', flush=True); sys.stdin.read(); print(*bell.hints(), flush=True)"
     )
     containers = [
@@ -222,8 +222,8 @@ def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_othe
     for container in containers:
         assert container.stdout is not None
         assert container.stdout.readline() == "listens\n"
-    bell = Doorbell(folder)
-    bell.ring(Hint.WORK)
+    bell = UnixSocketNotifier(folder)
+    bell.notify(Hint.WORK)
     close(bell)
 
     assert [container.communicate(timeout=20)[0] for container in containers] == ["work\n"] * 2
@@ -231,10 +231,10 @@ def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_othe
 
 def test_a_long_path_is_replaced_by_a_private_folder(tmp_path):
     folder = tmp_path / ("long" * 40)
-    listening, ringing = Doorbell(folder), Doorbell(folder)
+    listening, ringing = UnixSocketNotifier(folder), UnixSocketNotifier(folder)
     listener = listening.listen(Hint.WORK)
 
-    ringing.ring(Hint.WORK)
+    ringing.notify(Hint.WORK)
 
     assert wait(listener) == {Hint.WORK}
     listener.close()
@@ -246,7 +246,7 @@ def test_a_folder_without_sockets_is_polled_instead(bell):
     bell.folder.write_text("a file")
 
     listener = bell.listen(Hint.WORK)
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
 
     assert (listener.fileno(), listener.hints()) == (None, set())
     listener.close()
@@ -263,7 +263,7 @@ def test_the_bells_of_another_user_cannot_be_rung(bell):
 
 def test_a_forked_process_rings_by_a_socket_of_its_own(bell):
     listener = bell.listen(Hint.WORK)
-    bell.ring(Hint.WORK)
+    bell.notify(Hint.WORK)
     assert wait(listener) == {Hint.WORK}
     ours = bell._socket()
     bell._sender = (os.getpid() + 1, ours)  # as a fork sees it
@@ -280,7 +280,7 @@ def test_a_forked_process_rings_by_a_socket_of_its_own(bell):
 def test_polling_hears_nothing_and_has_no_descriptor():
     notifier = PollingNotifier()
     listener = notifier.listen(Hint.WORK)
-    notifier.ring(Hint.WORK)
+    notifier.notify(Hint.WORK)
 
     assert (listener.fileno(), listener.hints(), listener.changed()) == (None, set(), False)
     assert listener.interval <= 1
@@ -345,7 +345,7 @@ def test_many_hints_become_few():
 
     with CaptureQueriesContext(connection) as queries:
         for _ in range(100):
-            notifier.ring(Hint.WORK)
+            notifier.notify(Hint.WORK)
 
     assert len(queries) < 50
 
@@ -356,7 +356,7 @@ def test_every_cancel_is_told():
 
     with CaptureQueriesContext(connection) as queries:
         for _ in range(10):
-            notifier.ring(Hint.CONTROL)
+            notifier.notify(Hint.CONTROL)
 
     assert len(queries) == 10
 
@@ -382,7 +382,7 @@ def test_a_listener_whose_connection_was_cut_connects_again():
     assert Hint.WORK in heard  # some may have been missed
     assert listener.interval <= 1  # until it listens again, it polls
     until(lambda: listener.hints() or listener.fileno() is not None)
-    notifier.ring(Hint.WORK)
+    notifier.notify(Hint.WORK)
     assert until(lambda: wait(listener, 1)) == {Hint.WORK}
     listener.close()
 
@@ -397,7 +397,7 @@ def test_what_was_rung_while_the_connection_was_lost_is_made_up_for():
     while listener._listening:
         listener.hints()
 
-    notifier.ring(Hint.WORK)
+    notifier.notify(Hint.WORK)
     listener._retry_at = 0.0
 
     assert {Hint.WORK, Hint.CONTROL} <= listener.hints()
@@ -425,7 +425,7 @@ def test_a_listener_behind_a_pooler_that_drops_listen_knows_that_it_is_deaf(monk
         notifier = PostgreSQLNotifier("default")
         listener = notifier.listen(Hint.WORK)
         listener.changed()
-        notifier.ring(Hint.WORK)
+        notifier.notify(Hint.WORK)
 
         assert wait(listener, 0.5) == set()
         assert listener.look_interval is None

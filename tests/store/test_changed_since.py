@@ -10,7 +10,7 @@ import pytest
 from offload.lifecycle import JobState, failed, succeeded
 from offload.models import Job
 from offload.store import get_store
-from offload.store.records import UNSEEN, Seen
+from offload.store.records import UNKNOWN_VERSION, JobSnapshot
 from offload.uuid7 import new_id
 from tests.jobs import FAILURE, claim, finish, register
 from tests.tasks import add
@@ -18,7 +18,7 @@ from tests.tasks import add
 pytestmark = pytest.mark.django_db
 
 
-def newer(*known: tuple[Any, int]) -> list[Seen]:
+def newer(*known: tuple[Any, int]) -> list[JobSnapshot]:
     found = get_store("default").newer({UUID(str(job)): version for job, version in known})
     return sorted(found)
 
@@ -30,9 +30,9 @@ def version(result: Any) -> int:
 def test_a_job_of_which_nothing_is_known_is_new():
     result = add.enqueue(1)
 
-    (seen,) = newer((result.id, UNSEEN))
+    (seen,) = newer((result.id, UNKNOWN_VERSION))
 
-    assert (str(seen.id), seen.failure, seen.has_ended) == (result.id, None, False)
+    assert (str(seen.id), seen.failure, seen.is_finished) == (result.id, None, False)
     assert seen.job is not None
     assert (seen.job.pk, seen.job.state, seen.job.version) == (UUID(result.id), JobState.READY, 0)
     assert seen.job.enqueued_at == result.enqueued_at
@@ -64,8 +64,8 @@ def test_each_change_is_newer_than_the_one_before():
 def test_a_job_that_is_gone_is_told_as_such():
     unknown = new_id()
 
-    assert newer((unknown, 3)) == [Seen(unknown, None)]
-    assert newer((unknown, 3))[0].has_ended
+    assert newer((unknown, 3)) == [JobSnapshot(unknown, None)]
+    assert newer((unknown, 3))[0].is_finished
 
 
 def test_how_it_failed_comes_along():
@@ -79,12 +79,12 @@ def test_how_it_failed_comes_along():
     assert well.failure is None
     assert badly.failure is not None
     assert badly.failure.message == FAILURE.message
-    assert well.has_ended
-    assert badly.has_ended
+    assert well.is_finished
+    assert badly.is_finished
 
 
 def test_one_statement_looks_at_all_of_them(django_assert_num_queries):
-    known = [(add.enqueue(number).id, UNSEEN) for number in range(200)]
+    known = [(add.enqueue(number).id, UNKNOWN_VERSION) for number in range(200)]
 
     with django_assert_num_queries(1):
         assert len(newer(*known)) == 200
@@ -95,7 +95,7 @@ def test_one_statement_looks_at_all_of_them(django_assert_num_queries):
 def test_arguments_are_not_read():
     result = add.enqueue(1)
 
-    (seen,) = newer((result.id, UNSEEN))
+    (seen,) = newer((result.id, UNKNOWN_VERSION))
 
     assert seen.job is not None
     assert seen.job.get_deferred_fields() == {"arguments"}

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from offload.lifecycle import JobState
 from offload.store import get_store
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, Floor, Room
+from offload.store.records import ClaimedJob, ClaimRequest, Watermark
 from offload.uuid7 import new_id
 from tests.jobs import register
 from tests.store.test_query_plans import analyze, empty, fill
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no dead entries"),
 ]
-CLAIMED, ROOM = 20_000, Room("default", ("default",), 10)
+CLAIMED, ROOM = 20_000, ClaimRequest("default", ("default",), 10)
 SNAPSHOT = {
     "postgresql": ["BEGIN ISOLATION LEVEL REPEATABLE READ"],
     "mysql": [
@@ -59,7 +59,7 @@ def transaction_held_open(*, has_written: bool) -> Iterator[None]:
         holder.close()
 
 
-def pages(store: Store, worker: str, room: Room) -> int:
+def pages(store: Store, worker: str, room: ClaimRequest) -> int:
     """Return how many pages a claim reads, and take it back."""
     read: list[int] = []
     is_mysql = connection.vendor == "mysql"
@@ -115,11 +115,11 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: b
     with transaction_held_open(has_written=has_written):
         before = pages(store, worker, ROOM)
         last = claim(store, worker)
-        floor = Floor("default", False, last.priority, last.run_after, last.id)
+        floor = Watermark("default", False, last.priority, last.run_after, last.id)
         sweep = pages(store, worker, ROOM)
         above = pages(store, worker, replace(ROOM, floors=[floor]))
         short = [
-            pages(store, worker, Room("default", (name,), 10, floors=[elsewhere]))
+            pages(store, worker, ClaimRequest("default", (name,), 10, floors=[elsewhere]))
             for name in ("a queue before", "mail")
             for elsewhere in [floor._replace(queue_name=name)]
         ]
@@ -132,6 +132,6 @@ def test_without_dead_entries_a_floor_costs_little() -> None:
     worker = register(lease=1000)
     fill(2000, JobState.READY)
     analyze()
-    lowest = Floor("default", False, 0, 0, store.key(new_id()))
+    lowest = Watermark("default", False, 0, 0, store.key(new_id()))
     above = pages(store, worker, replace(ROOM, floors=[lowest]))
     assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first

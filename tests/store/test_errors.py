@@ -54,7 +54,9 @@ def test_other_errors_stay_what_they_are():
     worker = register()
 
     with pytest.raises(IntegrityError) as caught, transaction.atomic(), explained("default"):
-        Worker(pk=worker, started_at=0, beat_at=0, expires_at=0, **ENGINE).save(force_insert=True)
+        Worker(pk=worker, started_at=0, heartbeat_at=0, expires_at=0, **ENGINE).save(
+            force_insert=True
+        )
 
     assert not is_missing_migration(caught.value)
     assert not is_connection_lost(caught.value)

@@ -30,14 +30,14 @@ from offload.lifecycle import (
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, Moved, Room
+from offload.store.records import ClaimedJob, ClaimRequest, ProgressUpdates
 from offload.uuid7 import new_id
 from tests.tasks import aadd, add, plain
 from tests.worker.locking import lock, transaction_elsewhere
 
 pytestmark = pytest.mark.django_db
 
-SOME = '{"current": 1, "total": 2}'
+SOME = '{"done": 1, "total": 2}'
 FAILURE = JobFailure("builtins.ValueError", "no", "Traceback ...")
 
 
@@ -59,8 +59,8 @@ def register(store: Store, lease: float = 30) -> str:
     return store.key(worker.pk)
 
 
-def room(threads: int = 10, slots: int = 10, *queues: str) -> Room:
-    return Room("default", queues or ("default", "mail"), threads, slots)
+def room(threads: int = 10, slots: int = 10, *queues: str) -> ClaimRequest:
+    return ClaimRequest("default", queues or ("default", "mail"), threads, slots)
 
 
 def claim(store: Store, worker: str, *args: int) -> list[ClaimedJob]:
@@ -71,7 +71,7 @@ def state_of(job: ClaimedJob) -> JobState:
     return JobState(Job.objects.get(pk=job.id).state)
 
 
-def moved(*jobs: ClaimedJob) -> Moved:
+def moved(*jobs: ClaimedJob) -> ProgressUpdates:
     return sorted((job.key, SOME) for job in jobs)
 
 
@@ -90,7 +90,7 @@ def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
     urgent = add.using(priority=50).enqueue(4)
     claimed = claim(store, worker)
     assert [str(UUID(job.id)) for job in claimed] == [urgent.id, first.id, second.id, late.id]
-    assert [job.run for job in claimed] == [1, 1, 1, 1]
+    assert [job.fence for job in claimed] == [1, 1, 1, 1]
     assert all(job.attempt == 1 and job.worker == worker for job in claimed)
 
 
@@ -99,7 +99,7 @@ def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
     [(1, 500, 500), (2, 500, 500), (4, 500, 250), (100, 500, 16), (100, 5, 5), (3, 0, 0)],
 )
 def test_of_many_queues_a_claim_looks_at_a_share_of_each(queues, count, each) -> None:
-    assert Room("default", [f"q{n}" for n in range(queues)], count).each(count) == each
+    assert ClaimRequest("default", [f"q{n}" for n in range(queues)], count).each(count) == each
 
 
 def test_a_claim_from_many_queues_takes_the_most_urgent_of_each_share(
@@ -111,7 +111,7 @@ def test_a_claim_from_many_queues_takes_the_most_urgent_of_each_share(
         ids = [result.id for result in results[place::20]]
         Job.objects.filter(pk__in=ids).update(queue_name=name)
     Job.objects.filter(queue_name="q07").update(priority=9)
-    wanted = Room("default", names, 100)
+    wanted = ClaimRequest("default", names, 100)
     claimed = store.exchange(worker, [], wanted).claimed
     assert len(claimed) == 100
     assert [job.queue_name for job in claimed[:16]] == ["q07"] * 16
@@ -130,8 +130,8 @@ def test_claims_no_more_than_there_is_room_for(store: Store, worker: str) -> Non
     claimed = claim(store, worker, 3, 2)
     assert sum(not job.is_async for job in claimed) == 3
     assert sum(bool(job.is_async) for job in claimed) == 2
-    assert not store.exchange(worker, [], Room("default", (), 3, 3)).claimed
-    assert not store.exchange(worker, [], Room("other", ("default",), 3, 3)).claimed
+    assert not store.exchange(worker, [], ClaimRequest("default", (), 3, 3)).claimed
+    assert not store.exchange(worker, [], ClaimRequest("other", ("default",), 3, 3)).claimed
     assert len(store.exchange(worker, [], room(10, 10, "mail")).claimed) == 5
 
 
@@ -163,7 +163,7 @@ def test_outcomes(store: Store, worker: str, outcome, state, attempt) -> None:  
     (job,) = claim(store, worker)
     store.exchange(worker, [(job, outcome)], room(0, 0))
     row = Job.objects.get(pk=job.id)
-    assert (row.state, row.attempt, row.run) == (state, attempt, 1)
+    assert (row.state, row.attempt, row.fence) == (state, attempt, 1)
     assert (row.finished_at is None) == (not state.is_finished)
     assert Attempt.objects.filter(job_id=job.id).count() == (1 if outcome.failure else 0)
 
@@ -173,7 +173,7 @@ def test_a_late_outcome_is_refused(store: Store, worker: str) -> None:
     (job,) = claim(store, worker)
     store.exchange(worker, [(job, released())], room(0, 0))
     (again,) = claim(store, worker)
-    assert again.run == 2
+    assert again.fence == 2
     exchange = store.exchange(worker, [(job, succeeded("1")), (again, succeeded("2"))], room())
     assert exchange.refused == [job]
     assert Job.objects.get(pk=job.id).return_value == "2"
@@ -263,7 +263,7 @@ def test_the_next_attempt_begins_without_progress(store: Store, worker: str) -> 
 
 
 def test_progress_of_hundreds_of_jobs_is_written_at_once(store: Store, worker: str) -> None:
-    texts = [f'{{"current": {n}, "message": "\\"{n}\\" → \\\\ {{}} % %s 😀"}}' for n in range(300)]
+    texts = [f'{{"done": {n}, "message": "\\"{n}\\" → \\\\ {{}} % %s 😀"}}' for n in range(300)]
     add.enqueue_many([((n,), {}) for n in range(300)])
     jobs = claim(store, worker, 300, 0)
     progress = sorted((job.key, text) for job, text in zip(jobs, texts, strict=True))
@@ -315,7 +315,7 @@ def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> No
     assert store.retry(waiting)
     assert not store.retry(waiting)
     (job,) = claim(store, worker)
-    assert job.run == 1
+    assert job.fence == 1
 
 
 def test_promotes_what_is_due(store: Store, worker: str) -> None:
@@ -351,7 +351,7 @@ def test_rescues_the_jobs_of_an_engine_that_stopped_beating(store: Store, worker
     assert store.beat(UUID(worker), lease=30)
     assert state_of(alive) == JobState.RUNNING
     row = Job.objects.get(pk=job.id)
-    assert (row.state, row.attempt, row.lost) == (JobState.SCHEDULED, 0, 1)
+    assert (row.state, row.attempt, row.worker_losses) == (JobState.SCHEDULED, 0, 1)
     assert store.hasten(row.pk)
     assert store.exchange(dead, [(job, succeeded("1"))], room(0, 0)).refused == [job]
     (again,) = claim(store, worker)
@@ -365,7 +365,7 @@ def test_a_job_that_keeps_losing_its_worker_is_stopped(store: Store) -> None:
         (job,) = claim(store, register(store, lease=-1))
         store.rescue(store.expired())
     row = Job.objects.get(pk=job.id)
-    assert (row.state, row.lost) == (JobState.FAILED, 4)
+    assert (row.state, row.worker_losses) == (JobState.FAILED, 4)
 
 
 def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:

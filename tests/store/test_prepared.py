@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from offload.store import get_store
-from offload.store.records import Room
+from offload.store.records import ClaimRequest
 from tests.jobs import register
 from tests.pooler import behind, pooler
 from tests.tasks import add
@@ -21,7 +21,7 @@ pytestmark = [
     ),
 ]
 
-ROOM = Room("default", ("default",), 10, 10)
+ROOM = ClaimRequest("default", ("default",), 10, 10)
 
 
 def exchanged() -> tuple[int, list[str]]:

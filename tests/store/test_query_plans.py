@@ -20,8 +20,8 @@ from django.utils import timezone
 from offload.lifecycle import JobState, succeeded
 from offload.models import Job
 from offload.store import get_store
-from offload.store.queries import waiting_since
-from offload.store.records import UNSEEN, Floor, Room
+from offload.store.queries import oldest_wait
+from offload.store.records import UNKNOWN_VERSION, ClaimRequest, Watermark
 from offload.timestamps import to_microseconds
 from offload.uuid7 import new_id
 from tests.jobs import register
@@ -80,7 +80,7 @@ def keep_failures(count: int) -> None:
     """Have as many of the jobs that have ended failed before."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO offload_attempt (job_id, run, number, worker, started_at, finished_at, "
+            "INSERT INTO offload_attempt (job_id, fence, number, worker, started_at, finished_at, "
             "exception_class_path, message, traceback) "
             "SELECT id, 1, 1, id, enqueued_at, finished_at, '', '', '' FROM offload_job "
             "WHERE state = %s LIMIT %s",
@@ -198,8 +198,8 @@ def prune(*, before: float) -> None:
     next(store.prune(store.old("default", JobState.SUCCESSFUL, before=store.now(after=before))))
 
 
-def room(threads: int = 100) -> Room:
-    return Room("default", ("default", "mail", "slow"), threads, 10)
+def room(threads: int = 100) -> ClaimRequest:
+    return ClaimRequest("default", ("default", "mail", "slow"), threads, 10)
 
 
 def claim(worker: str) -> None:
@@ -210,7 +210,7 @@ def claim_above_floors(worker: str) -> None:
     job = Job.objects.filter(state=JobState.READY).latest("id")
     assert job.run_after
     floors = [
-        Floor("default", False, priority, to_microseconds(job.run_after), job.pk)
+        Watermark("default", False, priority, to_microseconds(job.run_after), job.pk)
         for priority in (job.priority, job.priority - 1)
     ]
     floors = [floor._replace(id=get_store("default").key(floor.id)) for floor in floors]
@@ -225,13 +225,13 @@ def cancelled(worker: str) -> None:
 def finish(worker: str) -> None:
     store = get_store("default")
     jobs = store.held_by(worker)[:200]
-    store.exchange(worker, [(job, succeeded("1")) for job in jobs], Room("default", ()))
+    store.exchange(worker, [(job, succeeded("1")) for job in jobs], ClaimRequest("default", ()))
 
 
 def keep_progress(worker: str) -> None:
     store = get_store("default")
     moved = [(job.key, "{}") for job in store.held_by(worker)[:200]]
-    assert len(store.exchange(worker, [], Room("default", ()), sorted(moved)).moved) == 200
+    assert len(store.exchange(worker, [], ClaimRequest("default", ()), sorted(moved)).moved) == 200
 
 
 def running(worker: str) -> list[UUID]:
@@ -262,7 +262,7 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("ended", lambda worker: get_store("default").ended(running(worker)), "primary"),
     (
         "newer",
-        lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNSEEN)),
+        lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNKNOWN_VERSION)),
         "primary",
     ),
     (
@@ -294,7 +294,7 @@ class TestPlans:
     ("look", "column"),
     [
         (lambda: get_store("default").promote(), "run_after"),
-        (lambda: waiting_since("default", "default"), "run_after"),
+        (lambda: oldest_wait("default", "default"), "run_after"),
         (lambda: prune(before=-3600), "finished_at"),
     ],
     ids=["promote", "waiting since", "prune"],
@@ -358,7 +358,7 @@ def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):
         pytest.skip("only PostgreSQL has generic plans")
     store = get_store("default")
     jobs = store.held_by(many_rows)
-    nothing = Room("default", ())
+    nothing = ClaimRequest("default", ())
     for _ in range(8):  # the driver prepares after 5 times, the server may plan generically then
         store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[:1]], nothing)
     with connection.cursor() as cursor:

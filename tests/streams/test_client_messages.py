@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from offload.streams.client_messages import LONGEST, Refused, Wish
+from offload.streams.client_messages import LONGEST, ClientMessage, Refused
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 
 
-def parse(**said: Any) -> Wish:
-    return Wish.parse(json.dumps(said))
+def parse(**said: Any) -> ClientMessage:
+    return ClientMessage.parse(json.dumps(said))
 
 
 def test_a_wish_is_what_the_page_says():
@@ -22,12 +22,12 @@ def test_a_wish_is_what_the_page_says():
         subscribe=[str(ONE), ONE.hex], known={str(ONE): 17}, unsubscribe=[str(TWO)], token="a:b"
     )
 
-    assert said == Wish([ONE], {ONE: 17}, [TWO], "a:b")
+    assert said == ClientMessage([ONE], {ONE: 17}, [TWO], "a:b")
 
 
 def test_all_of_it_may_be_left_out():
-    assert parse() == Wish([], {}, [], None)
-    assert parse(news="of another version") == Wish([], {}, [], None)
+    assert parse() == ClientMessage([], {}, [], None)
+    assert parse(news="of another version") == ClientMessage([], {}, [], None)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_nonsense_is_refused(said):
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", "1", "[" * 5000, "9" * 5000])
 def test_what_is_no_object_is_refused(text):
     with pytest.raises(Refused) as refused:
-        Wish.parse(text)
+        ClientMessage.parse(text)
     assert refused.value.args == (1008,)
 
 
 def test_what_is_no_text_or_too_long_is_refused():
     for text, code in ((None, 1003), (" " * (LONGEST + 1), 1009)):
         with pytest.raises(Refused) as refused:
-            Wish.parse(text)
+            ClientMessage.parse(text)
         assert refused.value.args == (code,)

@@ -18,11 +18,11 @@ from django.db.models import F
 from offload.lifecycle import JobState
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.records import UNSEEN
+from offload.store.records import UNKNOWN_VERSION
 from offload.streams.hub import Hub, get_hub
-from offload.streams.snapshots import Sight
+from offload.streams.snapshots import RenderedSnapshot
 from offload.uuid7 import new_id
-from offload.watching.watcher import get_watch
+from offload.watching.watcher import get_watcher
 from tests.live import tasks
 from tests.worker import tasks as worker_tasks
 from tests.worker.conftest import until
@@ -58,7 +58,7 @@ def loop(transactional_db: None) -> Iterator[Loop]:
     loop = Loop()
     yield loop
     loop.stop()
-    get_watch("default").stop()
+    get_watcher("default").stop()
 
 
 @pytest.fixture
@@ -70,13 +70,13 @@ class Page:
     """Who follows jobs."""
 
     def __init__(self, loop: Loop, hub: Hub, *jobs: Any, known: int = 0) -> None:
-        self.sights: list[Sight] = []
+        self.sights: list[RenderedSnapshot] = []
         self.ids = [UUID(str(job.id)) for job in jobs]
         self._loop = loop
         self._hub = hub
         loop.call(hub.follow, dict.fromkeys(self.ids, known), self)
 
-    def put(self, sight: Sight) -> None:
+    def put(self, sight: RenderedSnapshot) -> None:
         self.sights.append(sight)
 
     @property
@@ -144,7 +144,7 @@ def test_that_a_worker_was_killed_is_told(follow, start_engine):
     until(lambda: {JobState.RUNNING, JobState.SCHEDULED} <= set(page.states))
     lost = page.sights[page.states.index(JobState.SCHEDULED)].seen.job
     assert lost is not None
-    assert lost.lost == 1
+    assert lost.worker_losses == 1
     result.cancel()
     until(lambda: page.states[-1] in {JobState.CANCELLED, JobState.RUNNING})
 
@@ -209,14 +209,14 @@ def test_how_it_failed_comes_along(follow, start_engine):
 
 def test_all_followers_share_one_look_and_one_document(follow, monkeypatch):
     looks: list[int] = []
-    watch = get_watch("default")
+    watch = get_watcher("default")
     look = watch._look
     monkeypatch.setattr(watch, "_look", lambda: (looks.append(1), look()))
     result = tasks.private.enqueue()
     pages = [follow(result) for _ in range(50)]
 
     bump(result)
-    get_notifier("default").ring(Hint.CHANGED)
+    get_notifier("default").notify(Hint.CHANGED)
     until(lambda: all(page.versions == [1] for page in pages))
 
     assert len({id(page.sights[0]) for page in pages}) == 1
@@ -246,7 +246,7 @@ def test_who_has_left_is_told_nothing_more(follow, hub):
     assert gone.sights == []
     there.leave()
     assert not hub._followers
-    assert not get_watch("default")._watched
+    assert not get_watcher("default")._watched
 
 
 def test_nothing_is_lost_however_followers_and_writers_meet(loop, hub):
@@ -293,7 +293,7 @@ def test_following_goes_on_when_the_connection_breaks(follow):
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL ends the connections of others so")
     result = tasks.private.enqueue()
-    page = follow(result, known=UNSEEN)
+    page = follow(result, known=UNKNOWN_VERSION)
     until(lambda: page.versions == [0])
 
     with connection.cursor() as cursor:

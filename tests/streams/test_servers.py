@@ -44,7 +44,7 @@ def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_engi
 
 
 def test_streams_end_by_themselves_when_the_server_is_told_to_stop(start_server, kind):
-    server = start_server(kind, options={"streams_per_user": 100})
+    server = start_server(kind, options={"max_streams_per_user": 100})
     with open_streams(server, tasks.for_all.enqueue(), 100) as readers:
         server.terminate()
         rest = [[event.data for event in reader.rest()] for reader in readers]
@@ -56,7 +56,7 @@ def test_streams_end_by_themselves_when_the_server_is_told_to_stop(start_server,
 
 
 def test_hundreds_of_streams_hold_no_threads_and_no_connections(start_server, kind):
-    server = start_server(kind, options={"streams_per_user": 300})
+    server = start_server(kind, options={"max_streams_per_user": 300})
     with open_streams(server, tasks.for_all.enqueue(), 300):
         assert server.serving().num_threads() <= 20
         # The watch's own: one to read by, and one to listen on.
@@ -64,7 +64,7 @@ def test_hundreds_of_streams_hold_no_threads_and_no_connections(start_server, ki
 
 
 def test_who_leaves_is_forgotten(start_server, kind):
-    server = start_server(kind, options={"streams": 1})
+    server = start_server(kind, options={"max_streams": 1})
     result = tasks.for_all.enqueue()
     with open_streams(server, result, 1), Reader(server.port, [result.id]) as second:
         assert second.status == 503

@@ -10,9 +10,9 @@ from django.urls import get_script_prefix
 from django.utils import translation
 
 from offload.models import Job
-from offload.store.records import Seen
+from offload.store.records import JobSnapshot
 from offload.streams import snapshots as module
-from offload.streams.snapshots import Sight, Wording
+from offload.streams.snapshots import RenderedSnapshot, Wording
 from tests.live import tasks
 
 pytestmark = pytest.mark.django_db
@@ -22,9 +22,9 @@ ENGLISH = Wording("en", "/", None)
 
 
 @pytest.fixture
-def seen() -> Sight:
+def seen() -> RenderedSnapshot:
     job = Job.objects.get(pk=tasks.private.enqueue().id)
-    return Sight(Seen(job.pk, job))
+    return RenderedSnapshot(JobSnapshot(job.pk, job))
 
 
 @pytest.fixture
@@ -76,4 +76,4 @@ def test_a_request_in_a_language_is_remembered_with_it():
 
 
 def test_a_job_that_is_gone_has_no_version(seen):
-    assert Sight(Seen(seen.id, None)).version is None
+    assert RenderedSnapshot(JobSnapshot(seen.id, None)).version is None

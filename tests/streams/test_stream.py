@@ -13,12 +13,12 @@ from django.db import connections
 
 from offload.lifecycle import JobState
 from offload.models import Job
-from offload.store.records import Seen
-from offload.streams.snapshots import Sight, Wording
+from offload.store.records import JobSnapshot
+from offload.streams.snapshots import RenderedSnapshot, Wording
 from offload.streams.stream import Message, Stream
-from offload.streams.subscription import Order
+from offload.streams.subscription import Subscription
 from offload.uuid7 import new_id
-from offload.watching.watcher import get_watch
+from offload.watching.watcher import get_watcher
 from tests.live import tasks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("watched")]
@@ -28,11 +28,11 @@ HOUR = 3600.0
 PATIENCE = 20.0
 
 
-def sight(job: Job, version: int = 0, state: JobState = JobState.RUNNING) -> Sight:
+def sight(job: Job, version: int = 0, state: JobState = JobState.RUNNING) -> RenderedSnapshot:
     """Return a job as if it had been seen later."""
     seen = Job.objects.get(pk=job.pk)
     seen.version, seen.state = version, state
-    return Sight(Seen(job.pk, seen))
+    return RenderedSnapshot(JobSnapshot(job.pk, seen))
 
 
 @pytest.fixture
@@ -40,8 +40,10 @@ def job() -> Job:
     return Job.objects.get(pk=tasks.private.enqueue().id)
 
 
-def order(*sights: Sight, known: dict[UUID, int] | None = None, missing: Any = ()) -> Order:
-    return Order(
+def order(
+    *sights: RenderedSnapshot, known: dict[UUID, int] | None = None, missing: Any = ()
+) -> Subscription:
+    return Subscription(
         jobs={each.id: (each, GRANTS) for each in sights},
         known=known or {},
         missing=missing,
@@ -287,7 +289,7 @@ def test_a_job_that_is_gone_is_told_as_missing_and_the_stream_ends(job):
     async def body() -> None:
         with Page(Stream(order(before))) as page:
             await page.next()
-            page.stream.put(Sight(Seen(job.pk, None)))
+            page.stream.put(RenderedSnapshot(JobSnapshot(job.pk, None)))
             gone, end = await page.rest()
 
             assert (gone.event, gone.id) == ("snapshot", "")
@@ -356,7 +358,7 @@ def test_nothing_is_held_when_the_reader_is_gone(job):
     async def body() -> None:
         with Page(Stream(order(before))) as page:
             await page.next()
-            watched = get_watch("default")._watched
+            watched = get_watcher("default")._watched
             assert set(watched) == {job.pk}
             page.stream.cut()
             assert await page.rest() == []

@@ -13,7 +13,7 @@ from django.core.asgi import get_asgi_application
 from django.test import AsyncClient, Client
 
 from offload.lifecycle import succeeded
-from offload.live.connection_limits import Seats
+from offload.live.connection_limits import ConnectionLimits
 from offload.live.tokens import make_token
 from offload.models import Job
 from offload.testing import recording
@@ -134,8 +134,8 @@ def test_a_token_opens_a_stream_of_its_own_jobs_only():
 
 @pytest.mark.parametrize(("each", "total", "status"), [(1, 5, 429), (5, 1, 503)])
 def test_who_has_too_many_streams_is_told_when_to_come_back(monkeypatch, each, total, status):
-    seats = Seats(each, total)
-    monkeypatch.setattr("offload.streams.views.get_seats", lambda: seats)
+    seats = ConnectionLimits(each, total)
+    monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: seats)
     ada = person("ada")
     mine = start(ada)
     seats.take(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
@@ -169,9 +169,9 @@ def test_where_the_websocket_is_there_is_no_page():
 
 
 def test_the_view_streams_by_itself_and_holds_no_seat_afterwards(monkeypatch):
-    seats = Seats(1, 1)
+    seats = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_seats", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
     result = tasks.for_all.enqueue()
 
     for _ in range(2):
@@ -182,9 +182,9 @@ def test_the_view_streams_by_itself_and_holds_no_seat_afterwards(monkeypatch):
 
 
 def test_a_stream_that_was_never_begun_holds_no_seat(monkeypatch):
-    seats = Seats(1, 1)
+    seats = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_seats", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
     result = tasks.for_all.enqueue()
 
     async def body() -> None:
@@ -197,9 +197,9 @@ def test_a_stream_that_was_never_begun_holds_no_seat(monkeypatch):
 
 
 def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monkeypatch):
-    seats = Seats(1, 1)
+    seats = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_seats", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
     result = tasks.for_the_patient.enqueue()
     tasks.asked.clear()
     tasks.answered.clear()
@@ -334,7 +334,7 @@ def test_progress_is_told_while_the_job_runs(server, start_engine, gate):
         gate.touch()
         *_, last, _ = reader.rest()
 
-    assert (told["current"], told["total"], told["message"]) == (3, 10, "Filling")
+    assert (told["done"], told["total"], told["message"]) == (3, 10, "Filling")
     assert last.data["phase"] == "succeeded"
 
 

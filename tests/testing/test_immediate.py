@@ -19,7 +19,7 @@ from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.test import override_settings
 from django.utils import translation
 
-from offload import InvalidArguments, JobState, OffloadTask, WrongState
+from offload import InvalidArguments, JobState, OffloadTask, InvalidJobState
 from offload.exceptions import InvalidResult
 from offload.testing import ImmediateBackend, immediate
 from offload.uuid7 import new_id
@@ -195,9 +195,9 @@ def test_an_unknown_id_is_not_found():
 
 def test_a_job_that_has_ended_cannot_be_cancelled_but_a_failed_one_retried():
     succeeded, failed = tasks.note.enqueue(1), common.fail.enqueue()
-    with pytest.raises(WrongState):
+    with pytest.raises(InvalidJobState):
         succeeded.cancel()
-    with pytest.raises(WrongState):
+    with pytest.raises(InvalidJobState):
         succeeded.retry()
 
     failed.retry()
@@ -239,7 +239,7 @@ def test_a_job_shows_how_far_it_got(task):
     result = task.enqueue(3)
 
     assert result.state == JobState.SUCCESSFUL
-    assert (result.progress.current, result.progress.total) == (3, 3)
+    assert (result.progress.done, result.progress.total) == (3, 3)
 
 
 def test_the_next_attempt_begins_without_progress():

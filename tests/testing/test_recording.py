@@ -11,7 +11,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.tasks import TaskResultStatus
 from django.tasks.signals import task_enqueued, task_started
 
-from offload import JobState, OffloadError, WrongState
+from offload import JobState, OffloadError, InvalidJobState
 from offload.testing import arun_jobs, enqueued_jobs, run_jobs
 from tests import backport_tasks
 from tests import tasks as common
@@ -84,7 +84,7 @@ def test_a_waiting_job_can_be_cancelled_and_then_retried():
     result.cancel()
     assert result.state == JobState.CANCELLED
     assert result.errors[0].exception_class.__name__ == "JobCancelled"
-    with pytest.raises(WrongState):
+    with pytest.raises(InvalidJobState):
         result.cancel()
     assert run_jobs() == []
 

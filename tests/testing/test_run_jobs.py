@@ -258,7 +258,7 @@ def test_a_job_shows_how_far_it_got(task):
     (result,) = run_jobs()
 
     assert result.state == JobState.SUCCESSFUL
-    assert (result.progress.current, result.progress.total) == (3, 3)
+    assert (result.progress.done, result.progress.total) == (3, 3)
     assert result.progress.message == "Importing"
 
 
@@ -268,7 +268,7 @@ def test_a_failed_job_shows_how_far_it_got():
     (result,) = run_jobs()
 
     assert result.state == JobState.FAILED
-    assert (result.progress.current, result.progress.percent) == (2, pytest.approx(66.67, abs=0.01))
+    assert (result.progress.done, result.progress.percent) == (2, pytest.approx(66.67, abs=0.01))
 
 
 def test_a_retry_waits_for_its_time():

@@ -21,7 +21,7 @@ from offload.lifecycle import succeeded
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
 from offload.watching.poll_timer import LONGEST_PAUSE
-from offload.watching.watcher import Watch, get_watch
+from offload.watching.watcher import Watcher, get_watcher
 from tests.jobs import finish
 from tests.tasks import add
 
@@ -29,14 +29,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def watch(transactional_db: None) -> Iterator[Watch]:
-    watch = get_watch("default")
+def watch(transactional_db: None) -> Iterator[Watcher]:
+    watch = get_watcher("default")
     yield watch
     watch.stop()
 
 
 @pytest.fixture
-def looks(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def looks(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Count the looks at the database."""
     counted: list[float] = []
     look = watch._look
@@ -56,7 +56,7 @@ def threads() -> list[threading.Thread]:
 def end_one(result: Any) -> None:
     """End the one job that is ready, as an engine would."""
     finish(succeeded("1"))
-    get_notifier("default").ring(Hint.CHANGED)
+    get_notifier("default").notify(Hint.CHANGED)
     connections.close_all()
 
 
@@ -90,7 +90,7 @@ def test_a_job_that_ended_before_is_not_waited_for():
 
     assert result.wait(0).state == JobState.SUCCESSFUL
     result.wait(0)
-    assert not get_watch("default")._watched
+    assert not get_watcher("default")._watched
 
 
 def test_a_long_wait_looks_seldom(looks):
@@ -157,7 +157,7 @@ def test_many_waiters_share_one_thread():
 
 
 def until_waiting(identifier: str, count: int) -> None:
-    watch = get_watch("default")
+    watch = get_watcher("default")
     pause = threading.Event()
     for _ in range(1000):
         if any(len(watched.tells) == count for watched in list(watch._watched.values())):
@@ -239,7 +239,7 @@ def test_waiting_works_with_more_than_1024_open_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
-        watch = Watch("default")  # its pipe has descriptors above 1024
+        watch = Watcher("default")  # its pipe has descriptors above 1024
         result = add.enqueue(1)
         end_one(result)
         assert watch.wait(UUID(result.id), 20)

@@ -24,7 +24,7 @@ def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
     now = time.time_ns() // 1000
     values: dict[str, Any] = {
         "id": new_id().hex,
-        "run": 1,
+        "fence": 1,
         "attempt": 1,
         "task_path": path,
         "arguments": json.dumps([args, {}]),
@@ -39,8 +39,8 @@ def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
         "last_attempted_at": now,
         "timeout": None,
         "max_attempts": getattr(task, "max_attempts", None) or 1,
-        "lost": 0,
-        "max_lost": 3,
+        "worker_losses": 0,
+        "max_worker_losses": 3,
         "owner": "",
         "tenant": "",
         "request_id": "",

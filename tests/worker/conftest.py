@@ -16,8 +16,8 @@ import pytest
 from django.db import connection
 from django.tasks import default_task_backend
 
-from offload.watching.watcher import get_watch
-from offload.worker.config import Service, make_engine
+from offload.watching.watcher import get_watcher
+from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from tests.worker import diary
 
@@ -41,7 +41,7 @@ def family(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
         multiprocessing.set_forkserver_preload(["offload.worker.child.preload"])
         forkserver.ensure_running()
         yield
-    get_watch("default").stop()  # its connection would keep the database from being dropped
+    get_watcher("default").stop()  # its connection would keep the database from being dropped
 
 
 @pytest.fixture(params=list(POOLS))
@@ -85,10 +85,10 @@ def start_engine(transactional_db: None, family: None) -> Iterator[StartEngine]:
     def start(processes: int = 0, **choices: Any) -> Running:
         of_service = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
         service = {name: choices.pop(name) for name in of_service & choices.keys()}
-        choices = {"threads": 2, "async_slots": 100, "grace": 0.3, **choices}
+        choices = {"threads": 2, "async_slots": 100, "kill_grace_period": 0.3, **choices}
         backend: Any = default_task_backend
         options = replace(backend.settings, processes=processes, **choices)
-        running = Running(make_engine(Service(options=options, **service)))
+        running = Running(make_engine(WorkerConfig(options=options, **service)))
         started.append(running)
         return running
 

@@ -16,9 +16,9 @@ from offload.lifecycle import JobState
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.records import Seen
-from offload.watching.watcher import Watch, get_watch
-from offload.worker.change_hints import WATCHED, Audience
+from offload.store.records import JobSnapshot
+from offload.watching.watcher import Watcher, get_watcher
+from offload.worker.change_hints import WATCHED, ChangeHints
 from tests.tasks import add
 from tests.worker import tasks
 from tests.worker.conftest import until
@@ -33,7 +33,7 @@ class Diary:
         self.states: list[JobState] = []
         self.versions: list[int] = []
 
-    def tell(self, seen: list[Seen]) -> None:
+    def tell(self, seen: list[JobSnapshot]) -> None:
         for _, job, _ in seen:
             assert job is not None
             self.states.append(JobState(job.state))
@@ -41,8 +41,8 @@ class Diary:
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
-    watch = get_watch("default")
+def watch() -> Iterator[Watcher]:
+    watch = get_watcher("default")
     yield watch
     watch.stop()
 
@@ -51,14 +51,14 @@ class Bells:
     def __init__(self) -> None:
         self.rung: list[Hint] = []
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         self.rung.append(hint)
 
 
 def test_only_who_watches_is_told(monkeypatch):
     bells, now = Bells(), 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    audience = Audience(bells)  # type: ignore[arg-type]
+    audience = ChangeHints(bells)  # type: ignore[arg-type]
     audience.tell()  # somebody may have begun before it listened
     now += WATCHED
     audience.tell()
@@ -72,7 +72,7 @@ def test_only_who_watches_is_told(monkeypatch):
 
 def test_what_can_wait_is_told_with_what_cannot():
     bells = Bells()
-    audience = Audience(bells)  # type: ignore[arg-type]
+    audience = ChangeHints(bells)  # type: ignore[arg-type]
     audience.tell_soon()
     assert bells.rung == []
 
@@ -129,7 +129,7 @@ def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_engine):
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
     watch.follow({UUID(result.id): 0}, diary.tell)
     assert get_store("default").hasten(UUID(result.id))
-    get_notifier("default").ring(Hint.CHANGED)
+    get_notifier("default").notify(Hint.CHANGED)
     until(lambda: diary.states == [JobState.READY])
 
     start_engine(0)
@@ -141,7 +141,7 @@ def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_engine):
 def test_a_cancel_is_told_by_whoever_asks_for_it(watch):
     diary, told = Diary(), threading.Event()
 
-    def tell(seen: list[Seen]) -> None:
+    def tell(seen: list[JobSnapshot]) -> None:
         diary.tell(seen)
         told.set()
 

@@ -9,7 +9,14 @@ from django.db import DataError, Error, OperationalError
 
 from offload import lifecycle
 from offload.lifecycle import JobState
-from offload.store.records import ClaimedJob, Ended, Exchange, Key, Moved, Room
+from offload.store.records import (
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    ExchangeResult,
+    FinishedJob,
+    ProgressUpdates,
+)
 from offload.worker import completer as module
 from offload.worker.completer import (
     BATCH,
@@ -17,12 +24,12 @@ from offload.worker.completer import (
     PROGRESS_AGAIN,
     PROGRESS_LINGER,
     SHARE,
-    Outbox,
+    BatchCompleter,
 )
 
 LOCK_TIMEOUT = OperationalError(1205, "Lock wait timeout exceeded")
 GONE = OperationalError("the connection is closed")
-NOWHERE = Room("default", ())
+NOWHERE = ClaimRequest("default", ())
 
 
 class Table:
@@ -32,23 +39,27 @@ class Table:
         self.refused: dict[str, Error] = {}
         self.written: dict[str, str | None] = {}
         self.batches: list[int] = []
-        self.moved: list[tuple[Key, str]] = []
-        self.locked: set[Key] = set()
+        self.moved: list[tuple[ClaimKey, str]] = []
+        self.locked: set[ClaimKey] = set()
         self.refused_progress: Error | None = None
 
     def exchange(
-        self, worker: str, batch: Sequence[Ended], room: Room, progress: Moved = ()
-    ) -> Exchange:
+        self,
+        worker: str,
+        batch: Sequence[FinishedJob],
+        room: ClaimRequest,
+        progress: ProgressUpdates = (),
+    ) -> ExchangeResult:
         self.batches.append(len(batch))
         if progress and self.refused_progress is not None:
             raise self.refused_progress
         for job, outcome in batch:
-            if job.id in self.refused and (outcome.return_value or not job.lost):
+            if job.id in self.refused and (outcome.return_value or not job.worker_losses):
                 raise self.refused[job.id]
         self.written |= {job.id: outcome.return_value for job, outcome in batch}
         free = [(key, text) for key, text in progress if key not in self.locked]
         self.moved += free
-        return Exchange(moved={key for key, _ in free})
+        return ExchangeResult(moved={key for key, _ in free})
 
 
 @pytest.fixture
@@ -58,11 +69,11 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Table:
 
 
 @pytest.fixture
-def outbox(table: Table) -> Outbox:
-    return Outbox(table)  # type: ignore[arg-type]
+def outbox(table: Table) -> BatchCompleter:
+    return BatchCompleter(table)  # type: ignore[arg-type]
 
 
-def ended(count: int, *, lost: int = 0) -> list[Ended]:
+def ended(count: int, *, lost: int = 0) -> list[FinishedJob]:
     jobs = [
         ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", "w", ()])
         for n in range(count)
@@ -70,7 +81,7 @@ def ended(count: int, *, lost: int = 0) -> list[Ended]:
     return [(job, lifecycle.succeeded("1")) for job in jobs]
 
 
-def write(outbox: Outbox, times: int) -> None:
+def write(outbox: BatchCompleter, times: int) -> None:
     for _ in range(times):
         batch = outbox.next_batch()
         if batch:
@@ -80,7 +91,7 @@ def write(outbox: Outbox, times: int) -> None:
                 continue
 
 
-def test_after_an_outage_batches_grow_again(outbox: Outbox, table: Table) -> None:
+def test_after_an_outage_batches_grow_again(outbox: BatchCompleter, table: Table) -> None:
     outbox.add(ended(5_000))
     table.refused = {str(n): GONE for n in range(5_000)}
     write(outbox, 4)
@@ -91,7 +102,7 @@ def test_after_an_outage_batches_grow_again(outbox: Outbox, table: Table) -> Non
     assert max(table.batches) == BATCH
 
 
-def test_nothing_more_is_claimed_while_a_batch_waits(outbox: Outbox) -> None:
+def test_nothing_more_is_claimed_while_a_batch_waits(outbox: BatchCompleter) -> None:
     outbox.add(ended(FULL - 1))
     assert not outbox.is_full
     outbox.add(ended(1))
@@ -99,7 +110,7 @@ def test_nothing_more_is_claimed_while_a_batch_waits(outbox: Outbox) -> None:
 
 
 def test_an_outcome_whose_row_is_locked_waits_and_the_others_go_on(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     outbox.add(ended(100))
     table.refused = {"50": LOCK_TIMEOUT}
@@ -120,7 +131,7 @@ def test_an_outcome_whose_row_is_locked_waits_and_the_others_go_on(
     ],
 )
 def test_an_outcome_that_cannot_be_stored_becomes_a_failure(
-    outbox: Outbox, table: Table, error: Error
+    outbox: BatchCompleter, table: Table, error: Error
 ) -> None:
     outbox.add(ended(3, lost=1))
     table.refused = {"1": error}
@@ -130,7 +141,7 @@ def test_an_outcome_that_cannot_be_stored_becomes_a_failure(
 
 
 def test_one_that_only_this_database_refuses_is_given_up_after_others_were_written(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     table.refused = {"0": OperationalError(2006, "Server has gone away")}
     stubborn, other = ended(2, lost=1)
@@ -143,7 +154,9 @@ def test_one_that_only_this_database_refuses_is_given_up_after_others_were_writt
     assert table.written["0"] is None
 
 
-def test_outcomes_linger_for_each_other_until_they_are_worth_a_transaction(outbox: Outbox) -> None:
+def test_outcomes_linger_for_each_other_until_they_are_worth_a_transaction(
+    outbox: BatchCompleter,
+) -> None:
     outbox.add(ended(1))
     assert outbox.due_in() == 0
     assert 0 < outbox.due_in(linger=60) <= 60
@@ -153,7 +166,7 @@ def test_outcomes_linger_for_each_other_until_they_are_worth_a_transaction(outbo
     assert outbox.due_in(linger=60) == 0
 
 
-def test_one_set_aside_gathers_no_others(outbox: Outbox, table: Table) -> None:
+def test_one_set_aside_gathers_no_others(outbox: BatchCompleter, table: Table) -> None:
     outbox.add(ended(1))
     table.refused = {"0": LOCK_TIMEOUT}
     write(outbox, 1)
@@ -161,7 +174,7 @@ def test_one_set_aside_gathers_no_others(outbox: Outbox, table: Table) -> None:
     assert not outbox.is_gathering
 
 
-def test_what_the_task_wrote_itself_is_not_written_again(outbox: Outbox) -> None:
+def test_what_the_task_wrote_itself_is_not_written_again(outbox: BatchCompleter) -> None:
     ((job, outcome),) = ended(1)
     outbox.add([(job, outcome._replace(written=True))])
     assert not outbox
@@ -174,7 +187,9 @@ def test_what_the_task_wrote_itself_is_not_written_again(outbox: Outbox) -> None
 KEY, OTHER = ("0", 1), ("1", 1)
 
 
-def test_progress_is_due_soon_and_only_the_newest_is_written(outbox: Outbox, table: Table) -> None:
+def test_progress_is_due_soon_and_only_the_newest_is_written(
+    outbox: BatchCompleter, table: Table
+) -> None:
     outbox.note({})
     assert outbox.due_in() == float("inf")
     outbox.note({KEY: "1", OTHER: "5"})
@@ -189,7 +204,7 @@ def test_progress_is_due_soon_and_only_the_newest_is_written(outbox: Outbox, tab
 
 
 def test_progress_of_a_row_that_was_locked_is_kept_and_written_a_little_later(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     table.locked = {KEY}
     outbox.note({KEY: "1", OTHER: "5"})
@@ -203,7 +218,7 @@ def test_progress_of_a_row_that_was_locked_is_kept_and_written_a_little_later(
 
 
 def test_progress_is_forgotten_with_the_outcome_and_with_the_job(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     table.locked = {KEY, OTHER}
     outbox.note({KEY: "1", OTHER: "5"})
@@ -219,7 +234,7 @@ def test_progress_is_forgotten_with_the_outcome_and_with_the_job(
     assert outbox.due_in() == float("inf")
 
 
-def test_a_beat_that_finds_all_jobs_held_does_not_put_progress_off(outbox: Outbox) -> None:
+def test_a_beat_that_finds_all_jobs_held_does_not_put_progress_off(outbox: BatchCompleter) -> None:
     outbox.note({KEY: "1"})
 
     outbox.forget_progress({KEY, OTHER})
@@ -228,7 +243,7 @@ def test_a_beat_that_finds_all_jobs_held_does_not_put_progress_off(outbox: Outbo
 
 
 def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     ((job, outcome),) = ended(1)
     outbox.note({KEY: "1"})
@@ -239,7 +254,7 @@ def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
     assert not outbox
 
 
-def test_progress_survives_an_outage(outbox: Outbox, table: Table) -> None:
+def test_progress_survives_an_outage(outbox: BatchCompleter, table: Table) -> None:
     table.refused = {"0": GONE}
     outbox.add(ended(1))
     outbox.note({KEY: "1"})
@@ -253,7 +268,7 @@ def test_progress_survives_an_outage(outbox: Outbox, table: Table) -> None:
 
 
 def test_progress_that_the_database_refuses_keeps_no_outcome_from_being_written(
-    outbox: Outbox, table: Table
+    outbox: BatchCompleter, table: Table
 ) -> None:
     table.refused_progress = DataError("no such character")
     outbox.add(ended(2_000))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from offload.worker.cooldown import LEAST, SLOW, Rest
+from offload.worker.cooldown import LEAST, SLOW, Cooldown
 from tests.worker.clock import Clock
 
 
 @pytest.mark.parametrize(("took", "left"), [(SLOW, 0.0), (SLOW * 1.1, LEAST), (2.0, 20.0)])
 def test_what_took_long_rests_in_proportion(took: float, left: float) -> None:
     clock = Clock()
-    rest = Rest(clock.monotonic)
+    rest = Cooldown(clock.monotonic)
     with rest.after():
         clock.now += took
     assert rest.left == pytest.approx(left)
@@ -22,7 +22,7 @@ def test_what_took_long_rests_in_proportion(took: float, left: float) -> None:
 
 
 def test_what_is_quick_again_rests_no_more() -> None:
-    rest = Rest(Clock().monotonic)
+    rest = Cooldown(Clock().monotonic)
     rest.begin(3600)
     rest.begin(0)
     assert rest.is_over

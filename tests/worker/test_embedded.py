@@ -13,7 +13,7 @@ import pytest
 from offload import JobState
 from offload.models import Job, Worker
 from offload.worker import embedded as module
-from offload.worker.embedded import EmbeddedEngine
+from offload.worker.embedded import EmbeddedWorker
 from tests.tasks import add
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,11 +24,11 @@ import sys, threading
 from pathlib import Path
 import django
 django.setup()
-from offload.worker.embedded import EmbeddedEngine
+from offload.worker.embedded import EmbeddedWorker
 from tests.worker.conftest import begun, until
 from tests.worker.tasks import ahold_and_use_database
 result = ahold_and_use_database.enqueue(sys.argv[1])
-EmbeddedEngine().start()
+EmbeddedWorker().start()
 until(lambda: begun(result))
 threading._register_atexit(Path(sys.argv[1]).touch)  # called first, as it is the last one
 """
@@ -39,7 +39,7 @@ def test_an_engine_that_died_is_started_again(monkeypatch, caplog):
         def run(self) -> None:
             raise RuntimeError("broken")
 
-    engine = EmbeddedEngine()
+    engine = EmbeddedWorker()
     monkeypatch.setattr(module, "_at_exit", lambda _: None)
     with monkeypatch.context() as patch:
         patch.setattr(module, "make_engine", lambda _: Broken())

@@ -50,7 +50,7 @@ def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
         for task in (add, aadd):
             for result in task.enqueue_many([((n,), {}) for n in range(20)]):
                 value(result)
-        first = Worker.objects.get().beat_at
+        first = Worker.objects.get().heartbeat_at
         assert first is not None
         until(lambda: Worker.objects.filter(beat_at__gt=first + timedelta(seconds=3)).exists())
         assert value(add.enqueue(1)) == 1
@@ -58,7 +58,7 @@ def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
 
     assert Worker.objects.get().pk == row.pk
     assert held.wait(30).state in {JobState.SUCCESSFUL, JobState.CANCELLED}
-    assert Job.objects.get(pk=held.id).run == 1
+    assert Job.objects.get(pk=held.id).fence == 1
 
 
 @needs_server
@@ -121,11 +121,11 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
     until(lambda: begun(result))
 
     get_store("default").rescue(gone=[running.engine._registration.id])  # as another engine does
-    get_notifier("default").ring(Hint.WORK)
+    get_notifier("default").notify(Hint.WORK)
 
     def is_its_own_again() -> bool:
         mine = running.engine._registration.key
-        return [(job.run > 1, job.worker) for job in running.pool.held()] == [(True, mine)]
+        return [(job.fence > 1, job.worker) for job in running.pool.held()] == [(True, mine)]
 
     until(is_its_own_again)
     result.cancel()
@@ -150,7 +150,7 @@ def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: S
     running = start_engine(0, lease=1)
     value(add.enqueue(1))
     late = add.using(run_after=timedelta(hours=1)).enqueue(2)
-    claimed = {"state": JobState.RUNNING, "run": 1, "attempt": 1}
+    claimed = {"state": JobState.RUNNING, "fence": 1, "attempt": 1}
 
     worker = running.engine._registration.id
     now = get_store("default").now()
@@ -160,7 +160,7 @@ def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: S
 
     assert value(late) == 2
     row = Job.objects.get(pk=late.id)
-    assert (row.run, row.attempt, row.lost) == (2, 1, 0)
+    assert (row.fence, row.attempt, row.worker_losses) == (2, 1, 0)
     assert Worker.objects.get().pk == UUID(str(worker))
 
 
@@ -190,7 +190,7 @@ def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
 
     Job.objects.filter(pk=result.id).update(state=JobState.READY)
     with transaction_elsewhere(lock(result.id)):
-        get_notifier("default").ring(Hint.WORK)
+        get_notifier("default").notify(Hint.WORK)
         until(lambda: engine._lookout.look_at < time.monotonic() + 1)
         until(lambda: engine._lookout.look_at > time.monotonic() + 9)
         until(lambda: not any(engine._lookout.hungry))

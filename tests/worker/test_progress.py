@@ -21,7 +21,7 @@ LIMIT = 30
 def current(result: Any) -> Any:
     """Return how much is done, as the row says now."""
     result.refresh()
-    return result.progress and result.progress.current
+    return result.progress and result.progress.done
 
 
 def ended(result: Any) -> Any:
@@ -44,7 +44,7 @@ def test_each_step_is_seen_before_the_next_one_begins(engine, tmp_path: Path, ta
 
     assert versions == sorted(set(versions))
     assert ended(result).state == JobState.SUCCESSFUL
-    assert (result.progress.current, result.progress.percent) == (3, 100)
+    assert (result.progress.done, result.progress.percent) == (3, 100)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_million_calls_are_few_writes_and_the_last_one_counts(engine, task):
     result = ended(task.enqueue(1_000_000))
 
     assert result.state == JobState.SUCCESSFUL, result.errors
-    assert (result.progress.current, result.progress.total) == (1_000_000, 1_000_000)
+    assert (result.progress.done, result.progress.total) == (1_000_000, 1_000_000)
     row = Job.objects.get(pk=result.id)
     assert row.finished_at is not None
     assert row.started_at is not None
@@ -68,7 +68,7 @@ def test_a_failed_job_shows_how_far_it_got(engine, task):
 
     for done, result in enumerate(results):
         assert ended(result).state == JobState.FAILED
-        assert (result.progress.current, result.progress.total) == (done, 1_000)
+        assert (result.progress.done, result.progress.total) == (done, 1_000)
 
 
 def test_a_cancelled_job_shows_how_far_it_got(engine, gate):
@@ -78,7 +78,7 @@ def test_a_cancelled_job_shows_how_far_it_got(engine, gate):
     result.cancel()
 
     assert ended(result).state == JobState.CANCELLED
-    assert result.progress.current == 6
+    assert result.progress.done == 6
 
 
 def test_the_job_of_a_killed_child_shows_how_far_it_got(start_engine: StartEngine, gate):
@@ -90,7 +90,7 @@ def test_the_job_of_a_killed_child_shows_how_far_it_got(start_engine: StartEngin
 
     assert ended(result).state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "offload.exceptions.WorkerLost"
-    assert result.progress.current == 7
+    assert result.progress.done == 7
 
 
 def test_a_retry_begins_without_progress(engine, gate):
@@ -109,7 +109,7 @@ def test_what_cannot_be_is_mended_and_fails_no_job(engine):
     result = ended(progressing.say_the_impossible.enqueue())
 
     assert result.return_value == "fine"
-    assert (result.progress.current, result.progress.total) == (10, 10)
+    assert (result.progress.done, result.progress.total) == (10, 10)
     assert result.progress.message == "a b c"
     assert result.progress.step == (3, 3, "")
 

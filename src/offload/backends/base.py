@@ -17,7 +17,7 @@ from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.tasks.exceptions import InvalidTask
 from django.utils.module_loading import import_string
 
-from offload.conf import Options, did_you_mean
+from offload.conf import BackendOptions, did_you_mean
 from offload.durations import LONGEST
 from offload.results import OffloadResult
 from offload.task_lookup import with_options
@@ -42,14 +42,14 @@ class OffloadBackend(BaseTaskBackend):
     supports_priority = True
 
     @cached_property
-    def settings(self) -> Options:
+    def settings(self) -> BackendOptions:
         """The checked OPTIONS.
 
         Raises:
             ImproperlyConfigured: for an unknown option or a bad value.
         """
         try:
-            return Options.parse(self.options)
+            return BackendOptions.parse(self.options)
         except ImproperlyConfigured as error:
             raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from None
 
@@ -102,15 +102,15 @@ class OffloadBackend(BaseTaskBackend):
 
     @abstractmethod
     def cancel(self, result_id: str) -> None:
-        """Cancel a job; raise WrongState if it has ended."""
+        """Cancel a job; raise InvalidJobState if it has ended."""
 
     @abstractmethod
     def retry(self, result_id: str) -> None:
-        """Make an ended job ready again; raise WrongState if it cannot be."""
+        """Make an ended job ready again; raise InvalidJobState if it cannot be."""
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
-            _require_callable(self.settings.tenant)
+            _require_callable(self.settings.tenant_getter)
         except (ImproperlyConfigured, ImportError) as error:
             yield Error(
                 str(error),
@@ -121,7 +121,9 @@ class OffloadBackend(BaseTaskBackend):
 
 def _require_callable(tenant: str) -> None:
     if tenant and not callable(import_string(tenant)):
-        raise ImproperlyConfigured(f"OPTIONS['tenant'] is {tenant!r}, which is not a callable.")
+        raise ImproperlyConfigured(
+            f"OPTIONS['tenant_getter'] is {tenant!r}, which is not a callable."
+        )
 
 
 def _validate_function(func: Any) -> None:

@@ -19,20 +19,20 @@ from django.tasks.signals import task_enqueued
 
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
-from offload.exceptions import OffloadError, TaskNotFound, TaskResultExpired, WrongState
+from offload.exceptions import InvalidJobState, OffloadError, TaskNotFound, TaskResultExpired
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
 from offload.ownership import reserved_id
 from offload.results import OffloadResult
 from offload.serialization import encode_arguments
-from offload.signal_receivers import is_unheard
+from offload.signal_receivers import has_no_receivers
 from offload.store import get_store
 from offload.store.errors import explained
 from offload.task_lookup import find_task
 from offload.tasks import Call
-from offload.uuid7 import made_at, new_id
-from offload.watching.watcher import get_watch
+from offload.uuid7 import created_at, new_id
+from offload.watching.watcher import get_watcher
 
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
@@ -70,7 +70,7 @@ class DatabaseBackend(OffloadBackend):
         if jobs:
             self._insert(enqueueing, [(key, text) for key, text, _, _ in jobs])
         results = [enqueueing.result(key, args, kwargs) for key, _, args, kwargs in jobs]
-        for result in () if is_unheard(task_enqueued, logging.DEBUG) else results:
+        for result in () if has_no_receivers(task_enqueued, logging.DEBUG) else results:
             task_enqueued.send_robust(type(self), task_result=result)
         return results
 
@@ -119,7 +119,7 @@ class DatabaseBackend(OffloadBackend):
         identifier = _parse(result_id)
         if self._has_ended(identifier):
             return
-        if not get_watch(self._store.using).wait(identifier, timeout):
+        if not get_watcher(self._store.using).wait(identifier, timeout):
             raise TimeoutError(
                 f"The job {result_id} had not ended after {timeout} s.{self._unserved()}"
             )
@@ -127,7 +127,7 @@ class DatabaseBackend(OffloadBackend):
     async def await_(self, result_id: str) -> None:
         identifier = _parse(result_id)
         if not await sync_to_async(self._has_ended)(identifier):
-            await get_watch(self._store.using).wait_async(identifier)
+            await get_watcher(self._store.using).wait_async(identifier)
 
     def _has_ended(self, identifier: UUID) -> bool:
         """Look once before waiting: the watch, in a thread of its own, can tell of no error."""
@@ -178,13 +178,13 @@ class DatabaseBackend(OffloadBackend):
         using = self.settings.database
         connection = self._store.connection
         if connection.in_atomic_block or connection.get_autocommit():
-            ring = partial(get_notifier(using).ring, hint)
+            ring = partial(get_notifier(using).notify, hint)
             transaction.on_commit(ring, using=using, robust=True)
         # Else the caller commits by hand, unseen: engines find the job at their next look.
 
-    def _cannot(self, be: str, result_id: str) -> WrongState:
+    def _cannot(self, be: str, result_id: str) -> InvalidJobState:
         state = self.get_result(result_id).state
-        return WrongState(f"The job {result_id} is {state.label}; it cannot be {be}.")
+        return InvalidJobState(f"The job {result_id} is {state.label}; it cannot be {be}.")
 
     def _missing(self, identifier: UUID) -> TaskResultDoesNotExist:
         kept = [
@@ -193,7 +193,7 @@ class DatabaseBackend(OffloadBackend):
             if period is not None
         ]
         try:
-            age = datetime.now(UTC) - made_at(identifier)
+            age = datetime.now(UTC) - created_at(identifier)
         except ValueError:
             return TaskResultDoesNotExist(_NEVER.format(identifier))
         if kept and age >= min(kept):
@@ -202,9 +202,9 @@ class DatabaseBackend(OffloadBackend):
 
     def _unserved(self) -> str:
         """Return what to do if no engine is there to run jobs."""
-        from offload.store.queries import living_engines  # noqa: PLC0415  # needs the app registry
+        from offload.store.queries import live_workers  # noqa: PLC0415  # needs the app registry
 
-        if living_engines(self.settings.database, self.alias):
+        if live_workers(self.settings.database, self.alias):
             return ""
         return " No engine is running; start one: python manage.py offload_worker"
 

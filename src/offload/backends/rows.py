@@ -11,7 +11,7 @@ from uuid import UUID
 from django.tasks import Task
 from django.utils import timezone
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.durations import seconds
 from offload.lifecycle import JobState
 from offload.ownership import current_origin
@@ -19,7 +19,7 @@ from offload.progress import Progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
 from offload.store.records import NewJob
-from offload.task_lookup import task_like
+from offload.task_lookup import make_task_stub
 from offload.timestamps import to_datetime, to_microseconds
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Enqueueing:
         self,
         task: Task[..., Any],
         backend: str,
-        options: Options,
+        options: BackendOptions,
         key: Callable[[UUID], str],
     ) -> None:
         self.task = task
@@ -56,7 +56,7 @@ class Enqueueing:
         expires = getattr(task, "expires", None)
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
-        origin = current_origin(options.tenant)
+        origin = current_origin(options.tenant_getter)
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -75,7 +75,7 @@ class Enqueueing:
             "tenant": origin.tenant,
             "request_id": origin.request_id,
             "parent": origin.parent and key(UUID(origin.parent)),
-            "max_lost": 0 if at_most_once else options.max_lost,
+            "max_worker_losses": 0 if at_most_once else options.max_worker_losses,
         }
         self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 
@@ -108,14 +108,14 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
     deferred = job.run_after != job.enqueued_at and state == JobState.SCHEDULED
     args, kwargs = _arguments_of(job)
     failures = [(attempt.exception_class_path, attempt.traceback) for attempt in attempts]
-    last_is_told = bool(attempts) and attempts[-1].run == job.run
+    last_is_told = bool(attempts) and attempts[-1].fence == job.fence
     if state in _UNTOLD and not last_is_told:
         failures.append(_UNTOLD[state])
     workers = [str(attempt.worker) for attempt in attempts]
-    if not last_is_told and job.run and state in {JobState.RUNNING, JobState.SUCCESSFUL}:
+    if not last_is_told and job.fence and state in {JobState.RUNNING, JobState.SUCCESSFUL}:
         workers.append(str(job.worker))
     return make_result(
-        task=task_like(
+        task=make_task_stub(
             job.task_path,
             backend=job.backend,
             queue_name=job.queue_name,

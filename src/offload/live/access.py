@@ -131,7 +131,7 @@ class Viewer:
             return False
 
     def _tenant(self, backend: str) -> str:
-        path = options_of(backend).tenant
+        path = options_of(backend).tenant_getter
         if path not in self._tenants:
             self._tenants[path] = tenant_of(self._request, path)
         return self._tenants[path]

@@ -1,4 +1,4 @@
-"""Seats: how many streams and held requests one person, and all together, may have here."""
+"""ConnectionLimits: how many streams and held requests one person, and all together, may have here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from offload.live import problems
 from offload.live.jobs import options_of
 
 
-class Seats:
+class ConnectionLimits:
     """The seats of this process.
 
     Args:
@@ -70,7 +70,7 @@ class Seats:
 
 
 @cache
-def get_seats() -> Seats:
+def get_connection_limits() -> ConnectionLimits:
     """Return the seats of this process, as many as the options of the default backend say."""
     options = options_of(DEFAULT_TASK_BACKEND_ALIAS)
-    return Seats(options.streams_per_user, options.streams)
+    return ConnectionLimits(options.max_streams_per_user, options.max_streams)

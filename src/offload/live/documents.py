@@ -25,7 +25,7 @@ from offload.timestamps import now_microseconds, to_microseconds
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from offload.live.queue_position import Outlook
+    from offload.live.queue_position import QueuePosition
     from offload.models import Attempt, Job
 
 LARGEST_INLINE = 16 * 1024
@@ -44,7 +44,7 @@ def document(
     grants: Collection[str],
     *,
     failure: Attempt | None = None,
-    outlook: Outlook | None = None,
+    outlook: QueuePosition | None = None,
 ) -> dict[str, Any]:
     """Return the status document of a job, for JSON.
 
@@ -61,7 +61,7 @@ def document(
         "id": str(job.pk),
         "status": state.status.value,
         "phase": now_in,
-        "done": state.is_finished,
+        "is_finished": state.is_finished,
         "version": job.version,
         "title": title_of(job),
         "progress": _shown(told),
@@ -85,7 +85,7 @@ def document(
 
 def phase(job: Job) -> str:
     """Return the word for where a job stands, for people; finer than its state."""
-    tried = job.attempt > 0 or job.lost > 0
+    tried = job.attempt > 0 or job.worker_losses > 0
     match JobState(job.state):
         case JobState.SCHEDULED:
             return "retrying" if tried else "scheduled"
@@ -96,7 +96,7 @@ def phase(job: Job) -> str:
         case JobState.SUCCESSFUL:
             return "succeeded"
         case JobState.FAILED:
-            return "lost" if job.lost > job.max_lost else "failed"
+            return "lost" if job.worker_losses > job.max_worker_losses else "failed"
         case state:
             return str(state.label)
 
@@ -161,12 +161,12 @@ def _shown(told: Progress | None) -> dict[str, Any] | None:
     """Return how far the job is, whatever somebody wrote into its row."""
     if told is None:
         return None
-    current, total = _number(told.current), _number(told.total)
+    done, total = _number(told.done), _number(told.total)
     return {
-        "current": current,
+        "done": done,
         "total": total,
         "unit": None,
-        "percent": _percent(current, total),
+        "percent": _percent(done, total),
         "message": plain(str(told.message)),
         "step": told.step
         and {
@@ -183,17 +183,17 @@ def _number(value: Any) -> float | None:
     return value if is_number and math.isfinite(value) else None
 
 
-def _percent(current: float | None, total: float | None) -> float | None:
-    if current is None or not total or total < 0:
+def _percent(done: float | None, total: float | None) -> float | None:
+    if done is None or not total or total < 0:
         return None
-    return round(max(0.0, min(100.0, 100 * current / total)), 1)
+    return round(max(0.0, min(100.0, 100 * done / total)), 1)
 
 
-def _estimate(job: Job, told: Progress | None, outlook: Outlook | None) -> dict[str, Any]:
+def _estimate(job: Job, told: Progress | None, outlook: QueuePosition | None) -> dict[str, Any]:
     """Guess from the pace so far how long the rest takes, or tell why it has not begun."""
     remaining = None
     if job.state == JobState.RUNNING and told is not None:
-        percent = _percent(_number(told.current), _number(told.total))
+        percent = _percent(_number(told.done), _number(told.total))
         took = to_microseconds(told.updated_at) - _microseconds(job.last_attempted_at)
         if percent and took >= 0:
             remaining = math.ceil(took / _SECOND * (100 / percent - 1))

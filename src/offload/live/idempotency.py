@@ -31,7 +31,7 @@ FIELD = "idempotency_key"
 LONGEST_KEY = 255
 
 
-def once[View: Callable[..., Any]](view: View) -> View:
+def idempotent[View: Callable[..., Any]](view: View) -> View:
     """Let a view start one job for each key, however often a form or a client sends it.
 
     The key is the form's field `{% idempotency_key %}`, or the header `Idempotency-Key`. A view
@@ -39,7 +39,7 @@ def once[View: Callable[..., Any]](view: View) -> View:
     `accepted`. Of two that come at once, one starts its job; the other is rolled back. Without
     a key, or from somebody who cannot be told from others, the view is called as ever.
 
-        @offload.once
+        @offload.idempotent
         def start(request):
             report = Report.objects.create(author=request.user)
             return offload.accepted(request, build_report.enqueue(report.pk))

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.tasks import task_backends
 from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.exceptions import TaskResultExpired
 from offload.lifecycle import JobState
 
@@ -26,11 +26,11 @@ def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
 
 def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
     """Return why jobs failed; no query if none did."""
-    runs = {job.pk: job.run for job in jobs if job.state == JobState.FAILED}
+    runs = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}
     if not runs:
         return {}
     found = {pk: why for backend in _keepers() for pk, why in backend.failures(runs).items()}
-    return {pk: why for pk, why in found.items() if why.run == runs[pk]}
+    return {pk: why for pk, why in found.items() if why.fence == runs[pk]}
 
 
 def result_of(job: Job) -> OffloadResult:
@@ -61,13 +61,13 @@ def database_of(job: Job) -> str | None:
     return alias
 
 
-def options_of(alias: str) -> Options:
+def options_of(alias: str) -> BackendOptions:
     """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
     try:
         backend: Any = task_backends[alias]
     except InvalidTaskBackend:
-        return Options()
-    options: Options = getattr(backend, "settings", None) or Options()
+        return BackendOptions()
+    options: BackendOptions = getattr(backend, "settings", None) or BackendOptions()
     return options
 
 

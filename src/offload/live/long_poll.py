@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
-from offload.live.open_connections import opened
-from offload.watching.watcher import get_watch
+from offload.live.open_connections import open_connections
+from offload.watching.watcher import get_watcher
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from offload.models import Job
-    from offload.store.records import Seen
+    from offload.store.records import JobSnapshot
 
 LONGEST_WAIT = 20
 """Seconds that a request is held at most: proxies give up after 30 to 60."""
@@ -44,25 +44,25 @@ async def wait_for_news(job: Job, using: str, seconds: float) -> None:
         seconds: how long at most.
     """
     loop = asyncio.get_running_loop()
-    held = Held()
+    held = HeldRequest()
 
-    def tell(told: Sequence[Seen]) -> None:
+    def tell(told: Sequence[JobSnapshot]) -> None:
         if any(seen.job is None or seen.job.version > job.version for seen in told):
             loop.call_soon_threadsafe(held.news.set)
 
-    watch = get_watch(using)
+    watch = get_watcher(using)
     watch.follow({job.pk: job.version}, tell)
-    opened.add(held)
+    open_connections.add(held)
     try:
         await asyncio.wait_for(held.news.wait(), seconds)
     except TimeoutError:
         return
     finally:
-        opened.discard(held)
+        open_connections.discard(held)
         watch.leave([job.pk], tell)
 
 
-class Held:
+class HeldRequest:
     """A request that is held; it is answered at once when the server is told to stop."""
 
     def __init__(self) -> None:

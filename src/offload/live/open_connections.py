@@ -22,7 +22,7 @@ SIGN_OUT = 1.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Open(Protocol):
+class OpenConnection(Protocol):
     """A stream."""
 
     sessions: set[str]
@@ -32,24 +32,24 @@ class Open(Protocol):
         """End it, in its event loop."""
 
 
-class Opened:
+class OpenConnections:
     """All streams of this process, of whichever event loop."""
 
     def __init__(self) -> None:
-        self._streams: dict[Open, asyncio.AbstractEventLoop] = {}
+        self._streams: dict[OpenConnection, asyncio.AbstractEventLoop] = {}
         self._listens = False
         self._is_ending = False
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def add(self, stream: Open) -> None:
+    def add(self, stream: OpenConnection) -> None:
         self._listen()
         self._streams[stream] = asyncio.get_running_loop()
         if self._is_ending:
             stream.end("shutdown")
 
-    def discard(self, stream: Open) -> None:
+    def discard(self, stream: OpenConnection) -> None:
         self._streams.pop(stream, None)
 
     def begin(self) -> None:
@@ -67,7 +67,9 @@ class Opened:
         """
         self._end_some(lambda stream: session in stream.sessions, "lifetime", after=SIGN_OUT)
 
-    def _end_some(self, which: Callable[[Open], bool], reason: str, *, after: float = 0.0) -> None:
+    def _end_some(
+        self, which: Callable[[OpenConnection], bool], reason: str, *, after: float = 0.0
+    ) -> None:
         for stream, loop in tuple(self._streams.items()):
             if which(stream) and not loop.is_closed():
                 loop.call_soon_threadsafe(loop.call_later, after, stream.end, reason)
@@ -91,7 +93,7 @@ class Opened:
         return handle
 
 
-opened = Opened()
+open_connections = OpenConnections()
 
 
 @receiver(user_logged_out, dispatch_uid="offload.live.open_connections")
@@ -99,7 +101,7 @@ def _end_streams_of_session(request: Any = None, **_: Any) -> None:
     session = getattr(getattr(request, "session", None), "session_key", None)
     if not session:
         return
-    sign_out = partial(opened.sign_out, session)
+    sign_out = partial(open_connections.sign_out, session)
     if transaction.get_connection().in_atomic_block:
         transaction.on_commit(sign_out, robust=True)  # others still see the session
     else:

@@ -34,7 +34,7 @@ MOST = 1000
 """Answers that are kept."""
 
 
-class Outlook(NamedTuple):
+class QueuePosition(NamedTuple):
     """Attributes:
     delay: "unserved" if no engine serves its queue, else "slow".
     position: its place in its queue, from 1; None if there are too many before it.
@@ -44,7 +44,7 @@ class Outlook(NamedTuple):
     position: int | None = None
 
 
-def find_outlooks(jobs: Iterable[Job]) -> dict[UUID, Outlook]:
+def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
     """Return the outlook of each job that is late; no query if none is."""
     return {job.pk: _outlook(job, using) for job, using in _late(jobs)}
 
@@ -59,17 +59,17 @@ def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
             yield job, using
 
 
-def _outlook(job: Job, using: str) -> Outlook:
-    from offload.store.queries import living_engines, serves  # noqa: PLC0415  # needs the app registry
+def _outlook(job: Job, using: str) -> QueuePosition:
+    from offload.store.queries import live_workers, serves  # noqa: PLC0415  # needs the app registry
 
     with explained(using):
-        engines = _lately(living_engines, using, job.backend)
+        engines = _lately(live_workers, using, job.backend)
         if not any(serves(engine, job.queue_name) for engine in engines):
-            return Outlook("unserved")
+            return QueuePosition("unserved")
         if job.state != JobState.READY:
-            return Outlook("slow")
+            return QueuePosition("slow")
         line = _lately(_line, using, job.backend, job.queue_name, job.is_async)
-    return Outlook("slow", line.index(job.pk) + 1 if job.pk in line else None)
+    return QueuePosition("slow", line.index(job.pk) + 1 if job.pk in line else None)
 
 
 def _line(

@@ -17,7 +17,7 @@ from offload.exceptions import QueueUnavailable
 from offload.live import problems
 from offload.live.documents import document, etag, pace, retry_after
 from offload.live.jobs import find_failures
-from offload.live.queue_position import find_outlooks
+from offload.live.queue_position import find_queue_positions
 from offload.live.tokens import TokenExpired, TokenRefused
 from offload.live.widget import element
 
@@ -101,7 +101,7 @@ def told(job: Job, grants: Collection[str]) -> dict[str, Any]:
 def all_told(seen: Mapping[UUID, tuple[Job, Collection[str]]]) -> dict[UUID, dict[str, Any]]:
     """Return the status documents of jobs, each with what its reader may do with it."""
     jobs = [job for job, _ in seen.values()]
-    failures, outlooks = find_failures(jobs), find_outlooks(jobs)
+    failures, outlooks = find_failures(jobs), find_queue_positions(jobs)
     return {
         pk: document(job, grants, failure=failures.get(pk), outlook=outlooks.get(pk))
         for pk, (job, grants) in seen.items()

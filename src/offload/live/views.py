@@ -23,15 +23,15 @@ from django.shortcuts import render
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from offload.exceptions import QueueUnavailable, WrongState
+from offload.exceptions import InvalidJobState, QueueUnavailable
 from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
-from offload.live.connection_limits import get_seats
+from offload.live.connection_limits import get_connection_limits
 from offload.live.documents import pace, retry_after
 from offload.live.jobs import backend_of, find_jobs, has_expired, result_of
 from offload.live.long_poll import free_connections, wait_for_news, wanted_wait
-from offload.live.queue_position import Outlook, find_outlooks
+from offload.live.queue_position import QueuePosition, find_queue_positions
 from offload.live.responses import (
     all_told,
     describe,
@@ -95,7 +95,7 @@ async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
     if known is None:
         return 0
     job, using, holder = known
-    with get_seats().taken_by(holder):
+    with get_connection_limits().taken_by(holder):
         await wait_for_news(job, using, seconds)
     return seconds
 
@@ -130,7 +130,7 @@ def several(request: HttpRequest) -> HttpResponse:
     jobs = [seen[pk][0] for pk in ids if pk in seen]
     missing = [str(pk) for pk in ids if pk not in seen]
     paces = [each for each in map(pace, jobs) if each is not None]
-    outlooks = find_outlooks(jobs)
+    outlooks = find_queue_positions(jobs)
     tag = _tag_of(jobs, missing, outlooks)
     same = unchanged(request, tag, min(paces, default=None))
     if same is not None:
@@ -155,7 +155,7 @@ def parse_ids(text: str) -> list[UUID]:
     return ids
 
 
-def _tag_of(jobs: list[Job], missing: list[str], outlooks: dict[UUID, Outlook]) -> str:
+def _tag_of(jobs: list[Job], missing: list[str], outlooks: dict[UUID, QueuePosition]) -> str:
     known = (f"{job.pk}.{job.version}{outlooks.get(job.pk, '')}" for job in jobs)
     text = ",".join([*known, "", *missing])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
@@ -174,7 +174,7 @@ def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
     job, granted = _require(request, identifier, "cancel")
     try:
         backend_of(job).cancel(str(identifier))
-    except WrongState:
+    except InvalidJobState:
         if not prefers_html(request):
             raise problems.finished() from None
     except TaskResultDoesNotExist:  # pruned meanwhile

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-MISSING = {"phase": "missing", "done": True, "version": None, "title": "", "links": {}}
+MISSING = {"phase": "missing", "is_finished": True, "version": None, "title": "", "links": {}}
 """Instead of the document of a job that the reader may not see."""
-SKELETON = {"phase": "queued", "done": False, "version": None, "title": "", "links": {}}
+SKELETON = {"phase": "queued", "is_finished": False, "version": None, "title": "", "links": {}}
 """Instead of the document of a job that the browser will start."""
 
 
@@ -45,7 +45,7 @@ def element(
         "transport": None if isinstance(request, ASGIRequest) else "poll",
         "channel": channel_of(request),
         "data-phase": paper["phase"],
-        "data-done": paper["done"],
+        "data-finished": paper["is_finished"],
         "data-slow": delay is not None,
     }
     return {
@@ -93,7 +93,7 @@ def _attributes(*sources: dict[str, Any]) -> SafeString:
 
 def _htmx(paper: dict[str, Any]) -> dict[str, str]:
     """Return the attributes by which htmx polls; none when there is nothing to wait for."""
-    if paper["done"]:
+    if paper["is_finished"]:
         return {}
     return {
         "hx-get": paper["links"]["self"],

@@ -27,7 +27,7 @@ from django.tasks import task_backends
 from django.tasks.exceptions import TaskException
 
 from offload.conf import did_you_mean
-from offload.exceptions import InvalidArguments, TaskTimeout
+from offload.exceptions import InvalidArguments, JobTimeout
 from offload.mail.delivery import (
     MaybeSent,
     TemporaryFailure,
@@ -186,7 +186,7 @@ def _declare(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask]:
     max_attempts=10,
     backoff=BACKOFF,
     retry_on=(TemporaryFailure,),
-    no_retry_on=(TaskTimeout,),  # whoever was interrupted from outside may have sent it
+    no_retry_on=(JobTimeout,),  # whoever was interrupted from outside may have sent it
     timeout=1800,
     title="E-mail",
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
-from offload.exceptions import JobError, TaskTimeout
+from offload.exceptions import JobError, JobTimeout
 
 logger = logging.getLogger("offload.mail")
 
@@ -70,7 +70,7 @@ def deliver(connection: Any, message: Any, is_temporary: Callable[[Exception], b
         connection.open()
         progress.watch(connection)
         delivery.sent = connection.send_messages([message])
-    except (Exception, TaskTimeout) as error:
+    except (Exception, JobTimeout) as error:
         if not progress.is_accepted:
             _judge(error, progress, is_temporary)
         logger.warning("An e-mail was sent, but then: %s", answer(error), exc_info=True)
@@ -161,7 +161,7 @@ BROKEN = (
     TimeoutError,
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
-    TaskTimeout,
+    JobTimeout,
 )
 UNREACHABLE = {
     errno.EADDRNOTAVAIL,
@@ -173,7 +173,7 @@ UNREACHABLE = {
 
 
 def _judge(
-    error: Exception | TaskTimeout, progress: Progress, is_temporary: Callable[[Any], bool]
+    error: Exception | JobTimeout, progress: Progress, is_temporary: Callable[[Any], bool]
 ) -> None:
     """Raise what a failure means."""
     broken = isinstance(error, BROKEN) and not isinstance(error, ConnectionRefusedError)

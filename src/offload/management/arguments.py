@@ -15,7 +15,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 
 from offload.backends.base import OffloadBackend
-from offload.conf import Options, did_you_mean
+from offload.conf import BackendOptions, did_you_mean
 from offload.exceptions import QueueUnavailable
 from offload.lifecycle import JobState
 from offload.store import get_store
@@ -37,7 +37,7 @@ def add_place_options(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_options(choices: dict[str, Any]) -> Options:
+def chosen_options(choices: dict[str, Any]) -> BackendOptions:
     """Return the options of the chosen backend, with the chosen database.
 
     Raises:
@@ -70,7 +70,7 @@ def chosen_backend(alias: str) -> OffloadBackend:
     return backend
 
 
-def chosen_store(options: Options) -> Store:
+def chosen_store(options: BackendOptions) -> Store:
     """Return the store of the chosen database.
 
     Raises:

@@ -44,7 +44,7 @@ def document_of(job: Job) -> dict[str, Any]:
         "priority": job.priority,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
-        "lost": job.lost,
+        "worker_losses": job.worker_losses,
         "timeout": job.timeout,
         **{name: _iso(getattr(job, name)) for name in TIMES},
         "cancel_requested_at": _iso(job.cancel_requested_at),
@@ -81,7 +81,7 @@ def page_of(job: Job, attempts: Sequence[Attempt], engines: Mapping[UUID, Worker
         "args": json.dumps(args, ensure_ascii=False),
         "kwargs": json.dumps(kwargs, ensure_ascii=False),
         "attempts": f"{job.attempt} of {job.max_attempts}"
-        + (f", lost {job.lost}" * (job.lost > 0)),
+        + (f", lost {job.worker_losses}" * (job.worker_losses > 0)),
         "timeout": f"{job.timeout:g} s" if job.timeout is not None else None,
         **{name: _shown(getattr(job, name)) for name in TIMES},
         "return value": job.return_value,

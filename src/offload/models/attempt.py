@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from django.db import models
 
-from offload.models.fields import MomentField
+from offload.models.fields import TimestampField
 
 
 class Attempt(models.Model):
     """No foreign key to the job: its share locks would deadlock on the hot path."""
 
     job_id = models.UUIDField()
-    run = models.IntegerField()
-    """The job's `run` during this attempt; unique within the job."""
+    fence = models.IntegerField()
+    """The job's `fence` during this attempt; unique within the job."""
     number = models.IntegerField()
     worker = models.UUIDField()
-    started_at = MomentField()
-    finished_at = MomentField()
+    started_at = TimestampField()
+    finished_at = TimestampField()
     exception_class_path = models.CharField(max_length=255)
     message = models.TextField()
     traceback = models.TextField()
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=["job_id", "run"], name="offload_attempt_once"),
+            models.UniqueConstraint(fields=["job_id", "fence"], name="offload_attempt_once"),
         )
 
     def __str__(self) -> str:

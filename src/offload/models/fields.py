@@ -15,7 +15,7 @@ else:
     _Base = models.BigIntegerField
 
 
-class MomentField(_Base):
+class TimestampField(_Base):
     """Whole microseconds since 1970 UTC in the database, a datetime in Python.
 
     A number means the same whatever USE_TZ, the connection's time zone or the server's clock

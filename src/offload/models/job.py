@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from offload.lifecycle import JobState
-from offload.models.fields import MomentField
+from offload.models.fields import TimestampField
 from offload.models.indexes import PartialIndex
 from offload.uuid7 import new_id
 
@@ -25,26 +25,26 @@ class Job(models.Model):
     task_path = models.CharField(max_length=255)
     arguments = models.TextField()
     """JSON text: [args, kwargs]."""
-    run_after = MomentField()
+    run_after = TimestampField()
     """The time from which it may run; orders jobs of one priority."""
-    expires_at = MomentField(null=True)
-    enqueued_at = MomentField()
-    started_at = MomentField(null=True)
-    last_attempted_at = MomentField(null=True)
-    finished_at = MomentField(null=True)
+    expires_at = TimestampField(null=True)
+    enqueued_at = TimestampField()
+    started_at = TimestampField(null=True)
+    last_attempted_at = TimestampField(null=True)
+    finished_at = TimestampField(null=True)
     timeout = models.FloatField(null=True)
     """Seconds one attempt may run."""
     attempt = models.IntegerField(db_default=0, default=0)
     """Attempts that count towards `max_attempts`: neither lost, snoozed nor handed back ones."""
     max_attempts = models.IntegerField()
-    lost = models.IntegerField(db_default=0, default=0)
+    worker_losses = models.IntegerField(db_default=0, default=0)
     """How often the process that ran it died."""
-    max_lost = models.IntegerField()
-    run = models.IntegerField(db_default=0, default=0)
+    max_worker_losses = models.IntegerField()
+    fence = models.IntegerField(db_default=0, default=0)
     """The fence: grows at every claim, never goes back. Writes about a running job name it."""
     worker = models.UUIDField(null=True)
     """The engine that holds it, or held it last."""
-    cancel_requested_at = MomentField(null=True)
+    cancel_requested_at = TimestampField(null=True)
     owner = models.CharField(max_length=128, db_default="", default="")
     """For whom it runs: the user, or the session, of the request that enqueued it."""
     tenant = models.CharField(max_length=64, db_default="", default="")

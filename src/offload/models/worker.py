@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from offload.models.fields import MomentField
+from offload.models.fields import TimestampField
 
 
 class Worker(models.Model):
@@ -18,9 +18,9 @@ class Worker(models.Model):
     """Names of the queues it serves, separated by commas; empty for all."""
     processes = models.IntegerField()
     threads = models.IntegerField()
-    started_at = MomentField()
-    beat_at = MomentField()
-    expires_at = MomentField()
+    started_at = TimestampField()
+    heartbeat_at = TimestampField()
+    expires_at = TimestampField()
 
     class Meta:
         indexes = (models.Index(fields=["expires_at"], name="offload_worker_expires"),)

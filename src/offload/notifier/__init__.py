@@ -13,7 +13,7 @@ from offload.notifier.base import Hint, Listener, Notifier
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
-from offload.notifier.unix_sockets import Doorbell, private_folder
+from offload.notifier.unix_sockets import UnixSocketNotifier, private_folder
 
 __all__ = ["Hint", "Listener", "Notifier", "get_notifier"]
 
@@ -42,5 +42,7 @@ def _make(using: str, name: str) -> Notifier:
         return SQLiteNotifier(using, Path(name).resolve()) if is_file else PollingNotifier()
     host = str(connection.settings_dict.get("HOST") or "")
     if host in _LOCAL_HOSTS or host.startswith("/"):
-        return Doorbell(private_folder(f"{host}:{connection.settings_dict.get('PORT')}:{name}"))
+        return UnixSocketNotifier(
+            private_folder(f"{host}:{connection.settings_dict.get('PORT')}:{name}")
+        )
     return PollingNotifier()

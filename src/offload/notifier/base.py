@@ -53,7 +53,7 @@ class Notifier(ABC):
     """Gives hints and listens for them, for one database."""
 
     @abstractmethod
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         """Give a hint, after the commit that it is about. Never raises."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ class PollingListener(Listener):
 class PollingNotifier(Notifier):
     """Rings nobody: for databases on another host that have no hints of their own."""
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         pass
 
     def listen(self, *hints: Hint) -> Listener:  # noqa: ARG002  # there are none

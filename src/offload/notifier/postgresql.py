@@ -49,7 +49,7 @@ class PostgreSQLNotifier(Notifier):
         self._spent: dict[Hint, float] = {}
         """Until when the hints that were given are spaced out (GCRA)."""
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         now = time.monotonic()
         spent = max(self._spent.get(hint, 0.0), now)
         # One that is left out follows another within SPACING, so listeners look once more a

@@ -7,10 +7,10 @@ from pathlib import Path
 from django.db import Error, connections
 
 from offload.notifier.base import Hint, Listener
-from offload.notifier.unix_sockets import Doorbell
+from offload.notifier.unix_sockets import UnixSocketNotifier
 
 
-class SQLiteNotifier(Doorbell):
+class SQLiteNotifier(UnixSocketNotifier):
     """A doorbell whose listeners also look at the file."""
 
     def __init__(self, using: str, path: Path) -> None:

@@ -27,7 +27,7 @@ GRAIN = 100_000_000
 """Nanoseconds after a change of a folder in which another one may leave it the same time."""
 
 
-class Doorbell(Notifier):
+class UnixSocketNotifier(Notifier):
     """Rings at the listeners whose sockets are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Doorbell(Notifier):
         self._seen: tuple[int, list[str]] = (-1, [])
         """When the folder had changed last, and what was in it."""
 
-    def ring(self, hint: Hint) -> None:
+    def notify(self, hint: Hint) -> None:
         prefix = _prefix(hint)
         for name in self._listeners():
             if name.startswith(prefix):
@@ -56,7 +56,7 @@ class Doorbell(Notifier):
             bell.close()
             return PollingListener()
         bell.setblocking(False)  # noqa: FBT003
-        return DoorbellListener(bell, path)
+        return UnixSocketListener(bell, path)
 
     def _listeners(self) -> list[str]:
         """Return the sockets' names; the folder is read again only when it changed."""
@@ -91,7 +91,7 @@ class Doorbell(Notifier):
         return self._sender[1]
 
 
-class DoorbellListener(Listener):
+class UnixSocketListener(Listener):
     """One socket in the folder."""
 
     interval = 1.0

@@ -22,8 +22,17 @@ from django.db.models.expressions import RawSQL
 from offload.failpoints import failpoint
 from offload.lifecycle import JobFailure, JobState, Outcome, lost
 from offload.models import Attempt, Job, Worker
-from offload.store.reads import Reading
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
+from offload.store.reads import JobReads
+from offload.store.records import (
+    CallRow,
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    ExchangeResult,
+    FinishedJob,
+    NewJob,
+    ProgressUpdates,
+)
 from offload.store.statements import statement
 from offload.timestamps import now_microseconds
 
@@ -43,7 +52,7 @@ AT_ONCE = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
 
-class Store(Reading, ABC):
+class Store(JobReads, ABC):
     """The jobs of one database. Cheap to make; holds no connection of its own.
 
     Args:
@@ -77,7 +86,7 @@ class Store(Reading, ABC):
             cursor.execute(statement(self.dialect, "insert"), job)
 
     @abstractmethod
-    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         """Add jobs in one statement, in the caller's transaction.
 
         Args:
@@ -88,8 +97,12 @@ class Store(Reading, ABC):
     # --- the engine's exchange ------------------------------------------------------------
 
     def exchange(
-        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
-    ) -> Exchange:
+        self,
+        worker: str,
+        ended: Sequence[FinishedJob],
+        room: ClaimRequest,
+        progress: ProgressUpdates = (),
+    ) -> ExchangeResult:
         """Write how jobs ended and how far others are, and claim the next ones: one transaction.
 
         Finishing comes first and waits for locks; what follows skips what is locked. (A claim may
@@ -107,11 +120,11 @@ class Store(Reading, ABC):
             seconds = time.monotonic() - begun
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
-        if any(job.attempt > 1 or job.lost for job in claimed):
+        if any(job.attempt > 1 or job.worker_losses for job in claimed):
             claimed = self._with_previous(claimed)
-        return Exchange(refused, claimed, moved, seconds)
+        return ExchangeResult(refused, claimed, moved, seconds)
 
-    def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
+    def finish(self, ended: Sequence[FinishedJob]) -> list[ClaimedJob]:
         """Write how jobs ended, in the caller's transaction; return those refused as too late."""
         ended = sorted(ended, key=lambda pair: pair[0].id)
         accepted = self._finish(ended)
@@ -132,11 +145,13 @@ class Store(Reading, ABC):
         """
 
     @abstractmethod
-    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Write outcomes, sorted by job id; return the keys of those that were still current."""
 
     @abstractmethod
-    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+    def keep_progress(
+        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]:
         """Write how far jobs are, sorted by id, in the caller's transaction; return whose it was.
 
         Left out are jobs that somebody else holds by now, and rows that somebody has locked: it
@@ -145,14 +160,14 @@ class Store(Reading, ABC):
         """
 
     @abstractmethod
-    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
         """Mark the most urgent ready jobs as running here; return them, most urgent first."""
 
-    def _keep_failures(self, ended: Iterable[Ended]) -> None:
+    def _keep_failures(self, ended: Iterable[FinishedJob]) -> None:
         failures = [
             Attempt(
                 job_id=UUID(job.id),
-                run=job.run,
+                fence=job.fence,
                 number=job.attempt,
                 worker=UUID(job.worker),
                 started_at=job.last_attempted_at,
@@ -168,11 +183,11 @@ class Store(Reading, ABC):
             Attempt.objects.using(self.using).bulk_create(failures)
 
     def _with_previous(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
-        tried = [UUID(job.id) for job in claimed if job.attempt > 1 or job.lost]
+        tried = [UUID(job.id) for job in claimed if job.attempt > 1 or job.worker_losses]
         rows = (
             Attempt.objects.using(self.using)
             .filter(job_id__in=tried)
-            .order_by("job_id", "run")
+            .order_by("job_id", "fence")
             .values_list("job_id", "worker", "exception_class_path", "traceback")
         )
         previous = {
@@ -191,20 +206,22 @@ class Store(Reading, ABC):
 
     def register(self, worker: Worker, *, lease: float) -> None:
         """Add an engine; it holds its jobs as long as it beats within its lease."""
-        worker.started_at = worker.beat_at = self.now()
+        worker.started_at = worker.heartbeat_at = self.now()
         worker.expires_at = self.now(after=lease)
         worker.save(using=self.using, force_insert=True)
 
     def beat(self, worker: UUID, *, lease: float) -> bool:
         """Renew an engine's lease; return False if others already took it for dead."""
         mine = Worker.objects.using(self.using).filter(pk=worker)
-        return bool(mine.update(beat_at=self.now(), expires_at=self.now(after=lease)))
+        return bool(mine.update(heartbeat_at=self.now(), expires_at=self.now(after=lease)))
 
     def unregister(self, worker: UUID) -> None:
         """Remove an engine that has handed back all its jobs."""
         Worker.objects.using(self.using).filter(pk=worker).delete()
 
-    def holdings(self, worker: UUID, among: Collection[Key] | None = None) -> dict[Key, bool]:
+    def holdings(
+        self, worker: UUID, among: Collection[ClaimKey] | None = None
+    ) -> dict[ClaimKey, bool]:
         """Return the jobs that an engine holds, and which of them somebody wants cancelled.
 
         Args:
@@ -213,7 +230,7 @@ class Store(Reading, ABC):
         """
         if among is not None:
             jobs = Job.objects.using(self.using).filter(pk__in=[UUID(pk) for pk, _ in among])
-            rows = jobs.values_list("pk", "run", "cancel_requested_at")
+            rows = jobs.values_list("pk", "fence", "cancel_requested_at")
             found = {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
             return {key: wanted for key, wanted in found.items() if key in among}
         with self.connection.cursor() as cursor:
@@ -241,9 +258,11 @@ class Store(Reading, ABC):
     def expired(self) -> dict[UUID, datetime]:
         """Return the engines whose lease ran out, and when each of them beat last."""
         expired = Worker.objects.using(self.using).filter(expires_at__lt=self.now())
-        return {pk: beat for pk, beat in expired.values_list("pk", "beat_at") if beat}
+        return {pk: beat for pk, beat in expired.values_list("pk", "heartbeat_at") if beat}
 
-    def rescue(self, silent: Collection[UUID] = (), gone: Collection[UUID] = ()) -> list[Ended]:
+    def rescue(
+        self, silent: Collection[UUID] = (), gone: Collection[UUID] = ()
+    ) -> list[FinishedJob]:
         """Take back the jobs of engines that are dead; return them with their outcomes.
 
         Args:
@@ -355,7 +374,7 @@ class Store(Reading, ABC):
             ended.update(
                 state=JobState.READY,
                 attempt=0,
-                lost=0,
+                worker_losses=0,
                 run_after=self.now(),
                 expires_at=None,
                 finished_at=None,
@@ -391,8 +410,8 @@ def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
     One of the jobs in a process may have killed it, and nobody knows which: they come back at
     different moments, so that the same ones do not meet again.
     """
-    for_good = job.lost + 1 > job.max_lost
+    for_good = job.worker_losses + 1 > job.max_worker_losses
     verdict = "it is not run again" if for_good else "it is run again"
-    message = f"The job was lost for the {job.lost + 1}. time ({reason}); {verdict}."
-    delay = random.uniform(0, min(LONGEST_DELAY, 2.0**job.lost))  # noqa: S311  # no secret
+    message = f"The job was lost for the {job.worker_losses + 1}. time ({reason}); {verdict}."
+    delay = random.uniform(0, min(LONGEST_DELAY, 2.0**job.worker_losses))  # noqa: S311  # no secret
     return lost(JobFailure(WORKER_LOST, message, message), for_good=for_good, delay=delay)

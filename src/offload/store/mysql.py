@@ -10,7 +10,15 @@ from uuid import UUID
 from django.db import transaction
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
-from offload.store.records import Call, ClaimedJob, Ended, Key, Moved, NewJob, Room
+from offload.store.records import (
+    CallRow,
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    FinishedJob,
+    NewJob,
+    ProgressUpdates,
+)
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ class MySQLStore(Store):
     dialect = "mysql"
     clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
-    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         # The driver makes one statement of many, as long as all values are parameters.
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
@@ -37,12 +45,12 @@ class MySQLStore(Store):
         with self.connection.cursor() as cursor:
             cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT])
 
-    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Lock the rows that are still ours, then write at once what ended alike.
 
         There is no UPDATE ... RETURNING that would tell which rows were still ours.
         """
-        accepted: set[Key] = set()
+        accepted: set[ClaimKey] = set()
         with self.connection.cursor() as cursor:
             for start in range(0, len(ended), AT_A_TIME):
                 some = ended[start : start + AT_A_TIME]
@@ -52,16 +60,18 @@ class MySQLStore(Store):
                 mine = {(str(pk), run) for pk, run in cursor.fetchall()}
                 mine.intersection_update(job.key for job, _ in some)
                 accepted |= mine
-                alike: dict[tuple[Any, ...], list[Ended]] = defaultdict(list)
+                alike: dict[tuple[Any, ...], list[FinishedJob]] = defaultdict(list)
                 for job, outcome in some:
                     if job.key in mine:
-                        kind = (outcome.state, outcome.delay, outcome.counts, outcome.lost)
+                        kind = (outcome.state, outcome.delay, outcome.counts, outcome.worker_lost)
                         alike[kind].append((job, outcome))
                 for pairs in alike.values():
                     cursor.execute(*_finishing(pairs))
         return accepted
 
-    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+    def keep_progress(
+        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]:
         mine = set(over)
         with self.connection.cursor() as cursor:
             ids = [key[0] for key, _ in progress if key not in over]
@@ -98,7 +108,7 @@ class MySQLStore(Store):
             first, left = cursor.fetchone()
         return self.ready_queues(backend) if first else [], seconds_left(left)
 
-    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         now = 0
         with self.connection.cursor() as cursor:
@@ -120,7 +130,7 @@ class MySQLStore(Store):
         claimed.sort(key=ClaimedJob.urgency)
         return [
             job._replace(
-                run=job.run + 1,
+                fence=job.fence + 1,
                 attempt=job.attempt + 1,
                 is_async=bool(job.is_async),
                 worker=worker,
@@ -150,7 +160,7 @@ class MySQLStore(Store):
 
 
 def _ready(
-    cursor: CursorWrapper, room: Room, queue: str, *, is_async: bool, each: int
+    cursor: CursorWrapper, room: ClaimRequest, queue: str, *, is_async: bool, each: int
 ) -> list[tuple[Any, ...]]:
     """Lock the most urgent ready jobs of one queue and kind; return them and the time."""
     parameters: dict[str, Any] = {
@@ -178,7 +188,7 @@ def _ready(
     return rows
 
 
-def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
+def _finishing(pairs: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]]:
     """Return the statement that finishes jobs which ended alike, and its parameters."""
     _, outcome = pairs[0]
     parameters: dict[str, Any] = {
@@ -186,7 +196,7 @@ def _finishing(pairs: Sequence[Ended]) -> tuple[str, dict[str, Any]]:
         "state": int(outcome.state),
         "delay": int(outcome.delay * 1_000_000),
         "discount": 0 if outcome.counts else 1,
-        "loss": 1 if outcome.lost else 0,
+        "loss": 1 if outcome.worker_lost else 0,
     }
     values = ((job.id, outcome.return_value) for job, outcome in pairs)
     cases, named = _by_id("return_value", values)

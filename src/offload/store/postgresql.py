@@ -10,7 +10,16 @@ from weakref import WeakKeyDictionary
 from django.db.backends.postgresql import base as backend
 
 from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
-from offload.store.records import Call, ClaimedJob, Ended, Floor, Key, Moved, NewJob, Room
+from offload.store.records import (
+    CallRow,
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    FinishedJob,
+    NewJob,
+    ProgressUpdates,
+    Watermark,
+)
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -47,7 +56,7 @@ class PostgreSQLStore(Store):
         # Other threads' connections share the old ones.
         connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 
-    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         ids, arguments = zip(*calls, strict=True)
         parameters = job._asdict() | {"ids": _array(ids), "arguments": _array(arguments)}
         with self.connection.cursor() as cursor:
@@ -84,21 +93,23 @@ class PostgreSQLStore(Store):
         with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT}s"])
 
-    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
         parameters: dict[str, Any] = {
             "ids": _array(job.id for job, _ in ended),
-            "runs": _array(job.run for job, _ in ended),
+            "runs": _array(job.fence for job, _ in ended),
             "states": _array(int(outcome.state) for _, outcome in ended),
             "delays": _array(int(outcome.delay * 1_000_000) for _, outcome in ended),
             "discounts": _array(0 if outcome.counts else 1 for _, outcome in ended),
-            "losses": _array(1 if outcome.lost else 0 for _, outcome in ended),
+            "losses": _array(1 if outcome.worker_lost else 0 for _, outcome in ended),
             "return_values": _array(outcome.return_value for _, outcome in ended),
         }
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "finish"), parameters)
             return set(cursor.fetchall())
 
-    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+    def keep_progress(
+        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]:
         parameters = {
             "ids": _array(key[0] for key, _ in progress),
             "runs": _array(key[1] for key, _ in progress),
@@ -109,7 +120,7 @@ class PostgreSQLStore(Store):
             cursor.execute(statement("postgresql", "progress"), parameters)
             return set(cursor.fetchall())
 
-    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
         parameters: dict[str, Any] = {
             "worker": worker,
             "backend": room.backend,
@@ -119,7 +130,7 @@ class PostgreSQLStore(Store):
             "slots": room.slots,
             "slots_each": room.each(room.slots),
         }
-        for name in Floor._fields if room.floors else ():
+        for name in Watermark._fields if room.floors else ():
             parameters[f"floor_{name}"] = _array(getattr(floor, name) for floor in room.floors)
         ready = statement("postgresql", "ready_above" if room.floors else "ready")
         with self._cursor() as cursor:

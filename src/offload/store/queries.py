@@ -26,7 +26,7 @@ WINDOW = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class JobFilter:
     """Which jobs.
 
     Attributes:
@@ -53,7 +53,7 @@ class Wanted:
         return condition
 
 
-def find_jobs(using: str, wanted: Wanted, *, limit: int, everywhere: bool = False) -> list[Job]:
+def find_jobs(using: str, wanted: JobFilter, *, limit: int, everywhere: bool = False) -> list[Job]:
     """Return jobs: ready ones in the order in which they will run, ended ones newest first.
 
     Args:
@@ -95,7 +95,7 @@ def recent_tasks(using: str, backend: str) -> list[str]:
     return sorted({path for alias, path in rows if alias == backend})
 
 
-def waiting_since(using: str, backend: str, queue_name: str | None = None) -> float | None:
+def oldest_wait(using: str, backend: str, queue_name: str | None = None) -> float | None:
     """Return for how many seconds the longest waiting job could have run; None if none waits."""
     store = get_store(using)
     queues = store.ready_queues(backend) if queue_name is None else [queue_name]
@@ -113,7 +113,7 @@ def waiting_since(using: str, backend: str, queue_name: str | None = None) -> fl
     return max(((now - since).total_seconds() for since, now in waits), default=None)
 
 
-def living_engines(using: str, backend: str, queue_name: str | None = None) -> list[Worker]:
+def live_workers(using: str, backend: str, queue_name: str | None = None) -> list[Worker]:
     """Return the engines within their lease that run a backend's jobs, or those of a queue."""
     now = get_store(using).now()
     rows = Worker.objects.using(using).filter(backend=backend, expires_at__gte=now)
@@ -129,16 +129,16 @@ def serves(engine: Worker, queue_name: str) -> bool:
     return not engine.queues or queue_name in engine.queues.split(",")
 
 
-def find_engines(using: str, ids: list[UUID]) -> dict[UUID, Worker]:
+def find_workers(using: str, ids: list[UUID]) -> dict[UUID, Worker]:
     """Return those of the engines that are still known."""
     return Worker.objects.using(using).in_bulk(ids)
 
 
-def _jobs(using: str, wanted: Wanted) -> QuerySet[Job]:
+def _jobs(using: str, wanted: JobFilter) -> QuerySet[Job]:
     return Job.objects.using(using).filter(wanted.condition())
 
 
-def _ready(using: str, wanted: Wanted, limit: int) -> list[Job]:
+def _ready(using: str, wanted: JobFilter, limit: int) -> list[Job]:
     """Merge the queues: the index has the order within each, and of each kind of task."""
     found: list[Job] = []
     every = get_store(using).ready_queues(wanted.backend)

@@ -11,13 +11,13 @@ from django.db import connections
 
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
-from offload.store.records import Seen
+from offload.store.records import JobSnapshot
 from offload.store.statements import statement
 
 _UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
 
 
-class Reading:
+class JobReads:
     """Reads jobs by their ids.
 
     Args:
@@ -36,9 +36,9 @@ class Reading:
 
     def attempts_at(self, job: Job) -> list[Attempt]:
         """Return a job's failed attempts, in order; no query if none can have failed."""
-        if job.run == 0 or (job.run == 1 and job.state in _UNTROUBLED):
+        if job.fence == 0 or (job.fence == 1 and job.state in _UNTROUBLED):
             return []
-        return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("run"))
+        return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("fence"))
 
     def find(self, jobs: Collection[UUID]) -> list[Job]:
         """Return those of the jobs that are there; their arguments are read when asked for."""
@@ -47,14 +47,14 @@ class Reading:
     def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:
         """Return the last failed attempt of each of the jobs that has one."""
         attempts = Attempt.objects.using(self.using).filter(job_id__in=jobs).defer("traceback")
-        return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "run")}
+        return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "fence")}
 
     def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
         """Return those of the jobs that have ended, or are gone."""
         unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
         return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
 
-    def newer(self, known: Mapping[UUID, int]) -> list[Seen]:
+    def newer(self, known: Mapping[UUID, int]) -> list[JobSnapshot]:
         """Return those of the jobs that have changed, or are gone.
 
         Args:
@@ -67,10 +67,10 @@ class Reading:
             statement(self.dialect, "newer"), {"known": json.dumps(pairs)}
         )
         found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
-        runs = {pk: job.run for pk, job in found if job and job.state == JobState.FAILED}
+        runs = {pk: job.fence for pk, job in found if job and job.state == JobState.FAILED}
         failures = self.failures(runs) if runs else {}
-        last = {pk: why for pk, why in failures.items() if why.run == runs[pk]}
-        return [Seen(pk, job, last.get(pk)) for pk, job in found]
+        last = {pk: why for pk, why in failures.items() if why.fence == runs[pk]}
+        return [JobSnapshot(pk, job, last.get(pk)) for pk, job in found]
 
     def line(self, backend: str, queue_name: str, *, is_async: bool, limit: int) -> list[UUID]:
         """Return the ids of ready jobs of one queue and kind, in the order in which they will run.

@@ -13,11 +13,11 @@ from offload.lifecycle import JobState, Outcome
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
 
-type Key = tuple[str, int]
-"""A job's id and its run: one claim of the job."""
+type ClaimKey = tuple[str, int]
+"""A job's id and fence, which identify one claim of the job."""
 
 
-type Call = tuple[str, str]
+type CallRow = tuple[str, str]
 """What tells jobs apart that are enqueued together: the id, and the arguments as JSON text."""
 
 
@@ -37,13 +37,13 @@ class NewJob(NamedTuple):
     enqueued_at: int
     timeout: float | None
     max_attempts: int
-    max_lost: int
+    max_worker_losses: int
     owner: str
     tenant: str
     request_id: str
     parent: str | None
 
-    def alike(self, calls: Iterable[Call]) -> list[tuple[Any, ...]]:
+    def alike(self, calls: Iterable[CallRow]) -> list[tuple[Any, ...]]:
         """Return the rows of several calls that have all else in common."""
         common = self[2:]
         return [call + common for call in calls]
@@ -53,7 +53,7 @@ class ClaimedJob(NamedTuple):
     """A job that this engine holds: all that an executor needs."""
 
     id: str
-    run: int
+    fence: int
     attempt: int
     task_path: str
     arguments: str
@@ -68,8 +68,8 @@ class ClaimedJob(NamedTuple):
     last_attempted_at: int
     timeout: float | None
     max_attempts: int
-    lost: int
-    max_lost: int
+    worker_losses: int
+    max_worker_losses: int
     owner: str
     tenant: str
     request_id: str
@@ -78,9 +78,9 @@ class ClaimedJob(NamedTuple):
     """Earlier attempts that did not succeed: worker, exception class path, traceback."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ClaimKey:
         """What fences every write about the job."""
-        return (self.id, self.run)
+        return (self.id, self.fence)
 
     def urgency(self) -> tuple[int, int, str]:
         """Return a key that sorts the most urgent job first."""
@@ -92,14 +92,14 @@ CLAIM_COLUMNS = ", ".join(ClaimedJob._fields[:-1])
 FEW = 16
 """Jobs that a claim takes strictly in order, however many queues there are."""
 
-type Ended = tuple[ClaimedJob, Outcome]
+type FinishedJob = tuple[ClaimedJob, Outcome]
 """A job and how its attempt ended."""
 
-type Moved = Sequence[tuple[Key, str]]
+type ProgressUpdates = Sequence[tuple[ClaimKey, str]]
 """Jobs and how far they are, as JSON text."""
 
 
-class Floor(NamedTuple):
+class Watermark(NamedTuple):
     """Where a claim ended: the last job that it took of one queue, kind and priority."""
 
     queue_name: str
@@ -114,7 +114,7 @@ class Floor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ClaimRequest:
     """How many jobs an engine can take now, and from where.
 
     Attributes:
@@ -130,7 +130,7 @@ class Room:
     queues: Sequence[str]
     threads: int = 0
     slots: int = 0
-    floors: Sequence[Floor] = ()
+    floors: Sequence[Watermark] = ()
 
     def __bool__(self) -> bool:
         return bool(self.queues) and (self.threads > 0 or self.slots > 0)
@@ -158,7 +158,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ExchangeResult:
     """What one exchange with the database did.
 
     Attributes:
@@ -171,15 +171,15 @@ class Exchange:
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
-    moved: AbstractSet[Key] = frozenset()
+    moved: AbstractSet[ClaimKey] = frozenset()
     seconds: float = 0.0
 
 
-UNSEEN = -1
+UNKNOWN_VERSION = -1
 """The version of a job of which nothing is known."""
 
 
-class Seen(NamedTuple):
+class JobSnapshot(NamedTuple):
     """A job as it was when it was looked at."""
 
     id: UUID
@@ -189,6 +189,6 @@ class Seen(NamedTuple):
     """Why it failed, if it did."""
 
     @property
-    def has_ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it will not change any more by itself, or is gone."""
         return self.job is None or JobState(self.job.state).is_finished

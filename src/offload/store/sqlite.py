@@ -15,7 +15,16 @@ from django.db.models import Value
 
 from offload.models import Job
 from offload.store.base import AT_ONCE, Store
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
+from offload.store.records import (
+    CallRow,
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    ExchangeResult,
+    FinishedJob,
+    NewJob,
+    ProgressUpdates,
+)
 from offload.store.statements import statement
 from offload.timestamps import now_microseconds, to_datetime
 
@@ -31,13 +40,17 @@ class SQLiteStore(Store):
     def address(self) -> str:
         return str(Path(self.connection.settings_dict["NAME"]).absolute())
 
-    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
             cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
 
     def exchange(
-        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
-    ) -> Exchange:
+        self,
+        worker: str,
+        ended: Sequence[FinishedJob],
+        room: ClaimRequest,
+        progress: ProgressUpdates = (),
+    ) -> ExchangeResult:
         if ended or room:
             return super().exchange(worker, ended, room, progress)
         # A task that says how far it is may hold the one lock itself, for long.
@@ -47,7 +60,7 @@ class SQLiteStore(Store):
             except OperationalError as error:
                 if "locked" not in str(error):
                     raise
-                return Exchange()
+                return ExchangeResult()
 
     def _prepare(self, *, waits: bool) -> None:
         """Wait for the one lock at once, as long as the busy timeout says.
@@ -59,19 +72,19 @@ class SQLiteStore(Store):
             with self._raw() as connection:
                 connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
 
-    def _finish(self, ended: Sequence[Ended]) -> set[Key]:
+    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
         now = now_microseconds()
         sql = statement("sqlite", "finish")
         accepted = set()
         with self._raw() as connection:
             for job, outcome in ended:
-                state, return_value, delay, counts, lost, _, _ = outcome
+                state, return_value, delay, counts, worker_lost, _, _ = outcome
                 values = (
                     *job.key,
                     state,
                     int(delay * 1_000_000),
                     not counts,
-                    lost,
+                    worker_lost,
                     return_value,
                     now,
                 )
@@ -79,7 +92,9 @@ class SQLiteStore(Store):
                     accepted.add(job.key)
         return accepted
 
-    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+    def keep_progress(
+        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]:
         sql = statement("sqlite", "progress")
         with self._raw() as connection:
             return {
@@ -88,7 +103,7 @@ class SQLiteStore(Store):
                 if connection.execute(sql, (*key, key in over, text)).rowcount
             }
 
-    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
         claimed = []
         for is_async, count in room:
             if count <= 0:

@@ -17,7 +17,7 @@ class Refused(Exception):
     """The page said what it may not; the argument is the code of the close."""
 
 
-class Wish(NamedTuple):
+class ClientMessage(NamedTuple):
     """Attributes:
     subscribe: the jobs to be followed from now on.
     known: their versions that the page has.

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary, ref
 
-from offload.streams.snapshots import Sight
-from offload.watching.watcher import Watch, get_watch
+from offload.streams.snapshots import RenderedSnapshot
+from offload.watching.watcher import Watcher, get_watcher
 
 if TYPE_CHECKING:
-    from offload.store.records import Seen
+    from offload.store.records import JobSnapshot
 
 
 class Follower(Protocol):
     """Who is told of changes."""
 
-    def put(self, sight: Sight) -> None:
+    def put(self, sight: RenderedSnapshot) -> None:
         """Take a state of a job, in the event loop; must be quick."""
 
 
@@ -32,7 +32,7 @@ class Hub:
     loop: in which followers are told.
     """
 
-    def __init__(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, watch: Watcher, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = watch
         self._loop = ref(loop)  # a loop that is gone shall take its hub along
         self._followers: dict[UUID, set[Follower]] = {}
@@ -55,21 +55,21 @@ class Hub:
         if not followers and self._followers.pop(job, None) is not None:
             self._watch.leave([job], self._tell)
 
-    def _tell(self, seen: Sequence[Seen]) -> None:
+    def _tell(self, seen: Sequence[JobSnapshot]) -> None:
         """Carry what is new from the thread of the watch into the event loop: once a look."""
         loop = self._loop()
         if loop is None:
             raise RuntimeError("The event loop is gone.")  # as of one that is closed
         loop.call_soon_threadsafe(self._fan_out, seen)
 
-    def _fan_out(self, seen: Sequence[Seen]) -> None:
+    def _fan_out(self, seen: Sequence[JobSnapshot]) -> None:
         for each in seen:
-            sight = Sight(each)
+            sight = RenderedSnapshot(each)
             for follower in tuple(self._followers.get(each.id, ())):
                 follower.put(sight)
 
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Watch, Hub]] = WeakKeyDictionary()
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Watcher, Hub]] = WeakKeyDictionary()
 
 
 def get_hub(using: str) -> Hub:
@@ -78,7 +78,7 @@ def get_hub(using: str) -> Hub:
     Args:
         using: alias in DATABASES.
     """
-    loop, watch = asyncio.get_running_loop(), get_watch(using)
+    loop, watch = asyncio.get_running_loop(), get_watcher(using)
     hubs = _hubs.setdefault(loop, {})
     if watch not in hubs:
         hubs[watch] = Hub(watch, loop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offload.streams.sse import serve
-from offload.streams.subscription import OFFER, Offer
+from offload.streams.subscription import OFFER, Handoff
 from offload.streams.websocket import StatusSocket, is_for_us
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from offload.streams.sse import Event, Receive, Send
 
 
-class Beside:
+class StreamMiddleware:
     """An ASGI application.
 
     Args:
@@ -34,7 +34,7 @@ class Beside:
 
     async def _answer(self, scope: Event, receive: Receive, send: Send) -> None:
         """Pass a request on; stream in place of the response if the view wants that."""
-        offer = Offer()
+        offer = Handoff()
         start: Event | None = None
 
         async def pass_on(message: Event) -> None:

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.urls import reverse
 
 from offload.streams.sse import CONTENT_TYPE, Event, Receive, Send
-from offload.streams.subscription import OFFER, Offer
+from offload.streams.subscription import OFFER, Handoff
 
 if TYPE_CHECKING:
-    from offload.streams.client_messages import Wish
+    from offload.streams.client_messages import ClientMessage
 
 type Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
@@ -52,7 +52,9 @@ class Answer:
         return {"type": "about:blank", "title": "", "status": self.status}
 
 
-async def ask(application: Application, handshake: Event, wish: Wish, offer: Offer) -> Answer:
+async def authorize(
+    application: Application, handshake: Event, wish: ClientMessage, offer: Handoff
+) -> Answer:
     """Send a request for the stream of what a page wishes to follow, as the page itself would.
 
     Args:
@@ -86,7 +88,7 @@ class _Body:
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def _scope(handshake: Event, wish: Wish, offer: Offer) -> Event:
+def _scope(handshake: Event, wish: ClientMessage, offer: Handoff) -> Event:
     path = reverse("offload:events")
     if not settings.FORCE_SCRIPT_NAME:
         path = handshake.get("root_path", "") + path
@@ -110,7 +112,7 @@ def _scope(handshake: Event, wish: Wish, offer: Offer) -> Event:
     }
 
 
-def _headers(handshake: Event, wish: Wish) -> list[tuple[bytes, bytes]]:
+def _headers(handshake: Event, wish: ClientMessage) -> list[tuple[bytes, bytes]]:
     """Return those by which Django, or whatever stands before it, tells who asks."""
     left_out = LEFT_OUT if wish.token is None else LEFT_OUT | {b"authorization"}
     kept = [

@@ -16,8 +16,8 @@ from offload.live.documents import document
 
 if TYPE_CHECKING:
     from offload.live.access import Grants
-    from offload.live.queue_position import Outlook
-    from offload.store.records import Seen
+    from offload.live.queue_position import QueuePosition
+    from offload.store.records import JobSnapshot
 
 SEPARATORS = (",", ":")
 
@@ -55,14 +55,14 @@ def _speak(wording: Wording) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class Sight:
+class RenderedSnapshot:
     """Args:
     seen: the job.
     outlook: what is known of a job that has not begun for long.
     """
 
-    seen: Seen
-    outlook: Outlook | None = None
+    seen: JobSnapshot
+    outlook: QueuePosition | None = None
     _texts: dict[tuple[Grants, Wording], str] = field(default_factory=dict)
 
     @property

@@ -12,7 +12,7 @@ from offload.streams.stream import LIFE, Message, Stream
 from offload.streams.subscription import MARK
 
 if TYPE_CHECKING:
-    from offload.streams.subscription import Order
+    from offload.streams.subscription import Subscription
 
 CONTENT_TYPE = "text/event-stream"
 HEADERS = {
@@ -41,7 +41,7 @@ def _block(message: Message) -> str:
     return f"event: {message.event}\n{identifier}data: {message.data}\n\n"
 
 
-async def lines(order: Order) -> AsyncGenerator[bytes]:
+async def lines(order: Subscription) -> AsyncGenerator[bytes]:
     """Yield the bytes of a stream; the order's seat is free afterwards."""
     try:
         yield RETRY
@@ -58,7 +58,7 @@ class EventStream(StreamingHttpResponse):
     Django keeps a thread for each request that has not ended.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Subscription) -> None:
         super().__init__(lines(order), content_type=CONTENT_TYPE, headers=HEADERS)
         self._order = order
 
@@ -67,7 +67,7 @@ class EventStream(StreamingHttpResponse):
         self._order.close()  # it may never have been begun
 
 
-async def serve(order: Order, start: Event, receive: Receive, send: Send) -> None:
+async def serve(order: Subscription, start: Event, receive: Receive, send: Send) -> None:
     """Send a stream by ASGI.
 
     Args:

@@ -17,15 +17,15 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
-from offload.live.open_connections import opened
+from offload.live.open_connections import open_connections
 from offload.streams.hub import Hub, get_hub
 from offload.streams.snapshots import SEPARATORS
 
 if TYPE_CHECKING:
     from offload.live.access import Grants
     from offload.models import Job
-    from offload.streams.snapshots import Sight, Wording
-    from offload.streams.subscription import Order
+    from offload.streams.snapshots import RenderedSnapshot, Wording
+    from offload.streams.subscription import Subscription
 
 SPACING = 0.25
 """Seconds between two states of a job that has not ended."""
@@ -76,13 +76,13 @@ class Stream:
     life: seconds until it ends by itself.
     """
 
-    def __init__(self, order: Order | None = None, *, life: float | None = None) -> None:
+    def __init__(self, order: Subscription | None = None, *, life: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._ahead: deque[Order | Message] = deque()
+        self._ahead: deque[Subscription | Message] = deque()
         """What is to be told before all changes."""
         self._followed: dict[UUID, Followed] = {}
-        self._waiting: dict[UUID, Sight] = {}
+        self._waiting: dict[UUID, RenderedSnapshot] = {}
         """What is to be told, the newest of each job."""
         self._reason: str | None = None
         self._is_cut = False
@@ -98,11 +98,11 @@ class Stream:
             self.add(order)
 
     def __enter__(self) -> Self:
-        opened.add(self)
+        open_connections.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        opened.discard(self)
+        open_connections.discard(self)
         self.remove(self.ids)
         self._stop_timer()
 
@@ -116,7 +116,7 @@ class Stream:
         """How many answers the page has yet to take."""
         return len(self._ahead)
 
-    def add(self, order: Order) -> None:
+    def add(self, order: Subscription) -> None:
         """Follow more jobs; a snapshot of them comes first."""
         self._has_begun = True
         self._ahead.append(order)
@@ -127,7 +127,7 @@ class Stream:
             self._drop(pk)
             job = sight.seen.job
             assert job is not None  # noqa: S101  # for the type checker
-            hub = None if sight.seen.has_ended else get_hub(str(job._state.db))  # noqa: SLF001
+            hub = None if sight.seen.is_finished else get_hub(str(job._state.db))  # noqa: SLF001
             self._followed[pk] = Followed(job, hub, grants, order.wording)
             if hub is not None:
                 known[hub][pk] = job.version
@@ -178,7 +178,7 @@ class Stream:
 
     # --- a follower of hubs -------------------------------------------------------------------
 
-    def put(self, sight: Sight) -> None:
+    def put(self, sight: RenderedSnapshot) -> None:
         """Take a state of a job that may be newer than what the page has."""
         followed = self._followed.get(sight.id)
         if followed is None:
@@ -188,7 +188,7 @@ class Stream:
         if sight.version is not None and (newest is None or sight.version <= newest):
             return
         self._waiting[sight.id] = sight
-        if sight.seen.has_ended:
+        if sight.seen.is_finished:
             self._news.set()
         elif before is None:
             followed.due_at = self._due_at(followed)
@@ -227,7 +227,7 @@ class Stream:
             self._reason = "lifetime"
         if self._reason is None:
             for pk, sight in self._waiting.items():
-                if sight.seen.has_ended or self._followed[pk].due_at <= now:
+                if sight.seen.is_finished or self._followed[pk].due_at <= now:
                     return self._change(pk)
             if self._has_begun and not self._waiting and not any(self._unfinished()):
                 self._reason = "done"
@@ -235,7 +235,7 @@ class Stream:
             return Message("end", data=to_json({"reason": self._reason}))
         return Message("ping") if now >= self._ping_at else None
 
-    def _snapshot(self, order: Order) -> Message:
+    def _snapshot(self, order: Subscription) -> Message:
         items = []
         for pk, (sight, grants) in order.jobs.items():
             if (sight.version or 0) > order.known.get(pk, -1):
@@ -253,7 +253,7 @@ class Stream:
             )
         followed.version = sight.seen.job.version
         followed.told_at = self._loop.time()
-        if sight.seen.has_ended:
+        if sight.seen.is_finished:
             self._leave(pk)
         return Message("task", self._versions(), sight.text(followed.grants, followed.wording))
 

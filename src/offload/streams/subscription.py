@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from offload.live.connection_limits import get_seats
+from offload.live.connection_limits import get_connection_limits
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from offload.live.access import Grants
-    from offload.streams.snapshots import Sight, Wording
+    from offload.streams.snapshots import RenderedSnapshot, Wording
 
 MARK = "X-Offload-Stream"
 """Header of the response in whose place the stream is sent; it never leaves the server."""
@@ -23,7 +23,7 @@ OFFER = "offload.live"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Order:
+class Subscription:
     """Attributes:
     jobs: what the page may follow, as it was read, and what the page may do with it.
     known: versions that the page has already.
@@ -33,7 +33,7 @@ class Order:
     holder: who has a seat for it; None if no seat was taken.
     """
 
-    jobs: Mapping[UUID, tuple[Sight, Grants]]
+    jobs: Mapping[UUID, tuple[RenderedSnapshot, Grants]]
     known: Mapping[UUID, int] = field(default_factory=dict)
     missing: Sequence[str] = ()
     wording: Wording
@@ -48,13 +48,13 @@ class Order:
         """Free its seat."""
         holder, self.holder = self.holder, None
         if holder is not None:
-            get_seats().leave(holder)
+            get_connection_limits().leave(holder)
 
     def __del__(self) -> None:
         self.close()  # a request that was cancelled drops it, and nobody else knows it
 
 
-class Offer:
+class Handoff:
     """What a server of streams puts into the scope, and a view may take up.
 
     Args:
@@ -63,10 +63,10 @@ class Offer:
 
     def __init__(self, *, seat: bool = True) -> None:
         self.seat = seat
-        self.order: Order | None = None
+        self.order: Subscription | None = None
         self._mark = ""
 
-    def take(self, order: Order) -> str:
+    def take(self, order: Subscription) -> str:
         """Have an order streamed in place of a response; return the value of its header MARK."""
         self.close()
         self.order, self._mark = order, secrets.token_hex(8)

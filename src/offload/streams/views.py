@@ -13,16 +13,16 @@ from django.http import HttpResponse
 
 from offload.live import problems
 from offload.live.access import Viewer
-from offload.live.connection_limits import get_seats
+from offload.live.connection_limits import get_connection_limits
 from offload.live.jobs import database_of, find_failures
 from offload.live.long_poll import free_connections
-from offload.live.queue_position import find_outlooks
+from offload.live.queue_position import find_queue_positions
 from offload.live.responses import outward
 from offload.live.views import outside_transactions, parse_ids
-from offload.store.records import Seen
-from offload.streams.snapshots import Sight, Wording
+from offload.store.records import JobSnapshot
+from offload.streams.snapshots import RenderedSnapshot, Wording
 from offload.streams.sse import CONTENT_TYPE, HEADERS, EventStream
-from offload.streams.subscription import MARK, OFFER, Offer, Order
+from offload.streams.subscription import MARK, OFFER, Handoff, Subscription
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -56,9 +56,9 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     free_connections()
     if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
         return HttpResponse(status=204)
-    offer: Offer | None = request.scope.get(OFFER)
+    offer: Handoff | None = request.scope.get(OFFER)
     if offer is None or offer.seat:
-        get_seats().take(viewer.holder)
+        get_connection_limits().take(viewer.holder)
         order.holder = viewer.holder
     if offer is None:
         return EventStream(order)
@@ -66,7 +66,7 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
 
 
-def _order(request: HttpRequest, viewer: Viewer) -> Order:
+def _order(request: HttpRequest, viewer: Viewer) -> Subscription:
     """Return what the request may follow, of what it asks for.
 
     Raises:
@@ -80,10 +80,13 @@ def _order(request: HttpRequest, viewer: Viewer) -> Order:
     jobs = [job for job, _ in mine.values()]
     if any(database_of(job) is None for job in jobs):
         raise problems.no_stream()
-    failures, outlooks = find_failures(jobs), find_outlooks(jobs)
-    return Order(
+    failures, outlooks = find_failures(jobs), find_queue_positions(jobs)
+    return Subscription(
         jobs={
-            pk: (Sight(Seen(pk, job, failures.get(pk)), outlooks.get(pk)), granted)
+            pk: (
+                RenderedSnapshot(JobSnapshot(pk, job, failures.get(pk)), outlooks.get(pk)),
+                granted,
+            )
             for pk, (job, granted) in mine.items()
         },
         # How things stand for a job that has not begun for long is no version of it.
@@ -100,6 +103,6 @@ def _known(request: HttpRequest) -> dict[UUID, int]:
     return {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
 
 
-def _is_done(sight: Sight, order: Order) -> bool:
+def _is_done(sight: RenderedSnapshot, order: Subscription) -> bool:
     """Tell whether the page has the end of a job already."""
-    return sight.seen.has_ended and order.known.get(sight.id, -1) >= (sight.version or 0)
+    return sight.seen.is_finished and order.known.get(sight.id, -1) >= (sight.version or 0)

@@ -20,12 +20,12 @@ from django.urls import Resolver404, resolve
 
 from offload.live import problems
 from offload.live.views import MOST_IDS
-from offload.streams.client_messages import POLICY, Refused, Wish
-from offload.streams.rights_request import Application, ask
+from offload.streams.client_messages import POLICY, ClientMessage, Refused
+from offload.streams.rights_request import Application, authorize
 from offload.streams.same_origin import is_same_origin
 from offload.streams.sse import LONGEST
 from offload.streams.stream import Message, Stream, to_json
-from offload.streams.subscription import Offer, Order
+from offload.streams.subscription import Handoff, Subscription
 
 if TYPE_CHECKING:
     from offload.streams.sse import Event, Receive, Send
@@ -83,7 +83,7 @@ class Session:
         self._receive = receive
         self._send = send
         self._stream = stream
-        self._first: Order | None = None
+        self._first: Subscription | None = None
         """Its seat is the socket's."""
         self._heard = 0
         self._is_gone = False
@@ -141,7 +141,7 @@ class Session:
         self._heard += 1
         if self._heard > MOST_MESSAGES or self._stream.unread > MOST_UNREAD:
             raise Refused(POLICY)
-        wish = Wish.parse(text)
+        wish = ClientMessage.parse(text)
         kept = self._stream.ids.difference(wish.unsubscribe)
         if len(kept.union(wish.subscribe)) > MOST_IDS:
             self._stream.say(Message("error", data=to_json(problems.bad_ids(MOST_IDS).document())))
@@ -149,10 +149,10 @@ class Session:
             await self._subscribe(wish)
         self._stream.remove(wish.unsubscribe)  # now: a stream that follows nothing ends
 
-    async def _subscribe(self, wish: Wish) -> None:
-        offer = Offer(seat=self._first is None)
+    async def _subscribe(self, wish: ClientMessage) -> None:
+        offer = Handoff(seat=self._first is None)
         try:
-            answer = await ask(self._application, self._scope, wish, offer)
+            answer = await authorize(self._application, self._scope, wish, offer)
         except BaseException:
             offer.close()
             raise

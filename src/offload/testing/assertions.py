@@ -21,7 +21,7 @@ SHOWN = 20
 """Jobs that a failure lists."""
 
 
-class Wanted(TypedDict, total=False):
+class ExpectedCall(TypedDict, total=False):
     """What a job may be asked for; what is left out is not looked at.
 
     `run_after` is a moment, or a time from the enqueueing.
@@ -43,7 +43,7 @@ def enqueued_jobs(
         task: only its jobs.
         backend: alias in TASKS; the task's if None.
     """
-    return _results(_matching(_Expected(task), backend))
+    return _results(_matching(_ExpectedJob(task), backend))
 
 
 def assert_enqueued(
@@ -51,7 +51,7 @@ def assert_enqueued(
     *,
     count: int | None = None,
     backend: str | None = None,
-    **wanted: Unpack[Wanted],
+    **wanted: Unpack[ExpectedCall],
 ) -> list[OffloadResult]:
     """Fail unless jobs of a task were enqueued; return them.
 
@@ -61,17 +61,20 @@ def assert_enqueued(
         backend: alias in TASKS; the task's if None.
         wanted: args, kwargs, queue_name, priority, run_after.
     """
-    expected = _Expected(task, **wanted)
+    expected = _ExpectedJob(task, **wanted)
     found = _matching(expected, backend)
     _check(expected, found, count, _rows(expected, backend))
     return _results(found)
 
 
 def assert_not_enqueued(
-    task: Task[..., Any] | None = None, *, backend: str | None = None, **wanted: Unpack[Wanted]
+    task: Task[..., Any] | None = None,
+    *,
+    backend: str | None = None,
+    **wanted: Unpack[ExpectedCall],
 ) -> None:
     """Fail if a job of a task was enqueued, or without a task, if any was."""
-    expected = _Expected(task, **wanted)
+    expected = _ExpectedJob(task, **wanted)
     _check(expected, _matching(expected, backend), 0, _rows(expected, backend))
 
 
@@ -81,14 +84,14 @@ def assert_enqueues(
     *,
     count: int | None = None,
     backend: str | None = None,
-    **wanted: Unpack[Wanted],
+    **wanted: Unpack[ExpectedCall],
 ) -> Iterator[list[OffloadResult]]:
     """Fail unless the block enqueues jobs of a task; afterwards the list has them.
 
     with assert_enqueues(send_report, args=[42]) as jobs:
         client.post("/orders/")
     """
-    expected = _Expected(task, **wanted)
+    expected = _ExpectedJob(task, **wanted)
     before = {row.pk for row in _rows(expected, backend)}
     jobs: list[OffloadResult] = []
     yield jobs
@@ -99,7 +102,7 @@ def assert_enqueues(
 
 
 @dataclass(frozen=True, slots=True)
-class _Expected:
+class _ExpectedJob:
     task: Task[..., Any] | None
     args: Sequence[Any] | None = None
     kwargs: Mapping[str, Any] | None = None
@@ -139,19 +142,19 @@ class _Expected:
         return f"of {task}{' with ' if conditions else ''}{', '.join(conditions)}"
 
 
-def _rows(expected: _Expected, backend: str | None) -> list[Any]:
+def _rows(expected: _ExpectedJob, backend: str | None) -> list[Any]:
     alias = backend or (expected.task.backend if expected.task else DEFAULT_TASK_BACKEND_ALIAS)
     return rows_of(backend_of(alias))
 
 
-def _matching(expected: _Expected, backend: str | None) -> list[Any]:
+def _matching(expected: _ExpectedJob, backend: str | None) -> list[Any]:
     return [row for row in _rows(expected, backend) if expected.matches(row)]
 
 
 def _results(rows: Sequence[Any]) -> list[OffloadResult]:
     results = []
     for row in rows:
-        attempts = store_of(backend_of(row.backend)).read(row.pk)[1] if row.run else []
+        attempts = store_of(backend_of(row.backend)).read(row.pk)[1] if row.fence else []
         results.append(result_of(row, attempts))
     return results
 
@@ -173,7 +176,7 @@ def _as_json_key(key: Any) -> str:
 
 
 def _check(
-    expected: _Expected, found: Sequence[Any], count: int | None, rows: Sequence[Any]
+    expected: _ExpectedJob, found: Sequence[Any], count: int | None, rows: Sequence[Any]
 ) -> None:
     if count is None and found:
         return

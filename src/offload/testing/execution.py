@@ -21,9 +21,9 @@ from django.db import DatabaseError, connections
 from offload import exceptions
 from offload.exceptions import Interruption, JobError
 from offload.lifecycle import JobState, Outcome
-from offload.progress import Tell
+from offload.progress import OnProgress
 from offload.worker.execution.executor import execute, execute_async
-from offload.worker.runners.progress_buffer import Gauges
+from offload.worker.runners.progress_buffer import ProgressBuffer
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -45,7 +45,7 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
         BaseException: what is meant for the test and not for the task, such as Ctrl-C.
     """
     caught: list[BaseException] = []
-    gauges = Gauges()
+    gauges = ProgressBuffer()
     with _commit():
         # A worker's context is empty: no language, time zone or tenant of who enqueued.
         outcome = Context().run(_execute, job, store, caught, gauges.add)
@@ -59,7 +59,9 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
     return outcome, error or _told(outcome)
 
 
-def _execute(job: ClaimedJob, store: Store, caught: list[BaseException], tell: Tell) -> Outcome:
+def _execute(
+    job: ClaimedJob, store: Store, caught: list[BaseException], tell: OnProgress
+) -> Outcome:
     if job.is_async:
         with _stay_usable():
             return async_to_sync(execute_async)(job, _catch(caught, nullcontext()), tell=tell)

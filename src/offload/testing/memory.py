@@ -15,7 +15,16 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from offload.lifecycle import JobState, Outcome
-from offload.store.records import Call, ClaimedJob, Ended, Exchange, Key, Moved, NewJob, Room
+from offload.store.records import (
+    CallRow,
+    ClaimedJob,
+    ClaimKey,
+    ClaimRequest,
+    ExchangeResult,
+    FinishedJob,
+    NewJob,
+    ProgressUpdates,
+)
 from offload.timestamps import now_microseconds, to_datetime
 
 if TYPE_CHECKING:
@@ -49,7 +58,7 @@ def _forget(*, setting: str, **_: Any) -> None:
 class MemoryAttempt(NamedTuple):
     """What a row of the table of failed attempts holds, with the same names."""
 
-    run: int
+    fence: int
     worker: UUID
     exception_class_path: str
     traceback: str
@@ -73,7 +82,7 @@ class MemoryJob:
         self.finished_at: datetime | None = None
         self.return_value: str | None = None
         self.max_attempts = new.max_attempts
-        self.max_lost = new.max_lost
+        self.max_worker_losses = new.max_worker_losses
         self.owner = new.owner
         self.tenant = new.tenant
         self.request_id = new.request_id
@@ -81,8 +90,8 @@ class MemoryJob:
         self.version = 0
         self.progress: str | None = None
         self.attempt = 0
-        self.lost = 0
-        self.run = 0
+        self.worker_losses = 0
+        self.fence = 0
         self.worker: UUID | None = None
         self.failures: list[MemoryAttempt] = []
         self._due = new.run_after
@@ -117,7 +126,7 @@ class MemoryJob:
         """Mark the job as running; return what an executor needs."""
         self.state = JobState.RUNNING
         self.version += 1
-        self.run += 1
+        self.fence += 1
         self.attempt += 1
         self.progress = None
         self.worker = UUID(worker)
@@ -125,11 +134,11 @@ class MemoryJob:
         shared = self.new._asdict().items()
         return ClaimedJob(
             **{name: value for name, value in shared if name in ClaimedJob._fields},
-            run=self.run,
+            fence=self.fence,
             attempt=self.attempt,
             started_at=self._began[0],
             last_attempted_at=self._began[-1],
-            lost=self.lost,
+            worker_losses=self.worker_losses,
             worker=worker,
             previous=tuple(
                 (str(tried.worker), tried.exception_class_path, tried.traceback)
@@ -145,7 +154,7 @@ class MemoryJob:
         self.version += 1
         self.state = state
         self.attempt -= not outcome.counts
-        self.lost += outcome.lost
+        self.worker_losses += outcome.worker_lost
         self.return_value = outcome.return_value
         if outcome.delay > 0:
             self._due = now_microseconds() + int(outcome.delay * 1_000_000)
@@ -154,7 +163,7 @@ class MemoryJob:
             self.finished_at = to_datetime(now_microseconds())
         if outcome.failure is not None and self.worker is not None:
             path, message, traceback = outcome.failure
-            failure = MemoryAttempt(self.run, self.worker, path, traceback, message)
+            failure = MemoryAttempt(self.fence, self.worker, path, traceback, message)
             self.failures.append(failure)
 
     def cancel(self) -> JobState | None:
@@ -176,7 +185,7 @@ class MemoryJob:
         self.new = self.new._replace(expires_at=None)
         self.state = JobState.READY
         self.run_after = to_datetime(now_microseconds())
-        self.attempt = self.lost = 0
+        self.attempt = self.worker_losses = 0
         self.finished_at = self.return_value = self.progress = None
         self.cancel_requested_at = None
         self.version += 1
@@ -196,39 +205,45 @@ class MemoryStore:
     def insert(self, job: NewJob) -> None:
         self.insert_many(job, [job[:2]])
 
-    def insert_many(self, job: NewJob, calls: Sequence[Call]) -> None:
+    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         rows = [NewJob._make(row) for row in job.alike(calls)]
         with _lock:
             _jobs.update((UUID(row.id), MemoryJob(row)) for row in rows)
 
     def exchange(
-        self, worker: str, ended: Sequence[Ended], room: Room, progress: Moved = ()
-    ) -> Exchange:
+        self,
+        worker: str,
+        ended: Sequence[FinishedJob],
+        room: ClaimRequest,
+        progress: ProgressUpdates = (),
+    ) -> ExchangeResult:
         moved = self.keep_progress(progress)
-        return Exchange(self.finish(ended), self._claim(worker, room), moved)
+        return ExchangeResult(self.finish(ended), self._claim(worker, room), moved)
 
-    def finish(self, ended: Sequence[Ended]) -> list[ClaimedJob]:
+    def finish(self, ended: Sequence[FinishedJob]) -> list[ClaimedJob]:
         refused = []
         with _lock:
             for claimed, outcome in ended:
                 job = _jobs.get(UUID(claimed.id))
-                if job and job.state == JobState.RUNNING and job.run == claimed.run:
+                if job and job.state == JobState.RUNNING and job.fence == claimed.fence:
                     job.finish(outcome)
                 else:
                     refused.append(claimed)
         return refused
 
-    def keep_progress(self, progress: Moved, over: Collection[Key] = ()) -> set[Key]:
+    def keep_progress(
+        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]:
         moved = set()
         with _lock:
             for key, text in progress:
                 job = _jobs.get(UUID(key[0]))
-                if job and job.run == key[1] and (job.state == JobState.RUNNING or key in over):
+                if job and job.fence == key[1] and (job.state == JobState.RUNNING or key in over):
                     job.progress = text
                     moved.add(key)
         return moved
 
-    def _claim(self, worker: str, room: Room) -> list[ClaimedJob]:
+    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
         with _lock:
             ready = [
                 job

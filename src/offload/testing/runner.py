@@ -14,7 +14,7 @@ from django.utils.asyncio import async_unsafe
 from offload.conf import did_you_mean
 from offload.lifecycle import JobState, Outcome, released
 from offload.results import OffloadResult, canonical_id
-from offload.store.records import ClaimedJob, Room
+from offload.store.records import ClaimedJob, ClaimRequest
 from offload.testing.execution import run_attempt
 from offload.testing.jobs import backend_of, rows_of, store_of
 from offload.uuid7 import new_id
@@ -120,7 +120,7 @@ class _Drain:
         return error
 
     def _finish(self, ended: list[tuple[ClaimedJob, Outcome]]) -> None:
-        self._store.exchange(self._worker, ended, Room(self._backend.alias, ()))
+        self._store.exchange(self._worker, ended, ClaimRequest(self._backend.alias, ()))
 
     def _find(self) -> bool:
         """Claim the most urgent job, and tell whether there was one."""
@@ -128,7 +128,7 @@ class _Drain:
             self._store.promote()
             queues = self._store.ready_queues(self._backend.alias)
             wanted = [name for name in queues if self._queue_name in {None, name}]
-            room = Room(self._backend.alias, wanted, threads=1, slots=1)
+            room = ClaimRequest(self._backend.alias, wanted, threads=1, slots=1)
             if room:
                 self._claimed = self._store.exchange(self._worker, [], room).claimed
             if not self._claimed and not self._hasten():

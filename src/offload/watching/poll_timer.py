@@ -19,7 +19,7 @@ LONGEST_BREATH = 0.1
 """After a look that took longer than the first, a pause of so many times what it took more."""
 
 
-class Rhythm:
+class PollTimer:
     """When to look: at a hint, and by the clock, as far as hints cannot be relied on."""
 
     def __init__(self, listener: Listener) -> None:

@@ -24,8 +24,8 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
-from offload.store.records import UNSEEN, Seen
-from offload.watching.poll_timer import Rhythm
+from offload.store.records import UNKNOWN_VERSION, JobSnapshot
+from offload.watching.poll_timer import PollTimer
 
 logger = logging.getLogger("offload.store")
 
@@ -36,26 +36,26 @@ LINGER = 5.0
 BROKEN_PAUSE = 1.0
 """Seconds until what broke begins anew."""
 
-type Tell = Callable[[Sequence[Seen]], None]
+type OnChange = Callable[[Sequence[JobSnapshot]], None]
 """Is told, in the thread that looks, what is new; not twice that a job has ended."""
 
 
 @dataclass(slots=True)
-class Watched:
+class WatchedJob:
     """A job that somebody watches."""
 
     version: int
     """The newest that all who watch it were told of."""
-    tells: set[Tell] = field(default_factory=set)
+    tells: set[OnChange] = field(default_factory=set)
 
 
-class Watch:
+class Watcher:
     """Who watches which job of one database, in this process."""
 
     def __init__(self, using: str) -> None:
         self._using = using
         self._lock = threading.Lock()
-        self._watched: dict[UUID, Watched] = {}
+        self._watched: dict[UUID, WatchedJob] = {}
         self._thread = threading.Thread()
         self._runs = False
         """Whether the thread will look at what is added: not when it is about to end."""
@@ -64,20 +64,20 @@ class Watch:
         for end in (self._news, self._bell):
             os.set_blocking(end, False)
 
-    def follow(self, known: Mapping[UUID, int], tell: Tell) -> None:
+    def follow(self, known: Mapping[UUID, int], tell: OnChange) -> None:
         """Tell of each change of jobs, until each has ended or is left.
 
         Nothing is lost between a caller's own look at a job and this call: whatever is newer than
         what is known is told.
 
         Args:
-            known: each job's version that is known already; UNSEEN if none is.
+            known: each job's version that is known already; UNKNOWN_VERSION if none is.
             tell: called in another thread; should be quick. It may be told of a version that it
                 knows, or of one that is older.
         """
         with self._lock:
             for job, version in known.items():
-                watched = self._watched.setdefault(job, Watched(version))
+                watched = self._watched.setdefault(job, WatchedJob(version))
                 watched.version = min(watched.version, version)
                 watched.tells.add(tell)
             if not (self._runs and self._thread.is_alive()):
@@ -88,7 +88,7 @@ class Watch:
                 self._thread.start()
         self._ring()
 
-    def leave(self, jobs: Collection[UUID], tell: Tell) -> None:
+    def leave(self, jobs: Collection[UUID], tell: OnChange) -> None:
         """Tell no more of these jobs."""
         with self._lock:
             for job in jobs:
@@ -102,7 +102,7 @@ class Watch:
         """Return True when the job has ended or is gone, False after `timeout` seconds."""
         ended = threading.Event()
         tell = _at_the_end(ended.set)
-        self.follow({job: UNSEEN}, tell)
+        self.follow({job: UNKNOWN_VERSION}, tell)
         try:
             return ended.wait(timeout)
         finally:
@@ -113,7 +113,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         tell = _at_the_end(lambda: loop.call_soon_threadsafe(ended.set))
-        self.follow({job: UNSEEN}, tell)
+        self.follow({job: UNKNOWN_VERSION}, tell)
         try:
             await ended.wait()
         finally:
@@ -146,14 +146,14 @@ class Watch:
         get_store(self._using).notice_loss()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
-        reminded, idle_since, rhythm = float("-inf"), None, Rhythm(listener)
+        reminded, idle_since, rhythm = float("-inf"), None, PollTimer(listener)
         try:
             while True:
                 now = time.monotonic()
                 if self._watched:
                     idle_since = None
                     if now - reminded > REMIND:
-                        notifier.ring(Hint.WATCH)
+                        notifier.notify(Hint.WATCH)
                         reminded = now
                     if rhythm.is_due(now):
                         self._look()
@@ -169,7 +169,7 @@ class Watch:
             connections.close_all()
 
     def _rest(
-        self, patience: float, listener: Listener | None = None, rhythm: Rhythm | None = None
+        self, patience: float, listener: Listener | None = None, rhythm: PollTimer | None = None
     ) -> None:
         """Wait for a hint, for somebody else who watches, or until it is time to look."""
         poll = select.poll()  # select() fails in a process with many open files
@@ -207,7 +207,7 @@ class Watch:
         except (DatabaseError, InterfaceError):
             connections[self._using].close()
             return
-        news: defaultdict[Tell, list[Seen]] = defaultdict(list)
+        news: defaultdict[OnChange, list[JobSnapshot]] = defaultdict(list)
         with self._lock:
             for seen in found:
                 watched = self._watched.get(seen.id)
@@ -215,7 +215,7 @@ class Watch:
                     continue
                 for tell in watched.tells:
                     news[tell].append(seen)
-                if seen.job is None or seen.has_ended:
+                if seen.job is None or seen.is_finished:
                     del self._watched[seen.id]
                 else:
                     watched.version = seen.job.version
@@ -226,23 +226,23 @@ class Watch:
                 self.leave(known, tell)
 
 
-def _at_the_end(wake: Callable[[], object]) -> Tell:
+def _at_the_end(wake: Callable[[], object]) -> OnChange:
     """Return what wakes somebody when the job has ended."""
 
-    def tell(seen: Sequence[Seen]) -> None:
-        if any(job.has_ended for job in seen):
+    def tell(seen: Sequence[JobSnapshot]) -> None:
+        if any(job.is_finished for job in seen):
             wake()
 
     return tell
 
 
-def get_watch(using: str) -> Watch:
+def get_watcher(using: str) -> Watcher:
     """Return this process's watch over a database."""
     # In an event loop `connections[using]` makes a connection for each task that asks.
     return _watch_of(using, str(connections.settings[using]["NAME"]), os.getpid())
 
 
 @cache
-def _watch_of(using: str, name: str, pid: int) -> Watch:  # noqa: ARG001  # they tell watches apart
+def _watch_of(using: str, name: str, pid: int) -> Watcher:  # noqa: ARG001  # they tell watches apart
     """Make a watch; a forked child and a test's other database get one of their own."""
-    return Watch(using)
+    return Watcher(using)

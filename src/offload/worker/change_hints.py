@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from offload.notifier import Hint
-from offload.worker.timers import Duty
+from offload.worker.timers import Timer
 
 if TYPE_CHECKING:
     from offload.notifier import Notifier
@@ -18,7 +18,7 @@ SOON = 0.01
 """Seconds until it is told that jobs have begun: the end of a short one comes before that."""
 
 
-class Audience:
+class ChangeHints:
     """Args:
     notifier: rings at those who watch.
     """
@@ -26,7 +26,7 @@ class Audience:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._until = time.monotonic() + WATCHED  # somebody may have begun before we listened
-        self.duty = Duty(self.tell, NEVER, due_at=NEVER)
+        self.duty = Timer(self.tell, NEVER, due_at=NEVER)
         """Tells what was to be told soon."""
 
     def remember(self) -> None:
@@ -37,7 +37,7 @@ class Audience:
         """Tell that jobs have changed, if somebody may watch."""
         self.duty.due_at = NEVER
         if self._is_there():
-            self._notifier.ring(Hint.CHANGED)
+            self._notifier.notify(Hint.CHANGED)
 
     def tell_soon(self) -> None:
         """Tell it in a moment, or with what is told before that: it is nothing to wait for."""

@@ -16,7 +16,7 @@ from offload import lifecycle
 from offload.lifecycle import JobFailure
 from offload.store.base import Store
 from offload.store.errors import is_about_data, is_contention
-from offload.store.records import Ended, Exchange, Key, Room
+from offload.store.records import ClaimKey, ClaimRequest, ExchangeResult, FinishedJob
 
 logger = logging.getLogger("offload.worker")
 
@@ -42,30 +42,30 @@ HOPELESS = 5
 
 
 @dataclass(slots=True)
-class Aside:
+class QuarantinedJob:
     """An outcome that could not be written, although it was written alone."""
 
-    pair: Ended
+    pair: FinishedJob
     retry_at: float
     pause: float
     tries: int
     answers: int
 
 
-class Outbox:
+class BatchCompleter:
     """Args:
     store: where the outcomes are written.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: list[Ended] = []
+        self._waiting: list[FinishedJob] = []
         self._since = 0.0
         """When the first of them came."""
-        self._progress: dict[Key, str] = {}
+        self._progress: dict[ClaimKey, str] = {}
         self._progress_at = 0.0
         """When it is to be written, if no outcome was before."""
-        self._aside: list[Aside] = []
+        self._aside: list[QuarantinedJob] = []
         self._was_aside = False
         """Whether the last batch was one set aside: the others have their turn after each."""
         self._most = BATCH
@@ -91,7 +91,7 @@ class Outbox:
         return bool(self._progress)
 
     @property
-    def keys(self) -> set[Key]:
+    def keys(self) -> set[ClaimKey]:
         """The jobs whose outcomes wait here."""
         aside = (entry.pair for entry in self._aside)
         return {job.key for pairs in (self._waiting, aside) for job, _ in pairs}
@@ -112,7 +112,7 @@ class Outbox:
             soonest = min(soonest, self._progress_at)
         return max(0.0, soonest - time.monotonic())
 
-    def add(self, ended: Iterable[Ended]) -> None:
+    def add(self, ended: Iterable[FinishedJob]) -> None:
         """Take in outcomes that are to be written."""
         if not self._waiting:
             self._since = time.monotonic()
@@ -122,18 +122,18 @@ class Outbox:
             else:
                 self._waiting.append(pair)
 
-    def note(self, progress: Mapping[Key, str]) -> None:
+    def note(self, progress: Mapping[ClaimKey, str]) -> None:
         """Take in how far jobs are, before their outcomes; what was not written yet is replaced."""
         if progress:
             soon = time.monotonic() + PROGRESS_LINGER
             self._progress_at = min(self._progress_at, soon) if self._progress else soon
             self._progress |= progress
 
-    def forget_progress(self, held: Collection[Key]) -> None:
+    def forget_progress(self, held: Collection[ClaimKey]) -> None:
         """Forget how far jobs are that are not held here any more: it cannot be written."""
         self._progress = {key: text for key, text in self._progress.items() if key in held}
 
-    def next_batch(self) -> list[Ended]:
+    def next_batch(self) -> list[FinishedJob]:
         """Return the outcomes to be written next; they stay here until they are."""
         due = [entry.pair for entry in self._aside if entry.retry_at <= time.monotonic()]
         if due and (not self._was_aside or not self._waiting):
@@ -147,7 +147,9 @@ class Outbox:
                 return self._waiting[: max(count, 1)]
         return self._waiting[: self._most]
 
-    def exchange(self, worker: str, batch: Sequence[Ended], room: Room) -> Exchange:
+    def exchange(
+        self, worker: str, batch: Sequence[FinishedJob], room: ClaimRequest
+    ) -> ExchangeResult:
         """Write a batch and all progress, and claim jobs; forget what was written, if committed."""
         try:
             exchange = self._store.exchange(worker, batch, room, sorted(self._progress.items()))
@@ -162,7 +164,7 @@ class Outbox:
         self._forget(batch)
         return exchange
 
-    def _forget_progress(self, done: Collection[Key]) -> None:
+    def _forget_progress(self, done: Collection[ClaimKey]) -> None:
         self._progress = {key: text for key, text in self._progress.items() if key not in done}
         self._progress_at = time.monotonic() + PROGRESS_AGAIN  # for what is left
 
@@ -171,7 +173,7 @@ class Outbox:
         logger.error("Progress could not be stored, and is left out: %s", error)
         self._forget_progress(self._progress.keys())
 
-    def _forget(self, batch: Sequence[Ended]) -> None:
+    def _forget(self, batch: Sequence[FinishedJob]) -> None:
         self._failures = 0
         self._answers += 1
         self._most = min(BATCH, self._most * 2)
@@ -180,7 +182,7 @@ class Outbox:
         else:
             self._aside = [entry for entry in self._aside if entry.pair not in batch]
 
-    def _suspect(self, batch: Sequence[Ended], error: DatabaseError | InterfaceError) -> None:
+    def _suspect(self, batch: Sequence[FinishedJob], error: DatabaseError | InterfaceError) -> None:
         """Look for the outcome that keeps its batch from being written, and set it aside."""
         self._failures += 1
         if self._was_aside:
@@ -192,9 +194,9 @@ class Outbox:
         if len(batch) == 1:
             self._waiting.remove(batch[0])
             retry_at = time.monotonic() + ASIDE
-            self._aside.append(Aside(batch[0], retry_at, ASIDE, 1, self._answers))
+            self._aside.append(QuarantinedJob(batch[0], retry_at, ASIDE, 1, self._answers))
 
-    def _put_off(self, pair: Ended, error: DatabaseError | InterfaceError) -> None:
+    def _put_off(self, pair: FinishedJob, error: DatabaseError | InterfaceError) -> None:
         """Try one that was set aside later again, unless there is no hope that it will do."""
         (entry,) = (entry for entry in self._aside if entry.pair == pair)
         # Only tries between which others were written say something about this one.
@@ -207,7 +209,7 @@ class Outbox:
             entry.pair = _given_up(pair, error)
 
 
-def _given_up(pair: Ended, error: DatabaseError | InterfaceError) -> Ended:
+def _given_up(pair: FinishedJob, error: DatabaseError | InterfaceError) -> FinishedJob:
     """Return an outcome that any database takes, in place of one that this one refuses."""
     job, outcome = pair
     logger.error("The outcome of job %s cannot be stored as it is: %s", job.id, error)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.tasks import task_backends
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.worker.engine import Engine
-from offload.worker.pools.child_process import Limits
-from offload.worker.pools.in_process import EmbeddedPool
+from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools.in_process import InProcessPool
 from offload.worker.pools.processes import ProcessPool
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class WorkerConfig:
     """What an engine serves, and with what.
 
     Attributes:
@@ -35,7 +35,7 @@ class Service:
     """
 
     backend: str = "default"
-    options: Options
+    options: BackendOptions
     queues: Sequence[str] = ()
     excluded: Sequence[str] = ()
     drain: bool = False
@@ -44,7 +44,7 @@ class Service:
     shows_logs: bool = False
 
 
-def make_engine(service: Service) -> Engine:
+def make_engine(service: WorkerConfig) -> Engine:
     """Return an engine that is ready to run."""
     backend: Any = task_backends[service.backend]
     named = service.queues or sorted(backend.queues)
@@ -63,19 +63,19 @@ def make_engine(service: Service) -> Engine:
     )
 
 
-def _pool(service: Service) -> Pool:
+def _pool(service: WorkerConfig) -> Pool:
     options = service.options
     if options.processes == 0:
-        return EmbeddedPool(
+        return InProcessPool(
             threads=options.threads,
             slots=options.async_slots,
-            grace=options.grace,
+            kill_grace_period=options.kill_grace_period,
             using=options.database,
         )
-    limits = Limits(
+    limits = ChildLimits(
         threads=options.threads,
         slots=options.async_slots,
-        grace=options.grace,
+        kill_grace_period=options.kill_grace_period,
         using=options.database,
         max_jobs=service.max_jobs,
         max_memory=service.max_memory,

@@ -14,7 +14,7 @@ LEAST = 1.0
 """Seconds that something rests at least, if it took long."""
 
 
-class Rest:
+class Cooldown:
     """The time for which something is not to be done again.
 
     Args:

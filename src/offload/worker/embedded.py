@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 
-from offload.worker.config import Service, make_engine
+from offload.worker.config import WorkerConfig, make_engine
 
 if TYPE_CHECKING:
     from offload.worker.engine import Engine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("offload.worker")
 
 
-class EmbeddedEngine:
+class EmbeddedWorker:
     """Runs the jobs of one backend in threads of this process.
 
     It waits by itself for a database that does not answer, or was not migrated yet.
@@ -47,7 +47,7 @@ class EmbeddedEngine:
                 return
             backend: Any = task_backends[self._backend]
             options = replace(backend.settings, processes=0)
-            self._engine = make_engine(Service(backend=self._backend, options=options))
+            self._engine = make_engine(WorkerConfig(backend=self._backend, options=options))
             self._thread = threading.Thread(target=self._run, name="offload-engine", daemon=True)
             self._thread.start()
             _at_exit(self.stop)

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.records import ClaimedJob, Ended, Key, Room
-from offload.worker.change_hints import Audience
-from offload.worker.claiming.poller import Lookout
-from offload.worker.claiming.watermarks import Floors
-from offload.worker.completer import Outbox
+from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, FinishedJob
+from offload.worker.change_hints import ChangeHints
+from offload.worker.claiming.poller import Poller
+from offload.worker.claiming.watermarks import Watermarks
+from offload.worker.completer import BatchCompleter
 from offload.worker.outage import Outage
 from offload.worker.pools.base import interrupted
-from offload.worker.timers import Duty
-from offload.worker.upkeep.maintenance import Upkeep
+from offload.worker.timers import Timer
+from offload.worker.upkeep.maintenance import Maintenance
 from offload.worker.upkeep.registration import Registration
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Engine:
         *,
         backend: str,
         queues: Sequence[str],
-        options: Options,
+        options: BackendOptions,
         pool: Pool,
         excluded: Sequence[str] = (),
         drain: bool = False,
@@ -74,19 +74,19 @@ class Engine:
         self._drain = drain
         self._store = get_store(options.database)
         self._notifier = get_notifier(options.database)
-        self._floors = Floors(self._store, backend, queues, excluded)
-        self._lookout = Lookout(self._floors, options)
-        self._outbox = Outbox(self._store)
+        self._floors = Watermarks(self._store, backend, queues, excluded)
+        self._lookout = Poller(self._floors, options)
+        self._outbox = BatchCompleter(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
         self._news, self._bell = socket.socketpair()
         self._deadline: float | None = None
         self._has_recalled = False
-        self._disowned: set[Key] = set()
+        self._disowned: set[ClaimKey] = set()
         """Jobs that others took over while they ran here."""
         self._outage = Outage(options.database)
-        self._audience = Audience(self._notifier)
-        self._beat = Duty(self._do_beat, options.beat_interval)
-        upkeep = Upkeep(
+        self._audience = ChangeHints(self._notifier)
+        self._beat = Timer(self._do_beat, options.beat_interval)
+        upkeep = Maintenance(
             self._floors,
             self._registration,
             options,
@@ -184,7 +184,7 @@ class Engine:
         if Hint.WATCH in hints:
             self._audience.remember()
 
-    def _collect(self) -> list[Ended]:
+    def _collect(self) -> list[FinishedJob]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
         return [
             (job, interrupted(job, "its engine did not beat in time"))
@@ -193,7 +193,7 @@ class Engine:
             for job, outcome in self._pool.collect()
         ]
 
-    def _take_in(self, ended: Sequence[Ended]) -> None:
+    def _take_in(self, ended: Sequence[FinishedJob]) -> None:
         """Keep how jobs ended, and how far others are, until it has been written."""
         self._outbox.note(self._pool.progress())
         self._outbox.add(ended)
@@ -202,15 +202,15 @@ class Engine:
 
     # --- the exchange -----------------------------------------------------------------------
 
-    def _room(self) -> Room:
+    def _room(self) -> ClaimRequest:
         """Return what the engine can take now, of what may be there."""
         if self._deadline is not None or self._outbox.is_full:
-            return Room(self._backend, ())
+            return ClaimRequest(self._backend, ())
         hungry = self._lookout.hungry
         threads, slots = (
             self._pool.room(is_async=lane) if hungry[lane] else 0 for lane in (False, True)
         )
-        return Room(self._backend, self._queues or ("*",), threads, slots)
+        return ClaimRequest(self._backend, self._queues or ("*",), threads, slots)
 
     def _is_due(self) -> bool:
         """Tell whether it is time for an exchange: to bring jobs, or to write what lingered.
@@ -248,7 +248,7 @@ class Engine:
         if batch:
             self._tell(batch, exchange.refused)
 
-    def _tell(self, batch: Sequence[Ended], refused: Sequence[ClaimedJob]) -> None:
+    def _tell(self, batch: Sequence[FinishedJob], refused: Sequence[ClaimedJob]) -> None:
         """Wake ourselves for the jobs of a batch that run again, and who watches jobs."""
         # After a failure, what stands there already may be what we wrote ourselves.
         if refused and not self._outage:
@@ -259,12 +259,12 @@ class Engine:
             self._promotion.hasten(min(waits))
         if any(outcome.state == JobState.READY for _, outcome in batch):
             self._lookout.expect()
-            self._notifier.ring(Hint.WORK)  # another engine may have room for them
+            self._notifier.notify(Hint.WORK)  # another engine may have room for them
         self._audience.tell()
 
     def _ring_others(self) -> None:
         """Tell of jobs that were made ready: other engines may have room for them."""
-        self._notifier.ring(Hint.WORK)
+        self._notifier.notify(Hint.WORK)
         self._audience.tell()
 
     # --- signs of life ----------------------------------------------------------------------
@@ -290,7 +290,7 @@ class Engine:
             self._lookout.expect()
         self._outage.end()
 
-    def _hand_back_unknown(self, held: AbstractSet[Key]) -> None:
+    def _hand_back_unknown(self, held: AbstractSet[ClaimKey]) -> None:
         """Release the jobs that were claimed by an exchange whose answer never came.
 
         Its commit may become visible late, so this is looked after at every beat.
@@ -336,7 +336,7 @@ class Engine:
         try:
             self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
             while batch := self._outbox.next_batch():
-                room = Room(self._backend, ())
+                room = ClaimRequest(self._backend, ())
                 self._tell(
                     batch, self._outbox.exchange(self._registration.key, batch, room).refused
                 )

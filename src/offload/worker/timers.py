@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Duty:
+class Timer:
     """Something to do now and then.
 
     Attributes:

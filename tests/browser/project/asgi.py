@@ -9,4 +9,4 @@ from offload.asgi import Offload
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.browser.project.settings")
 
-application = Offload(ASGIStaticFilesHandler(get_asgi_application()), engine=False)
+application = Offload(ASGIStaticFilesHandler(get_asgi_application()), run_jobs=False)

@@ -52,4 +52,4 @@ TEMPLATES = [
         },
     },
 ]
-TASKS["default"]["OPTIONS"] |= {"lease": 1.5, "grace": 0.5, "poll_interval": 0.2}
+TASKS["default"]["OPTIONS"] |= {"lease": 1.5, "kill_grace_period": 0.5, "poll_interval": 0.2}

@@ -82,7 +82,7 @@ def _shown(request: HttpRequest) -> dict[str, object]:
     return {"ids": ids, "style": query.pop("style", ""), "theme": query.pop("theme", ""), **query}
 
 
-@offload.once
+@offload.idempotent
 def form(request: HttpRequest) -> HttpResponse:
     """Show a form; start what it asks for."""
     if request.method == "POST":

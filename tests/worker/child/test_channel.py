@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from offload.worker.child.channel import _CHUNK, _LENGTH, Link
+from offload.worker.child.channel import _CHUNK, _LENGTH, Channel
 
 
 @pytest.fixture
-def links() -> Iterator[tuple[Link, Link]]:
+def links() -> Iterator[tuple[Channel, Channel]]:
     """Both ends, as a child has them: reading waits if nothing is there."""
     ends = socket.socketpair()
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _CHUNK)
     ends[0].setblocking(False)
-    links = Link(ends[0]), Link(ends[1])
+    links = Channel(ends[0]), Channel(ends[1])
     yield links
     for link in links:
         link.close()
@@ -34,7 +34,7 @@ def text_of(size: int) -> str:
 
 @pytest.mark.parametrize("size", [_CHUNK - 1, _CHUNK, _CHUNK + 1])
 def test_a_message_as_long_as_one_read_is_received_at_once(
-    links: tuple[Link, Link], size: int
+    links: tuple[Channel, Channel], size: int
 ) -> None:
     sender, receiver = links
     text = text_of(size)

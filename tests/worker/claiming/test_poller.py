@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.notifier import Hint, Listener
 from offload.worker.claiming import poller as module
-from offload.worker.claiming.poller import LONGEST_ECHO, Lookout
+from offload.worker.claiming.poller import LONGEST_ECHO, Poller
 from tests.worker.clock import Clock
 
 
@@ -41,7 +41,7 @@ class Engine:
         self.looks = 0
         floors: Any = SimpleNamespace(serves=bool, owes_sweep=False)
         promotion: Any = SimpleNamespace(hasten=self._look)
-        self.lookout = Lookout(floors, Options())
+        self.lookout = Poller(floors, BackendOptions())
         self.lookout.open(promotion)
         self.lookout.look_if_due()
         self.looks = 0

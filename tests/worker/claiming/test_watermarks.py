@@ -18,9 +18,9 @@ from offload import JobState
 from offload.lifecycle import released
 from offload.models import Job
 from offload.store import get_store
-from offload.store.records import ClaimedJob, Room
+from offload.store.records import ClaimedJob, ClaimRequest
 from offload.worker import cooldown as rest
-from offload.worker.claiming.watermarks import Floors
+from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.cooldown import LEAST, SLOW
 from tests.jobs import NO_ROOM, register
 from tests.tasks import aadd, add, plain
@@ -43,13 +43,13 @@ class Engine:
         self.store = get_store("default")
         self.id = register()
         self.queues = queues or ("*",)
-        self.floors = Floors(
+        self.floors = Watermarks(
             self.store, "default", queues, list(excluded), clock=self.clock.monotonic
         )
         self.sweeps = 0
 
     def claim(self, count: int = ALL, *, took: float = 0.0, slots: int = 0) -> list[ClaimedJob]:
-        room = self.floors.aim(Room("default", self.queues, count, slots))
+        room = self.floors.aim(ClaimRequest("default", self.queues, count, slots))
         self.sweeps += not room.floors
         exchange = self.store.exchange(self.id, [], room)
         self.floors.learn(room, replace(exchange, seconds=took))

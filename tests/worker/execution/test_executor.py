@@ -512,7 +512,7 @@ def test_an_atomic_task_that_fails_leaves_no_effect():
 @pytest.mark.django_db(transaction=True)
 def test_an_atomic_task_whose_job_was_taken_over_leaves_no_effect(witness):
     job = enqueued(tasks.atomic_write, "three")
-    Job.objects.update(run=5)
+    Job.objects.update(fence=5)
 
     outcome = run(job)
 

@@ -7,27 +7,27 @@ import pytest
 from offload.lifecycle import released, succeeded
 from offload.store.records import ClaimedJob
 from offload.uuid7 import new_id
-from offload.worker.pools.capacity import STUCK, Load
-from offload.worker.pools.run_times import MOST_AHEAD, Pace
+from offload.worker.pools.capacity import STUCK, Capacity
+from offload.worker.pools.run_times import MOST_AHEAD, RunTimes
 
 PLACES = 4
 
 
 @pytest.fixture
-def pace() -> Pace:
-    return Pace()
+def pace() -> RunTimes:
+    return RunTimes()
 
 
 @pytest.fixture
-def load(pace: Pace) -> Load:
-    return Load(PLACES, 100, pace)
+def load(pace: RunTimes) -> Capacity:
+    return Capacity(PLACES, 100, pace)
 
 
 def make_job(path: str = "tests.tasks.add", *, is_async: bool = False) -> ClaimedJob:
     now = 1_800_000_000_000_000
     return ClaimedJob(
         id=new_id().hex,
-        run=1,
+        fence=1,
         attempt=1,
         task_path=path,
         arguments="[[],{}]",
@@ -42,8 +42,8 @@ def make_job(path: str = "tests.tasks.add", *, is_async: bool = False) -> Claime
         last_attempted_at=now,
         timeout=None,
         max_attempts=1,
-        lost=0,
-        max_lost=3,
+        worker_losses=0,
+        max_worker_losses=3,
         owner="",
         tenant="",
         request_id="",
@@ -55,7 +55,7 @@ def make_jobs(count: int) -> list[ClaimedJob]:
     return [make_job() for _ in range(count)]
 
 
-def is_short(pace: Pace) -> None:
+def is_short(pace: RunTimes) -> None:
     pace.learn("tests.tasks.add", 0.00001, 1000)
 
 

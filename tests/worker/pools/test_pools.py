@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from offload import JobState, WrongState
+from offload import JobState, InvalidJobState
 from offload.models import Attempt, Job
 from offload.worker.pools import capacity as load
 from tests.models import Effect
@@ -18,7 +18,7 @@ from tests.tasks import aadd, add, fail_thrice, snooze_once, succeed_on_second
 from tests.worker import diary, tasks
 from tests.worker.conftest import Running, StartEngine, begun, until
 
-TIMEOUT = "offload.exceptions.TaskTimeout"
+TIMEOUT = "offload.exceptions.JobTimeout"
 CANCELLED = "offload.exceptions.JobCancelled"
 
 
@@ -41,7 +41,7 @@ def test_many_jobs_run_once_each(engine, task):
     results = task.enqueue_many([((n,), {"b": 1}) for n in range(300)])
 
     assert [value(result) for result in results] == list(range(1, 301))
-    assert not Job.objects.exclude(run=1, attempt=1).exists()
+    assert not Job.objects.exclude(fence=1, attempt=1).exists()
 
 
 def test_jobs_enqueued_before_the_engine_started_run(start_engine, processes):
@@ -103,7 +103,7 @@ def test_a_job_fails_after_its_last_attempt(engine):
     result = fail_thrice.enqueue().wait(30)
 
     assert (result.state, len(result.errors)) == (JobState.FAILED, 3)
-    assert list(Attempt.objects.order_by("run").values_list("number", flat=True)) == [1, 2, 3]
+    assert list(Attempt.objects.order_by("fence").values_list("number", flat=True)) == [1, 2, 3]
 
 
 def test_a_snoozed_job_comes_back(engine):
@@ -242,7 +242,7 @@ def test_a_task_that_does_not_stop_is_given_up(engine, request, task, fixture):
     assert path_of_error(result) == TIMEOUT
     assert value(add.enqueue(1)) == 1
     until(lambda: diary.entries("finished", result.id))
-    assert diary.entries("finished", result.id)[0].words[2:] == ("FAILED", "TaskTimeout")
+    assert diary.entries("finished", result.id)[0].words[2:] == ("FAILED", "JobTimeout")
 
 
 def test_a_task_that_ends_in_time_is_not_disturbed(engine, gate):
@@ -302,14 +302,14 @@ def test_a_waiting_job_is_cancelled_at_once(engine):
     result.cancel()
 
     assert result.state == JobState.CANCELLED
-    assert Job.objects.get().run == 0
+    assert Job.objects.get().fence == 0
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(engine):
     result = add.enqueue(1)
     value(result)
 
-    with pytest.raises(WrongState, match="is successful"):
+    with pytest.raises(InvalidJobState, match="is successful"):
         result.cancel()
 
 
@@ -381,7 +381,7 @@ def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processe
     noted = [entry.words[0] for entry in diary.entries("mark")]
     assert sorted(set(words) & set(noted)) == sorted(words)
     assert sum(word.startswith(f"shared{processes}-") for word in noted) == 400
-    assert not Job.objects.exclude(run=1).exists()
+    assert not Job.objects.exclude(fence=1).exists()
 
 
 def test_an_engine_that_drains_ends_by_itself(start_engine, processes):
@@ -506,7 +506,7 @@ def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_han
     assert path_of_error(stuck) == TIMEOUT
     value(neighbour)
     row = Job.objects.get(pk=neighbour.id)
-    assert (row.attempt, row.lost) == (1, 0)
+    assert (row.attempt, row.worker_losses) == (1, 0)
 
 
 def test_a_job_in_c_code_that_holds_the_interpreter_is_cancelled(start_engine: StartEngine):
@@ -524,7 +524,7 @@ def test_the_jobs_of_a_child_that_died_run_again(start_engine: StartEngine):
     start_engine(1)
     result = tasks.die.enqueue()
 
-    until(lambda: Job.objects.get(pk=result.id).lost == 2)
+    until(lambda: Job.objects.get(pk=result.id).worker_losses == 2)
 
     result.refresh()
     assert path_of_error_now(result) == "offload.exceptions.WorkerLost"
@@ -538,7 +538,7 @@ def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_engine: St
     pids = {value(result) for result in results}
 
     assert len(pids) >= 2
-    assert not Job.objects.exclude(attempt=1, lost=0).exists()
+    assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
 def test_children_that_grew_too_large_are_replaced(start_engine: StartEngine):
@@ -547,7 +547,7 @@ def test_children_that_grew_too_large_are_replaced(start_engine: StartEngine):
 
     until(lambda: value(tasks.mark.enqueue("small")) != first)
 
-    assert not Job.objects.exclude(attempt=1, lost=0).exists()
+    assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
 def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngine):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from offload.worker.pools.run_times import AHEAD, Pace
+from offload.worker.pools.run_times import AHEAD, RunTimes
 
 
 def test_an_unknown_task_takes_a_whole_share():
-    assert Pace().estimate("shop.tasks.new") == AHEAD
+    assert RunTimes().estimate("shop.tasks.new") == AHEAD
 
 
 def test_the_first_time_is_the_estimate():
-    pace = Pace()
+    pace = RunTimes()
     pace.learn("shop.tasks.add", 0.002)
 
     assert pace.estimate("shop.tasks.add") == pytest.approx(0.002)
 
 
 def test_a_longer_time_counts_more_than_a_shorter_one():
-    pace = Pace()
+    pace = RunTimes()
     pace.learn("shop.tasks.add", 0.010)
     pace.learn("shop.tasks.add", 0.030)
     longer = pace.estimate("shop.tasks.add")
@@ -30,7 +30,7 @@ def test_a_longer_time_counts_more_than_a_shorter_one():
 
 
 def test_a_thread_that_waited_once_makes_no_short_task_a_long_one():
-    pace = Pace()
+    pace = RunTimes()
     pace.learn("shop.tasks.add", 0.00002, 500)
 
     pace.learn("shop.tasks.add", (499 * 0.00002 + 0.020) / 500, 500)
@@ -39,7 +39,7 @@ def test_a_thread_that_waited_once_makes_no_short_task_a_long_one():
 
 
 def test_a_burst_of_short_jobs_is_known_soon_and_trusted_step_by_step():
-    pace = Pace()
+    pace = RunTimes()
     allowed = [pace.most_ahead]
     for count in (1, 4, 20):
         pace.learn("shop.tasks.add", 0.00002, count)
@@ -50,7 +50,7 @@ def test_a_burst_of_short_jobs_is_known_soon_and_trusted_step_by_step():
 
 
 def test_many_jobs_weigh_as_much_as_one_after_the_other():
-    together, one_by_one = Pace(), Pace()
+    together, one_by_one = RunTimes(), RunTimes()
     for pace in (together, one_by_one):
         pace.learn("shop.tasks.add", 0.001, 1000)
     together.learn("shop.tasks.add", 0.004, 3)

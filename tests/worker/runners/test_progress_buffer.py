@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from offload.progress import PAUSE, Gauge
-from offload.worker.runners.progress_buffer import Gauges
+from offload.progress import PAUSE, ProgressReporter
+from offload.worker.runners.progress_buffer import ProgressBuffer
 
 
-def say(gauge: Gauge, done: int) -> None:
+def say(gauge: ProgressReporter, done: int) -> None:
     gauge.latest = (done, 1_000, "", None)
     if not gauge.is_moved:
         gauge.move()
 
 
-def read(gauges: Gauges, now: float) -> dict[str, Any]:
-    return {key[0]: json.loads(text)["current"] for key, text in gauges.read(now).items()}
+def read(gauges: ProgressBuffer, now: float) -> dict[str, Any]:
+    return {key[0]: json.loads(text)["done"] for key, text in gauges.read(now).items()}
 
 
 def test_what_is_not_due_is_kept_until_it_is():
-    gauges = Gauges()
-    one, other = Gauge(("one", 1), gauges.add), Gauge(("other", 1), gauges.add)
+    gauges = ProgressBuffer()
+    one, other = (
+        ProgressReporter(("one", 1), gauges.add),
+        ProgressReporter(("other", 1), gauges.add),
+    )
     say(one, 1)
     assert read(gauges, 0.0) == {"one": 1}
     assert not gauges
@@ -38,8 +41,8 @@ def test_what_is_not_due_is_kept_until_it_is():
 
 def test_whoever_passes_them_on_is_woken_once_for_each_read():
     woken: list[int] = []
-    gauges = Gauges(wake=lambda: woken.append(1))
-    gauge = Gauge(("one", 1), gauges.add)
+    gauges = ProgressBuffer(wake=lambda: woken.append(1))
+    gauge = ProgressReporter(("one", 1), gauges.add)
 
     for done in range(100):
         say(gauge, done)

@@ -20,13 +20,13 @@ from django.tasks.signals import task_finished, task_started
 from offload import JobState
 from offload.lifecycle import succeeded
 from offload.worker.execution import executor
-from offload.worker.execution.connections import leave_clean
+from offload.worker.execution.connections import reset_connections
 from offload.worker.runners import event_loop as loop
 from offload.worker.runners import threads
-from offload.worker.runners.base import Lane, Report
-from offload.worker.runners.event_loop import LoopLane
-from offload.worker.runners.slot_table import Marks
-from offload.worker.runners.threads import ThreadLane
+from offload.worker.runners.base import FinishReport, Runner
+from offload.worker.runners.event_loop import EventLoopRunner
+from offload.worker.runners.slot_table import SlotTable
+from offload.worker.runners.threads import ThreadRunner
 from tests.tasks import aadd, add
 from tests.worker import tasks
 from tests.worker.attempts import claimed
@@ -38,15 +38,15 @@ LIMIT = 20
 class Reports:
     """What a lane says, mostly one with one place."""
 
-    def __init__(self, make: Callable[..., Lane], places: int = 1) -> None:
-        self._reports: queue.Queue[Report] = queue.Queue()
-        self.lane = make(places, self._reports.put, Marks(places))
+    def __init__(self, make: Callable[..., Runner], places: int = 1) -> None:
+        self._reports: queue.Queue[FinishReport] = queue.Queue()
+        self.lane = make(places, self._reports.put, SlotTable(places))
         self._number = 0
 
-    def get(self) -> Report:
+    def get(self) -> FinishReport:
         return self._reports.get(timeout=LIMIT)
 
-    def run(self, task: Any, *arguments: Any) -> Report:
+    def run(self, task: Any, *arguments: Any) -> FinishReport:
         self._number += 1
         self.lane.submit([(self._number, claimed(task, *arguments))])
         report = self.get()
@@ -54,19 +54,19 @@ class Reports:
         return report
 
 
-def make_threads(places: int, report: Any, marks: Marks) -> Lane:
-    return ThreadLane(places, report, marks, "default")
+def make_threads(places: int, report: Any, marks: SlotTable) -> Runner:
+    return ThreadRunner(places, report, marks, "default")
 
 
-def make_loop(places: int, report: Any, marks: Marks) -> Lane:
-    return LoopLane(places, report, marks, first=0)
+def make_loop(places: int, report: Any, marks: SlotTable) -> Runner:
+    return EventLoopRunner(places, report, marks, first=0)
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Reports]]:
     with ExitStack() as stack:
 
-        def start(make: Callable[..., Lane], places: int = 1) -> Reports:
+        def start(make: Callable[..., Runner], places: int = 1) -> Reports:
             reports = Reports(make, places)
             stack.callback(reports.lane.stop)
             return reports
@@ -96,7 +96,7 @@ LANES = [(make_threads, add), (make_loop, aadd)]
 def test_a_job_that_cannot_even_be_described_is_reported_as_failed(
     start, monkeypatch, make, task, error
 ):
-    monkeypatch.setattr(executor, "Attempt", OnlyOnce(error, executor.Attempt))
+    monkeypatch.setattr(executor, "JobRun", OnlyOnce(error, executor.JobRun))
     reports = start(make)
 
     first, second = reports.run(task, 1), reports.run(task, 1)
@@ -109,7 +109,7 @@ def test_a_job_that_cannot_even_be_described_is_reported_as_failed(
 
 @pytest.mark.parametrize("error", [RuntimeError("the pool is closed"), Error("broken")])
 def test_a_connection_that_cannot_be_left_clean_ends_no_thread(start, monkeypatch, error):
-    monkeypatch.setattr(threads, "leave_clean", OnlyOnce(error, leave_clean))
+    monkeypatch.setattr(threads, "reset_connections", OnlyOnce(error, reset_connections))
     reports = start(make_threads)
 
     for _ in range(2):
@@ -191,7 +191,7 @@ def test_connections_are_tidied_before_a_job_can_begin_that_may_use_them(start, 
 
     reports = start(make_loop)
     reports.run(aadd, 1)
-    monkeypatch.setattr(loop, "leave_clean", lambda: seen.append("tidy"))
+    monkeypatch.setattr(loop, "reset_connections", lambda: seen.append("tidy"))
     monkeypatch.setattr(loop, "execute_async", execute)
 
     def both() -> None:
@@ -218,7 +218,7 @@ def persistent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_next_job_has_another_connection_than_a_task_interrupted_in_a_query(
     persistent, start_engine: StartEngine, how
 ):
-    start_engine(0, threads=1, grace=20)
+    start_engine(0, threads=1, kill_grace_period=20)
     assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is False
     assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is True  # it is kept
 
@@ -266,6 +266,6 @@ def test_connections_that_are_too_broken_to_be_closed_harm_nobody(persistent, mo
         raise Error("too broken")
 
     monkeypatch.setattr(connection, "close", fail)
-    leave_clean(spoiled=True)
+    reset_connections(spoiled=True)
 
     assert connection.connection is None

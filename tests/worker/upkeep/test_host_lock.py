@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from offload.uuid7 import new_id
-from offload.worker.upkeep.host_lock import Presence
 from offload.worker.upkeep import host_lock as module
+from offload.worker.upkeep.host_lock import HostLock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/shm")
 
@@ -24,31 +24,31 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 def database() -> Iterator[str]:
     database = f"test:{uuid4()}"
     yield database
-    folder = Presence(database)._folder
+    folder = HostLock(database)._folder
     assert folder is not None
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[Presence]:
-    engine = Presence(database)
+def engine(database: str) -> Iterator[HostLock]:
+    engine = HostLock(database)
     yield engine
     engine.close()
 
 
 @pytest.fixture
-def worker(engine: Presence) -> UUID:
+def worker(engine: HostLock) -> UUID:
     worker = new_id()
     engine.enter(worker)
     return worker
 
 
 def test_an_engine_that_is_there_is_not_gone(engine, worker, database):
-    assert engine.gone() == Presence(database).gone() == set()
+    assert engine.gone() == HostLock(database).gone() == set()
 
 
 def test_who_leaves_last_leaves_nothing_behind(engine, worker, database):
-    other = Presence(database)
+    other = HostLock(database)
     other.enter(new_id())
     folder = other._folder
     assert folder is not None
@@ -65,7 +65,7 @@ def test_who_leaves_last_leaves_nothing_behind(engine, worker, database):
 def test_an_engine_that_ended_is_gone_until_it_is_forgotten(engine, worker, database):
     engine.close()
 
-    other = Presence(database)
+    other = HostLock(database)
     assert other.gone() == {worker}
     other.forget(worker)
     assert other.gone() == set()
@@ -74,8 +74,8 @@ def test_an_engine_that_ended_is_gone_until_it_is_forgotten(engine, worker, data
 def test_a_killed_process_is_gone(engine, database):
     worker = new_id()
     code = (
-        "import sys, uuid; from offload.worker.upkeep.host_lock import Presence; "
-        f"presence = Presence({database!r}); presence.enter(uuid.UUID({str(worker)!r})); "
+        "import sys, uuid; from offload.worker.upkeep.host_lock import HostLock; "
+        f"presence = HostLock({database!r}); presence.enter(uuid.UUID({str(worker)!r})); "
         "print('there', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -92,8 +92,8 @@ def test_what_is_left_of_a_process_killed_as_it_entered_is_removed(engine, worke
     folder = engine._folder
     assert folder is not None
     code = (
-        "import uuid; from offload.worker.upkeep.host_lock import Presence; "
-        f"Presence({database!r}).enter(uuid.uuid4())"
+        "import uuid; from offload.worker.upkeep.host_lock import HostLock; "
+        f"HostLock({database!r}).enter(uuid.uuid4())"
     )
     environment = os.environ | {"OFFLOAD_FAILPOINT": "presence.entering:kill"}
     killed = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
@@ -110,32 +110,32 @@ def test_what_is_left_of_a_process_killed_as_it_entered_is_removed(engine, worke
 def test_an_engine_that_left_is_not_gone(engine, worker, database):
     engine.leave()
 
-    assert Presence(database).gone() == set()
+    assert HostLock(database).gone() == set()
 
 
 def test_an_engine_that_goes_on_under_another_id_left_the_old_one(engine, worker, database):
     engine.enter(new_id())
 
-    assert Presence(database).gone() == set()
+    assert HostLock(database).gone() == set()
 
 
 def test_engines_of_another_database_are_not_seen(engine, worker):
     engine.close()
 
-    assert Presence("another").gone() == set()
+    assert HostLock("another").gone() == set()
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(database, engine):
     assert engine._folder is not None
     engine._folder.chmod(0o777)
-    assert Presence(database)._folder is None
+    assert HostLock(database)._folder is None
     engine._folder.chmod(0o700)
 
 
 def test_without_shared_memory_nothing_is_known(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path))  # on a disk
 
-    presence = Presence("any")
+    presence = HostLock("any")
     presence.enter(new_id())
     presence.close()
 

@@ -14,16 +14,16 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from offload import JobState
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.lifecycle import succeeded
 from offload.models import Job, Worker
 from offload.store import base, get_store
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, Ended
+from offload.store.records import ClaimedJob, FinishedJob
 from offload.worker import cooldown as rest
-from offload.worker.claiming.watermarks import Floors
+from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.upkeep import maintenance as module
-from offload.worker.upkeep.maintenance import CONFIRMATION, Upkeep
+from offload.worker.upkeep.maintenance import CONFIRMATION, Maintenance
 from offload.worker.upkeep.registration import Registration
 from tests.jobs import claim, register
 from tests.tasks import add
@@ -32,7 +32,7 @@ from tests.worker.locking import lock, transaction_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OPTIONS = Options(lease=30)
+OPTIONS = BackendOptions(lease=30)
 ENOUGH = CONFIRMATION * OPTIONS.beat_interval + 0.1
 needs_server = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite has one lock, and who meets it waits"
@@ -42,7 +42,7 @@ needs_server = pytest.mark.skipif(
 class Pool:
     processes, threads = 0, 1
 
-    def announce(self, ended: Sequence[Ended]) -> None: ...
+    def announce(self, ended: Sequence[FinishedJob]) -> None: ...
 
 
 class Engine:
@@ -56,13 +56,13 @@ class Engine:
         self.store: Store = get_store("default")
         self.registration = Registration(self.store, "default", [], pool, OPTIONS.lease)
         self.registration.ensure()
-        self.upkeep = Upkeep(
-            Floors(self.store, "default"),
+        self.upkeep = Maintenance(
+            Watermarks(self.store, "default"),
             self.registration,
             OPTIONS,
             pool,
             look=lambda queues: self.looks.append("look") if queues is None or queues else None,
-            ring=lambda: self.rings.append("ring"),
+            ring=lambda: self.rings.append("notify"),
         )
 
     def rescue(self, *, after: float = 0.0) -> float | None:
@@ -98,7 +98,7 @@ def expire(worker: UUID) -> None:
 
 
 def is_lost(job: ClaimedJob) -> bool:
-    return bool(Job.objects.get(pk=job.id).lost)
+    return bool(Job.objects.get(pk=job.id).worker_losses)
 
 
 # --- who is dead --------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_other_engines_hear_of_rescued_jobs(engine: Engine, job: ClaimedJob) -> 
 
     engine.rescue(after=ENOUGH)
 
-    assert (engine.looks, engine.rings) == (["look"], ["ring"])
+    assert (engine.looks, engine.rings) == (["look"], ["notify"])
 
 
 def test_other_engines_hear_of_promoted_jobs(engine: Engine) -> None:
@@ -225,7 +225,7 @@ def test_other_engines_hear_of_promoted_jobs(engine: Engine) -> None:
 
     engine.upkeep._promote()
 
-    assert (engine.looks, engine.rings) == (["look"], ["ring"])
+    assert (engine.looks, engine.rings) == (["look"], ["notify"])
 
 
 def test_nobody_is_woken_if_no_job_is_due(engine: Engine) -> None:

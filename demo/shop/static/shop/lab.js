@@ -125,7 +125,7 @@ answerBlocking(answered);
 for (const element of document.querySelectorAll("task-status")) {
   const trial = trialOf(element);
   // It has ended while the page was away.
-  if (trial && element.dataset.done !== undefined) settle(trial, firstPaint());
+  if (trial && element.dataset.finished !== undefined) settle(trial, firstPaint());
 }
 draw();
 

@@ -22,7 +22,7 @@ from offload.management.arguments import (
     require_queue,
 )
 from offload.store.errors import explain, migrate_command
-from offload.store.queries import living_engines, waiting_since
+from offload.store.queries import live_workers, oldest_wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _migrations(using: str) -> Finding:
 
 def _engines(using: str, choices: dict[str, Any]) -> Finding:
     backend, queue = choices["backend"], choices["queue"]
-    engines = living_engines(using, backend, queue)
+    engines = live_workers(using, backend, queue)
     where = ""
     if choices["this_host"]:
         host = socket.gethostname()[:255]
@@ -130,7 +130,7 @@ def _engines(using: str, choices: dict[str, Any]) -> Finding:
 
 def _queue(using: str, choices: dict[str, Any]) -> Finding:
     longest = choices["max_age"]
-    age = waiting_since(using, choices["backend"], choices["queue"])
+    age = oldest_wait(using, choices["backend"], choices["queue"])
     if age is None:
         return Finding("queue", ok=True, message="No job waits to be run.")
     message = f"The oldest waiting job could have run for {max(0.0, age):,.1f} s"

@@ -25,7 +25,7 @@ from offload.management.arguments import (
 )
 from offload.management.formatting import attempt_document, document_of, page_of, table_of
 from offload.notifier import Hint, get_notifier
-from offload.store.queries import Wanted, find_by_prefix, find_engines, find_jobs, recent_tasks
+from offload.store.queries import JobFilter, find_by_prefix, find_jobs, find_workers, recent_tasks
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -93,7 +93,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({**document_of(job), "attempts": tried}, indent=2))
             return
         ids = {attempt.worker for attempt in attempts} | ({job.worker} if job.worker else set())
-        self.stdout.write(page_of(job, attempts, find_engines(self.store.using, list(ids))))
+        self.stdout.write(page_of(job, attempts, find_workers(self.store.using, list(ids))))
 
     def _retry(self, choices: dict[str, Any]) -> None:
         ids = self._choose("retry", choices, RETRIED, default=(JobState.FAILED,))
@@ -156,7 +156,7 @@ class Command(BaseCommand):
     def _find(self, choices: dict[str, Any], states: Sequence[JobState | None]) -> list[Job]:
         jobs: list[Job] = []
         for state in states:
-            wanted = Wanted(
+            wanted = JobFilter(
                 backend=choices["backend"],
                 state=state,
                 queue_name=choices["queue"],
@@ -215,7 +215,7 @@ class Command(BaseCommand):
             with transaction.atomic(self.store.using):
                 done |= {pk: verb(pk) for pk in ordered[start : start + AT_ONCE]}
         for told in (hint, Hint.CHANGED):
-            get_notifier(self.store.using).ring(told)
+            get_notifier(self.store.using).notify(told)
         return done
 
     def _explain(self, refused: Sequence[UUID], be: str) -> None:

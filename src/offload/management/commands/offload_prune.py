@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.lifecycle import JobState, keeping
 from offload.management.arguments import (
     add_place_options,
@@ -77,7 +77,7 @@ def _with_rests(batches: Iterator[int]) -> Iterator[int]:
         begun = monotonic()
 
 
-def _periods(choices: dict[str, Any], options: Options) -> dict[JobState, timedelta]:
+def _periods(choices: dict[str, Any], options: BackendOptions) -> dict[JobState, timedelta]:
     """Return how long jobs of each state are kept; states that are kept for ever are left out."""
     successful, failed = choices["successful_days"], choices["failed_days"]
     both = choices["older_than"]

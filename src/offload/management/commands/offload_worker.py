@@ -16,12 +16,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.tasks import task_backends
 
 import offload
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.management.arguments import add_place_options, chosen_backend, require_queue, whole
 from offload.management.database_wait import wait_for_database
 from offload.management.reloader import Reloader
 from offload.store import get_store
-from offload.worker.config import Service, make_engine
+from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
 
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if verbose:
             self._tell("Stopped.")
 
-    def _engine(self, service: Service) -> Engine:
+    def _engine(self, service: WorkerConfig) -> Engine:
         """Return an engine whose database answers, and that listens to signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         self._listen_to_signals(engine.stop)
         return engine
 
-    def _service(self, choices: dict[str, Any]) -> Service:
+    def _service(self, choices: dict[str, Any]) -> WorkerConfig:
         backend = chosen_backend(choices["backend"])
         try:
             options = _options(backend.settings, choices)
@@ -100,7 +100,7 @@ class Command(BaseCommand):
             require_queue(backend, name)
         if options.processes == 0 and (choices["max_jobs"] or choices["max_memory"]):
             raise CommandError("--max-jobs and --max-memory need --processes of at least 1.")
-        return Service(
+        return WorkerConfig(
             backend=backend.alias,
             options=options,
             queues=choices["queues"],
@@ -123,13 +123,13 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _options(options: Options, choices: dict[str, Any]) -> Options:
+def _options(options: BackendOptions, choices: dict[str, Any]) -> BackendOptions:
     """Return the backend's options as the command line changes them."""
     names = ("processes", "threads", "async_slots", "shutdown_timeout", "database")
     return replace(options, **{n: choices[n] for n in names if choices[n] is not None})
 
 
-def _banner(service: Service, *, reloads: bool) -> str:
+def _banner(service: WorkerConfig, *, reloads: bool) -> str:
     options = service.options
     queues = ", ".join(service.queues or sorted(task_backends[service.backend].queues)) or "all"
     if service.excluded:

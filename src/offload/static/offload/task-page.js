@@ -161,7 +161,7 @@ function look() {
   if (document.hidden) {
     hiddenFor++;
     title = document.title;
-    document.querySelectorAll("task-status[notify]:not([data-done])").forEach(waitHidden);
+    document.querySelectorAll("task-status[notify]:not([data-finished])").forEach(waitHidden);
   } else if (told) {
     told = 0;
     document.title = title;
@@ -178,7 +178,7 @@ async function waitHidden(element) {
     await pause(30_000 + 30_000 * Math.random());
     if (!document.hidden || time !== hiddenFor) return;
     await element.refresh();
-    if (element.state?.done) return tell(element.state);
+    if (element.state?.is_finished) return tell(element.state);
   }
 }
 

@@ -126,8 +126,8 @@ class Hub {
       const job = this.job(state.id);
       const newer = state.version - job.state?.version;
       if (newer < 0 || (newer === 0 && !delayOf(state))) continue;
-      if (state.done !== job.state?.done) this.#change();
-      if (state.done) this.#covered = this.#covered.filter((id) => id !== state.id);
+      if (state.is_finished !== job.state?.is_finished) this.#change();
+      if (state.is_finished) this.#covered = this.#covered.filter((id) => id !== state.id);
       job.state = state;
       job.elements.forEach(redraw);
     }
@@ -186,7 +186,7 @@ class Hub {
   #wanted() {
     const isWanted = (id) => this.job(id).elements.size || this.#others.has(id);
     const ids = [...this.#jobs.keys()].filter(isWanted);
-    return ids.filter((id) => !this.job(id).state?.done).sort();
+    return ids.filter((id) => !this.job(id).state?.is_finished).sort();
   }
 
   #change() {
@@ -346,7 +346,7 @@ class TaskStatus extends HTMLElement {
     this.#hub = Hub.of(this);
     this.#date();
     this.removeAttribute("hx-get"); // htmx need not poll
-    if (this.dataset.done !== undefined && !this.#shown) return;
+    if (this.dataset.finished !== undefined && !this.#shown) return;
     this.#hub.join(this);
     const limit = this.getAttribute("stop-after");
     if (limit) this.#timer = setTimeout(() => this.#hub.leave(this), 1_000 * limit);
@@ -393,7 +393,7 @@ class TaskStatus extends HTMLElement {
     const delay = delayOf(state);
     this.#shown = state;
     this.dataset.phase = phase;
-    this.toggleAttribute("data-done", done);
+    this.toggleAttribute("data-finished", done);
     this.toggleAttribute("data-slow", !!delay);
     try {
       this.#internals.states.clear();

@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("=I")
 _CHUNK = 1 << 18
 
 
-class Link:
+class Channel:
     """One end. A message is a tuple whose first item names its kind."""
 
     def __init__(self, end: socket.socket) -> None:

@@ -24,9 +24,9 @@ from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.progress import SHORTEST_PAUSE
 from offload.store.records import ClaimedJob
-from offload.worker.child.channel import Link
-from offload.worker.runners.base import Report
-from offload.worker.runners.progress_buffer import Gauges
+from offload.worker.child.channel import Channel
+from offload.worker.runners.base import FinishReport
+from offload.worker.runners.progress_buffer import ProgressBuffer
 
 PR_SET_PDEATHSIG = 1
 TICK = 0.1
@@ -47,30 +47,30 @@ def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -
         show_job_lines()
     (memory,) = _receive_memory(end)
     failpoint("child.started")
-    child = Child(end, threads, slots, using, memory)
+    child = ChildMain(end, threads, slots, using, memory)
     child.run()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads that hang must not keep the process
 
 
-class Child:
+class ChildMain:
     """Takes the engine's messages and passes jobs to the lanes."""
 
     def __init__(
         self, end: socket.socket, threads: int, slots: int, using: str, memory: int
     ) -> None:
-        from offload.worker.runners.event_loop import LoopLane  # noqa: PLC0415  # needs the app registry
-        from offload.worker.runners.slot_table import Marks  # noqa: PLC0415
-        from offload.worker.runners.threads import ThreadLane  # noqa: PLC0415
+        from offload.worker.runners.event_loop import EventLoopRunner  # noqa: PLC0415  # needs the app registry
+        from offload.worker.runners.slot_table import SlotTable  # noqa: PLC0415
+        from offload.worker.runners.threads import ThreadRunner  # noqa: PLC0415
 
-        marks = Marks(threads + slots, memory)
-        self._link = Link(end)
+        marks = SlotTable(threads + slots, memory)
+        self._link = Channel(end)
         self._writer = Writer(end)
         report, tell = self._writer.report, self._writer.gauges.add
         self._lanes = (
-            ThreadLane(threads, report, marks, using, tell),
-            LoopLane(slots, report, marks, first=threads, tell=tell),
+            ThreadRunner(threads, report, marks, using, tell),
+            EventLoopRunner(slots, report, marks, first=threads, tell=tell),
         )
         self._timed = False
         self._stopped = False
@@ -129,17 +129,17 @@ class Writer:
     """
 
     def __init__(self, end: socket.socket) -> None:
-        self._link = Link(end)
-        self._reports: list[Report] = []
+        self._link = Channel(end)
+        self._reports: list[FinishReport] = []
         self._messages: list[tuple[Any, ...]] = []
         self._news = threading.Event()
         self._hurry = threading.Event()
-        self.gauges = Gauges(wake=self._news.set)
+        self.gauges = ProgressBuffer(wake=self._news.set)
         self._finished = False
         self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
         self._thread.start()
 
-    def report(self, report: Report) -> None:
+    def report(self, report: FinishReport) -> None:
         self._reports.append(report)
         if not report.more:
             self._hurry.set()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from offload.notifier import Hint, get_notifier
 
 if TYPE_CHECKING:
-    from offload.conf import Options
-    from offload.store.records import Exchange, Room
-    from offload.worker.claiming.watermarks import Floors
-    from offload.worker.timers import Duty
+    from offload.conf import BackendOptions
+    from offload.store.records import ClaimRequest, ExchangeResult
+    from offload.worker.claiming.watermarks import Watermarks
+    from offload.worker.timers import Timer
 
 LONGEST_ECHO = 0.25
 """Seconds from a hint to a look at the whole queue at most, however many hints follow."""
@@ -20,13 +20,13 @@ DOUBT = 0.05
 """Seconds after a claim that found less than it asked for until the engine looks again."""
 
 
-class Lookout:
+class Poller:
     """Args:
     floors: from where the engine claims.
     options: the backend's options.
     """
 
-    def __init__(self, floors: Floors, options: Options) -> None:
+    def __init__(self, floors: Watermarks, options: BackendOptions) -> None:
         self._floors = floors
         self._poll_interval = options.poll_interval
         self._notifier = get_notifier(options.database)
@@ -36,7 +36,7 @@ class Lookout:
         self._echo_at = float("inf")
         self._doubt_pause = DOUBT
 
-    def open(self, promotion: Duty) -> None:
+    def open(self, promotion: Timer) -> None:
         """Listen from now on.
 
         Args:
@@ -99,7 +99,7 @@ class Lookout:
         if any(self.hungry) and self._floors.owes_sweep and not self._floors.sweeps_in:
             self.expect()  # what is claimed for one kind of jobs is a sweep for the other too
 
-    def learn(self, room: Room, exchange: Exchange) -> None:
+    def learn(self, room: ClaimRequest, exchange: ExchangeResult) -> None:
         """Expect more jobs only where a claim found all that it asked for."""
         self._floors.learn(room, exchange)
         short = []

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from offload.store.records import Exchange, Floor, Room
-from offload.worker.cooldown import Rest
+from offload.store.records import ClaimRequest, ExchangeResult, Watermark
+from offload.worker.cooldown import Cooldown
 
 if TYPE_CHECKING:
     from offload.store.base import Store
@@ -23,7 +23,7 @@ MANY_QUEUES = 4
 """Queues above which one statement tells which have jobs, before a claim looks into each."""
 
 
-class Floors:
+class Watermarks:
     """Args:
     store: the queue.
     backend: alias in TASKS whose jobs the engine runs.
@@ -46,8 +46,8 @@ class Floors:
         self._queues = frozenset(queues)
         self._excluded = frozenset(excluded)
         self._clock = clock
-        self._rest = Rest(clock)
-        self._floors: dict[tuple[str, bool, int], Floor] = {}
+        self._rest = Cooldown(clock)
+        self._floors: dict[tuple[str, bool, int], Watermark] = {}
         """Of each queue, kind of job, and priority."""
         self._naming = 0.0
         """Seconds that it took to find the queues for the sweep that is under way."""
@@ -68,13 +68,13 @@ class Floors:
         """Return those of the queues that the engine serves."""
         return set(self._queues or queues).intersection(queues) - self._excluded
 
-    def aim(self, room: Room) -> Room:
+    def aim(self, room: ClaimRequest) -> ClaimRequest:
         """Return the room with the queues and the floors that the next claim is to use."""
         self._naming = 0.0
         if not room:
             return room
         if self.sweeps_in:
-            floors = sorted(self._floors.values(), key=Floor.urgency)
+            floors = sorted(self._floors.values(), key=Watermark.urgency)
             return replace(
                 room, queues=sorted({floor.queue_name for floor in floors}), floors=floors
             )
@@ -87,7 +87,7 @@ class Floors:
             self._found_nothing(self._naming)
         return replace(room, queues=sorted(ready))
 
-    def learn(self, room: Room, exchange: Exchange) -> None:
+    def learn(self, room: ClaimRequest, exchange: ExchangeResult) -> None:
         """Take in how a claim with this room went."""
         if not room or not self.store.keeps_dead_entries:
             return
@@ -102,7 +102,7 @@ class Floors:
                 return
         for job in exchange.claimed:  # the last one of each kind stays
             place = (job.queue_name, job.is_async, job.priority)
-            self._floors[place] = Floor(*place, job.run_after, job.id)
+            self._floors[place] = Watermark(*place, job.run_after, job.id)
 
     def glance(self) -> tuple[Sequence[str] | None, float | None]:
         """Tell what an idle engine asks for.

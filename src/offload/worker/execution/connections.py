@@ -8,7 +8,7 @@ from collections.abc import Callable
 from django.db import Error, connections
 
 
-def leave_clean(*, spoiled: bool = False) -> None:
+def reset_connections(*, spoiled: bool = False) -> None:
     """Close the connections of this thread that are old, broken, or left inside a transaction.
 
     Args:

@@ -1,4 +1,4 @@
-"""One attempt ends in one Outcome: resolve, announce, call, catch, decide.
+"""One attempt ends in one Outcome: resolve, announce, call, catch, decide_outcome.
 
 Nothing else calls the user's code: the task, its backoff, and the receivers of signals.
 """
@@ -16,14 +16,14 @@ from offload import exceptions, lifecycle
 from offload.exceptions import InvalidResult, JobError
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, Outcome
-from offload.progress import Tell, tell_nobody
+from offload.progress import OnProgress, ignore_progress
 from offload.serialization import encode_result
 from offload.store import get_store
 from offload.store.records import ClaimedJob
-from offload.worker.execution.connections import leave_clean
-from offload.worker.execution.job_run import Attempt, IsCancelled
-from offload.worker.execution.retry_decision import decide
-from offload.worker.execution.tracebacks import describe
+from offload.worker.execution.connections import reset_connections
+from offload.worker.execution.job_run import IsCancelled, JobRun
+from offload.worker.execution.retry_decision import decide_outcome
+from offload.worker.execution.tracebacks import describe_exception
 
 if TYPE_CHECKING:
     from offload.store.base import Store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("offload.worker")
 
 type Gate = AbstractContextManager[Any]
-"""Entered around the user's code: within it a TaskTimeout or JobCancelled may be raised."""
+"""Entered around the user's code: within it a JobTimeout or JobCancelled may be raised."""
 
 
 class ClaimLost(Exception):
@@ -46,7 +46,7 @@ def execute(
     job: ClaimedJob,
     gate: Gate,
     is_cancelled: IsCancelled = bool,
-    tell: Tell = tell_nobody,
+    tell: OnProgress = ignore_progress,
     *,
     using: str,
     store: Store | None = None,
@@ -63,7 +63,7 @@ def execute(
         using: alias in DATABASES where the job is stored.
         store: where the job is kept, if that is not that database's store.
     """
-    attempt = Attempt(job, is_cancelled, tell)
+    attempt = JobRun(job, is_cancelled, tell)
     try:
         attempt.begin()
         attempt.announce_start()
@@ -86,10 +86,13 @@ def execute(
 
 
 async def execute_async(
-    job: ClaimedJob, gate: Gate, is_cancelled: IsCancelled = bool, tell: Tell = tell_nobody
+    job: ClaimedJob,
+    gate: Gate,
+    is_cancelled: IsCancelled = bool,
+    tell: OnProgress = ignore_progress,
 ) -> Outcome:
     """Run one attempt on this event loop and return how it ended. Raises nothing."""
-    attempt = Attempt(job, is_cancelled, tell)
+    attempt = JobRun(job, is_cancelled, tell)
     try:
         attempt.begin()
         await attempt.aannounce_start()
@@ -115,12 +118,12 @@ def announce(job: ClaimedJob, outcome: Outcome) -> None:
     try:
         raise kind(message)  # noqa: TRY301  # so that it is the current exception
     except BaseException:  # noqa: BLE001  # Django's receiver logs the current exception
-        Attempt(job).announce_end(outcome)
+        JobRun(job).announce_end(outcome)
     finally:
-        leave_clean()
+        reset_connections()
 
 
-def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
+def _run_atomically(attempt: JobRun, gate: Gate, store: Store) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
     is_in_task = False
     committed = Event()
@@ -153,7 +156,7 @@ def _run_atomically(attempt: Attempt, gate: Gate, store: Store) -> Outcome:
     return outcome._replace(written=True)
 
 
-def _succeed(attempt: Attempt, value: Any) -> Outcome:
+def _succeed(attempt: JobRun, value: Any) -> Outcome:
     try:
         return lifecycle.succeeded(encode_result(value, limit=attempt.options.max_result_size))
     except (TypeError, ValueError, RecursionError) as error:
@@ -168,7 +171,7 @@ def _not_committed(job: ClaimedJob, error: CommitLost) -> Outcome:
     return outcome
 
 
-def _fail(attempt: Attempt, error: BaseException) -> Outcome:
+def _fail(attempt: JobRun, error: BaseException) -> Outcome:
     """Return the outcome of an attempt that raised, while the exception is still current."""
     if isinstance(error, ClaimLost):
         logger.warning("Task id=%s was taken over by another engine.", attempt.id)
@@ -177,7 +180,7 @@ def _fail(attempt: Attempt, error: BaseException) -> Outcome:
         if isinstance(error, CommitLost):
             outcome = _not_committed(attempt.job, error)
         else:
-            outcome = decide(
+            outcome = decide_outcome(
                 error,
                 attempt.job,
                 attempt.task,
@@ -185,13 +188,13 @@ def _fail(attempt: Attempt, error: BaseException) -> Outcome:
                 cancelled=attempt.is_cancelled(),
             )
     except BaseException as problem:  # noqa: BLE001  # an exception that breaks who looks at it
-        outcome = lifecycle.failed(describe(problem))
+        outcome = lifecycle.failed(describe_exception(problem))
     if not JobState(outcome.state).is_finished:
         _log_again(attempt, outcome)
     return outcome
 
 
-def _log_again(attempt: Attempt, outcome: Outcome) -> None:
+def _log_again(attempt: JobRun, outcome: Outcome) -> None:
     """Tell of an end that Django has no word for; below ERROR, as the job may yet succeed."""
     job = attempt.job
     why = "snoozed"

@@ -15,17 +15,17 @@ from django.tasks import Task, TaskContext, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 from django.tasks.signals import task_finished, task_started
 
-from offload.conf import Options
+from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
 from offload.ownership import Origin, enter_origin
-from offload.progress import Gauge, Tell, tell_nobody
+from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
-from offload.signal_receivers import has_only_djangos, is_unheard
+from offload.signal_receivers import has_no_receivers, has_only_django_receivers
 from offload.store.records import ClaimedJob
-from offload.task_lookup import find_task_of, task_like
+from offload.task_lookup import find_task_for_job, make_task_stub
 from offload.timestamps import now_microseconds, to_datetime
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ type IsCancelled = Callable[[], bool]
 logger = logging.getLogger("offload.worker")
 
 
-class Attempt:
+class JobRun:
     """The job's task, its arguments and its result, during one attempt. Making one raises nothing.
 
     Attributes:
@@ -48,10 +48,10 @@ class Attempt:
         args, kwargs: what it was enqueued with.
     """
 
-    gauge: Gauge | None = None
+    gauge: ProgressReporter | None = None
 
     def __init__(
-        self, job: ClaimedJob, is_cancelled: IsCancelled = bool, tell: Tell = tell_nobody
+        self, job: ClaimedJob, is_cancelled: IsCancelled = bool, tell: OnProgress = ignore_progress
     ) -> None:
         self.job = job
         self.is_cancelled = is_cancelled
@@ -92,7 +92,7 @@ class Attempt:
         if self._problem is not None:
             raise self._problem
         job = self.job
-        is_first = job.attempt == 1 and not job.lost
+        is_first = job.attempt == 1 and not job.worker_losses
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(self)
@@ -102,9 +102,11 @@ class Attempt:
         """Return what the task may know of it."""
         return CurrentJob(self.id, len(self.job.previous) + 1, self.is_cancelled)
 
-    def open_gauge(self) -> Gauge:
+    def open_gauge(self) -> ProgressReporter:
         """Make the gauge; one, although threads of the task may ask for it at once."""
-        gauge: Gauge = self.__dict__.setdefault("gauge", Gauge(self.job.key, self.tell))
+        gauge: ProgressReporter = self.__dict__.setdefault(
+            "gauge", ProgressReporter(self.job.key, self.tell)
+        )
         return gauge
 
     def origin(self, _tenant: str = "") -> Origin:
@@ -149,7 +151,7 @@ class Attempt:
 
     async def _aannounce(self, announce: Callable[[], None], signal: Signal) -> None:
         """Announce in a thread, as receivers use the ORM; Django's only write a log line."""
-        if has_only_djangos(signal):
+        if has_only_django_receivers(signal):
             announce()
         else:
             # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
@@ -157,7 +159,7 @@ class Attempt:
 
     def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:
         try:
-            if is_unheard(signal, level):
+            if has_no_receivers(signal, level):
                 return
             if outcome is not None:
                 self._conclude(outcome)
@@ -181,10 +183,10 @@ class Attempt:
     def _find_task(self) -> Task[..., Any]:
         job = self.job
         try:
-            return find_task_of(job.task_path, job.backend, job.queue_name, job.priority)
+            return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
         except BaseException as error:  # noqa: BLE001  # modules raise what they like
             self._problem = error
-            return task_like(
+            return make_task_stub(
                 job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
             )
 
@@ -202,12 +204,12 @@ _CALL, _ACALL = Task.call, Task.acall
 # Each context has backends of its own, and a job has a context of its own: making one would
 # cost more than many a task.
 @cache
-def _backend_of(alias: str) -> tuple[Options, type | None]:
+def _backend_of(alias: str) -> tuple[BackendOptions, type | None]:
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend:  # removed from TASKS while the job waited
-        return Options(), None
-    return getattr(backend, "settings", None) or Options(), type(backend)
+        return BackendOptions(), None
+    return getattr(backend, "settings", None) or BackendOptions(), type(backend)
 
 
 @receiver(setting_changed)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from offload import lifecycle
 from offload.durations import seconds
-from offload.exceptions import InvalidResult, JobCancelled, JobExpired, Retry, Snooze, TaskTimeout
+from offload.exceptions import InvalidResult, JobCancelled, JobExpired, JobTimeout, Retry, Snooze
 from offload.policies import DEFAULT_BACKOFF
-from offload.worker.execution.tracebacks import describe, never_began
+from offload.worker.execution.tracebacks import describe_exception, failed_before_call
 
 if TYPE_CHECKING:
     from django.tasks import Task, TaskResult
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("offload.worker")
 
 
-def decide(
+def decide_outcome(
     error: BaseException,
     job: ClaimedJob,
     task: Task[..., Any],
@@ -40,7 +40,7 @@ def decide(
     """
     if isinstance(error, Snooze) and not cancelled:
         return lifecycle.snoozed(error.delay)
-    failure = describe(error)
+    failure = describe_exception(error)
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
     if isinstance(error, JobCancelled) or (
@@ -59,9 +59,9 @@ def _is_tried_again(error: BaseException, task: Task[..., Any]) -> bool:
         return True
     if isinstance(error, (InvalidResult, *getattr(task, "no_retry_on", ()))):
         return False
-    if never_began(error, task.func):
+    if failed_before_call(error, task.func):
         return False
-    return isinstance(error, (TaskTimeout, *getattr(task, "retry_on", (Exception,))))
+    return isinstance(error, (JobTimeout, *getattr(task, "retry_on", (Exception,))))
 
 
 def _delay(

@@ -19,7 +19,7 @@ LONGEST_PATH = 255
 _OWN_FOLDER = str(Path(__file__).parents[1])
 
 
-def describe(error: BaseException) -> JobFailure:
+def describe_exception(error: BaseException) -> JobFailure:
     """Return class path, message and traceback of an exception, storable on every database."""
     return JobFailure(
         class_path_of(error)[:LONGEST_PATH],
@@ -35,7 +35,7 @@ def class_path_of(error: BaseException) -> str:
     return storable(f"{module}.{name}", limit=LONGEST_PATH)
 
 
-def never_began(error: BaseException, function: Callable[..., Any]) -> bool:
+def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bool:
     """Tell whether a TypeError came from arguments that do not fit the function's signature.
 
     Then no frame of the function is in the traceback.

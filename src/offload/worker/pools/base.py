@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 from offload import lifecycle
-from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import JobFailure, Outcome
 from offload.policies import DEFAULT_BACKOFF
 from offload.store.base import lost_outcome
-from offload.store.records import ClaimedJob, Ended, Key
-from offload.worker.pools.capacity import Load
+from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
+from offload.worker.pools.capacity import Capacity
 
 
 class Pool(ABC):
@@ -51,11 +51,11 @@ class Pool(ABC):
         """Run jobs, the first ones first."""
 
     @abstractmethod
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedJob]:
         """Return the jobs that have ended since the last call."""
 
     @abstractmethod
-    def progress(self) -> dict[Key, str]:
+    def progress(self) -> dict[ClaimKey, str]:
         """Return how far jobs are that moved since the last call: JSON text by key.
 
         Called after `collect`, it has the last word of each job that ended.
@@ -66,7 +66,7 @@ class Pool(ABC):
         """Deal with what is overdue: time limits, cancels that are not obeyed, dead children."""
 
     @abstractmethod
-    def cancel(self, keys: Sequence[Key]) -> None:
+    def cancel(self, keys: Sequence[ClaimKey]) -> None:
         """Stop running jobs."""
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Pool(ABC):
         """Give back the jobs that have not begun; `collect` returns them."""
 
     @abstractmethod
-    def announce(self, ended: Sequence[Ended]) -> None:
+    def announce(self, ended: Sequence[FinishedJob]) -> None:
         """Have Django's signal sent for jobs that ended without an executor."""
 
     @abstractmethod
@@ -87,11 +87,11 @@ class Pool(ABC):
 
 
 def overdue(
-    load: Load,
+    load: Capacity,
     running: Iterable[tuple[int, float]],
-    cancels: dict[Key, float],
+    cancels: dict[ClaimKey, float],
     *,
-    grace: float,
+    kill_grace_period: float,
     now: float,
 ) -> Iterator[tuple[int, type[Interruption]]]:
     """Yield the numbers of jobs that should have stopped by now, and why.
@@ -99,16 +99,16 @@ def overdue(
     Args:
         running: number and start of the jobs that run.
         cancels: when the cancel of a job was asked for.
-        grace: seconds that a job has to stop after it was told.
+        kill_grace_period: seconds that a job has to stop after it was told.
         now: monotonic clock, as all times here.
     """
     for number, since in running:
         job = load.held.get(number)
         if job is None:
             continue
-        if job.timeout is not None and now > since + job.timeout + grace:
-            yield number, TaskTimeout
-        elif now > cancels.get(job.key, now) + grace:
+        if job.timeout is not None and now > since + job.timeout + kill_grace_period:
+            yield number, JobTimeout
+        elif now > cancels.get(job.key, now) + kill_grace_period:
             yield number, JobCancelled
 
 
@@ -131,7 +131,7 @@ def interrupted(job: ClaimedJob, reason: str) -> Outcome:
 
     It was not its fault: it is handed back, unless it must never run twice.
     """
-    return lost_outcome(job, reason) if job.max_lost == 0 else lifecycle.released()
+    return lost_outcome(job, reason) if job.max_worker_losses == 0 else lifecycle.released()
 
 
 def _failure(kind: type[Interruption], message: str) -> JobFailure:

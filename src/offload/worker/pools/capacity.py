@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from offload.lifecycle import Outcome
-from offload.store.records import ClaimedJob, Ended
-from offload.worker.pools.run_times import AHEAD, Pace
+from offload.store.records import ClaimedJob, FinishedJob
+from offload.worker.pools.run_times import AHEAD, RunTimes
 
 STUCK = 0.2
 """Seconds in which no job of a lane ended after which those that wait are taken back."""
@@ -37,7 +37,7 @@ class _Lane:
     is_stuck: bool = False
 
 
-class Load:
+class Capacity:
     """Jobs are numbered as they are taken, so both sides of a pipe can name them.
 
     Args:
@@ -46,7 +46,7 @@ class Load:
         pace: how long tasks take.
     """
 
-    def __init__(self, threads: int, slots: int, pace: Pace) -> None:
+    def __init__(self, threads: int, slots: int, pace: RunTimes) -> None:
         self.held: dict[int, ClaimedJob] = {}
         self.pace = pace
         self._lanes = (_Lane(threads), _Lane(slots))
@@ -89,10 +89,10 @@ class Load:
             lane.tasks[job.task_path] += 1
         return first
 
-    def settle(self, rows: Iterable[Row]) -> list[Ended]:
+    def settle(self, rows: Iterable[Row]) -> list[FinishedJob]:
         """Remove jobs that ended, and learn from them; return those of them that were held."""
         now = time.monotonic()
-        ended: list[Ended] = []
+        ended: list[FinishedJob] = []
         times: dict[str, list[float]] = defaultdict(list)
         for number, outcome, seconds in rows:
             job = self.held.pop(number, None)

@@ -15,23 +15,23 @@ from pathlib import Path
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import Outcome, released
 from offload.store.base import lost_outcome
-from offload.store.records import ClaimedJob, Ended, Key
+from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.child import main as other_side
-from offload.worker.child.channel import Link
+from offload.worker.child.channel import Channel
 from offload.worker.pools.base import forced, interrupted, overdue
-from offload.worker.pools.capacity import Load
-from offload.worker.pools.run_times import Pace
-from offload.worker.runners.slot_table import Marks
+from offload.worker.pools.capacity import Capacity
+from offload.worker.pools.run_times import RunTimes
+from offload.worker.runners.slot_table import SlotTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ChildLimits:
     """What one child may do.
 
     Attributes:
         threads: tasks written with def at once.
         slots: tasks written with async def at once.
-        grace: seconds that a job has to stop after it was told.
+        kill_grace_period: seconds that a job has to stop after it was told.
         using: alias in DATABASES where the jobs are stored.
         max_jobs: jobs after which the child is replaced; None for no limit.
         max_memory: bytes of resident memory above which it is replaced; None for no limit.
@@ -39,13 +39,13 @@ class Limits:
 
     threads: int
     slots: int
-    grace: float
+    kill_grace_period: float
     using: str
     max_jobs: int | None = None
     max_memory: int | None = None
 
 
-class Child:
+class ChildProcess:
     """One process: what it holds, and whether it must go.
 
     Args:
@@ -58,19 +58,19 @@ class Child:
     def __init__(
         self,
         context: ForkServerContext,
-        limits: Limits,
-        pace: Pace,
-        progress: dict[Key, str],
+        limits: ChildLimits,
+        pace: RunTimes,
+        progress: dict[ClaimKey, str],
         *,
         shows_logs: bool,
     ) -> None:
-        self.load = Load(limits.threads, limits.slots, pace)
+        self.load = Capacity(limits.threads, limits.slots, pace)
         self.is_ready = False
         self.is_retiring = False
         """No more jobs for it: it is replaced when those it has have ended."""
         self._limits = limits
         self._progress = progress
-        self._cancels: dict[Key, float] = {}
+        self._cancels: dict[ClaimKey, float] = {}
         self._doomed: dict[int, type[Interruption]] = {}
         self._doomed_at = 0.0
         self._ended = 0
@@ -84,10 +84,10 @@ class Child:
         self.process.start()
         theirs.close()
         with tempfile.TemporaryFile() as memory:
-            self.marks = Marks(limits.threads + limits.slots, memory.fileno())
+            self.marks = SlotTable(limits.threads + limits.slots, memory.fileno())
             socket.send_fds(ours, [b"m"], [memory.fileno()])
         ours.setblocking(False)  # noqa: FBT003
-        self.link = Link(ours)
+        self.link = Channel(ours)
 
     @property
     def pid(self) -> int:
@@ -128,9 +128,9 @@ class Child:
         if jobs:
             self.link.send("run", self.load.take(jobs), list(map(tuple, jobs)))
 
-    def receive(self) -> list[Ended]:
+    def receive(self) -> list[FinishedJob]:
         """Return the jobs that it says have ended, or were not begun."""
-        ended: list[Ended] = []
+        ended: list[FinishedJob] = []
         for kind, *content in self.link.receive() or ():
             if kind == "ready":
                 self.is_ready = True
@@ -145,7 +145,7 @@ class Child:
             self._forget_ended()
         return ended
 
-    def cancel(self, keys: Sequence[Key]) -> None:
+    def cancel(self, keys: Sequence[ClaimKey]) -> None:
         """Have running jobs stopped, if they are here."""
         held = {job.key for job in self.load.held.values()}
         mine = [key for key in keys if key in held and key not in self._cancels]
@@ -160,14 +160,15 @@ class Child:
 
     def enforce(self, now: float) -> None:
         """Kill the process if a job in it should have stopped, and take back what is stuck."""
-        limits = {"grace": self._limits.grace, "now": now}
+        limits = {"kill_grace_period": self._limits.kill_grace_period, "now": now}
         for number, kind in overdue(self.load, self.marks.running(), self._cancels, **limits):
             if not self._doomed:
                 self._doomed_at = now
                 self.recall()
             self._doomed.setdefault(number, kind)
         if self._doomed and (
-            now > self._doomed_at + self._limits.grace or set(self.load.held) <= set(self._doomed)
+            now > self._doomed_at + self._limits.kill_grace_period
+            or set(self.load.held) <= set(self._doomed)
         ):
             self._kill()
         elif self.load.is_stuck(self.marks.running(), now):
@@ -182,7 +183,7 @@ class Child:
         else:
             self.link.send("stop")
 
-    def bury(self, *, reason: str, by_us: bool = False) -> list[Ended]:
+    def bury(self, *, reason: str, by_us: bool = False) -> list[FinishedJob]:
         """Return what became of the jobs that it held; the process is dead or dying."""
         self.process.join(1.0)
         if self.process.is_alive():
@@ -202,7 +203,7 @@ class Child:
     def _fate(self, number: int, job: ClaimedJob, reason: str, *, by_us: bool) -> Outcome:
         if number in self._doomed:
             return forced(job, self._doomed[number])
-        if not self.marks.has_begun(number, is_async=bool(job.is_async)):
+        if not self.marks.has_started(number, is_async=bool(job.is_async)):
             return released()
         if job.key in self._cancels:
             return forced(job, JobCancelled)

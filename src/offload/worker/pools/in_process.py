@@ -16,47 +16,51 @@ from django.db import connections
 
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
-from offload.store.records import ClaimedJob, Ended, Key
+from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.execution.executor import announce
 from offload.worker.pools.base import Pool, forced, interrupted, overdue
-from offload.worker.pools.capacity import Load
-from offload.worker.pools.run_times import Pace
-from offload.worker.runners.base import Lane, Report
-from offload.worker.runners.event_loop import LoopLane
-from offload.worker.runners.progress_buffer import Gauges
-from offload.worker.runners.slot_table import Marks
-from offload.worker.runners.threads import ThreadLane
+from offload.worker.pools.capacity import Capacity
+from offload.worker.pools.run_times import RunTimes
+from offload.worker.runners.base import FinishReport, Runner
+from offload.worker.runners.event_loop import EventLoopRunner
+from offload.worker.runners.progress_buffer import ProgressBuffer
+from offload.worker.runners.slot_table import SlotTable
+from offload.worker.runners.threads import ThreadRunner
 
 
-class EmbeddedPool(Pool):
+class InProcessPool(Pool):
     """Args:
     threads: how many tasks written with def run at once.
     slots: how many tasks written with async def run at once.
-    grace: seconds that a job has to stop after it was told.
+    kill_grace_period: seconds that a job has to stop after it was told.
     using: alias in DATABASES where the jobs are stored.
     """
 
     processes = 0
 
-    def __init__(self, *, threads: int, slots: int, grace: float, using: str) -> None:
+    def __init__(self, *, threads: int, slots: int, kill_grace_period: float, using: str) -> None:
         self.threads = threads
         self._slots = slots
-        self._grace = grace
+        self._grace = kill_grace_period
         self._using = using
-        self._load = Load(threads, slots, Pace())
-        self._given_up: list[LoopLane] = []
-        self._cancels: dict[Key, float] = {}
-        self._reports: list[Report] = []
-        self._gauges = Gauges()  # nobody is woken: the engine looks often enough while jobs run
-        self._progress: dict[Key, str] = {}
+        self._load = Capacity(threads, slots, RunTimes())
+        self._given_up: list[EventLoopRunner] = []
+        self._cancels: dict[ClaimKey, float] = {}
+        self._reports: list[FinishReport] = []
+        self._gauges = (
+            ProgressBuffer()
+        )  # nobody is woken: the engine looks often enough while jobs run
+        self._progress: dict[ClaimKey, str] = {}
         self._rung = False
 
     def start(self) -> None:
         self._news, self._bell = os.pipe()
         os.set_blocking(self._news, False)
         os.set_blocking(self._bell, False)
-        marks = Marks(self.threads)
-        self._threads = ThreadLane(self.threads, self._report, marks, self._using, self._gauges.add)
+        marks = SlotTable(self.threads)
+        self._threads = ThreadRunner(
+            self.threads, self._report, marks, self._using, self._gauges.add
+        )
         self._loop = self._new_loop()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
@@ -77,7 +81,7 @@ class EmbeddedPool(Pool):
         self._threads.submit([pair for pair in numbered if not pair[1].is_async])
         self._loop.submit([pair for pair in numbered if pair[1].is_async])
 
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedJob]:
         with contextlib.suppress(BlockingIOError):
             os.read(self._news, 4096)
         self._rung = False
@@ -92,7 +96,7 @@ class EmbeddedPool(Pool):
                 self._cancels.pop(job.key, None)
         return ended
 
-    def progress(self) -> dict[Key, str]:
+    def progress(self) -> dict[ClaimKey, str]:
         moved, self._progress = self._progress, {}
         return moved
 
@@ -101,13 +105,13 @@ class EmbeddedPool(Pool):
         for lane in self._lanes:
             lane.enforce(now)
         running = [pair for lane in self._lanes for pair in lane.marks.running()]
-        limits = {"grace": self._grace, "now": now}
+        limits = {"kill_grace_period": self._grace, "now": now}
         for number, kind in list(overdue(self._load, running, self._cancels, **limits)):
             self._give_up(number, kind)
         if self._load.is_stuck(running, now):
             self.recall()
 
-    def cancel(self, keys: Sequence[Key]) -> None:
+    def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for key in keys:
             self._cancels.setdefault(key, time.monotonic())
             for lane in self._lanes:
@@ -116,9 +120,9 @@ class EmbeddedPool(Pool):
     def recall(self) -> None:
         for lane in self._lanes:
             for number in lane.recall():
-                self._report(Report(number, released(), None))
+                self._report(FinishReport(number, released(), None))
 
-    def announce(self, ended: Sequence[Ended]) -> None:
+    def announce(self, ended: Sequence[FinishedJob]) -> None:
         if ended:  # receivers may take their time, and the engine has none
             Thread(target=_announce, args=(list(ended),), daemon=True).start()
 
@@ -130,15 +134,15 @@ class EmbeddedPool(Pool):
             lane.stop()
         for number, job in self._load.held.items():
             self._threads.abandon(job.key)
-            self._report(Report(number, interrupted(job, "the worker was stopped"), None))
+            self._report(FinishReport(number, interrupted(job, "the worker was stopped"), None))
 
     @property
-    def _lanes(self) -> tuple[Lane, ...]:
+    def _lanes(self) -> tuple[Runner, ...]:
         return (self._threads, self._loop, *self._given_up)
 
-    def _new_loop(self) -> LoopLane:
-        marks = Marks(self._slots)
-        return LoopLane(self._slots, self._report, marks, first=0, tell=self._gauges.add)
+    def _new_loop(self) -> EventLoopRunner:
+        marks = SlotTable(self._slots)
+        return EventLoopRunner(self._slots, self._report, marks, first=0, tell=self._gauges.add)
 
     def _read_gauges(self) -> None:
         """Note how far jobs are, but not those that were given up and go on all the same."""
@@ -157,11 +161,11 @@ class EmbeddedPool(Pool):
             self._given_up.append(self._loop)
             self._loop = self._new_loop()
         outcome = forced(job, kind)
-        self._report(Report(number, outcome, None))
+        self._report(FinishReport(number, outcome, None))
         if JobState(outcome.state).is_finished:
             self.announce([(job, outcome)])
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: FinishReport) -> None:
         """Take in a report from any thread; ring once for all that come before `collect`."""
         self._reports.append(report)
         if not self._rung:
@@ -170,7 +174,7 @@ class EmbeddedPool(Pool):
                 os.write(self._bell, b"!")
 
 
-def _announce(ended: Sequence[Ended]) -> None:
+def _announce(ended: Sequence[FinishedJob]) -> None:
     for job, outcome in ended:
         announce(job, outcome)
     connections.close_all()

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from offload.lifecycle import JobState
-from offload.store.records import ClaimedJob, Ended, Key
+from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.pools.base import Pool
-from offload.worker.pools.child_process import Child, Limits
-from offload.worker.pools.run_times import Pace
+from offload.worker.pools.child_process import ChildLimits, ChildProcess
+from offload.worker.pools.run_times import RunTimes
 
 logger = logging.getLogger("offload.worker")
 
@@ -27,18 +27,18 @@ class ProcessPool(Pool):
     shows_logs: whether children print a line for each job's start and end.
     """
 
-    def __init__(self, *, processes: int, limits: Limits, shows_logs: bool = False) -> None:
+    def __init__(self, *, processes: int, limits: ChildLimits, shows_logs: bool = False) -> None:
         self.processes = processes
         self.threads = limits.threads
         self._limits = limits
         self._shows_logs = shows_logs
-        self._pace = Pace()
+        self._pace = RunTimes()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["offload.worker.child.preload"])
-        self._children: list[Child] = []
-        self._ended: list[Ended] = []
-        self._untold: list[Ended] = []
-        self._progress: dict[Key, str] = {}
+        self._children: list[ChildProcess] = []
+        self._ended: list[FinishedJob] = []
+        self._untold: list[FinishedJob] = []
+        self._progress: dict[ClaimKey, str] = {}
         self._failures = 0
         self._start_at = 0.0
         self._stopped = False
@@ -74,14 +74,14 @@ class ProcessPool(Pool):
                     dealt, lane = lane[:count], lane[count:]
                     child.run(dealt)
 
-    def collect(self) -> list[Ended]:
+    def collect(self) -> list[FinishedJob]:
         for child in self._children:
             child.link.flush()
             self._ended += child.receive()
         ended, self._ended = self._ended, []
         return ended
 
-    def progress(self) -> dict[Key, str]:
+    def progress(self) -> dict[ClaimKey, str]:
         moved = self._progress.copy()
         self._progress.clear()
         return moved
@@ -100,7 +100,7 @@ class ProcessPool(Pool):
         if self._untold:
             self.announce(())
 
-    def cancel(self, keys: Sequence[Key]) -> None:
+    def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for child in self._children:
             child.cancel(keys)
 
@@ -108,7 +108,7 @@ class ProcessPool(Pool):
         for child in self._children:
             child.recall()
 
-    def announce(self, ended: Sequence[Ended]) -> None:
+    def announce(self, ended: Sequence[FinishedJob]) -> None:
         """Leave it to a child, if need be a later one: the engine runs no receiver of signals."""
         self._untold += ended
         able = next((child for child in self._children if child.is_able), None)
@@ -127,7 +127,7 @@ class ProcessPool(Pool):
             self._ended += child.bury(reason="the worker was stopped", by_us=True)
         self._children.clear()
 
-    def _by_room(self, *, is_async: bool) -> list[Child]:
+    def _by_room(self, *, is_async: bool) -> list[ChildProcess]:
         """Return the children that have room, or, as one may have died meanwhile, any others."""
         able = [child for child in self._children if child.is_able] or self._children
         rooms = [(child.room(is_async=is_async), child) for child in able]
@@ -136,7 +136,7 @@ class ProcessPool(Pool):
 
     def _start_child(self) -> None:
         try:
-            child = Child(
+            child = ChildProcess(
                 self._context,
                 self._limits,
                 self._pace,
@@ -155,7 +155,7 @@ class ProcessPool(Pool):
         self._start_at = time.monotonic() + delay
         logger.error("A child process did not start (%s); again in %.0f s.", reason, delay)
 
-    def _bury(self, child: Child) -> None:
+    def _bury(self, child: ChildProcess) -> None:
         """Take back what a dead child held."""
         self._ended += child.receive()
         self._children.remove(child)
@@ -164,7 +164,7 @@ class ProcessPool(Pool):
         else:
             self._failures = 0
             if not child.is_expected_to_die:
-                logger.warning("Child process %s died: %s.", child.pid, child.cause_of_death)
+                logger.warning("ChildProcess process %s died: %s.", child.pid, child.cause_of_death)
         buried = child.bury(reason=f"its process died: {child.cause_of_death}")
         self._ended += buried
         self.announce([pair for pair in buried if JobState(pair[1].state).is_finished])

@@ -13,7 +13,7 @@ _WEIGHT_OF_LONGER = 0.5
 _WEIGHT_IN_MIX = 0.02
 
 
-class Pace:
+class RunTimes:
     """Moving averages of run times: of each task, and of the mix that came lately."""
 
     def __init__(self) -> None:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from offload.exceptions import Interruption
 from offload.lifecycle import Outcome
-from offload.progress import Tell, tell_nobody
-from offload.store.records import ClaimedJob, Key
-from offload.worker.runners.slot_table import Marks
+from offload.progress import OnProgress, ignore_progress
+from offload.store.records import ClaimedJob, ClaimKey
+from offload.worker.runners.slot_table import SlotTable
 
 type Numbered = tuple[int, ClaimedJob]
 
 
-class Report(NamedTuple):
+class FinishReport(NamedTuple):
     """A job that ended."""
 
     number: int
@@ -27,10 +27,10 @@ class Report(NamedTuple):
     """Whether jobs wait behind it, whose reports may share its way."""
 
 
-type ReportTo = Callable[[Report], None]
+type ReportTo = Callable[[FinishReport], None]
 
 
-class Lane(ABC):
+class Runner(ABC):
     """Runs jobs; reports each that ended from whatever thread it ran in.
 
     Args:
@@ -39,12 +39,14 @@ class Lane(ABC):
         tell: called with the gauge of a running job that moved.
     """
 
-    def __init__(self, report: ReportTo, marks: Marks, tell: Tell = tell_nobody) -> None:
+    def __init__(
+        self, report: ReportTo, marks: SlotTable, tell: OnProgress = ignore_progress
+    ) -> None:
         self.report = report
         self.marks = marks
         self.tell = tell
         self.waiting: deque[Numbered] = deque()
-        self.cancelled: set[Key] = set()
+        self.cancelled: set[ClaimKey] = set()
         """Jobs that somebody wants cancelled, begun or not."""
         self.stopped = False
 
@@ -63,7 +65,7 @@ class Lane(ABC):
         return numbers
 
     @abstractmethod
-    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+    def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         """Raise an exception inside a running job, if it can be reached."""
 
     @abstractmethod

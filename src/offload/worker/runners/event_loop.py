@@ -15,15 +15,15 @@ from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 
-from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import Outcome, failed
-from offload.progress import Tell, tell_nobody
-from offload.store.records import ClaimedJob, Key
-from offload.worker.execution.connections import close_unusable, leave_clean
+from offload.progress import OnProgress, ignore_progress
+from offload.store.records import ClaimedJob, ClaimKey
+from offload.worker.execution.connections import close_unusable, reset_connections
 from offload.worker.execution.executor import execute_async
-from offload.worker.execution.tracebacks import describe
-from offload.worker.runners.base import Lane, Numbered, Report, ReportTo
-from offload.worker.runners.slot_table import Marks
+from offload.worker.execution.tracebacks import describe_exception
+from offload.worker.runners.base import FinishReport, Numbered, ReportTo, Runner
+from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
 
@@ -31,7 +31,7 @@ TIDY_INTERVAL = 1.0
 """Seconds between two looks at the connections that the async tasks share."""
 
 
-class LoopLane(Lane):
+class EventLoopRunner(Runner):
     """Args:
     slots: how many jobs run at once.
     report: called with each job that ended, in the loop's thread.
@@ -41,12 +41,17 @@ class LoopLane(Lane):
     """
 
     def __init__(
-        self, slots: int, report: ReportTo, marks: Marks, first: int, tell: Tell = tell_nobody
+        self,
+        slots: int,
+        report: ReportTo,
+        marks: SlotTable,
+        first: int,
+        tell: OnProgress = ignore_progress,
     ) -> None:
         super().__init__(report, marks, tell)
         self._slots = slots
         self._places = list(range(first, first + slots))
-        self._running: dict[Key, Running] = {}
+        self._running: dict[ClaimKey, RunningCall] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_turn: asyncio.Handle | None = None
         """When more jobs begin, although there are places: others have their turn before."""
@@ -61,7 +66,7 @@ class LoopLane(Lane):
         self.waiting.extend(jobs)
         loop.call_soon_threadsafe(self._fill)
 
-    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+    def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
             self.cancelled.add(key)
         self._call(self._interrupt, key, kind)
@@ -70,11 +75,11 @@ class LoopLane(Lane):
         for key, running in list(self._running.items()):
             timeout = running.job.timeout
             if timeout is not None and now - running.since > timeout:
-                self.interrupt(key, TaskTimeout)
+                self.interrupt(key, JobTimeout)
             elif key in self.cancelled:  # before it began
                 self.interrupt(key, JobCancelled)
 
-    def runs(self, key: Key) -> bool:
+    def runs(self, key: ClaimKey) -> bool:
         """Tell whether a job runs here."""
         return key in self._running
 
@@ -132,13 +137,13 @@ class LoopLane(Lane):
         assert self._loop is not None  # noqa: S101  # for the type checker
         try:
             if self._dirty:
-                await sync_to_async(leave_clean)()
+                await sync_to_async(reset_connections)()
         finally:
             self._loop.stop()
 
     def _begin(self, number: int, job: ClaimedJob) -> None:
         """Run a job up to where it first has to wait, which for many is their end."""
-        running = Running(number, job, self._places.pop())
+        running = RunningCall(number, job, self._places.pop())
         self._running[job.key] = running
         self.marks.begin(running.place, number, running.since, is_async=True)
         is_cancelled = partial(self.cancelled.__contains__, job.key)
@@ -150,7 +155,7 @@ class LoopLane(Lane):
                 eager_start=True,
             )
         except BaseException as error:  # noqa: BLE001  # asyncio passes SystemExit on
-            self._end(running, failed(describe(error)))
+            self._end(running, failed(describe_exception(error)))
             return
         if running.task.done():
             # It had the loop for itself, so others cannot run beside it: it fills all places.
@@ -158,11 +163,11 @@ class LoopLane(Lane):
         else:
             running.task.add_done_callback(partial(self._on_done, running))
 
-    def _on_done(self, running: Running, task: asyncio.Task) -> None:  # type: ignore[type-arg]
+    def _on_done(self, running: RunningCall, task: asyncio.Task) -> None:  # type: ignore[type-arg]
         self._end(running, _outcome(task))
         self._fill()
 
-    def _end(self, running: Running, outcome: Outcome, *, places: int = 1) -> None:
+    def _end(self, running: RunningCall, outcome: Outcome, *, places: int = 1) -> None:
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
@@ -170,9 +175,9 @@ class LoopLane(Lane):
         self._places.append(running.place)
         self._dirty = True
         seconds = places * (time.monotonic() - running.since)
-        self.report(Report(running.number, outcome, seconds, bool(self.waiting)))
+        self.report(FinishReport(running.number, outcome, seconds, bool(self.waiting)))
 
-    def _interrupt(self, key: Key, kind: type[Interruption]) -> None:
+    def _interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         running = self._running.get(key)
         if running is not None:
             running.interrupt(kind)
@@ -181,7 +186,7 @@ class LoopLane(Lane):
         """Leave the connections clean in the thread in which async tasks use the ORM."""
         assert self._loop is not None  # noqa: S101  # for the type checker
         if self._dirty:
-            tidy = close_unusable if self._running else leave_clean
+            tidy = close_unusable if self._running else reset_connections
             self._dirty = bool(self._running)
             # At once: a job that begins meanwhile must not find its own connection closed.
             self._tidying = asyncio.Task(sync_to_async(tidy)(), loop=self._loop, eager_start=True)
@@ -192,11 +197,11 @@ def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
     try:
         outcome: Outcome = task.result()
     except BaseException as error:  # noqa: BLE001  # other code cancelled it
-        outcome = failed(describe(error))
+        outcome = failed(describe_exception(error))
     return outcome
 
 
-class Running:
+class RunningCall:
     """A job on the loop. Also the gate around the task's code."""
 
     task: asyncio.Task  # type: ignore[type-arg]

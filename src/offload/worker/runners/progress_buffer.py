@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from offload.progress import Gauge
-from offload.store.records import Key
+from offload.progress import ProgressReporter
+from offload.store.records import ClaimKey
 
 
-class Gauges:
+class ProgressBuffer:
     """The gauges that moved and were not read since. Tasks add them from any thread.
 
     Args:
@@ -16,19 +16,19 @@ class Gauges:
     """
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
-        self._moved: list[Gauge] = []
+        self._moved: list[ProgressReporter] = []
         self._wake = wake
 
     def __bool__(self) -> bool:
         return bool(self._moved)
 
-    def add(self, gauge: Gauge) -> None:
+    def add(self, gauge: ProgressReporter) -> None:
         """Take in a gauge that moved."""
         self._moved.append(gauge)
         if self._wake is not None:
             self._wake()
 
-    def read(self, now: float) -> dict[Key, str]:
+    def read(self, now: float) -> dict[ClaimKey, str]:
         """Return where those stand that are due; the others are kept.
 
         That of an attempt that is over is always due: read after its report was taken, so that
@@ -40,7 +40,7 @@ class Gauges:
         count = len(self._moved)
         moved = self._moved[:count]
         del self._moved[:count]
-        stand: dict[Key, str] = {}
+        stand: dict[ClaimKey, str] = {}
         for gauge in moved:
             if gauge.is_due(now):
                 stand[gauge.key] = gauge.read(now)

@@ -16,7 +16,7 @@ _SINCE = struct.Struct("=d")
 _SINCE_AT = _MARK.size - _SINCE.size
 
 
-class Marks:
+class SlotTable:
     """A table of places, one for each job that can run at once.
 
     A place keeps the number of its last job, so that a place is written by one thread only and
@@ -48,7 +48,7 @@ class Marks:
             if since:
                 yield number, since
 
-    def has_begun(self, number: int, *, is_async: bool) -> bool:
+    def has_started(self, number: int, *, is_async: bool) -> bool:
         """Tell whether a job was begun, also if it has ended since."""
         begun = (last for last, lane, _ in _MARK.iter_unpack(self._memory) if lane is is_async)
         return number <= max(begun, default=0)

@@ -16,22 +16,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Self
 
-from offload.exceptions import Interruption, JobCancelled, TaskTimeout
+from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import failed
-from offload.progress import Tell, tell_nobody
-from offload.store.records import ClaimedJob, Key
-from offload.worker.execution.connections import leave_clean
+from offload.progress import OnProgress, ignore_progress
+from offload.store.records import ClaimedJob, ClaimKey
+from offload.worker.execution.connections import reset_connections
 from offload.worker.execution.executor import execute
-from offload.worker.execution.tracebacks import describe
-from offload.worker.runners.base import Lane, Numbered, Report, ReportTo
-from offload.worker.runners.slot_table import Marks
+from offload.worker.execution.tracebacks import describe_exception
+from offload.worker.runners.base import FinishReport, Numbered, ReportTo, Runner
+from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
-class ThreadLane(Lane):
+class ThreadRunner(Runner):
     """Args:
     threads: how many.
     report: called with each job that ended, in the thread that ran it.
@@ -41,19 +41,24 @@ class ThreadLane(Lane):
     """
 
     def __init__(
-        self, threads: int, report: ReportTo, marks: Marks, using: str, tell: Tell = tell_nobody
+        self,
+        threads: int,
+        report: ReportTo,
+        marks: SlotTable,
+        using: str,
+        tell: OnProgress = ignore_progress,
     ) -> None:
         super().__init__(report, marks, tell)
         self.execute = partial(execute, tell=tell, using=using)
         self.news = threading.Condition()
-        self._seats = [Seat(self, place) for place in range(threads)]
+        self._seats = [RunnerThread(self, place) for place in range(threads)]
 
     def submit(self, jobs: Sequence[Numbered]) -> None:
         self.waiting.extend(jobs)
         with self.news:
             self.news.notify(len(jobs))
 
-    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+    def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
             self.cancelled.add(key)
         for seat in self._seats:
@@ -65,7 +70,7 @@ class ThreadLane(Lane):
             if job is None:
                 continue
             if job.timeout is not None and now - seat.since > job.timeout:
-                seat.interrupt(job.key, TaskTimeout)
+                seat.interrupt(job.key, JobTimeout)
             elif job.key in self.cancelled:
                 seat.interrupt(job.key, JobCancelled)
 
@@ -74,7 +79,7 @@ class ThreadLane(Lane):
         with self.news:
             self.news.notify_all()
 
-    def abandon(self, key: Key) -> int | None:
+    def abandon(self, key: ClaimKey) -> int | None:
         """Give up the thread that runs a job and start another in its place.
 
         Returns:
@@ -83,15 +88,15 @@ class ThreadLane(Lane):
         for place, seat in enumerate(self._seats):
             number = seat.abandon(key)
             if number is not None:
-                self._seats[place] = Seat(self, place)
+                self._seats[place] = RunnerThread(self, place)
                 return number
         return None
 
 
-class Seat:
+class RunnerThread:
     """One thread. Also the gate around the task's code: only there it can be interrupted."""
 
-    def __init__(self, lane: ThreadLane, place: int) -> None:
+    def __init__(self, lane: ThreadRunner, place: int) -> None:
         self.job: ClaimedJob | None = None
         self.since = 0.0
         self._number = 0
@@ -115,7 +120,7 @@ class Seat:
             if self._interrupted:  # it may not have been raised yet
                 _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
 
-    def interrupt(self, key: Key, kind: type[Interruption]) -> None:
+    def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         """Raise `kind` in the task, once, if it is this job's task that runs."""
         with self._lock:
             job = self.job
@@ -123,7 +128,7 @@ class Seat:
                 self._interrupted = True
                 _set_async_exc(ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(kind))
 
-    def abandon(self, key: Key) -> int | None:
+    def abandon(self, key: ClaimKey) -> int | None:
         with self._lock:
             if self.job is None or self.job.key != key:
                 return None
@@ -153,7 +158,7 @@ class Seat:
 
     def _leave_clean(self, *, all_connections: bool) -> None:
         try:
-            leave_clean(spoiled=all_connections)
+            reset_connections(spoiled=all_connections)
         except Exception:
             logger.exception("A connection could not be left clean.")
 
@@ -169,7 +174,7 @@ class Seat:
         try:
             outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the job must be reported
-            outcome = failed(describe(error))
+            outcome = failed(describe_exception(error))
         lane.cancelled.discard(key)
         self._leave_clean(all_connections=self._interrupted)
         with self._lock:
@@ -178,4 +183,4 @@ class Seat:
         if abandoned:
             return
         lane.marks.end(self._place)
-        lane.report(Report(number, outcome, time.monotonic() - begun, bool(lane.waiting)))
+        lane.report(FinishReport(number, outcome, time.monotonic() - begun, bool(lane.waiting)))

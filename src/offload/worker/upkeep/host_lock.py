@@ -27,7 +27,7 @@ LONGEST_ENTRY = 60.0
 """Seconds after which an engine that has not locked its file was killed as it entered."""
 
 
-class Presence:
+class HostLock:
     """Args:
     database: what tells the engines' database from others.
     """

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, keeping
 from offload.store.base import AT_ONCE
-from offload.worker.cooldown import Rest
-from offload.worker.timers import Duty
+from offload.worker.cooldown import Cooldown
+from offload.worker.timers import Timer
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from offload.conf import Options
-    from offload.store.records import Ended
-    from offload.worker.claiming.watermarks import Floors
+    from offload.conf import BackendOptions
+    from offload.store.records import FinishedJob
+    from offload.worker.claiming.watermarks import Watermarks
     from offload.worker.pools.base import Pool
     from offload.worker.upkeep.registration import Registration
 
@@ -39,7 +39,7 @@ PRUNE_TIMES = 4
 """How many times as long as a batch took the pause is at least: an engine is there for jobs."""
 
 
-class Upkeep:
+class Maintenance:
     """Args:
     floors: the queue, and from where the engine claims that does all this.
     registration: of that engine.
@@ -51,9 +51,9 @@ class Upkeep:
 
     def __init__(
         self,
-        floors: Floors,
+        floors: Watermarks,
         registration: Registration,
-        options: Options,
+        options: BackendOptions,
         pool: Pool,
         *,
         look: Callable[[Collection[str] | None], None],
@@ -64,9 +64,9 @@ class Upkeep:
         self._suspects: dict[UUID, tuple[datetime, float]] = {}
         """Engines whose lease ran out: when they beat last, and since when we know."""
         self._floors = floors
-        self._searching = Rest()
+        self._searching = Cooldown()
         """Of the look for jobs of engines that are gone, although none is known to be."""
-        self._glancing = Rest()
+        self._glancing = Cooldown()
         """Of the look at the whole queue."""
         self._due_at = NEVER
         """When the next scheduled job is due, as the last look saw it."""
@@ -74,11 +74,11 @@ class Upkeep:
         self._options = options
         self._pool = pool
         self._look = look
-        self.promotion = Duty(self._promote, PROMOTE_INTERVAL)
+        self.promotion = Timer(self._promote, PROMOTE_INTERVAL)
         self.duties = [
             self.promotion,
-            Duty(self._rescue, min(RESCUE_INTERVAL, options.beat_interval)),
-            Duty(self._prune, PRUNE_INTERVAL),
+            Timer(self._rescue, min(RESCUE_INTERVAL, options.beat_interval)),
+            Timer(self._prune, PRUNE_INTERVAL),
         ]
 
     def _promote(self) -> float | None:
@@ -137,7 +137,7 @@ class Upkeep:
             return None
         return CONFIRMATION * self._options.beat_interval
 
-    def _announce_rescued(self, rescued: Sequence[Ended]) -> None:
+    def _announce_rescued(self, rescued: Sequence[FinishedJob]) -> None:
         if not rescued:
             return
         failpoint("engine.rescued")

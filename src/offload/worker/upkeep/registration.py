@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from offload.failpoints import failpoint
 from offload.models import Worker
 from offload.uuid7 import new_id
-from offload.worker.cooldown import Rest
-from offload.worker.upkeep.host_lock import Presence
+from offload.worker.cooldown import Cooldown
+from offload.worker.upkeep.host_lock import HostLock
 
 if TYPE_CHECKING:
     from offload.store.base import Store
-    from offload.store.records import Key
+    from offload.store.records import ClaimKey
     from offload.worker.pools.base import Pool
 
 logger = logging.getLogger("offload.worker")
@@ -34,9 +34,9 @@ class Registration:
         self._pool = pool
         self._lease = lease
         self.id = new_id()
-        self.presence = Presence(store.address)
+        self.presence = HostLock(store.address)
         self._is_entered = False
-        self._counting = Rest()
+        self._counting = Cooldown()
 
     @property
     def key(self) -> str:
@@ -77,7 +77,7 @@ class Registration:
         self.ensure()
         return False
 
-    def holdings(self, known: Collection[Key]) -> dict[Key, bool]:
+    def holdings(self, known: Collection[ClaimKey]) -> dict[ClaimKey, bool]:
         """Return the jobs that the engine holds, and which of them somebody wants cancelled.
 
         Args:

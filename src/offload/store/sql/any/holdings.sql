@@ -1,2 +1,2 @@
-SELECT id, run, cancel_requested_at IS NOT NULL FROM offload_job
+SELECT id, fence, cancel_requested_at IS NOT NULL FROM offload_job
 WHERE state = {RUNNING} AND worker = %(worker)s

@@ -7,7 +7,7 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
         THEN {CANCELLED} ELSE %(state)s END,
     version = version + 1,
     attempt = attempt - %(discount)s,
-    lost = lost + %(loss)s,
+    worker_losses = worker_losses + %(loss)s,
     run_after = CASE WHEN %(delay)s > 0
         THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + %(delay)s
         ELSE run_after END,

@@ -3,7 +3,7 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
     state = {RUNNING},
     version = version + 1,
     progress = NULL,
-    run = run + 1,
+    fence = fence + 1,
     attempt = attempt + 1,
     worker = %(worker)s,
     last_attempted_at = %(now)s,

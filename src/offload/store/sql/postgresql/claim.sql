@@ -15,7 +15,7 @@ UPDATE offload_job SET
     state = {RUNNING},
     version = version + 1,
     progress = NULL,
-    run = run + 1,
+    fence = fence + 1,
     attempt = attempt + 1,
     worker = %(worker)s,
     last_attempted_at = (extract(epoch FROM statement_timestamp()) * 1000000)::bigint,
@@ -24,6 +24,6 @@ UPDATE offload_job SET
     )
 WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
 RETURNING
-    id::text, run, attempt, task_path, arguments, is_async, backend, queue_name, priority,
+    id::text, fence, attempt, task_path, arguments, is_async, backend, queue_name, priority,
     run_after, expires_at, enqueued_at, started_at, last_attempted_at, timeout, max_attempts,
-    lost, max_lost, owner, tenant, request_id, worker::text
+    worker_losses, max_worker_losses, owner, tenant, request_id, worker::text

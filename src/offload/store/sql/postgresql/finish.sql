@@ -7,7 +7,7 @@ UPDATE offload_job AS job SET
         THEN {CANCELLED} ELSE ended.state END,
     version = job.version + 1,
     attempt = job.attempt - ended.discount,
-    lost = job.lost + ended.loss,
+    lost = job.worker_losses + ended.loss,
     run_after = CASE WHEN ended.delay > 0 THEN ended.now + ended.delay ELSE job.run_after END,
     finished_at = CASE WHEN ended.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
         THEN ended.now END,
@@ -17,7 +17,7 @@ FROM (
     FROM unnest(
         %(ids)s::uuid[], %(runs)s::int[], %(states)s::smallint[], %(delays)s::bigint[],
         %(discounts)s::int[], %(losses)s::int[], %(return_values)s::text[]
-    ) AS e (id, run, state, delay, discount, loss, return_value)
+    ) AS e (id, fence, state, delay, discount, loss, return_value)
 ) AS ended
-WHERE job.id = ended.id AND job.run = ended.run AND job.state + 0 = {RUNNING}
-RETURNING job.id::text, job.run
+WHERE job.id = ended.id AND job.fence = ended.fence AND job.state + 0 = {RUNNING}
+RETURNING job.id::text, job.fence

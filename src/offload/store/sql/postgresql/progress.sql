@@ -5,11 +5,11 @@ WITH free AS MATERIALIZED (
     SELECT job.id, moved.progress
     FROM unnest(
         %(ids)s::uuid[], %(runs)s::int[], %(ended)s::bool[], %(progress)s::text[]
-    ) AS moved (id, run, ended, progress)
+    ) AS moved (id, fence, ended, progress)
     JOIN offload_job AS job ON job.id = moved.id
-    WHERE job.run = moved.run AND (moved.ended OR job.state + 0 = {RUNNING})
+    WHERE job.fence = moved.fence AND (moved.ended OR job.state + 0 = {RUNNING})
     FOR NO KEY UPDATE OF job SKIP LOCKED
 )
 UPDATE offload_job AS job SET version = job.version + 1, progress = free.progress
 FROM free WHERE job.id = free.id
-RETURNING job.id::text, job.run
+RETURNING job.id::text, job.fence

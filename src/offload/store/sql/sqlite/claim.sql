@@ -2,7 +2,7 @@ UPDATE offload_job SET
     state = {RUNNING},
     version = version + 1,
     progress = NULL,
-    run = run + 1,
+    fence = fence + 1,
     attempt = attempt + 1,
     worker = :worker,
     last_attempted_at = :now,
