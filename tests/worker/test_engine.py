@@ -52,7 +52,7 @@ def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
                 value(result)
         first = Worker.objects.get().heartbeat_at
         assert first is not None
-        until(lambda: Worker.objects.filter(beat_at__gt=first + timedelta(seconds=3)).exists())
+        until(lambda: Worker.objects.filter(heartbeat_at__gt=first + timedelta(seconds=3)).exists())
         assert value(add.enqueue(1)) == 1
         assert Job.objects.get(pk=held.id).state == JobState.RUNNING
 
