@@ -10,7 +10,7 @@ from django.http import Http404
 from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist
 
-from offload import JobState, OffloadError, JobTimeout
+from offload import JobState, JobTimeout, OffloadError
 from offload.lifecycle import Outcome, failed, succeeded
 from offload.models import Job
 from offload.results import OffloadResult, SafeTaskError, canonical_id, task_errors

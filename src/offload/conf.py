@@ -60,7 +60,8 @@ class BackendOptions:
             )
         if not isinstance(self.tenant_getter, str):
             raise ImproperlyConfigured(
-                f"OPTIONS['tenant_getter'] must be the dotted path of a callable, not {self.tenant_getter!r}."
+                "OPTIONS['tenant_getter'] must be the dotted path of a callable, "
+                f"not {self.tenant_getter!r}."
             )
         for name, minimum in _MINIMA.items():
             value = getattr(self, name)

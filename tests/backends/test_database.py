@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from offload import JobState, OffloadError, TaskResultExpired, InvalidJobState, task
+from offload import InvalidJobState, JobState, OffloadError, TaskResultExpired, task
 from offload.backends.database import DatabaseBackend
 from offload.backends.rows import Enqueueing
 from offload.conf import BackendOptions

@@ -19,7 +19,7 @@ from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.test import override_settings
 from django.utils import translation
 
-from offload import InvalidArguments, JobState, OffloadTask, InvalidJobState
+from offload import InvalidArguments, InvalidJobState, JobState, OffloadTask
 from offload.exceptions import InvalidResult
 from offload.testing import ImmediateBackend, immediate
 from offload.uuid7 import new_id

@@ -11,7 +11,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.tasks import TaskResultStatus
 from django.tasks.signals import task_enqueued, task_started
 
-from offload import JobState, OffloadError, InvalidJobState
+from offload import InvalidJobState, JobState, OffloadError
 from offload.testing import arun_jobs, enqueued_jobs, run_jobs
 from tests import backport_tasks
 from tests import tasks as common

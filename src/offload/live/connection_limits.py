@@ -1,4 +1,4 @@
-"""ConnectionLimits: how many streams and held requests one person, and all together, may have here."""
+"""Limits on the streams and held requests of one user, and of one web process."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def task_status_media(context: Context) -> dict[str, Any]:
 
 @register.simple_tag
 def idempotency_key() -> SafeString:
-    """Return the hidden field by which `offload.idempotent` starts one job, however often it is sent."""
+    """Return the hidden form field with the key that `offload.idempotent` checks."""
     field = '<input type="hidden" name="idempotency_key" value="{}" autocomplete="off">'
     return format_html(field, new_id())
 

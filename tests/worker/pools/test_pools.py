@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from offload import JobState, InvalidJobState
+from offload import InvalidJobState, JobState
 from offload.models import Attempt, Job
 from offload.worker.pools import capacity as load
 from tests.models import Effect
