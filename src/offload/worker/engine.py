@@ -7,10 +7,8 @@ batch: idle, a job is finished at once; loaded, batches grow by themselves.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import select
-import socket
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -24,6 +22,7 @@ from offload.lifecycle import JobState, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, FinishedJob
+from offload.wakeup import Wakeup
 from offload.worker.change_hints import ChangeHints
 from offload.worker.claiming.poller import Poller
 from offload.worker.claiming.watermarks import Watermarks
@@ -78,7 +77,7 @@ class Engine:
         self._lookout = Poller(self._floors, options)
         self._outbox = BatchCompleter(self._store)
         self._registration = Registration(self._store, backend, self._queues, pool, options.lease)
-        self._news, self._bell = socket.socketpair()
+        self._wakeup = Wakeup()
         self._deadline: float | None = None
         self._has_recalled = False
         self._disowned: set[ClaimKey] = set()
@@ -113,8 +112,7 @@ class Engine:
         """End in order; called again, end now. May be called from any thread or a signal."""
         now = time.monotonic()
         self._deadline = now if self._deadline else now + self._options.shutdown_timeout
-        with contextlib.suppress(OSError):  # it has ended already
-            self._bell.send(b"!")
+        self._wakeup.notify()
 
     def _step(self) -> None:
         self._wait()
@@ -147,14 +145,14 @@ class Engine:
             readers = []  # what ends meanwhile joins the next exchange: no need to wake for each
         listening = self._lookout.fileno()
         poll = select.poll()
-        for reader in (self._news.fileno(), listening, *readers):
+        for reader in (self._wakeup.fileno(), listening, *readers):
             if reader is not None:
                 poll.register(reader, select.POLLIN)
         for writer in writers:
             poll.register(writer, select.POLLIN | select.POLLOUT)
         events = {descriptor for descriptor, _ in poll.poll(self._patience() * 1000)}
-        if self._news.fileno() in events:
-            self._news.recv(64)
+        if self._wakeup.fileno() in events:
+            self._wakeup.clear()
         if listening in events or listening is None:
             self._heed(self._lookout.hints())
         if not events:
@@ -321,14 +319,11 @@ class Engine:
         give_up_at = time.monotonic() + LAST_WORDS
         try:
             while not self._say_goodbye() and time.monotonic() < give_up_at:
-                self._news.settimeout(TICK)
-                with contextlib.suppress(TimeoutError):
-                    self._news.recv(64)
+                self._wakeup.wait(TICK)
         finally:
             self._lookout.close()
             self._registration.presence.close()
-            self._news.close()
-            self._bell.close()
+            self._wakeup.close()
             connections.close_all()
 
     def _say_goodbye(self) -> bool:
