@@ -43,7 +43,7 @@ class Offload:
 
         self._application = StreamMiddleware(application)
         self._engine = EmbeddedWorker(backend) if run_jobs else None
-        self._opened = open_connections
+        self._connections = open_connections
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,14 +60,14 @@ class Offload:
             if message["type"] == "lifespan.startup":
                 await self._start_up(send)
             else:
-                self._opened.end()
+                self._connections.close_all()
                 if self._engine is not None:
                     await sync_to_async(self._engine.stop, thread_sensitive=False)()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
     async def _start_up(self, send: Send) -> None:
-        self._opened.begin()
+        self._connections.open()
         try:
             if self._engine is not None:
                 self._engine.start()

@@ -10,7 +10,7 @@ from offload.streams import views as events
 app_name = "offload"
 
 urlpatterns = [
-    path("", views.several, name="list"),
+    path("", views.job_list, name="list"),
     path("events/", events.events, name="events"),
     path("ws/", events.websocket, name="websocket"),
     path("<uuid:identifier>/", views.status, name="status"),

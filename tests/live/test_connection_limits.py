@@ -19,12 +19,12 @@ def test_the_seats_are_as_many_as_the_options_say(settings):
     get_connection_limits.cache_clear()
     try:
         seats = get_connection_limits()
-        seats.take("user:1")
+        seats.acquire("user:1")
         with pytest.raises(Exception, match="too-many-streams"):
-            seats.take("user:1")
-        seats.take("user:2")
+            seats.acquire("user:1")
+        seats.acquire("user:2")
         with pytest.raises(Exception, match="busy"):
-            seats.take("user:3")
+            seats.acquire("user:3")
     finally:
         get_connection_limits.cache_clear()
 
@@ -32,8 +32,8 @@ def test_the_seats_are_as_many_as_the_options_say(settings):
 def test_nobody_in_particular_has_as_many_seats_as_there_are():
     seats = ConnectionLimits(1, 3)
     for _ in range(3):
-        seats.take("")
+        seats.acquire("")
     with pytest.raises(Exception, match="busy"):
-        seats.take("")
-    seats.leave("")
-    seats.take("")
+        seats.acquire("")
+    seats.release("")
+    seats.acquire("")

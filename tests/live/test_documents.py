@@ -22,7 +22,7 @@ from offload.lifecycle import (
     snoozed,
     succeeded,
 )
-from offload.live.documents import document, etag, links, pace, phase, plain
+from offload.live.documents import document, etag, links, phase, plain, poll_delay_ms
 from offload.live.jobs import find_failures
 from offload.models import Job
 from offload.testing import run_jobs
@@ -366,7 +366,7 @@ def test_the_older_a_phase_the_slower_the_pace(age, expected, state):
     )
     Job.objects.update(**{column: since})
 
-    assert pace(Job.objects.get()) == expected
+    assert poll_delay_ms(Job.objects.get()) == expected
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_a_scheduled_job_is_asked_for_when_it_is_due(left, expected):
     add.using(run_after=timedelta(days=1)).enqueue(1)
     Job.objects.update(run_after=to_datetime(now_microseconds() + int(left * 1_000_000)))
 
-    found = pace(Job.objects.get())
+    found = poll_delay_ms(Job.objects.get())
 
     assert found is not None
     assert abs(found - expected) <= 5000 * (expected == 30_000)

@@ -57,11 +57,11 @@ def test_the_header_is_as_good_as_the_field():
 
 @pytest.mark.django_db
 def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
-    ada, kill_grace_period = person("ada"), person("kill_grace_period")
+    ada, grace = person("ada"), person("grace")
     ids = [
         send(ada, key).json()["id"],
         send(ada, f"{key}.1").json()["id"],
-        send(kill_grace_period, key).json()["id"],
+        send(grace, key).json()["id"],
         send(ada, key, "/once-async/").json()["id"],
         send(ada).json()["id"],
         send(ada).json()["id"],

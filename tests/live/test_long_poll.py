@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient
 
 from offload.live.connection_limits import ConnectionLimits
-from offload.live.long_poll import wanted_wait
+from offload.live.long_poll import requested_wait
 from offload.live.open_connections import open_connections
 from offload.store import get_store
 from offload.testing import run_jobs
@@ -42,8 +42,8 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_how_long_a_request_wants_to_be_held(prefer, seconds, async_rf, rf):
-    assert wanted_wait(async_rf.get("/", headers={"Prefer": prefer})) == seconds
-    assert wanted_wait(rf.get("/", headers={"Prefer": prefer})) == 0
+    assert requested_wait(async_rf.get("/", headers={"Prefer": prefer})) == seconds
+    assert requested_wait(rf.get("/", headers={"Prefer": prefer})) == 0
 
 
 class Page:
@@ -84,8 +84,8 @@ class WatchedSeats(ConnectionLimits):
         super().__init__(1, 1)
         self.taken = threading.Event()
 
-    def take(self, holder: str) -> None:
-        super().take(holder)
+    def acquire(self, holder: str) -> None:
+        super().acquire(holder)
         self.taken.set()
 
 
@@ -117,7 +117,7 @@ def test_a_held_request_is_answered_when_the_server_is_told_to_stop(page, monkey
         await page.ask(0)
         asking = asyncio.create_task(page.ask(20))
         await asyncio.to_thread(seats.taken.wait, 10)
-        open_connections.end()
+        open_connections.close_all()
         return await asyncio.wait_for(asking, 10)
 
     assert play(scene()).status_code == 304
@@ -157,7 +157,7 @@ def test_a_held_request_is_told_that_there_was_no_news(page):
 
 def test_who_does_not_know_the_newest_state_is_told_at_once(page, one_seat):
     async def scene() -> list[Any]:
-        with one_seat.taken_by("somebody"):  # so that being held would be refused
+        with one_seat.acquired_by("somebody"):  # so that being held would be refused
             first = await page.ask(20)
             page.known = 'W/"old"'
             second = await page.ask(20)
@@ -175,7 +175,7 @@ def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
         await asyncio.to_thread(in_thread, run_jobs)
         page.known = ""
         await page.ask(0)
-        with one_seat.taken_by("somebody"):
+        with one_seat.acquired_by("somebody"):
             ended = await page.ask(20)
             page.url, page.known = f"/tasks/{new_id()}/", "*"
             unknown = await page.ask(20)
@@ -202,7 +202,7 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
         page.known = ""
         await page.ask(0)
         for each in holders:
-            seats.take(each)
+            seats.acquire(each)
         return await page.ask(20)
 
     own = play(scene(ConnectionLimits(2, 10), *[f"user:{page.user.pk}"] * 2))

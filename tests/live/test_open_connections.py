@@ -22,7 +22,7 @@ class Stream:
         self.reasons: list[str] = []
         self.ended = asyncio.Event()
 
-    def end(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
         self.reasons.append(reason)
         self.ended.set()
 
@@ -60,7 +60,7 @@ def test_who_comes_while_the_server_waits_is_sent_away(told):
         streams.add(late)
         assert late.reasons == ["shutdown"]
 
-        streams.begin()
+        streams.open()
         again = Stream()
         streams.add(again)
         assert again.reasons == []
@@ -84,7 +84,7 @@ def test_a_server_that_leaves_the_signal_to_the_system_keeps_it():
 
 @pytest.mark.django_db(transaction=True)
 def test_signing_out_ends_the_streams_of_that_session_only(told, monkeypatch):
-    monkeypatch.setattr("offload.live.open_connections.SIGN_OUT", 0.01)
+    monkeypatch.setattr("offload.live.open_connections.SIGN_OUT_DELAY_SECONDS", 0.01)
 
     class Request:
         session: Any = type("Session", (), {"session_key": "mine"})()
@@ -115,7 +115,7 @@ def test_a_stream_whose_loop_was_closed_harms_no_other(told):
 
     async def body() -> None:
         streams.add(there)
-        streams.end()
+        streams.close_all()
         await asyncio.wait_for(there.ended.wait(), 20)
 
     asyncio.run(add(gone))

@@ -63,7 +63,7 @@ def test_why_they_failed_is_one_query_more(ada, django_assert_num_queries):
 def test_of_somebody_elses_job_nothing_is_said_and_it_is_not_asked_for_again(
     ada, django_assert_num_queries
 ):
-    with offload.acting_for(User.objects.create_user("kill_grace_period")):
+    with offload.acting_for(User.objects.create_user("grace")):
         hers = shown.enqueue()
     request = request_of(ada)
     prefetch_status(request, [hers])

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from offload import JobState
-from offload.live import queue_position as outlook
+from offload.live import queue_position
 from offload.live.jobs import find_jobs
-from offload.live.queue_position import LINE, QueuePosition, find_queue_positions
+from offload.live.queue_position import MAX_POSITION, QueuePosition, find_queue_positions
 from offload.models import Job, Worker
 from offload.testing import recording
 from tests.jobs import claim, register
@@ -30,7 +30,7 @@ UNSERVED = QueuePosition("unserved")
 @pytest.fixture(autouse=True)
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Know nothing of what was asked in the database of another test."""
-    monkeypatch.setattr(outlook, "_answers", {})
+    monkeypatch.setattr(queue_position, "_cache", {})
 
 
 def age(*ids: Any, seconds: float = 60) -> None:
@@ -39,7 +39,7 @@ def age(*ids: Any, seconds: float = 60) -> None:
     jobs.update(run_after=timezone.now() - timedelta(seconds=seconds))
 
 
-def outlook_of(result: Any) -> QueuePosition | None:
+def position_of(result: Any) -> QueuePosition | None:
     return find_queue_positions(Job.objects.filter(pk=result.id)).get(UUID(result.id))
 
 
@@ -61,7 +61,7 @@ def test_a_late_job_is_not_served_if_there_is_no_engine(state):
     age()
     Job.objects.update(state=state)
 
-    assert outlook_of(job) == UNSERVED
+    assert position_of(job) == UNSERVED
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_queue_is_served_by_engines_that_live_and_name_it(columns, is_served):
     job = add.enqueue(1)
     age()
 
-    assert (outlook_of(job) != UNSERVED) is is_served
+    assert (position_of(job) != UNSERVED) is is_served
 
 
 def test_a_late_job_has_its_place_among_those_that_run_before_it():
@@ -91,21 +91,21 @@ def test_a_late_job_has_its_place_among_those_that_run_before_it():
     other_queue, other_kind = add.using(queue_name="mail").enqueue(1), aadd.enqueue(1)
     age()
 
-    places = [outlook_of(each) for each in (first, second, third, other_queue, other_kind)]
+    places = [position_of(each) for each in (first, second, third, other_queue, other_kind)]
 
     assert places == [QueuePosition("slow", place) for place in (1, 2, 3, 1, 1)]
 
 
 def test_behind_many_others_it_has_none(django_assert_num_queries):
     register()
-    jobs = add.enqueue_many([((number,), {}) for number in range(LINE + 1)])
+    jobs = add.enqueue_many([((number,), {}) for number in range(MAX_POSITION + 1)])
     age()
     rows = list(Job.objects.order_by("run_after", "pk"))
 
     with django_assert_num_queries(2):
         found = find_queue_positions(rows)
 
-    assert [found[row.pk].position for row in rows] == [*range(1, LINE + 1), None]
+    assert [found[row.pk].position for row in rows] == [*range(1, MAX_POSITION + 1), None]
     assert len(jobs) == len(found)
 
 
@@ -115,7 +115,7 @@ def test_one_that_is_due_but_not_ready_yet_has_no_place():
     age()
     Job.objects.update(state=JobState.SCHEDULED)
 
-    assert outlook_of(job) == QueuePosition("slow")
+    assert position_of(job) == QueuePosition("slow")
 
 
 def test_one_that_runs_or_waits_for_its_time_is_not_late():
@@ -123,7 +123,7 @@ def test_one_that_runs_or_waits_for_its_time_is_not_late():
     later = add.using(run_after=timedelta(hours=1)).enqueue(1)
     age(claimed.id)
 
-    assert outlook_of(claimed) is outlook_of(later) is None
+    assert position_of(claimed) is position_of(later) is None
 
 
 def test_a_job_in_memory_has_none(django_assert_num_queries):
@@ -144,12 +144,12 @@ def test_all_who_ask_within_some_seconds_get_one_answer(monkeypatch, django_asse
     add.enqueue(1)
     age()
     now = 1000.0
-    monkeypatch.setattr(outlook.time, "monotonic", lambda: now)
+    monkeypatch.setattr(queue_position.time, "monotonic", lambda: now)
     jobs = list(Job.objects.all())
 
     with django_assert_num_queries(2):
         find_queue_positions(jobs)
-        now += outlook.FRESH - 0.1
+        now += queue_position.MIN_CACHE_SECONDS - 0.1
         find_queue_positions(jobs)
     now += 0.2
     with django_assert_num_queries(2):
@@ -165,20 +165,20 @@ def test_a_question_that_takes_long_is_asked_seldom(monkeypatch):
         asked.append(about)
         return len(asked)
 
-    monkeypatch.setattr(outlook.time, "monotonic", lambda: now)
+    monkeypatch.setattr(queue_position.time, "monotonic", lambda: now)
 
-    assert outlook._lately(question, "a") == outlook._lately(question, "a") == 1
-    now += 2 * outlook.SHARE - 3
-    assert outlook._lately(question, "a") == 1
+    assert queue_position._cached(question, "a") == queue_position._cached(question, "a") == 1
+    now += 2 * queue_position.CACHE_TIME_FACTOR - 3
+    assert queue_position._cached(question, "a") == 1
     now += 2
-    assert outlook._lately(question, "a") == 2
+    assert queue_position._cached(question, "a") == 2
 
 
 def test_answers_do_not_pile_up(monkeypatch):
-    for number in range(outlook.MOST + 10):
-        outlook._lately(str, number)
+    for number in range(queue_position.MAX_CACHE_ENTRIES + 10):
+        queue_position._cached(str, number)
 
-    assert len(outlook._answers) <= outlook.MOST
+    assert len(queue_position._cache) <= queue_position.MAX_CACHE_ENTRIES
 
 
 # --- who is told --------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_list_has_another_tag_when_it_changes(ada, late, monkeypatch):
     first = ada.get(url)
     same = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
     register()
-    monkeypatch.setattr(outlook, "_answers", {})
+    monkeypatch.setattr(queue_position, "_cache", {})
     changed = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
 
     assert first.json()["items"][0]["estimate"]["delay"] == "unserved"
@@ -221,7 +221,7 @@ def test_a_list_has_another_tag_when_it_changes(ada, late, monkeypatch):
 def test_the_page_says_it_in_words_without_any_script(ada, late, monkeypatch):
     unserved = ada.get(f"/tasks/{late}/page/", headers=BROWSER).text.partition("<main>")[2]
     register()
-    monkeypatch.setattr(outlook, "_answers", {})
+    monkeypatch.setattr(queue_position, "_cache", {})
     slow = ada.get(f"/tasks/{late}/page/", headers=BROWSER).text.partition("<main>")[2]
 
     assert " data-slow" in unserved

@@ -99,7 +99,7 @@ def test_a_result_that_is_not_exposed_is_not_found(task):
 
 def test_an_answer_of_a_project_keeps_its_own_headers(monkeypatch):
     answer = HttpResponse("x", headers={"Cache-Control": "private, max-age=60"})
-    monkeypatch.setattr("offload.live.views.exposed_by", lambda _: lambda _: answer)
+    monkeypatch.setattr("offload.live.views.result_exposure", lambda _: lambda _: answer)
 
     found = result_of("shown")
 

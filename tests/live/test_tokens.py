@@ -101,7 +101,7 @@ def test_a_forged_token_is_refused_also_beside_a_good_session(finished):
 
 def test_a_token_expires(finished, monkeypatch):
     client = holder(make_token([finished], scopes=tokens.SCOPES))
-    monkeypatch.setattr(tokens, "LIFETIME", -1)
+    monkeypatch.setattr(tokens, "LIFETIME_SECONDS", -1)
 
     answer = client.get(f"/tasks/{finished}/")
 

@@ -17,8 +17,8 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.utils import translation
 
 import offload
-from offload.live.labels import words
-from offload.live.widget import channel_of, duration, element
+from offload.live.labels import translated_labels
+from offload.live.widget import channel_name, format_duration, widget_context
 from offload.models import Job
 from offload.testing import run_jobs
 from tests.live.people import person, start
@@ -83,16 +83,16 @@ def test_how_far_a_job_is(ada):
 
 
 @pytest.mark.parametrize(
-    ("task", "words"), [(explode, "The task failed."), (refuse, "The file is empty.")]
+    ("task", "text"), [(explode, "The task failed."), (refuse, "The file is empty.")]
 )
 @pytest.mark.django_db(transaction=True)
-def test_a_failed_job_says_why_to_people(ada, task, words):
+def test_a_failed_job_says_why_to_people(ada, task, text):
     result = enqueued(ada, task, "The file is empty.")
     run_jobs()
     html = render("task_status result", request_of(ada), result=result)
 
     assert "data-finished" in html
-    assert f"{words} · Reference: {result.id}" in html
+    assert f"{text} · Reference: {result.id}" in html
 
 
 @pytest.mark.django_db(transaction=True)
@@ -106,7 +106,7 @@ def test_a_result_is_linked(ada):
 
 
 def test_of_a_job_of_somebody_else_nothing_is_said(ada):
-    result = enqueued(User.objects.create_user("kill_grace_period"))
+    result = enqueued(User.objects.create_user("grace"))
     html = render("task_status result", request_of(ada), result=result)
 
     assert html == render("task_status result", request_of(ada), result=uuid4())
@@ -163,10 +163,8 @@ def test_htmx_gets_the_element_as_a_fragment(client):
 
 
 def test_a_channel_belongs_to_one_person(ada):
-    kill_grace_period = User.objects.create_user("kill_grace_period")
-    channels = [
-        channel_of(request_of(user)) for user in (ada, ada, kill_grace_period, AnonymousUser())
-    ]
+    grace = User.objects.create_user("grace")
+    channels = [channel_name(request_of(user)) for user in (ada, ada, grace, AnonymousUser())]
 
     assert channels[0] == channels[1] != channels[2]
     assert channels[3] is None
@@ -191,14 +189,14 @@ def test_without_a_request_the_tag_says_what_is_missing():
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.5, "1:01"), (3600, "60:00")])
 def test_a_duration(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_the_browser_has_a_word_for_all_it_says():
     scripts = "".join((STATIC / name).read_text() for name in ("task-status.js", "task-page.js"))
     said = set(re.findall(r'text\("([\w-]+)"', scripts)) | {"missing", "gone", "signed-out"}
 
-    assert said <= set(words())
+    assert said <= set(translated_labels())
 
 
 def test_the_module_is_small():
@@ -215,6 +213,6 @@ def test_no_script_can_write_html():
 
 
 def test_a_job_that_is_lost_or_unknown_has_words_too(ada):
-    paper = {"phase": "gone", "is_finished": True, "version": None, "title": "", "links": {}}
+    document = {"phase": "gone", "is_finished": True, "version": None, "title": "", "links": {}}
 
-    assert element(request_of(ada), paper)["word"] == "No longer kept"
+    assert widget_context(request_of(ada), document)["word"] == "No longer kept"

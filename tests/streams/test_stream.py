@@ -318,7 +318,7 @@ def test_a_stream_ends_and_lets_the_page_come_back(job, reason):
     async def body() -> None:
         stream = Stream(order(before), life=0 if reason == "lifetime" else None)
         if reason == "shutdown":
-            stream.end("shutdown")
+            stream.close("shutdown")
         with Page(stream) as page:
             messages = await page.rest()
 

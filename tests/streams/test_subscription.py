@@ -27,11 +27,11 @@ def test_an_answer_that_middleware_made_another_one_is_no_stream(status, is_take
 def test_an_order_that_nobody_has_any_more_holds_no_seat(monkeypatch):
     seats = ConnectionLimits(1, 1)
     monkeypatch.setattr("offload.streams.subscription.get_connection_limits", lambda: seats)
-    seats.take("ada")
+    seats.acquire("ada")
     kept = order(holder="ada")
     with pytest.raises(Exception, match="busy"):
-        seats.take("ada")
+        seats.acquire("ada")
 
     del kept
 
-    seats.take("ada")
+    seats.acquire("ada")

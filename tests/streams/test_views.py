@@ -116,7 +116,7 @@ def test_a_token_that_has_expired_meanwhile_is_told_as_such_when_the_page_comes_
     result = tasks.private.enqueue()
     token = f"Offload {make_token([result.id])}"
     assert ask(result.id, Authorization=token).status_code == 200
-    monkeypatch.setattr("offload.live.tokens.LIFETIME", -1)
+    monkeypatch.setattr("offload.live.tokens.LIFETIME_SECONDS", -1)
 
     answer = ask(result.id, Authorization=token)
 
@@ -138,7 +138,7 @@ def test_who_has_too_many_streams_is_told_when_to_come_back(monkeypatch, each, t
     monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: seats)
     ada = person("ada")
     mine = start(ada)
-    seats.take(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
+    seats.acquire(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
 
     answer = ask(mine, ada.user)  # type: ignore[attr-defined]
 
@@ -217,7 +217,7 @@ def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monke
 
     asyncio.run(body())
     gc.collect()
-    seats.take("")
+    seats.acquire("")
 
 
 class Browser:

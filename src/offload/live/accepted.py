@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from offload.live.access import grants
 from offload.live.jobs import find_jobs
-from offload.live.responses import describe, seal
+from offload.live.responses import add_privacy_headers, job_response
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -51,12 +51,12 @@ def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse
             "missing.",
             result.id,
         )
-    response = describe(request, job, granted | {"status"}, status=202)
+    response = job_response(request, job, granted | {"status"}, status=202)
     if response.status_code == 202:
         response.headers["Location"] = location
         response.headers["Content-Location"] = location
         response.headers.setdefault("Retry-After", "1")
-    seal(response)
+    add_privacy_headers(response)
     return response
 
 

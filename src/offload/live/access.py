@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.tasks import task_backends
 
-from offload.live.jobs import find_jobs, options_of, result_of
-from offload.live.task_options import exposed_by, visibility_of
-from offload.live.tokens import Token, token_of
+from offload.live.jobs import backend_options, find_jobs, job_result
+from offload.live.task_options import job_visibility, result_exposure
+from offload.live.tokens import Token, read_token
 from offload.ownership import owners_in, tenant_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 type Grants = frozenset[str]
 """What may be done with a job: some of "status", "result" and "cancel"; nothing means 404."""
 
-NOTHING: Grants = frozenset()
+NO_GRANTS: Grants = frozenset()
 
 logger = logging.getLogger("offload.live")
 
@@ -65,14 +65,14 @@ class Viewer:
         """Do what the function of this name does."""
         token = self.token
         if self._tenant(job.backend) != job.tenant:
-            return NOTHING
+            return NO_GRANTS
         granted = set(token.scopes) if token is not None and job.pk in token.ids else set()
         owns = bool(job.owner) and job.owner in self.owners
         if self._sees(job, owns=owns):
             granted |= {"status", "result"}
             if owns or self.may("change"):
                 granted.add("cancel")
-        if "result" in granted and not exposed_by(job):
+        if "result" in granted and not result_exposure(job):
             granted.remove("result")
         return frozenset(granted)
 
@@ -88,7 +88,7 @@ class Viewer:
 
     @cached_property
     def token(self) -> Token | None:
-        return token_of(self._request)
+        return read_token(self._request)
 
     @cached_property
     def owners(self) -> frozenset[str]:
@@ -110,7 +110,7 @@ class Viewer:
         return getattr(self._request, "user", None)
 
     def _sees(self, job: Job, *, owns: bool) -> bool:
-        match visibility_of(job):
+        match job_visibility(job):
             case "owner":
                 return owns or (not job.owner and self.is_staff) or self.may("view")
             case "staff":
@@ -125,13 +125,13 @@ class Viewer:
     def _is_let_in(self, decides: Any, job: Job) -> bool:
         """Ask the task's author; who fails to answer lets nobody in."""
         try:
-            return bool(decides(self._request, result_of(job)))
+            return bool(decides(self._request, job_result(job)))
         except Exception:
             logger.exception("The visibility of %s could not be decided.", job.task_path)
             return False
 
     def _tenant(self, backend: str) -> str:
-        path = options_of(backend).tenant_getter
+        path = backend_options(backend).tenant_getter
         if path not in self._tenants:
             self._tenants[path] = tenant_of(self._request, path)
         return self._tenants[path]

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 from offload.live import problems
-from offload.live.jobs import options_of
+from offload.live.jobs import backend_options
 
 
 class ConnectionLimits:
@@ -31,7 +31,7 @@ class ConnectionLimits:
         self._left: SimpleQueue[str] = SimpleQueue()
         self._lock = threading.Lock()
 
-    def take(self, holder: str) -> None:
+    def acquire(self, holder: str) -> None:
         """Take a seat.
 
         Args:
@@ -48,7 +48,7 @@ class ConnectionLimits:
                 raise problems.too_many_streams(random.randint(5, 15))  # noqa: S311
             self._taken[holder] += 1
 
-    def leave(self, holder: str) -> None:
+    def release(self, holder: str) -> None:
         """Free a seat. It takes no lock: Python may delete an order at any moment."""
         self._left.put(holder)
 
@@ -60,17 +60,17 @@ class ConnectionLimits:
                 del self._taken[holder]
 
     @contextmanager
-    def taken_by(self, holder: str) -> Iterator[None]:
+    def acquired_by(self, holder: str) -> Iterator[None]:
         """Take a seat for as long as a `with` block lasts."""
-        self.take(holder)
+        self.acquire(holder)
         try:
             yield
         finally:
-            self.leave(holder)
+            self.release(holder)
 
 
 @cache
 def get_connection_limits() -> ConnectionLimits:
     """Return the seats of this process, as many as the options of the default backend say."""
-    options = options_of(DEFAULT_TASK_BACKEND_ALIAS)
+    options = backend_options(DEFAULT_TASK_BACKEND_ALIAS)
     return ConnectionLimits(options.max_streams_per_user, options.max_streams)

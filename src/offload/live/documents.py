@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 
 from offload.exceptions import UserFacingError
 from offload.lifecycle import JobState
-from offload.live.task_options import exposed_by, title_of
+from offload.live.task_options import job_title, result_exposure
 from offload.progress import Progress
 from offload.serialization import decode
 from offload.timestamps import now_microseconds, to_microseconds
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offload.live.queue_position import QueuePosition
     from offload.models import Attempt, Job
 
-LARGEST_INLINE = 16 * 1024
+MAX_INLINE_RESULT_CHARS = 16 * 1024
 """Characters of JSON that a result in the document may have; a larger one has its own URL."""
 LONGEST_TEXT = 500
 """Characters of a message that people are shown."""
@@ -44,7 +44,7 @@ def document(
     grants: Collection[str],
     *,
     failure: Attempt | None = None,
-    outlook: QueuePosition | None = None,
+    queue_position: QueuePosition | None = None,
 ) -> dict[str, Any]:
     """Return the status document of a job, for JSON.
 
@@ -52,7 +52,7 @@ def document(
         job: its row.
         grants: what the reader may do with it, as `offload.live.access` says.
         failure: why it failed, if it did.
-        outlook: what is known of a job that has not begun for long.
+        queue_position: what is known of a job that has not begun for long.
     """
     state = JobState(job.state)
     now_in = phase(job)
@@ -63,7 +63,7 @@ def document(
         "phase": now_in,
         "is_finished": state.is_finished,
         "version": job.version,
-        "title": title_of(job),
+        "title": job_title(job),
         "progress": _shown(told),
         "attempt": {
             "number": job.attempt,
@@ -75,10 +75,10 @@ def document(
         "finished_at": _iso(job.finished_at),
         "run_after": _iso(job.run_after) if state == JobState.SCHEDULED else None,
         "expires_at": _iso(job.expires_at),
-        "estimate": _estimate(job, told, outlook),
+        "estimate": _estimate(job, told, queue_position),
         "result": _inline_result(job, grants),
         "error": _error(job, now_in, failure),
-        "poll_ms": pace(job),
+        "poll_ms": poll_delay_ms(job),
         "links": links(job, grants),
     }
 
@@ -101,7 +101,7 @@ def phase(job: Job) -> str:
             return str(state.label)
 
 
-def pace(job: Job) -> int | None:
+def poll_delay_ms(job: Job) -> int | None:
     """Return after how many milliseconds a client that polls should ask again; None if never."""
     now = now_microseconds()
     match JobState(job.state):
@@ -119,7 +119,7 @@ def pace(job: Job) -> int | None:
 
 
 def retry_after(milliseconds: int) -> str:
-    """Return a pace as the header Retry-After has it: whole seconds."""
+    """Return a delay as the header Retry-After has it: whole seconds."""
     return str(math.ceil(milliseconds / 1000))
 
 
@@ -189,8 +189,10 @@ def _percent(done: float | None, total: float | None) -> float | None:
     return round(max(0.0, min(100.0, 100 * done / total)), 1)
 
 
-def _estimate(job: Job, told: Progress | None, outlook: QueuePosition | None) -> dict[str, Any]:
-    """Guess from the pace so far how long the rest takes, or tell why it has not begun."""
+def _estimate(
+    job: Job, told: Progress | None, queue_position: QueuePosition | None
+) -> dict[str, Any]:
+    """Guess from the speed so far how long the rest takes, or tell why it has not begun."""
     remaining = None
     if job.state == JobState.RUNNING and told is not None:
         percent = _percent(_number(told.done), _number(told.total))
@@ -199,17 +201,21 @@ def _estimate(job: Job, told: Progress | None, outlook: QueuePosition | None) ->
             remaining = math.ceil(took / _SECOND * (100 / percent - 1))
     return {
         "remaining_seconds": remaining,
-        "position": outlook and outlook.position,
-        "delay": outlook and outlook.delay,
+        "position": queue_position and queue_position.position,
+        "delay": queue_position and queue_position.delay,
     }
 
 
 def _inline_result(job: Job, grants: Collection[str]) -> Any:
     """Return what the task returned, if it is shown as it is and small."""
-    if "result" not in grants or job.state != JobState.SUCCESSFUL or exposed_by(job) is not True:
+    if (
+        "result" not in grants
+        or job.state != JobState.SUCCESSFUL
+        or result_exposure(job) is not True
+    ):
         return None
     text = job.return_value
-    if text is None or len(text) > LARGEST_INLINE:
+    if text is None or len(text) > MAX_INLINE_RESULT_CHARS:
         return None
     return decode(text)
 
@@ -236,7 +242,7 @@ def _error(job: Job, now_in: str, failure: Attempt | None) -> dict[str, Any] | N
 def _is_for_users(failure: Attempt) -> bool:
     """Tell whether the task raised our UserFacingError, or a class made of it.
 
-    Only modules are looked into that are imported already; `title_of` has imported the task's.
+    Only modules are looked into that are imported already; `job_title` has imported the task's.
     """
     names = failure.exception_class_path.split(".")
     for length in range(len(names) - 1, 0, -1):

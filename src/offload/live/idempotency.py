@@ -19,7 +19,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.utils.crypto import salted_hmac
 
 from offload.live.accepted import accepted
-from offload.live.jobs import find_jobs, options_of, result_of
+from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.ownership import SESSION_KEY, owner_of, reserving
 from offload.uuid7 import id_from
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-FIELD = "idempotency_key"
-LONGEST_KEY = 255
+FIELD_NAME = "idempotency_key"
+MAX_KEY_CHARS = 255
 
 
 def idempotent[View: Callable[..., Any]](view: View) -> View:
@@ -55,7 +55,7 @@ def _sync(view: Callable[..., Any]) -> Callable[..., Any]:
         identifier = _job_id(request, view)
         if identifier is None:
             return view(request, *args, **kwargs)
-        using = options_of(DEFAULT_TASK_BACKEND_ALIAS).database
+        using = backend_options(DEFAULT_TASK_BACKEND_ALIAS).database
         try:
             with transaction.atomic(using), reserving(identifier):
                 return _repeated(request, identifier) or view(request, *args, **kwargs)
@@ -91,9 +91,9 @@ def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
     """
     if request.method != "POST":
         return None
-    key = request.headers.get("Idempotency-Key") or request.POST.get(FIELD, "")
+    key = request.headers.get("Idempotency-Key") or request.POST.get(FIELD_NAME, "")
     holder = _holder(request)
-    if not key or len(key) > LONGEST_KEY or not holder:
+    if not key or len(key) > MAX_KEY_CHARS or not holder:
         return None
     name = "\n".join([holder, f"{view.__module__}.{view.__qualname__}", key])
     return id_from(key, salted_hmac("offload.live.idempotency", name, algorithm="sha256").digest())
@@ -117,4 +117,4 @@ def _repeated(request: HttpRequest, identifier: UUID) -> HttpResponseBase | None
     # Of two first requests of a visitor each has named the session; the job goes by one name.
     if job.owner.startswith("session:") and getattr(request, "session", None) is not None:
         request.session[SESSION_KEY] = job.owner.removeprefix("session:")
-    return accepted(request, result_of(job))
+    return accepted(request, job_result(job))

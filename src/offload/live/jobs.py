@@ -33,13 +33,13 @@ def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
     return {pk: why for pk, why in found.items() if why.fence == runs[pk]}
 
 
-def result_of(job: Job) -> OffloadResult:
+def job_result(job: Job) -> OffloadResult:
     """Return the result of a job that was read before."""
-    result: OffloadResult = backend_of(job).result_of(job)
+    result: OffloadResult = job_backend(job).result_of(job)
     return result
 
 
-def backend_of(job: Job) -> Any:
+def job_backend(job: Job) -> Any:
     """Return a job's backend; if that is gone, or not ours any more, one that keeps the job.
 
     Raises:
@@ -55,13 +55,13 @@ def backend_of(job: Job) -> Any:
     raise TaskResultDoesNotExist(f"There is no job {job.pk}.")
 
 
-def database_of(job: Job) -> str | None:
+def job_database(job: Job) -> str | None:
     """Return the alias in DATABASES where a job is stored; None if it is kept in memory."""
     alias: str | None = getattr(getattr(job, "_state", None), "db", None)
     return alias
 
 
-def options_of(alias: str) -> BackendOptions:
+def backend_options(alias: str) -> BackendOptions:
     """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
     try:
         backend: Any = task_backends[alias]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-PHASES = {
+PHASE_LABELS = {
     "scheduled": _("Scheduled"),
     "queued": _("Waiting"),
     "running": _("Running"),
@@ -18,14 +18,14 @@ PHASES = {
 }
 """A word for each phase of the status document."""
 
-UNSEEN = {
+UNAVAILABLE_LABELS = {
     "missing": _("Not available"),
     "gone": _("No longer kept"),
     "signed-out": _("Please sign in again"),
 }
 """A word for each phase that is no phase of a job: the page cannot see it."""
 
-SENTENCES = {
+MESSAGES = {
     "percent": _("{}%"),
     "remaining": _("about {} left"),
     "position": _("number {} in the queue"),
@@ -40,6 +40,8 @@ SENTENCES = {
 """What is said around it; {} stands for a value."""
 
 
-def words() -> dict[str, str]:
+def translated_labels() -> dict[str, str]:
     """Return all that the browser may have to say, in the language of the request."""
-    return {name: str(text) for name, text in (PHASES | UNSEEN | SENTENCES).items()}
+    return {
+        name: str(text) for name, text in (PHASE_LABELS | UNAVAILABLE_LABELS | MESSAGES).items()
+    }

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from offload.models import Job
     from offload.store.records import JobSnapshot
 
-LONGEST_WAIT = 20
+MAX_WAIT_SECONDS = 20
 """Seconds that a request is held at most: proxies give up after 30 to 60."""
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
-def wanted_wait(request: HttpRequest) -> int:
+def requested_wait(request: HttpRequest) -> int:
     """Return for how many seconds a request wants to be held, by `Prefer: wait=20`.
 
     Under WSGI it would hold a worker of the server, so it is not.
@@ -32,10 +32,10 @@ def wanted_wait(request: HttpRequest) -> int:
     if not isinstance(request, ASGIRequest):
         return 0
     found = _WAIT.search(request.headers.get("Prefer", ""))
-    return min(int(found[1]), LONGEST_WAIT) if found else 0
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
 
 
-async def wait_for_news(job: Job, using: str, seconds: float) -> None:
+async def wait_for_change(job: Job, using: str, seconds: float) -> None:
     """Return when a job's version has grown, or after some seconds.
 
     Args:
@@ -69,11 +69,11 @@ class HeldRequest:
         self.sessions: set[str] = set()
         self.news = asyncio.Event()
 
-    def end(self, reason: str) -> None:  # noqa: ARG002  # its answer is the same for all of them
+    def close(self, reason: str) -> None:  # noqa: ARG002  # its answer is the same for all of them
         self.news.set()
 
 
-def free_connections() -> None:
+def close_connections() -> None:
     """Close this thread's connections, but for those in a transaction."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from offload.live.access import visible
-from offload.live.responses import all_told
+from offload.live.responses import job_documents
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.tasks import TaskResult
 
-type Named = TaskResult[..., Any] | UUID | str
+type ResultOrId = TaskResult[..., Any] | UUID | str
 """A result, or its id."""
 type Document = dict[str, Any]
 
-KEPT = "_offload_documents"
+REQUEST_ATTRIBUTE = "_offload_documents"
 """Attribute of a request: the documents of jobs that were looked up, None of those unseen."""
 
 
-def prefetch_status(request: HttpRequest, results: Iterable[Named]) -> None:
+def prefetch_status(request: HttpRequest, results: Iterable[ResultOrId]) -> None:
     """Look up all jobs that `{% task_status %}` will show in this page, by one query.
 
         def orders(request):
@@ -36,21 +36,21 @@ def prefetch_status(request: HttpRequest, results: Iterable[Named]) -> None:
     Raises:
         TokenRefused: if the request carries a token that is not, or no longer, good.
     """
-    found = _look_up(request, [_id_of(result) for result in results])
-    setattr(request, KEPT, getattr(request, KEPT, {}) | found)
+    found = _find_documents(request, [_id_of(result) for result in results])
+    setattr(request, REQUEST_ATTRIBUTE, getattr(request, REQUEST_ATTRIBUTE, {}) | found)
 
 
-def document_for(request: HttpRequest, result: Named) -> Document | None:
+def document_for(request: HttpRequest, result: ResultOrId) -> Document | None:
     """Return the status document of a job, looked up now if it was not before; None if unseen."""
     identifier = _id_of(result)
-    kept: dict[UUID, Document | None] = getattr(request, KEPT, {})
-    return (kept if identifier in kept else _look_up(request, [identifier]))[identifier]
+    kept: dict[UUID, Document | None] = getattr(request, REQUEST_ATTRIBUTE, {})
+    return (kept if identifier in kept else _find_documents(request, [identifier]))[identifier]
 
 
-def _look_up(request: HttpRequest, ids: Sequence[UUID]) -> dict[UUID, Document | None]:
+def _find_documents(request: HttpRequest, ids: Sequence[UUID]) -> dict[UUID, Document | None]:
     seen = {pk: pair for pk, pair in visible(request, ids).items() if "status" in pair[1]}
-    return dict.fromkeys(ids) | all_told(seen)
+    return dict.fromkeys(ids) | job_documents(seen)
 
 
-def _id_of(result: Named) -> UUID:
+def _id_of(result: ResultOrId) -> UUID:
     return UUID(str(getattr(result, "id", result)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from offload.lifecycle import JobState
-from offload.live.jobs import database_of
+from offload.live.jobs import job_database
 from offload.store import get_store
 from offload.store.errors import explained
 from offload.timestamps import now_microseconds, to_microseconds
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from offload.models import Job
 
-LATE = 15.0
+DELAYED_AFTER_SECONDS = 15.0
 """Seconds after which a job that could run is late."""
-LINE = 100
+MAX_POSITION = 100
 """Places that are counted; who stands behind them is told none."""
-FRESH = 5.0
+MIN_CACHE_SECONDS = 5.0
 """Seconds for which an answer of the database is good for all in this process."""
-SHARE = 20
+CACHE_TIME_FACTOR = 20
 """Times as long as it took an answer is good, too: behind a long transaction it takes long."""
-MOST = 1000
+MAX_CACHE_ENTRIES = 1000
 """Answers that are kept."""
 
 
@@ -45,30 +45,30 @@ class QueuePosition(NamedTuple):
 
 
 def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
-    """Return the outlook of each job that is late; no query if none is."""
-    return {job.pk: _outlook(job, using) for job, using in _late(jobs)}
+    """Return the position of each job that is late; no query if none is."""
+    return {job.pk: _find_position(job, using) for job, using in _late(jobs)}
 
 
 def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
-    earliest = now_microseconds() - int(LATE * 1_000_000)
+    earliest = now_microseconds() - int(DELAYED_AFTER_SECONDS * 1_000_000)
     for job in jobs:
         # One that is due is still scheduled if no engine is there to make it ready.
         since = job.run_after if job.state in {JobState.SCHEDULED, JobState.READY} else None
-        using = database_of(job)
+        using = job_database(job)
         if since is not None and using is not None and to_microseconds(since) < earliest:
             yield job, using
 
 
-def _outlook(job: Job, using: str) -> QueuePosition:
+def _find_position(job: Job, using: str) -> QueuePosition:
     from offload.store.queries import live_workers, serves  # noqa: PLC0415  # needs the app registry
 
     with explained(using):
-        engines = _lately(live_workers, using, job.backend)
+        engines = _cached(live_workers, using, job.backend)
         if not any(serves(engine, job.queue_name) for engine in engines):
             return QueuePosition("unserved")
         if job.state != JobState.READY:
             return QueuePosition("slow")
-        line = _lately(_line, using, job.backend, job.queue_name, job.is_async)
+        line = _cached(_line, using, job.backend, job.queue_name, job.is_async)
     return QueuePosition("slow", line.index(job.pk) + 1 if job.pk in line else None)
 
 
@@ -78,22 +78,22 @@ def _line(
     queue_name: str,
     is_async: bool,  # noqa: FBT001  # what is asked is a key
 ) -> list[UUID]:
-    return get_store(using).line(backend, queue_name, is_async=is_async, limit=LINE)
+    return get_store(using).line(backend, queue_name, is_async=is_async, limit=MAX_POSITION)
 
 
-_answers: dict[Hashable, tuple[float, Any]] = {}
+_cache: dict[Hashable, tuple[float, Any]] = {}
 """Until when an answer is good, and the answer."""
 
 
-def _lately[T](question: Callable[..., T], *about: Hashable) -> T:
+def _cached[T](question: Callable[..., T], *about: Hashable) -> T:
     """Return an answer of the database that may be some seconds old."""
     begun = time.monotonic()
-    good_until, answer = _answers.get((question, about), (0.0, None))
+    good_until, answer = _cache.get((question, about), (0.0, None))
     if good_until <= begun:
         answer = question(*about)
         took = time.monotonic() - begun
-        if len(_answers) >= MOST:
-            _answers.clear()
-        _answers[question, about] = (begun + max(FRESH, SHARE * took), answer)
+        if len(_cache) >= MAX_CACHE_ENTRIES:
+            _cache.clear()
+        _cache[question, about] = (begun + max(MIN_CACHE_SECONDS, CACHE_TIME_FACTOR * took), answer)
     found: T = answer
     return found

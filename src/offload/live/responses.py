@@ -1,4 +1,4 @@
-"""Answers that tell of a job, in the form that who asked can use, with the headers they need."""
+"""HTTP responses for jobs: content negotiation, validators and privacy headers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from django.utils.http import parse_etags
 
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
-from offload.live.documents import document, etag, pace, retry_after
+from offload.live.documents import document, etag, poll_delay_ms, retry_after
 from offload.live.jobs import find_failures
 from offload.live.queue_position import find_queue_positions
 from offload.live.tokens import TokenExpired, TokenRefused
-from offload.live.widget import element
+from offload.live.widget import widget_context
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 type View = Callable[..., HttpResponseBase]
 
-HEADERS = {
+PRIVACY_HEADERS = {
     "Cache-Control": "private, no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 VARY = ("Cookie", "Authorization", "Accept", "HX-Request")
-PATIENCE = 5
+DATABASE_RETRY_AFTER_SECONDS = 5
 """Seconds after which to try again when the database does not answer."""
 
 
-def outward(*methods: str) -> Callable[[View], View]:
+def job_view(*methods: str) -> Callable[[View], View]:
     """Make a view one of ours: it answers these methods, refuses in our way, is cached nowhere.
 
     Whom it lets in it decides itself, so a site that asks everybody to sign in need not.
@@ -62,18 +62,18 @@ def outward(*methods: str) -> Callable[[View], View]:
             except TokenRefused:
                 response = problems.token_refused().response()
             except QueueUnavailable:
-                response = problems.busy(PATIENCE).response()
-            return send_out(request, response)
+                response = problems.busy(DATABASE_RETRY_AFTER_SECONDS).response()
+            return finalize_response(request, response)
 
         return answer
 
     return decorate
 
 
-def send_out(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def finalize_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Return an answer as all of ours are: it is for who asked, and leaves the session alone."""
     _keep_session(request)
-    return seal(response)
+    return add_privacy_headers(response)
 
 
 def _keep_session(request: HttpRequest) -> None:
@@ -85,30 +85,30 @@ def _keep_session(request: HttpRequest) -> None:
     request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
-def seal(response: HttpResponseBase) -> HttpResponseBase:
+def add_privacy_headers(response: HttpResponseBase) -> HttpResponseBase:
     """Add the headers that keep an answer to the one who asked."""
-    for name, value in HEADERS.items():
+    for name, value in PRIVACY_HEADERS.items():
         response.headers.setdefault(name, value)
     patch_vary_headers(response, VARY)
     return response
 
 
-def told(job: Job, grants: Collection[str]) -> dict[str, Any]:
+def job_document(job: Job, grants: Collection[str]) -> dict[str, Any]:
     """Return the status document of one job, with all that is known of it."""
-    return all_told({job.pk: (job, grants)})[job.pk]
+    return job_documents({job.pk: (job, grants)})[job.pk]
 
 
-def all_told(seen: Mapping[UUID, tuple[Job, Collection[str]]]) -> dict[UUID, dict[str, Any]]:
+def job_documents(seen: Mapping[UUID, tuple[Job, Collection[str]]]) -> dict[UUID, dict[str, Any]]:
     """Return the status documents of jobs, each with what its reader may do with it."""
     jobs = [job for job, _ in seen.values()]
-    failures, outlooks = find_failures(jobs), find_queue_positions(jobs)
+    failures, queue_positions = find_failures(jobs), find_queue_positions(jobs)
     return {
-        pk: document(job, grants, failure=failures.get(pk), outlook=outlooks.get(pk))
+        pk: document(job, grants, failure=failures.get(pk), queue_position=queue_positions.get(pk))
         for pk, (job, grants) in seen.items()
     }
 
 
-def describe(
+def job_response(
     request: HttpRequest, job: Job, grants: Collection[str], *, status: int = 200
 ) -> HttpResponse:
     """Return a job's state: as JSON, as a fragment of HTML for htmx, or by its page.
@@ -119,19 +119,22 @@ def describe(
         grants: what the reader may do with it.
         status: 202 when something was begun; then a plain HTML form is sent to the job's page.
     """
-    paper = told(job, grants)
-    if status == 202 and prefers_html(request) and paper["links"]["page"]:
-        return HttpResponseRedirect(paper["links"]["page"], status=303)
+    status_document = job_document(job, grants)
+    if status == 202 and prefers_html(request) and status_document["links"]["page"]:
+        return HttpResponseRedirect(status_document["links"]["page"], status=303)
     if "HX-Request" in request.headers:
         response = render(
-            request, "offload/task_status.html", element(request, paper, htmx=True), status=status
+            request,
+            "offload/task_status.html",
+            widget_context(request, status_document, htmx=True),
+            status=status,
         )
     else:
-        response = JsonResponse(paper, status=status)
-    return _tag(response, etag(job), paper["poll_ms"])
+        response = JsonResponse(status_document, status=status)
+    return _tag(response, etag(job), status_document["poll_ms"])
 
 
-def unchanged(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpResponse | None:
+def not_modified(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpResponse | None:
     """Return 304 if who asked knows what is tagged so already."""
     known = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" in known or tag.removeprefix("W/") in (each.removeprefix("W/") for each in known):
@@ -139,7 +142,7 @@ def unchanged(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpRespon
     return None
 
 
-def tell(items: dict[str, Any], tag: str) -> HttpResponse:
+def job_list_response(items: dict[str, Any], tag: str) -> HttpResponse:
     """Return a document of several jobs."""
     return _tag(JsonResponse(items), tag, items["poll_ms"])
 
@@ -151,9 +154,9 @@ def prefers_html(request: HttpRequest) -> bool:
     return request.get_preferred_type(["application/json", "text/html"]) == "text/html"
 
 
-def unchanged_job(request: HttpRequest, job: Job) -> HttpResponse | None:
+def job_not_modified(request: HttpRequest, job: Job) -> HttpResponse | None:
     """Return 304 if who asked knows this version of the job."""
-    return unchanged(request, etag(job), pace(job))
+    return not_modified(request, etag(job), poll_delay_ms(job))
 
 
 def _tag(response: HttpResponse, tag: str, poll_ms: int | None) -> HttpResponse:

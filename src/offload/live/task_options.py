@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("offload.live")
 
 
-def task_of(job: Job) -> Task[..., Any] | None:
+def find_job_task(job: Job) -> Task[..., Any] | None:
     """Return the job's task; None if it is gone from the code, or its module cannot be imported."""
     try:
         return find_task(job.task_path)
@@ -27,26 +27,26 @@ def task_of(job: Job) -> Task[..., Any] | None:
         return None
 
 
-def title_of(job: Job) -> str:
+def job_title(job: Job) -> str:
     """Return what people call the job: its task's title, else the name of its function."""
-    title = str(getattr(task_of(job), "title", ""))
+    title = str(getattr(find_job_task(job), "title", ""))
     return title or job.task_path.rpartition(".")[2].replace("_", " ").strip().capitalize()
 
 
-def visibility_of(job: Job) -> str | Callable[..., bool]:
+def job_visibility(job: Job) -> str | Callable[..., bool]:
     """Return who may see a job: one of four words, or a callable (request, result) -> bool.
 
     It is "owner" for a task that is gone. If the callable is gone, nobody may.
     """
-    visibility: Any = getattr(task_of(job), "visibility", "owner")
+    visibility: Any = getattr(find_job_task(job), "visibility", "owner")
     if visibility in VISIBILITIES or not isinstance(visibility, str):
         return visibility  # type: ignore[no-any-return]
     return _imported(visibility) or _nobody
 
 
-def exposed_by(job: Job) -> bool | Callable[..., Any]:
+def result_exposure(job: Job) -> bool | Callable[..., Any]:
     """Return whether what a job returned is shown, or the callable that makes what is shown."""
-    exposed: Any = getattr(task_of(job), "expose_result", False)
+    exposed: Any = getattr(find_job_task(job), "expose_result", False)
     if not isinstance(exposed, str):
         return exposed  # type: ignore[no-any-return]
     return _imported(exposed) or False

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 SALT = "offload.live.tokens"
-LIFETIME = 15 * 60
+LIFETIME_SECONDS = 15 * 60
 """Seconds."""
 SCHEME = "offload"
 SCOPES = frozenset({"status", "result", "cancel"})
-LONGEST = 100
+MAX_JOBS = 100
 """Jobs that one token may name: it travels in a header."""
 
 
@@ -68,26 +68,26 @@ def make_token(
         ValueError: for no or too many jobs, or an unknown scope.
     """
     ids = sorted({UUID(str(job)).hex for job in jobs})
-    if not 1 <= len(ids) <= LONGEST:
-        raise ValueError(f"A token names 1 to {LONGEST} jobs, not {len(ids)}.")
+    if not 1 <= len(ids) <= MAX_JOBS:
+        raise ValueError(f"A token names 1 to {MAX_JOBS} jobs, not {len(ids)}.")
     if not scopes or not SCOPES.issuperset(scopes):
         raise ValueError(f"scopes must be some of {', '.join(sorted(SCOPES))}, not {scopes!r}.")
     subject = None if user is None else [str(user.pk), _fingerprint(user.get_session_auth_hash())]
     return signing.dumps([ids, sorted(set(scopes)), subject], salt=SALT, compress=True)
 
 
-def token_of(request: HttpRequest) -> Token | None:
+def read_token(request: HttpRequest) -> Token | None:
     """Return the token that a request carries, checked; None if it carries none.
 
     Raises:
         TokenExpired: for one that was good once.
         TokenRefused: for any other.
     """
-    if not carries_token(request):
+    if not has_token(request):
         return None
     text = request.headers["Authorization"].partition(" ")[2].strip()
     try:
-        ids, scopes, subject = signing.loads(text, salt=SALT, max_age=LIFETIME)
+        ids, scopes, subject = signing.loads(text, salt=SALT, max_age=LIFETIME_SECONDS)
         token = Token(
             frozenset(map(UUID, ids)), SCOPES.intersection(scopes), subject and tuple(subject)
         )
@@ -100,7 +100,7 @@ def token_of(request: HttpRequest) -> Token | None:
     return token
 
 
-def carries_token(request: HttpRequest) -> bool:
+def has_token(request: HttpRequest) -> bool:
     """Tell whether a request has one of our tokens, good or bad.
 
     No form and no link of another site can send this header.

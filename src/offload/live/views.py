@@ -28,24 +28,24 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
 from offload.live.connection_limits import get_connection_limits
-from offload.live.documents import pace, retry_after
-from offload.live.jobs import backend_of, find_jobs, has_expired, result_of
-from offload.live.long_poll import free_connections, wait_for_news, wanted_wait
+from offload.live.documents import poll_delay_ms, retry_after
+from offload.live.jobs import find_jobs, has_expired, job_backend, job_result
+from offload.live.long_poll import close_connections, requested_wait, wait_for_change
 from offload.live.queue_position import QueuePosition, find_queue_positions
 from offload.live.responses import (
-    all_told,
-    describe,
-    outward,
+    finalize_response,
+    job_document,
+    job_documents,
+    job_list_response,
+    job_not_modified,
+    job_response,
+    job_view,
+    not_modified,
     prefers_html,
-    send_out,
-    tell,
-    told,
-    unchanged,
-    unchanged_job,
 )
-from offload.live.task_options import exposed_by
-from offload.live.tokens import TokenRefused, carries_token
-from offload.live.widget import element
+from offload.live.task_options import result_exposure
+from offload.live.tokens import TokenRefused, has_token
+from offload.live.widget import widget_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,39 +54,39 @@ if TYPE_CHECKING:
 
     from offload.models import Job
 
-MOST_IDS = 100
+MAX_IDS = 100
 """Jobs that one request may ask for."""
 
 logger = logging.getLogger("offload.live")
 
 
-def outside_transactions[F: Callable[..., Any]](view: F) -> F:
+def exempt_from_atomic_requests[F: Callable[..., Any]](view: F) -> F:
     """Exempt a view from ATOMIC_REQUESTS of all databases: Django refuses async views else."""
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
 
 
-@outside_transactions
+@exempt_from_atomic_requests
 @login_not_required
 async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     """Answer with the status document of one job, if need be when it changes."""
     applied = 0
-    if seconds := wanted_wait(request):
+    if seconds := requested_wait(request):
         try:
             applied = await _hold(request, identifier, seconds)
         except problems.Problem as problem:
-            return send_out(request, problem.response())
+            return finalize_response(request, problem.response())
     response: HttpResponseBase = await sync_to_async(_status)(request, identifier)
     if applied:
         response.headers["Preference-Applied"] = f"wait={applied}"
     return response
 
 
-@outward("GET", "HEAD")
+@job_view("GET", "HEAD")
 def _status(request: HttpRequest, identifier: UUID) -> HttpResponse:
     job, granted = _require(request, identifier)
-    return unchanged_job(request, job) or describe(request, job, granted)
+    return job_not_modified(request, job) or job_response(request, job, granted)
 
 
 async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
@@ -95,8 +95,8 @@ async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
     if known is None:
         return 0
     job, using, holder = known
-    with get_connection_limits().taken_by(holder):
-        await wait_for_news(job, using, seconds)
+    with get_connection_limits().acquired_by(holder):
+        await wait_for_change(job, using, seconds)
     return seconds
 
 
@@ -110,16 +110,16 @@ def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str, str] | Non
         job, granted = viewer.visible([identifier])[identifier]
     except (KeyError, TokenRefused, QueueUnavailable):
         return None
-    backend = backend_of(job)
-    has_news = JobState(job.state).is_finished or unchanged_job(request, job) is None
+    backend = job_backend(job)
+    has_news = JobState(job.state).is_finished or job_not_modified(request, job) is None
     if has_news or "status" not in granted or not backend.stores_rows:
         return None
-    free_connections()
+    close_connections()
     return job, backend.settings.database, viewer.holder
 
 
-@outward("GET", "HEAD")
-def several(request: HttpRequest) -> HttpResponse:
+@job_view("GET", "HEAD")
+def job_list(request: HttpRequest) -> HttpResponse:
     """Answer with the documents of several jobs, and which of them are not to be seen."""
     ids = parse_ids(request.GET.get("ids", ""))
     seen = {
@@ -129,14 +129,16 @@ def several(request: HttpRequest) -> HttpResponse:
     }
     jobs = [seen[pk][0] for pk in ids if pk in seen]
     missing = [str(pk) for pk in ids if pk not in seen]
-    paces = [each for each in map(pace, jobs) if each is not None]
-    outlooks = find_queue_positions(jobs)
-    tag = _tag_of(jobs, missing, outlooks)
-    same = unchanged(request, tag, min(paces, default=None))
+    paces = [each for each in map(poll_delay_ms, jobs) if each is not None]
+    queue_positions = find_queue_positions(jobs)
+    tag = _tag_of(jobs, missing, queue_positions)
+    same = not_modified(request, tag, min(paces, default=None))
     if same is not None:
         return same
-    items = list(all_told({job.pk: seen[job.pk] for job in jobs}).values())
-    return tell({"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag)
+    items = list(job_documents({job.pk: seen[job.pk] for job in jobs}).values())
+    return job_list_response(
+        {"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag
+    )
 
 
 def parse_ids(text: str) -> list[UUID]:
@@ -145,18 +147,18 @@ def parse_ids(text: str) -> list[UUID]:
     Raises:
         Problem: 400 for none, too many, or what is no id.
     """
-    texts = text.split(",", MOST_IDS)
+    texts = text.split(",", MAX_IDS)
     try:
-        ids = list(dict.fromkeys(UUID(each.strip()) for each in texts[:MOST_IDS]))
+        ids = list(dict.fromkeys(UUID(each.strip()) for each in texts[:MAX_IDS]))
     except ValueError:
-        raise problems.bad_ids(MOST_IDS) from None
-    if len(texts) > MOST_IDS:
-        raise problems.bad_ids(MOST_IDS)
+        raise problems.bad_ids(MAX_IDS) from None
+    if len(texts) > MAX_IDS:
+        raise problems.bad_ids(MAX_IDS)
     return ids
 
 
-def _tag_of(jobs: list[Job], missing: list[str], outlooks: dict[UUID, QueuePosition]) -> str:
-    known = (f"{job.pk}.{job.version}{outlooks.get(job.pk, '')}" for job in jobs)
+def _tag_of(jobs: list[Job], missing: list[str], queue_positions: dict[UUID, QueuePosition]) -> str:
+    known = (f"{job.pk}.{job.version}{queue_positions.get(job.pk, '')}" for job in jobs)
     text = ",".join([*known, "", *missing])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
@@ -165,24 +167,24 @@ def _tag_of(jobs: list[Job], missing: list[str], outlooks: dict[UUID, QueuePosit
 @login_not_required
 def cancel(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     """Cancel a job. A token in a header is proof enough that no other site's page asks."""
-    view = _cancel if carries_token(request) else _cancel_in_session
+    view = _cancel if has_token(request) else _cancel_in_session
     return view(request, identifier)
 
 
-@outward("POST")
+@job_view("POST")
 def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
     job, granted = _require(request, identifier, "cancel")
     try:
-        backend_of(job).cancel(str(identifier))
+        job_backend(job).cancel(str(identifier))
     except InvalidJobState:
         if not prefers_html(request):
             raise problems.finished() from None
     except TaskResultDoesNotExist:  # pruned meanwhile
         raise problems.not_found() from None
-    return describe(request, find_jobs([identifier]).get(identifier, job), granted, status=202)
+    return job_response(request, find_jobs([identifier]).get(identifier, job), granted, status=202)
 
 
-@outward("POST")
+@job_view("POST")
 @csrf_protect
 def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
@@ -190,20 +192,20 @@ def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBa
     return _cancel(request, identifier)
 
 
-@outward("GET", "HEAD")
+@job_view("GET", "HEAD")
 def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     """Answer with what a job returned, if its task's author shows it."""
     job, _ = _require(request, identifier, "result")
     state = JobState(job.state)
     if not state.is_finished:
-        raise problems.unfinished(retry_after(pace(job) or 0))
+        raise problems.unfinished(retry_after(poll_delay_ms(job) or 0))
     if state != JobState.SUCCESSFUL:
         raise problems.no_result()
-    exposed = exposed_by(job)
+    exposed = result_exposure(job)
     if not callable(exposed):
         return HttpResponse(job.return_value, content_type="application/json")
     try:
-        return _shown(exposed(result_of(job)))
+        return _shown(exposed(job_result(job)))
     except Http404:
         raise problems.not_found() from None
     except Exception:
@@ -220,16 +222,16 @@ def _shown(value: Any) -> HttpResponseBase:
     return JsonResponse(value, safe=False)
 
 
-@outward("GET", "HEAD")
+@job_view("GET", "HEAD")
 @csrf_protect
 def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
     """Show a job to people, with or without JavaScript."""
     try:
         job, granted = _require(request, identifier)
     except problems.Problem as problem:
-        paper = {"problem": problem.document()}
-        return render(request, "offload/page.html", paper, status=problem.status)
-    return render(request, "offload/page.html", element(request, told(job, granted)))
+        context = {"problem": problem.document()}
+        return render(request, "offload/page.html", context, status=problem.status)
+    return render(request, "offload/page.html", widget_context(request, job_document(job, granted)))
 
 
 def _require(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:

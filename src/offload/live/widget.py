@@ -12,58 +12,70 @@ from django.utils import formats, timezone
 from django.utils.crypto import salted_hmac
 
 from offload.live.documents import retry_after
-from offload.live.labels import PHASES, SENTENCES, UNSEEN
+from offload.live.labels import MESSAGES, PHASE_LABELS, UNAVAILABLE_LABELS
 from offload.ownership import owners_in
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-MISSING = {"phase": "missing", "is_finished": True, "version": None, "title": "", "links": {}}
+MISSING_DOCUMENT = {
+    "phase": "missing",
+    "is_finished": True,
+    "version": None,
+    "title": "",
+    "links": {},
+}
 """Instead of the document of a job that the reader may not see."""
-SKELETON = {"phase": "queued", "is_finished": False, "version": None, "title": "", "links": {}}
+PLACEHOLDER_DOCUMENT = {
+    "phase": "queued",
+    "is_finished": False,
+    "version": None,
+    "title": "",
+    "links": {},
+}
 """Instead of the document of a job that the browser will start."""
 
 
-def element(
-    request: HttpRequest, paper: dict[str, Any], *, htmx: bool = False, **attributes: Any
+def widget_context(
+    request: HttpRequest, document: dict[str, Any], *, htmx: bool = False, **attributes: Any
 ) -> dict[str, Any]:
     """Return what `offload/task_status.html` shows.
 
     Args:
         request: who reads.
-        paper: the status document.
+        document: the status document.
         htmx: let htmx look again where our module does not run.
         attributes: more attributes of the element; None, False and "" say nothing.
     """
-    progress, estimate = paper.get("progress") or {}, paper.get("estimate") or {}
+    progress, estimate = document.get("progress") or {}, document.get("estimate") or {}
     delay = estimate.get("delay")
     percent = progress.get("percent")
     own = {
-        "href": paper["links"].get("self"),
-        "version": None if paper["version"] is None else str(paper["version"]),
+        "href": document["links"].get("self"),
+        "version": None if document["version"] is None else str(document["version"]),
         "transport": None if isinstance(request, ASGIRequest) else "poll",
-        "channel": channel_of(request),
-        "data-phase": paper["phase"],
-        "data-finished": paper["is_finished"],
+        "channel": channel_name(request),
+        "data-phase": document["phase"],
+        "data-finished": document["is_finished"],
         "data-slow": delay is not None,
     }
     return {
-        "task": paper,
-        "attributes": _attributes(own, _htmx(paper) if htmx else {}, attributes),
-        "word": (PHASES | UNSEEN)[paper["phase"]],
+        "task": document,
+        "attributes": _attributes(own, _htmx(document) if htmx else {}, attributes),
+        "word": (PHASE_LABELS | UNAVAILABLE_LABELS)[document["phase"]],
         # Text, since templates would write numbers as people of some countries do.
         "value": None if percent is None else str(percent),
         "percent": "" if percent is None else _sentence("percent", math.floor(percent)),
-        "details": " · ".join(filter(None, _details(paper, progress, estimate))),
-        "moment": _moment(paper.get("finished_at") or paper.get("run_after")),
-        "slow": SENTENCES[delay or "slow"],
-        "offline": SENTENCES["offline"],
-        "refresh": retry_after(paper.get("poll_ms") or 0),
+        "details": " · ".join(filter(None, _details(document, progress, estimate))),
+        "moment": _moment(document.get("finished_at") or document.get("run_after")),
+        "slow": MESSAGES[delay or "slow"],
+        "offline": MESSAGES["offline"],
+        "refresh": retry_after(document.get("poll_ms") or 0),
     }
 
 
-def channel_of(request: HttpRequest) -> str | None:
+def channel_name(request: HttpRequest) -> str | None:
     """Return the name under which tabs of one person share what they hear.
 
     It tells nothing, and no other user of the browser gets the same.
@@ -74,7 +86,7 @@ def channel_of(request: HttpRequest) -> str | None:
     return salted_hmac("offload.live.channel", owners, algorithm="sha256").hexdigest()[:16]
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return minutes and seconds, which need no translation."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
@@ -91,28 +103,28 @@ def _attributes(*sources: dict[str, Any]) -> SafeString:
     )
 
 
-def _htmx(paper: dict[str, Any]) -> dict[str, str]:
+def _htmx(document: dict[str, Any]) -> dict[str, str]:
     """Return the attributes by which htmx polls; none when there is nothing to wait for."""
-    if paper["is_finished"]:
+    if document["is_finished"]:
         return {}
     return {
-        "hx-get": paper["links"]["self"],
-        "hx-trigger": f"every {paper['poll_ms']}ms",
+        "hx-get": document["links"]["self"],
+        "hx-trigger": f"every {document['poll_ms']}ms",
         "hx-swap": "outerHTML",
     }
 
 
 def _details(
-    paper: dict[str, Any], progress: dict[str, Any], estimate: dict[str, Any]
+    document: dict[str, Any], progress: dict[str, Any], estimate: dict[str, Any]
 ) -> list[str | None]:
-    if error := paper.get("error"):
+    if error := document.get("error"):
         return [error["title"], error["detail"], _sentence("reference", error["reference"])]
     step = progress.get("step") or {}
     remaining, position = estimate.get("remaining_seconds"), estimate.get("position")
     return [
         _step(step) if step else None,
         progress.get("message"),
-        None if remaining is None else _sentence("remaining", duration(remaining)),
+        None if remaining is None else _sentence("remaining", format_duration(remaining)),
         None if position is None else _sentence("position", position),
     ]
 
@@ -123,7 +135,7 @@ def _step(step: dict[str, Any]) -> str:
 
 
 def _sentence(name: str, value: object) -> str:
-    return str(SENTENCES[name]).replace("{}", str(value))
+    return str(MESSAGES[name]).replace("{}", str(value))
 
 
 def _moment(text: str | None) -> dict[str, str] | None:

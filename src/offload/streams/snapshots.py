@@ -58,11 +58,11 @@ def _speak(wording: Wording) -> None:
 class RenderedSnapshot:
     """Args:
     seen: the job.
-    outlook: what is known of a job that has not begun for long.
+    queue_position: what is known of a job that has not begun for long.
     """
 
     seen: JobSnapshot
-    outlook: QueuePosition | None = None
+    queue_position: QueuePosition | None = None
     _texts: dict[tuple[Grants, Wording], str] = field(default_factory=dict)
 
     @property
@@ -81,7 +81,10 @@ class RenderedSnapshot:
             assert self.seen.job is not None  # noqa: S101  # for the type checker
             with wording.spoken():
                 found = document(
-                    self.seen.job, grants, failure=self.seen.failure, outlook=self.outlook
+                    self.seen.job,
+                    grants,
+                    failure=self.seen.failure,
+                    queue_position=self.queue_position,
                 )
             self._texts[key] = json.dumps(found, separators=SEPARATORS)
         return self._texts[key]

@@ -147,7 +147,7 @@ class Stream:
             self._drop(pk)
         self._news.set()
 
-    def end(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
         """End: "lifetime" or "shutdown" let the page come back."""
         self._reason = self._reason or reason
         self._news.set()

@@ -48,7 +48,7 @@ class Subscription:
         """Free its seat."""
         holder, self.holder = self.holder, None
         if holder is not None:
-            get_connection_limits().leave(holder)
+            get_connection_limits().release(holder)
 
     def __del__(self) -> None:
         self.close()  # a request that was cancelled drops it, and nobody else knows it

@@ -14,11 +14,11 @@ from django.http import HttpResponse
 from offload.live import problems
 from offload.live.access import Viewer
 from offload.live.connection_limits import get_connection_limits
-from offload.live.jobs import database_of, find_failures
-from offload.live.long_poll import free_connections
+from offload.live.jobs import find_failures, job_database
+from offload.live.long_poll import close_connections
 from offload.live.queue_position import find_queue_positions
-from offload.live.responses import outward
-from offload.live.views import outside_transactions, parse_ids
+from offload.live.responses import job_view
+from offload.live.views import exempt_from_atomic_requests, parse_ids
 from offload.store.records import JobSnapshot
 from offload.streams.snapshots import RenderedSnapshot, Wording
 from offload.streams.sse import CONTENT_TYPE, HEADERS, EventStream
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _KNOWN = re.compile(r"([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})\.(\d{1,10})", re.IGNORECASE)
 
 
-@outside_transactions
+@exempt_from_atomic_requests
 @login_not_required
 async def events(request: HttpRequest) -> HttpResponseBase:
     """Stream the states of several jobs."""
@@ -39,13 +39,13 @@ async def events(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-@outward("GET")
+@job_view("GET")
 def websocket(_: HttpRequest) -> HttpResponse:
     """Say that here is no page, but a WebSocket."""
     raise problems.upgrade_required()
 
 
-@outward("GET")
+@job_view("GET")
 def _answer(request: HttpRequest) -> HttpResponseBase:
     if not isinstance(request, ASGIRequest):
         raise problems.no_stream()
@@ -53,12 +53,12 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
         raise problems.not_acceptable()
     viewer = Viewer(request)
     order = _order(request, viewer)
-    free_connections()
+    close_connections()
     if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
         return HttpResponse(status=204)
     offer: Handoff | None = request.scope.get(OFFER)
     if offer is None or offer.seat:
-        get_connection_limits().take(viewer.holder)
+        get_connection_limits().acquire(viewer.holder)
         order.holder = viewer.holder
     if offer is None:
         return EventStream(order)
@@ -78,19 +78,19 @@ def _order(request: HttpRequest, viewer: Viewer) -> Subscription:
     if not mine:
         raise problems.not_found()
     jobs = [job for job, _ in mine.values()]
-    if any(database_of(job) is None for job in jobs):
+    if any(job_database(job) is None for job in jobs):
         raise problems.no_stream()
-    failures, outlooks = find_failures(jobs), find_queue_positions(jobs)
+    failures, queue_positions = find_failures(jobs), find_queue_positions(jobs)
     return Subscription(
         jobs={
             pk: (
-                RenderedSnapshot(JobSnapshot(pk, job, failures.get(pk)), outlooks.get(pk)),
+                RenderedSnapshot(JobSnapshot(pk, job, failures.get(pk)), queue_positions.get(pk)),
                 granted,
             )
             for pk, (job, granted) in mine.items()
         },
         # How things stand for a job that has not begun for long is no version of it.
-        known={pk: version for pk, version in _known(request).items() if pk not in outlooks},
+        known={pk: version for pk, version in _known(request).items() if pk not in queue_positions},
         missing=[str(pk) for pk in ids if pk not in mine],
         wording=Wording.current(),
         session=getattr(getattr(request, "session", None), "session_key", None),

@@ -19,7 +19,7 @@ from django.core.handlers.asgi import get_script_prefix
 from django.urls import Resolver404, resolve
 
 from offload.live import problems
-from offload.live.views import MOST_IDS
+from offload.live.views import MAX_IDS
 from offload.streams.client_messages import POLICY, ClientMessage, Refused
 from offload.streams.rights_request import Application, authorize
 from offload.streams.same_origin import is_same_origin
@@ -143,8 +143,8 @@ class Session:
             raise Refused(POLICY)
         wish = ClientMessage.parse(text)
         kept = self._stream.ids.difference(wish.unsubscribe)
-        if len(kept.union(wish.subscribe)) > MOST_IDS:
-            self._stream.say(Message("error", data=to_json(problems.bad_ids(MOST_IDS).document())))
+        if len(kept.union(wish.subscribe)) > MAX_IDS:
+            self._stream.say(Message("error", data=to_json(problems.bad_ids(MAX_IDS).document())))
         elif wish.subscribe:
             await self._subscribe(wish)
         self._stream.remove(wish.unsubscribe)  # now: a stream that follows nothing ends

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.utils.html import format_html
 
-from offload.live.labels import words
+from offload.live.labels import translated_labels
 from offload.live.prefetch import document_for
-from offload.live.widget import MISSING, SKELETON, element
+from offload.live.widget import MISSING_DOCUMENT, PLACEHOLDER_DOCUMENT, widget_context
 from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from django.template import Context
     from django.utils.safestring import SafeString
 
-    from offload.live.prefetch import Named
+    from offload.live.prefetch import ResultOrId
 
 register = template.Library()
 
 
 @register.inclusion_tag("offload/task_status.html", takes_context=True)
-def task_status(context: Context, result: Named, **attributes: Any) -> dict[str, Any]:
+def task_status(context: Context, result: ResultOrId, **attributes: Any) -> dict[str, Any]:
     """Show where a job stands, as the reader may see it; the page's module keeps it up to date.
 
         {% task_status result announce="off" redirect="/reports/" %}
@@ -35,14 +35,14 @@ def task_status(context: Context, result: Named, **attributes: Any) -> dict[str,
             `transport`, `class` and so on; `htmx=True` lets htmx poll.
     """
     request = _request(context, "task_status")
-    return element(request, document_for(request, result) or MISSING, **attributes)
+    return widget_context(request, document_for(request, result) or MISSING_DOCUMENT, **attributes)
 
 
 @register.inclusion_tag("offload/task_status_media.html", takes_context=True)
 def task_status_media(context: Context) -> dict[str, Any]:
-    """Return what belongs into the head of a page that shows jobs: styles, scripts and words."""
+    """Return what belongs into the head of a page that shows jobs: styles, scripts and labels."""
     request = _request(context, "task_status_media")
-    return {"words": words(), **element(request, SKELETON)}
+    return {"labels": translated_labels(), **widget_context(request, PLACEHOLDER_DOCUMENT)}
 
 
 @register.simple_tag
