@@ -12,7 +12,7 @@ from django.db import connection, connections
 
 from offload.store import get_store
 from offload.watching.watcher import get_watcher
-from tests.crash.table import pytest_terminal_summary
+from tests.crash.summary import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
@@ -23,7 +23,7 @@ if connection.vendor != "sqlite" or django.VERSION < (6, 1):
 if connection.vendor != "sqlite":  # they have a database of their own
     collect_ignore += ["testing/test_document.py", "testing/test_plugin.py"]
 if django.VERSION < (6, 1):  # what a crash leaves behind depends on the database
-    collect_ignore += ["crash/test_table.py"]
+    collect_ignore += ["crash/test_failpoints.py"]
 
 
 def delete_all(self: Any, style: Any, tables: Iterable[str], **_: Any) -> list[str]:

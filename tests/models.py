@@ -23,8 +23,8 @@ class Transition(models.Model):
     job_id = models.UUIDField()
     old_state = models.SmallIntegerField()
     new_state = models.SmallIntegerField()
-    old_run = models.IntegerField()
-    new_run = models.IntegerField()
+    old_fence = models.IntegerField()
+    new_fence = models.IntegerField()
 
     class Meta:
         app_label = "tests"

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import witness
-from tests.crash.world import World
+from tests.crash import history_trigger
+from tests.crash.scenario import Scenario
 
 
 @pytest.fixture
-def world(
+def scenario(
     transactional_db: None, process_environment: dict[str, str], tmp_path: Path
-) -> Iterator[World]:
-    witness.install()
-    world = World(process_environment, tmp_path)
-    yield world
-    world.end()
-    witness.remove()
+) -> Iterator[Scenario]:
+    history_trigger.install()
+    scenario = Scenario(process_environment, tmp_path)
+    yield scenario
+    scenario.close()
+    history_trigger.remove()

@@ -1,4 +1,4 @@
-"""Processes that a test starts, and ends."""
+"""Processes that a test starts and kills."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.settings.base import ROOT
 
 
 class Process:
-    """A Python process in a group of its own, whose output is kept.
+    """A Python process in its own process group, with its output in a file.
 
     Args:
-        arguments: what follows `python`.
-        environment: of the process.
+        arguments: arguments of `python`.
+        environment: environment of the process.
         log: file for its output.
     """
 
@@ -52,24 +52,24 @@ class Process:
         return self.popen.poll() is None
 
     def family(self) -> set[psutil.Process]:
-        """Return the process and all that descend from it, also those that have lost it since."""
+        """Return the process and its descendants, including those orphaned since the last call."""
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
             self._family |= {process, *process.children(recursive=True)}
         return self._family
 
     def survivors(self) -> list[psutil.Process]:
-        """Return those of the family that still live."""
-        return [process for process in self._family if _lives(process)]
+        """Return the processes of the family that are still running."""
+        return [process for process in self._family if _is_running(process)]
 
     def children(self) -> list[psutil.Process]:
-        """Return the processes that run jobs: the fork server's children."""
+        """Return the child processes that run jobs. Their parent is the fork server."""
         with contextlib.suppress(psutil.NoSuchProcess):
             return [
                 process
                 for server in psutil.Process(self.pid).children()
                 for process in server.children()
-                if _lives(process)
+                if _is_running(process)
             ]
         return []
 
@@ -84,15 +84,15 @@ class Process:
         try:
             return self.popen.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"It did not end: {self.output}") from None
+            raise AssertionError(f"The process did not exit: {self.output}") from None
 
     def stop(self) -> int:
-        """Ask it to end in order; return the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.send(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
-        """End it and all that it started, whatever state they are in."""
+        """Kill the process and all its descendants, whatever state they are in."""
         self.family()
         if self.is_alive:
             self.popen.kill()
@@ -100,10 +100,10 @@ class Process:
         for process in self.survivors():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        wait_until(lambda: not self.survivors(), "killed processes end")
+        wait_until(lambda: not self.survivors(), "killed processes exit")
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -111,7 +111,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def state_of(pid: int) -> str:
-    """Return psutil's word for a process's state; "gone" if there is none."""
+    """Return psutil's name of a process's state; "gone" if the process does not exist."""
     try:
         return psutil.Process(pid).status()
     except psutil.NoSuchProcess:

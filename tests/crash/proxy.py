@@ -1,4 +1,4 @@
-"""A proxy before a database server that cuts a connection at a chosen statement."""
+"""A proxy in front of a database server that cuts a connection at a chosen statement."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Moment(Enum):
     """When a connection is cut."""
 
     BEFORE = "before the statement reaches the server"
-    AFTER = "after the server has answered; the client never hears it"
+    AFTER = "after the server has answered; the client never receives the answer"
 
 
 class Proxy:
-    """Listens on a free port of loopback, in a thread of its own.
+    """A proxy on a free loopback port, in its own thread.
 
     Args:
-        host: of the server.
-        port: of the server.
+        host: host of the server.
+        port: port of the server.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -39,10 +39,13 @@ class Proxy:
         self._started.wait()
 
     def arm(self, count: int, moment: Moment, end: bytes = b"", after: bytes = b"") -> None:
-        """Cut the connection of the `count`-th statement from now on that ends with `end`.
+        """Cut the connection at the `count`-th statement from now on that ends with `end`.
 
         Args:
-            after: count only what follows this on the same connection.
+            count: number of the statement, starting with 1.
+            moment: whether to cut before or after the statement.
+            end: last bytes of the statements that are counted, in upper case.
+            after: count only statements that follow this text on the same connection.
         """
         self._end, self._after, self._moment = end, after, moment
         self._generation += 1
@@ -78,8 +81,8 @@ class Proxy:
                 forth.transport.abort()
                 writer.transport.abort()
 
-    def strikes(self, statement: bytes, connection: Connection) -> bool:
-        """Tell whether this is the statement at which to cut."""
+    def should_cut(self, statement: bytes, connection: Connection) -> bool:
+        """Return whether to cut the connection at this statement."""
         if not self._countdown:
             return False
         if self._after and connection.counted_since != self._generation:
@@ -100,7 +103,7 @@ class Proxy:
 
 
 class Connection:
-    """One client's."""
+    """One client's connection and its connection to the server."""
 
     def __init__(
         self,
@@ -113,13 +116,16 @@ class Connection:
         self._proxy = proxy
         self._reader, self._writer = reader, writer
         self._back, self._forth = back, forth
-        self._is_doomed = False
+        self._is_cut = False
         self.counted_since = 0
-        """When the proxy was armed last before this connection said what it waits for."""
+        """The arming of the proxy since which this connection's statements are counted."""
 
     async def run(self) -> None:
-        """Pass on what both sides say until one of them, or we, have had enough."""
-        sides = [asyncio.ensure_future(self._ask()), asyncio.ensure_future(self._answer())]
+        """Forward data in both directions until either side closes or the proxy cuts."""
+        sides = [
+            asyncio.ensure_future(self._forward_requests()),
+            asyncio.ensure_future(self._forward_answers()),
+        ]
         try:
             await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -127,18 +133,18 @@ class Connection:
                 side.cancel()
             await asyncio.gather(*sides, return_exceptions=True)
 
-    async def _ask(self) -> None:
+    async def _forward_requests(self) -> None:
         while data := await self._reader.read(1 << 20):
-            if self._proxy.strikes(data, self):
+            if self._proxy.should_cut(data, self):
                 if self._proxy.moment is Moment.BEFORE:
                     return
-                self._is_doomed = True
+                self._is_cut = True
             self._forth.write(data)
             await self._forth.drain()
 
-    async def _answer(self) -> None:
+    async def _forward_answers(self) -> None:
         while data := await self._back.read(1 << 20):
-            if self._is_doomed:
+            if self._is_cut:
                 return
             self._writer.write(data)
             await self._writer.drain()

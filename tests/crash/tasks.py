@@ -1,4 +1,4 @@
-"""Tasks that leave traces, and tasks that kill."""
+"""Tasks that log their executions, and tasks that kill their process."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from typing import Any
 
 from offload import Fixed, task
 from offload.exceptions import Retry
-from tests.crash import ledger
+from tests.crash import execution_log
 from tests.models import Effect
 
 
-def _begin(context: Any, token: str) -> str:
-    """Write that the body began; return what tells this run from any other."""
+def _log_start(context: Any, token: str) -> str:
+    """Log that the body started; return a value unique to this execution."""
     workers = context.task_result.worker_ids
     value = f"{workers[-1]}/{len(workers)}/{os.getpid()}/{time.monotonic_ns()}"
-    ledger.write("begin", token, workers[-1], value)
+    execution_log.write("start", token, workers[-1], value)
     return value
 
 
 @task(takes_context=True)
 def note(context: Any, token: str) -> str:
-    return _begin(context, token)
+    return _log_start(context, token)
 
 
 @task(takes_context=True)
 async def anote(context: Any, token: str) -> str:
-    return _begin(context, token)
+    return _log_start(context, token)
 
 
 @task(takes_context=True, atomic=True)
 def effect(context: Any, token: str) -> str:
-    value = _begin(context, token)
+    value = _log_start(context, token)
     Effect.objects.create(token=token)
     return value
 
 
 @task(takes_context=True)
 def fail(context: Any, token: str) -> None:
-    _begin(context, token)
+    _log_start(context, token)
     raise ValueError(token)
 
 
 @task(takes_context=True, max_attempts=3, backoff=Fixed(0))
 def retried(context: Any, token: str) -> str:
-    value = _begin(context, token)
+    value = _log_start(context, token)
     if context.attempt < 2:
         raise Retry(after=0)
     return value
@@ -57,13 +57,13 @@ def retried(context: Any, token: str) -> str:
 
 @task(takes_context=True, at_most_once=True)
 def once(context: Any, token: str) -> str:
-    return _begin(context, token)
+    return _log_start(context, token)
 
 
 @task(takes_context=True)
 def wait_for(context: Any, token: str, path: str) -> str:
     """Run until a file exists."""
-    value = _begin(context, token)
+    value = _log_start(context, token)
     pause = threading.Event()
     while not Path(path).exists():
         pause.wait(0.02)
@@ -73,7 +73,7 @@ def wait_for(context: Any, token: str, path: str) -> str:
 @task(takes_context=True, atomic=True)
 def effect_wait_for(context: Any, token: str, path: str) -> str:
     """Insert, then keep the transaction open until a file exists."""
-    value = _begin(context, token)
+    value = _log_start(context, token)
     pause = threading.Event()
     while not Path(path).exists():
         pause.wait(0.02)
@@ -83,7 +83,7 @@ def effect_wait_for(context: Any, token: str, path: str) -> str:
 
 @task(takes_context=True, at_most_once=True)
 def once_wait_for(context: Any, token: str, path: str) -> str:
-    value = _begin(context, token)
+    value = _log_start(context, token)
     pause = threading.Event()
     while not Path(path).exists():
         pause.wait(0.02)
@@ -92,8 +92,8 @@ def once_wait_for(context: Any, token: str, path: str) -> str:
 
 @task(takes_context=True)
 def hold_interpreter(context: Any, token: str, seconds: int) -> str:
-    """Run C code that does not let go of the interpreter: no thread of ours can do anything."""
-    value = _begin(context, token)
+    """Run C code that holds the interpreter's lock, so that no other thread can run."""
+    value = _log_start(context, token)
     ctypes.PyDLL(None).sleep(seconds)
     return value
 
@@ -112,16 +112,16 @@ def _die(how: str) -> None:
 
 @task(takes_context=True)
 def die(context: Any, token: str, how: str) -> str:
-    """End this process in a way that no code of ours can catch."""
-    value = _begin(context, token)
+    """Exit this process in a way that Python cannot catch."""
+    value = _log_start(context, token)
     _die(how)
     return value
 
 
 @task(takes_context=True)
 def die_first(context: Any, token: str, how: str) -> str:
-    """Die at the first attempt, succeed at the next."""
-    value = _begin(context, token)
+    """Kill the process at the first attempt and succeed at the next."""
+    value = _log_start(context, token)
     if len(context.task_result.worker_ids) > 1:
         return value
     _die(how)
@@ -130,8 +130,8 @@ def die_first(context: Any, token: str, how: str) -> str:
 
 @task(takes_context=True)
 def eat_memory(context: Any, token: str, mebibytes: int) -> str:
-    """Fill memory until somebody objects, at the first attempt."""
-    value = _begin(context, token)
+    """Fill memory until the process is killed, at the first attempt only."""
+    value = _log_start(context, token)
     if len(context.task_result.worker_ids) > 1:
         return value
     eaten = [bytes([number % 256]) * 1024**2 for number in range(mebibytes)]

@@ -1,4 +1,4 @@
-"""The document that promises, and the tests that it names."""
+"""The guarantees page and the tests that it names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from tests.settings.base import ROOT
 
 
-def test_every_test_that_the_guarantees_name_exists_and_the_other_way_round() -> None:
+def test_the_guarantees_name_exactly_the_tests_that_exist() -> None:
     document = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", document))
     sources = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
     existing = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, re.M)}
-    existing -= {"test_every_test_that_the_guarantees_name_exists_and_the_other_way_round"}
+    existing -= {"test_the_guarantees_name_exactly_the_tests_that_exist"}
     assert named == existing

@@ -1,4 +1,4 @@
-"""A database that is away, read-only or locked for a while."""
+"""A database that is temporarily unreachable, read-only or locked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from offload.models import Attempt
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, ClaimRequest
 from offload.worker.completer import BatchCompleter
-from tests.crash import tasks, witness
+from tests.crash import history_trigger, tasks
+from tests.crash.database_server import Server, own_server
 from tests.crash.processes import Process
-from tests.crash.servers import Server, own_server
-from tests.crash.world import World
+from tests.crash.scenario import Scenario
 
 IS_SQLITE = connection.vendor == "sqlite"
 needs_server = pytest.mark.skipif(IS_SQLITE, reason="SQLite has no server")
@@ -32,14 +32,14 @@ def server(transactional_db: None) -> Iterator[Server]:
 
 
 @pytest.fixture
-def world_there(
+def own_scenario(
     server: Server, process_environment: dict[str, str], tmp_path: Path
-) -> Iterator[World]:
-    """A world on the server that may be stopped."""
-    witness.install()
-    world = World({**process_environment, **server.environment}, tmp_path)
-    yield world
-    world.end()
+) -> Iterator[Scenario]:
+    """A scenario on a server that the test may stop."""
+    history_trigger.install()
+    scenario = Scenario({**process_environment, **server.environment}, tmp_path)
+    yield scenario
+    scenario.close()
 
 
 def has_noticed(worker: Process) -> Callable[[], bool]:
@@ -50,66 +50,66 @@ def has_noticed(worker: Process) -> Callable[[], bool]:
 @needs_server
 @pytest.mark.timeout(240)
 def test_a_restart_of_the_database_during_a_drain_loses_nothing(
-    world_there: World, server: Server
+    own_scenario: Scenario, server: Server
 ) -> None:
-    """First in order, then by SIGKILL of the whole server; both while jobs run."""
-    world = world_there
-    worker = world.start(processes=2)
-    for number, end in enumerate((server.stop, server.kill)):
-        gated = [world.enqueue(tasks.wait_for, world.path(f"gate{number}")) for _ in range(2)]
-        world.wait_until_begun(*gated)
-        world.enqueue_mix(2)
+    """The server is stopped once and killed once, both times while jobs run."""
+    scenario = own_scenario
+    worker = scenario.start(processes=2)
+    for number, take_down in enumerate((server.stop, server.kill)):
+        gated = [scenario.enqueue(tasks.wait_for, scenario.path(f"gate{number}")) for _ in range(2)]
+        scenario.wait_until_started(*gated)
+        scenario.enqueue_mix(2)
         noticed = has_noticed(worker)
         connections.close_all()
-        end()
-        world.open(f"gate{number}")
-        world.wait_for(noticed, "the engine notices")
+        take_down()
+        scenario.open(f"gate{number}")
+        scenario.wait_for(noticed, "the worker notices")
         server.start()
-        world.wait_until_ended(*gated)
-        world.wait_until_ended()
+        scenario.wait_until_finished(*gated)
+        scenario.wait_until_finished()
     assert worker.stop() == 0, worker.output
-    world.judge(may_fail=cut_in_their_body(world))
+    scenario.judge(may_fail=failed_by_the_outage(scenario))
 
 
-def cut_in_their_body(world: World) -> set[str]:
-    """Return the tokens of the jobs whose own statements met the outage: theirs to retry."""
+def failed_by_the_outage(scenario: Scenario) -> set[str]:
+    """Return the tokens of the jobs whose own statements failed; retrying is up to the task."""
     failures = Attempt.objects.filter(exception_class_path="django.db.utils.OperationalError")
     ids = {str(job) for job in failures.values_list("job_id", flat=True)}
-    return {token for token, identifier in world.accepted.items() if identifier in ids}
+    return {token for token, identifier in scenario.accepted.items() if identifier in ids}
 
 
 @needs_server
 @pytest.mark.timeout(240)
-def test_a_database_that_is_read_only_for_a_while_loses_nothing(
-    world_there: World, server: Server
+def test_a_temporarily_read_only_database_loses_nothing(
+    own_scenario: Scenario, server: Server
 ) -> None:
-    world = world_there
-    let_writers_give_up()
-    worker = world.start(processes=2)
-    gated = [world.enqueue(tasks.wait_for, world.path("gate")) for _ in range(2)]
-    world.wait_until_begun(*gated)
+    scenario = own_scenario
+    shorten_write_lock_timeout()
+    worker = scenario.start(processes=2)
+    gated = [scenario.enqueue(tasks.wait_for, scenario.path("gate")) for _ in range(2)]
+    scenario.wait_until_started(*gated)
     forbid_writing()
     noticed = has_noticed(worker)
-    world.open("gate")
-    world.wait_for(noticed, "the engine notices")
+    scenario.open("gate")
+    scenario.wait_for(noticed, "the worker notices")
     allow_writing()
-    world.enqueue_mix()
-    world.wait_until_ended()
+    scenario.enqueue_mix()
+    scenario.wait_until_finished()
     assert worker.stop() == 0, worker.output
-    world.judge()
+    scenario.judge()
 
 
-def let_writers_give_up() -> None:
-    """Have MariaDB refuse a write after a second that it may not do; PostgreSQL does so at once."""
+def shorten_write_lock_timeout() -> None:
+    """Make MariaDB refuse a forbidden write after a second; PostgreSQL does so at once."""
     if connection.vendor == "mysql":
         with connection.cursor() as cursor:
             cursor.execute("SET GLOBAL lock_wait_timeout = 1")
 
 
 def forbid_writing() -> None:
-    """Have the server refuse all writes.
+    """Make the server refuse all writes.
 
-    On MariaDB by the lock that backups take: our account may write to a `read_only` server.
+    On MariaDB by the lock that backups use: the test's account may write to a `read_only` server.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "mysql":
@@ -130,26 +130,26 @@ def allow_writing() -> None:
 
 
 @pytest.mark.skipif(not IS_SQLITE, reason="only SQLite has one lock for the whole database")
-def test_a_database_locked_for_longer_than_the_timeout_loses_nothing(world: World) -> None:
-    """It can be read all the while: this is also what a read-only database is like."""
-    worker = world.start(environment={"OFFLOAD_TEST_SQLITE_TIMEOUT": "0.2"})
-    gated = [world.enqueue(tasks.wait_for, world.path("gate")) for _ in range(2)]
-    world.wait_until_begun(*gated)
-    world.enqueue_mix()
+def test_a_database_locked_longer_than_the_timeout_loses_nothing(scenario: Scenario) -> None:
+    """Reads still work, as they do on a read-only database."""
+    worker = scenario.start(environment={"OFFLOAD_TEST_SQLITE_TIMEOUT": "0.2"})
+    gated = [scenario.enqueue(tasks.wait_for, scenario.path("gate")) for _ in range(2)]
+    scenario.wait_until_started(*gated)
+    scenario.enqueue_mix()
     noticed = has_noticed(worker)
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        world.open("gate")
-        world.wait_for(noticed, "the engine notices")
+        scenario.open("gate")
+        scenario.wait_for(noticed, "the worker notices")
         assert worker.is_alive
         other.execute("ROLLBACK")
-    world.wait_until_ended()
+    scenario.wait_until_finished()
     assert worker.stop() == 0, worker.output
-    world.judge(may_fail=cut_in_their_body(world))
+    scenario.judge(may_fail=failed_by_the_outage(scenario))
 
 
 class RefusingStore:
-    """Never writes."""
+    """A store whose every exchange fails."""
 
     def __init__(self, error: Error) -> None:
         self.error = error
@@ -165,17 +165,17 @@ class RefusingStore:
         (DataError("value out of range"), "failed"),
     ],
 )
-def test_an_outcome_is_given_up_only_if_its_data_cannot_be_stored(
+def test_an_outcome_is_discarded_only_if_its_data_cannot_be_stored(
     monkeypatch: pytest.MonkeyPatch, error: Error, state: str
 ) -> None:
-    """However long the database refuses to write anything."""
+    """A database that refuses all writes does not count, however long it does."""
     monkeypatch.setattr("offload.worker.completer.ASIDE", 0.0)
     store: Store = RefusingStore(error)  # type: ignore[assignment]
-    outbox = BatchCompleter(store)
+    completer = BatchCompleter(store)
     job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 19])
-    outbox.add([(job, lifecycle.succeeded(json.dumps("done")))])
+    completer.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
         with pytest.raises(type(error)):
-            outbox.exchange("worker", outbox.next_batch(), ClaimRequest("default", ()))
-    ((_, outcome),) = outbox.next_batch()
+            completer.exchange("worker", completer.next_batch(), ClaimRequest("default", ()))
+    ((_, outcome),) = completer.next_batch()
     assert lifecycle.JobState(outcome.state).label == state

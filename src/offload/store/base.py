@@ -110,7 +110,7 @@ class Store(JobReads, ABC):
         """
         with transaction.atomic(self.using), self._pipeline():
             self._prepare(waits=bool(ended))
-            failpoint("exchange.begun")
+            failpoint("exchange.started")
             refused = self.finish(ended) if ended else []
             failpoint("exchange.finished")
             over = {job.key for job, _ in ended if job not in refused} if progress else set()

@@ -101,7 +101,7 @@ class Engine:
         self._store.notice_loss()
         self._pool.start()
         self._lookout.open(self._promotion)
-        failpoint("engine.started")
+        failpoint("worker.started")
         try:
             while not self._is_done():
                 self._step()
@@ -236,7 +236,7 @@ class Engine:
                 self._lookout.hungry = [False, False]
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
-        failpoint("engine.exchanged")
+        failpoint("worker.exchanged")
         if room:
             self._lookout.learn(room, exchange)
         if exchange.claimed:
@@ -313,7 +313,7 @@ class Engine:
 
     def _leave(self) -> None:
         """Hand back what is left, write all outcomes, and go."""
-        failpoint("engine.leaving")
+        failpoint("worker.stopping")
         self._pool.stop()
         self._take_in(self._collect())
         give_up_at = time.monotonic() + LAST_WORDS
@@ -337,7 +337,7 @@ class Engine:
                 )
             if self._outbox:
                 return False
-            failpoint("engine.left")
+            failpoint("worker.stopped")
             self._registration.leave()
         except (DatabaseError, InterfaceError) as error:
             self._outage.meet(error)

@@ -95,7 +95,7 @@ def test_what_is_left_of_a_process_killed_as_it_entered_is_removed(engine, worke
         "import uuid; from offload.worker.upkeep.host_lock import HostLock; "
         f"HostLock({database!r}).enter(uuid.uuid4())"
     )
-    environment = os.environ | {"OFFLOAD_FAILPOINT": "presence.entering:kill"}
+    environment = os.environ | {"OFFLOAD_FAILPOINT": "host_lock.creating:kill"}
     killed = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     (left,) = (path for path in folder.iterdir() if path.name != str(worker))

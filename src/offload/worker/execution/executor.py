@@ -67,7 +67,7 @@ def execute(
     try:
         attempt.begin()
         attempt.announce_start()
-        failpoint("executor.begun")
+        failpoint("executor.started")
         if getattr(attempt.task, "atomic", False):
             outcome = _run_atomically(attempt, gate, store or get_store(using))
         else:
@@ -96,7 +96,7 @@ async def execute_async(
     try:
         attempt.begin()
         await attempt.aannounce_start()
-        failpoint("executor.begun")
+        failpoint("executor.started")
         with gate:
             value = await attempt.acall()
         failpoint("executor.returned")

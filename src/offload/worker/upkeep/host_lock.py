@@ -50,7 +50,7 @@ class HostLock:
             self._path, self._file = path, FileIO(entering, "w")
             # Under its own name nobody ever sees it without the lock.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            failpoint("presence.entering")
+            failpoint("host_lock.creating")
             entering.rename(path)
 
     def leave(self) -> None:

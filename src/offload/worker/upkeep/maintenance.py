@@ -101,7 +101,7 @@ class Maintenance:
         promoted = self._store.promote()
         if not promoted:  # its row is locked by somebody's transaction
             return max(LOCKED_PAUSE, self._glancing.left)
-        failpoint("engine.promoted")
+        failpoint("worker.promoted")
         self._look(None)
         self._ring()  # other engines may have room for them too
         if promoted < AT_ONCE:
@@ -140,7 +140,7 @@ class Maintenance:
     def _announce_rescued(self, rescued: Sequence[FinishedJob]) -> None:
         if not rescued:
             return
-        failpoint("engine.rescued")
+        failpoint("worker.rescued")
         logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
         self._look(None)
         self._ring()

@@ -65,7 +65,7 @@ class Registration:
 
     def beat(self) -> bool:
         """Renew the lease. Return False if it had been taken: then the engine has a new id."""
-        failpoint("registration.beat")
+        failpoint("registration.heartbeat")
         if self._store.beat(self.id, lease=self._lease):
             return True
         logger.error(

@@ -1,4 +1,4 @@
-"""A real limit of memory for one process, enforced by the kernel with a kill."""
+"""A memory limit for one process: the kernel kills it above the limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 class MemoryLimit:
-    """A control group, of the first or the second version."""
+    """A control group, version 1 or 2."""
 
     def __init__(self, folder: Path, limit: str, events: str) -> None:
         self._folder = folder
@@ -19,7 +19,7 @@ class MemoryLimit:
         self._events = events
 
     def apply(self, pid: int, size: int) -> None:
-        """Have the kernel kill the process when it takes `size` bytes from now on."""
+        """Limit the process to `size` bytes from now on."""
         (self._folder / self._limit).write_text(str(size))
         (self._folder / "cgroup.procs").write_text(str(pid))
 
@@ -31,7 +31,7 @@ class MemoryLimit:
 
 @contextlib.contextmanager
 def memory_limit() -> Iterator[MemoryLimit | None]:
-    """Make a control group; None where we may not."""
+    """Create a control group; yield None where that is not permitted."""
     for parent, limit, events in (
         (ROOT / "memory", "memory.limit_in_bytes", "memory.oom_control"),
         (ROOT, "memory.max", "memory.events"),

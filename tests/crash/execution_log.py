@@ -1,7 +1,7 @@
-"""A witness that is independent of the queue: task bodies append to a file.
+"""The execution log: a file, independent of the queue, to which task bodies append.
 
-One write on an O_APPEND descriptor per line: whole lines, in order, and they outlive the
-process that wrote them.
+Each line is one write to an O_APPEND descriptor. So lines are whole and in order, and they
+survive the process that wrote them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-ENVIRONMENT = "OFFLOAD_TEST_LEDGER"
+ENVIRONMENT = "OFFLOAD_TEST_EXECUTION_LOG"
 
 
 class Entry(NamedTuple):
@@ -23,11 +23,11 @@ class Entry(NamedTuple):
 
 def write(event: str, token: str, worker: str = "-", value: str = "-") -> None:
     line = f"{event} {token} {worker} {value}\n".encode()
-    ledger = os.open(os.environ[ENVIRONMENT], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    log = os.open(os.environ[ENVIRONMENT], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
     try:
-        os.write(ledger, line)
+        os.write(log, line)
     finally:
-        os.close(ledger)
+        os.close(log)
 
 
 def read(path: Path) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""The table at the end of a run: failpoint x database, and what went wrong."""
+"""The crash table at the end of a test run: faults by failpoint and database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 if TYPE_CHECKING:
-    from tests.crash.checks import Verdict
+    from tests.crash.verdict import Verdict
 
 CELL = "crash"
 COUNTS = ("jobs", "lost", "stale", "doubled", "unexplained")
@@ -16,7 +16,7 @@ HEAD = "failpoint:action", "database", "cells", "jobs", "lost", "stale", "double
 
 
 def keep(record_property: Any, place: str, verdict: Verdict) -> None:
-    """Note a cell's numbers in its report, which also crosses from a test process to the main."""
+    """Record a cell's numbers in the test's report, which xdist sends to the main process."""
     lists = (verdict.lost, verdict.stale, verdict.doubled, verdict.unexplained)
     record_property(CELL, [place, connection.display_name, verdict.jobs, *map(len, lists)])
 

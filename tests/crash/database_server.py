@@ -1,4 +1,4 @@
-"""A database server of our own, which a test may stop as it likes."""
+"""A database server of the test's own, which it may stop and kill."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LIMIT = 90.0
 
 
 class Server:
-    """Started by `scripts/services`, in a folder and on a port of its own.
+    """A server started by `scripts/services`, with its own folder and port.
 
     Args:
-        folder: for its data; its own user must get in.
+        folder: where its data is kept; the server's user must be able to enter it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,13 +49,15 @@ class Server:
         self._services("stop", self.name)
 
     def kill(self) -> None:
-        """End it as a machine that loses its power would, as far as its processes see."""
+        """Kill all its processes at once, as a power failure would."""
         server = psutil.Process(self._pid())
         processes = [server, *server.children(recursive=True)]
         for process in processes:
-            with suppress(psutil.NoSuchProcess):  # a child may see by itself that its parent died
+            with suppress(
+                psutil.NoSuchProcess
+            ):  # a child may notice that its parent died and exit first
                 process.send_signal(signal.SIGKILL)
-        wait_until(lambda: not any(map(psutil.Process.is_running, processes)), "the server dies")
+        wait_until(lambda: not any(map(psutil.Process.is_running, processes)), "the server exits")
 
     def _pid(self) -> int:
         (home,) = self._folder.glob("offload-services-*")
@@ -78,7 +80,7 @@ class Server:
 
 @contextmanager
 def own_server() -> Iterator[Server]:
-    """Start a server with our tables, to which this process's connection leads meanwhile."""
+    """Start a server with the project's tables and point this process's connection to it."""
     folder = Path(tempfile.mkdtemp(prefix="offload-own-"))
     folder.chmod(0o755)
     server = Server(folder)

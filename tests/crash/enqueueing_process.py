@@ -1,4 +1,4 @@
-"""A web process in short: business data and a job in one transaction, again and again."""
+"""A minimal web process: it commits business rows, each with a job, in one transaction each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ django.setup()
 from django.db import transaction  # noqa: E402
 
 from offload.failpoints import failpoint  # noqa: E402
-from tests.crash import ledger, tasks  # noqa: E402
+from tests.crash import execution_log, tasks  # noqa: E402
 from tests.models import Effect  # noqa: E402
 
 
@@ -23,7 +23,7 @@ def main(count: int) -> None:
             transaction.on_commit(partial(failpoint, "enqueue.committed"))
             Effect.objects.create(token=token)
             job = tasks.note.enqueue(token)
-        ledger.write("told", token, value=job.id)
+        execution_log.write("enqueued", token, value=job.id)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a crash test needs: jobs, a ledger, workers, and the judge at the end."""
+"""A crash test's scenario: its jobs, its workers, and the verdict at the end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.tasks import Task
 
 from offload.lifecycle import JobState
 from offload.models import Job
-from tests.crash import ledger, tasks
-from tests.crash.checks import Verdict, judge
+from tests.crash import execution_log, tasks
 from tests.crash.processes import Process
+from tests.crash.verdict import Verdict, judge
 from tests.crash.waiting import LIMIT, wait_until
 from tests.models import Effect
 
@@ -27,25 +27,27 @@ MIX = [
     (tasks.retried, {}),
     (tasks.once, {}),
 ]
-"""Jobs of all kinds, for a test that does not care."""
+"""One of each kind of job, for tests where the kind does not matter."""
 
 
-class World:
-    """Args:
-    environment: in which another process opens the test's database.
-    folder: for the ledger and the output of processes.
+class Scenario:
+    """The jobs and processes of one crash test.
+
+    Args:
+        environment: environment in which another process opens the test's database.
+        folder: where the execution log and the output of the processes are kept.
     """
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.folder = folder
-        self.ledger = folder / "ledger"
-        self.mark = folder / "struck"
+        self.log = folder / "execution_log"
+        self.mark = folder / "triggered"
         self.accepted: dict[str, str] = {}
         self.processes: list[Process] = []
         self.environment = {
             **environment,
             "DJANGO_SETTINGS_MODULE": "tests.settings",
-            ledger.ENVIRONMENT: str(self.ledger),
+            execution_log.ENVIRONMENT: str(self.log),
         }
 
     # --- jobs -------------------------------------------------------------------------------
@@ -57,22 +59,22 @@ class World:
         self.accepted[token] = chosen.enqueue(token, *args).id
         return token
 
-    def take_in_what_was_enqueued(self, expected: int | None = None) -> None:
-        """Take in the jobs of `tests.crash.enqueue`, each of which belongs to an effect."""
+    def adopt_enqueued_jobs(self, expected: int | None = None) -> None:
+        """Add the jobs of `tests.crash.enqueueing_process`; each must have its business row."""
         jobs = {job.arguments.split('"')[1]: str(job.pk) for job in Job.objects.all()}
-        told = {entry.token: entry.value for entry in ledger.read(self.ledger)}
+        logged = {entry.token: entry.value for entry in execution_log.read(self.log)}
         assert set(Effect.objects.values_list("token", flat=True)) == set(jobs)
-        assert told.items() <= jobs.items()
+        assert logged.items() <= jobs.items()
         assert expected is None or len(jobs) == expected
-        Effect.objects.all().delete()  # they were no task's
+        Effect.objects.all().delete()  # no task created them
         self.accepted.update(jobs)
 
     def enqueue_mix(self, times: int = 1) -> None:
         for task, options in MIX * times:
             self.enqueue(task, **options)
 
-    def limit_losses(self, token: str, count: int) -> None:
-        """Have a job run again only so often after its process died."""
+    def limit_worker_losses(self, token: str, count: int) -> None:
+        """Set how many times a job may lose its process and run again."""
         Job.objects.filter(pk=self.accepted[token]).update(max_worker_losses=count)
 
     def job(self, token: str) -> Job:
@@ -81,16 +83,16 @@ class World:
     def state(self, token: str) -> JobState:
         return JobState(self.job(token).state)
 
-    def begun(self, token: str) -> list[ledger.Entry]:
-        return ledger.by_token(self.ledger, "begin").get(token, [])
+    def started(self, token: str) -> list[execution_log.Entry]:
+        return execution_log.by_token(self.log, "start").get(token, [])
 
-    def runner_of(self, token: str) -> int:
-        """Return the process in which a job began last, once it has."""
-        self.wait_until_begun(token)
-        return int(self.begun(token)[-1].value.split("/")[2])
+    def process_of(self, token: str) -> int:
+        """Return the id of the process that started the job last; wait until one has."""
+        self.wait_until_started(token)
+        return int(self.started(token)[-1].value.split("/")[2])
 
     def path(self, name: str) -> str:
-        """Return a file for which `wait_for` waits."""
+        """Return the path of a file that the task `wait_for` waits for."""
         return str(self.folder / name)
 
     def open(self, name: str) -> None:
@@ -110,10 +112,12 @@ class World:
         """Start a worker.
 
         Args:
-            arguments: of the command.
-            failpoint: to be armed; it strikes once.
-            environment: what to change there.
-            options: what to change in the backend's OPTIONS.
+            arguments: options of the command.
+            processes: number of child processes.
+            threads: threads of each process.
+            failpoint: failpoint to arm; it triggers once.
+            environment: variables to add.
+            options: changes to the backend's OPTIONS.
         """
         variables = {
             **self.environment,
@@ -135,57 +139,57 @@ class World:
         self.processes.append(process)
         return process
 
-    def end(self) -> None:
+    def close(self) -> None:
         for process in self.processes:
             process.kill()
 
     # --- waiting ----------------------------------------------------------------------------
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
-        """Wait, and show what the processes said if it takes too long."""
+        """Wait for a condition; on a timeout show the output of all processes."""
         try:
             wait_until(condition, what, seconds)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._said()}") from None
+            raise AssertionError(f"{error}\n{self._report()}") from None
 
-    def wait_until_begun(self, *tokens: str, times: int = 1) -> None:
-        def have_begun() -> bool:
-            return all(len(self.begun(token)) >= times for token in tokens)
+    def wait_until_started(self, *tokens: str, times: int = 1) -> None:
+        def have_started() -> bool:
+            return all(len(self.started(token)) >= times for token in tokens)
 
-        self.wait_for(have_begun, f"{', '.join(tokens)} begin {times} times")
+        self.wait_for(have_started, f"{', '.join(tokens)} start {times} times")
 
-    def wait_until_ended(self, *tokens: str) -> None:
-        """Wait until these jobs, or all, have ended."""
-        self.wait_for(lambda: self.have_ended(*tokens), "all jobs end")
+    def wait_until_finished(self, *tokens: str) -> None:
+        """Wait until these jobs, or all jobs, have finished."""
+        self.wait_for(lambda: self.have_finished(*tokens), "all jobs finish")
 
-    def have_ended(self, *tokens: str) -> bool:
-        """Tell whether these jobs, or all, have ended."""
+    def have_finished(self, *tokens: str) -> bool:
+        """Return whether these jobs, or all jobs, have finished."""
         ids = [self.accepted[token] for token in tokens or self.accepted]
         return not Job.objects.filter(pk__in=ids, finished_at=None).exists()
 
-    def wait_for_strike(self) -> int:
-        """Wait until a failpoint has struck; return the process that it struck."""
+    def wait_for_failpoint(self) -> int:
+        """Wait until the failpoint has triggered; return the id of its process."""
 
-        def has_struck() -> str:
+        def triggered_in() -> str:
             return self.mark.read_text() if self.mark.exists() else ""
 
-        self.wait_for(has_struck, "the failpoint strikes")
-        return int(has_struck())
+        self.wait_for(triggered_in, "the failpoint triggers")
+        return int(triggered_in())
 
     def drain(self) -> None:
-        """Have a fresh worker do all that is left."""
+        """Finish all remaining jobs with a new worker."""
         worker = self.start(processes=0, threads=4)
-        self.wait_until_ended()
+        self.wait_until_finished()
         assert worker.stop() == 0, worker.output
 
-    # --- the end ----------------------------------------------------------------------------
+    # --- verdict ----------------------------------------------------------------------------
 
     def judge(self, *, may_fail: Iterable[str] = ()) -> Verdict:
-        verdict = judge(self.accepted, self.ledger, may_fail=set(may_fail))
-        assert not verdict.faults, "\n".join([*verdict.faults, self._said()])
+        verdict = judge(self.accepted, self.log, may_fail=set(may_fail))
+        assert not verdict.faults, "\n".join([*verdict.faults, self._report()])
         return verdict
 
-    def _said(self) -> str:
+    def _report(self) -> str:
         jobs = "\n".join(
             str(row)
             for row in Job.objects.filter(finished_at=None).values_list(
@@ -196,5 +200,5 @@ class World:
             f"--- process {process.pid}, {process.popen.poll()}\n{process.output[-6000:]}"
             for process in self.processes
         )
-        entries = self.ledger.read_text()[-3000:] if self.ledger.exists() else ""
-        return f"--- unfinished\n{jobs}\n{outputs}\n--- ledger\n{entries}"
+        entries = self.log.read_text()[-3000:] if self.log.exists() else ""
+        return f"--- unfinished\n{jobs}\n{outputs}\n--- execution log\n{entries}"

@@ -1,0 +1,172 @@
+"""Each failpoint with each action: trigger it, recover, and judge."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from offload.lifecycle import JobState
+from offload.models import Attempt, Job, Worker
+from offload.store import get_store
+from offload.store.records import ClaimRequest
+from offload.uuid7 import new_id
+from tests.crash import tasks
+from tests.crash.processes import Process, resume, state_of
+from tests.crash.scenario import Scenario
+from tests.crash.summary import keep
+from tests.crash.waiting import happens_within
+
+EXCHANGE = ("exchange.started", "exchange.finished", "exchange.claimed", "exchange.committed")
+WORKER = (
+    "registration.entered",
+    "worker.started",
+    *EXCHANGE,
+    *(f"{name}@2" for name in EXCHANGE),
+    "worker.exchanged",
+    "worker.exchanged@2",
+    "worker.promoted",
+    "rescue.before_finish",
+    "worker.rescued",
+    "registration.heartbeat",
+    "prune.attempts_deleted",
+    "worker.stopping",
+    "worker.stopped",
+)
+ATOMIC = ("executor.atomic_returned", "executor.atomic_finished", "executor.atomic_committed")
+CHILD = (
+    "child.started",
+    "executor.started",
+    "executor.returned",
+    *ATOMIC,
+    "child.reporting",
+    "child.reported",
+)
+MAINTENANCE = (
+    "rescue.before_finish",
+    "worker.promoted",
+    "registration.heartbeat",
+    "prune.attempts_deleted",
+)
+STOPS = ("exchange.committed", *(f"{name}@2" for name in EXCHANGE), *ATOMIC)
+LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
+"""Failpoints at which rows of jobs are locked, so that no worker can rescue them."""
+IN_TRANSACTION = {"exchange.started", "executor.atomic_returned"}
+"""Failpoints at which SQLite's only write lock is held."""
+TAKE_OVER_SECONDS = 5.0
+"""Time in which a second worker finishes the jobs whose rows are not locked."""
+CELLS = [
+    *((name, "kill") for name in (*WORKER, *CHILD)),
+    *((name, "raise") for name in (*EXCHANGE, "worker.exchanged", "rescue.before_finish")),
+    *(
+        (name, "outage")
+        for name in (*EXCHANGE, *(f"{name}@2" for name in EXCHANGE), *MAINTENANCE, *ATOMIC)
+    ),
+    *((name, "stop") for name in STOPS),
+    *((name, "exit") for name in ("exchange.committed@2", "executor.started", "child.reporting")),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "action"), CELLS, ids=[f"{place}:{action}" for place, action in CELLS]
+)
+def test_nothing_is_lost_stale_or_doubled(
+    scenario: Scenario, record_property: Any, place: str, action: str
+) -> None:
+    name, _, passage = place.partition("@")
+    scenario.enqueue_mix()
+    scenario.enqueue(tasks.note, run_after=timedelta(seconds=0.3))
+    prepare(scenario, name)
+    worker = scenario.start(failpoint=f"{name}:{action}@{passage or 1}")
+    if name in {"worker.stopping", "worker.stopped"}:
+        scenario.wait_for(scenario.log.exists, "a job starts")
+        worker.send(signal.SIGTERM)
+    recover(scenario, worker, name, action)
+    verdict = scenario.judge()
+    check_pruning()
+    keep(record_property, f"{place}:{action}", verdict)
+
+
+def recover(scenario: Scenario, worker: Process, name: str, action: str) -> None:
+    """Wait until the failpoint triggers, then finish the jobs with the remaining processes."""
+    pid = scenario.wait_for_failpoint()
+    if action == "stop":
+        take_over(scenario, worker, pid, name)
+    elif pid == worker.pid and action != "outage":
+        worker.family()
+        worker.wait()
+        scenario.wait_for(lambda: not worker.survivors(), "no process outlives its worker")
+        scenario.drain()
+    else:  # the worker itself must recover
+        scenario.wait_until_finished()
+        assert worker.stop() == 0, worker.output
+
+
+def take_over(scenario: Scenario, worker: Process, pid: int, name: str) -> None:
+    """Finish a frozen worker's jobs with a second worker, then resume the first."""
+    scenario.wait_for(lambda: state_of(pid) == "stopped", "the process is frozen")
+    if pid != worker.pid:  # a child: its worker would only wait for it
+        worker.send(signal.SIGSTOP)
+    second = scenario.start(processes=0, threads=4)
+    frozen = Worker.objects.filter(pid=worker.pid)
+    scenario.wait_for(
+        lambda: not frozen.filter(expires_at__gt=timezone.now()).exists(), "the lease expires"
+    )
+    if name not in LOCKING and (name not in IN_TRANSACTION or connection.vendor != "sqlite"):
+        if pid == worker.pid:
+            scenario.wait_until_finished()
+        else:  # the worker and other threads were frozen anywhere, maybe holding locks
+            happens_within(TAKE_OVER_SECONDS, scenario.have_finished)
+    resume(pid)
+    resume(worker.pid)
+    scenario.wait_until_finished()
+    for process in (worker, second):
+        scenario.wait_for(Worker.objects.filter(pid=process.pid).exists, "the worker continues")
+        assert process.stop() == 0, process.output
+
+
+def prepare(scenario: Scenario, name: str) -> None:
+    """Create the rows without which the failpoint is not reached."""
+    if "rescue" in name:
+        leave_orphans(scenario)
+    if "prune" in name:
+        leave_old_jobs()
+
+
+def leave_orphans(scenario: Scenario) -> None:
+    """Claim some jobs for a dead worker."""
+    store = get_store("default")
+    dead = Worker(
+        id=new_id(), backend="default", hostname="", pid=0, queues="", processes=1, threads=1
+    )
+    store.register(dead, lease=-1)
+    claimed = store.exchange(
+        store.key(dead.pk), [], ClaimRequest("default", ["default"], 3, 0)
+    ).claimed
+    assert len(claimed) == 3
+
+
+def leave_old_jobs() -> None:
+    store = get_store("default")
+    old = tasks.note.enqueue("old")
+    Job.objects.filter(pk=old.id).update(
+        state=JobState.SUCCESSFUL, finished_at=store.now(after=-10 * 86_400)
+    )
+    Attempt.objects.create(
+        job_id=old.id,
+        fence=1,
+        number=1,
+        worker=new_id(),
+        started_at=store.now(),
+        finished_at=store.now(),
+    )
+
+
+def check_pruning() -> None:
+    """Check that pruning left no attempt without its job."""
+    jobs = set(Job.objects.values_list("pk", flat=True))
+    assert set(Attempt.objects.values_list("job_id", flat=True)) <= jobs
