@@ -12,7 +12,7 @@ import offload
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from offload.testing import immediate, run_jobs
-from offload.testing.jobs import backend_of, rows_of
+from offload.testing.jobs import find_rows, get_backend
 from tests.live.people import person, start
 from tests.owners import origin, tenants
 from tests.tasks import add
@@ -103,7 +103,7 @@ def test_what_a_job_enqueues_inherits_all_and_knows_its_parent(task):
 def test_also_when_tests_run_jobs_at_once():
     with immediate(), offload.acting_for(User(pk=5)):
         fan_out.enqueue(1)
-        rows = rows_of(backend_of("default"))
+        rows = find_rows(get_backend("default"))
 
     assert [row.owner for row in rows] == ["user:5", "user:5"]
     assert [row.parent for row in rows] == [None, rows[0].pk]

@@ -11,13 +11,13 @@ from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
 from offload.exceptions import JobTimeout
 from offload.mail.delivery import (
-    LONGEST_SILENCE,
+    SMTP_TIMEOUT_SECONDS,
     MaybeSent,
     TemporaryFailure,
     deliver,
     is_temporary,
 )
-from offload.mail.message import StoredMessage, store
+from offload.mail.message import StoredMessage, serialize_message
 from tests.mail.backends import Provider, StumblesAfterwards
 from tests.mail.messages import attachments, simple
 
@@ -38,7 +38,7 @@ def test_a_message_is_sent(send, inbox):
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 def test_not_now_is_temporary_and_then_the_message_is_sent_once(send, inbox, command):
     inbox.will_answer(command, "451 4.3.0 Come back later")
-    message = StoredMessage(store(attachments()))
+    message = StoredMessage(serialize_message(attachments()))
 
     with pytest.raises(TemporaryFailure, match=r"451 4\.3\.0 Come back later"):
         send(message)
@@ -170,7 +170,7 @@ def test_a_silent_server_does_not_hold_a_worker_for_ever(send, smtp):
 
     send()
 
-    assert smtp.timeout == LONGEST_SILENCE
+    assert smtp.timeout == SMTP_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_message_that_is_too_large_is_refused_with_a_way_out():
     message = simple()
     message.attach("film.bin", bytes(2 * 1024**2))
 
-    with pytest.raises(InvalidArguments, match=r"(?s)'Hello' is 2,79\d,\d{3} bytes.*Link to"):
+    with pytest.raises(InvalidArguments, match=r"(?s)'Hello' needs 2,79\d,\d{3} bytes.*Link to"):
         message.send()
 
 
@@ -144,8 +144,8 @@ def test_the_mailer_is_stored_and_no_path():
 def test_the_task_is_found_under_its_public_name():
     simple().send()
 
-    assert Job.objects.get().task_path == "offload.mail.send_message"
-    assert find_task("offload.mail.send_message") is send_message
+    assert Job.objects.get().task_path == "offload.mail.tasks.send_message"
+    assert find_task("offload.mail.tasks.send_message") is send_message
 
 
 # --- what is tried again -------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_two_mailers_that_queue_do_not_queue_for_ever(settings):
     }
     simple().send(using="second")
 
-    with pytest.raises(ImproperlyConfigured, match="'default' queues e-mail too"):
+    with pytest.raises(ImproperlyConfigured, match="'default' enqueues email, too"):
         run(Job.objects.get())
 
 

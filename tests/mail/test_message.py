@@ -10,13 +10,13 @@ import pytest
 from django.core.mail import EmailMessage
 
 from offload.exceptions import InvalidArguments
-from offload.mail.message import StoredMessage, store
+from offload.mail.message import StoredMessage, serialize_message
 from tests.mail import messages
 from tests.mail.messages import Foreign, Newsletter, Signed, simple
 
 
 def through_json(message, **options):
-    return StoredMessage(json.loads(json.dumps(store(message, **options))))
+    return StoredMessage(json.loads(json.dumps(serialize_message(message, **options))))
 
 
 def without_chance(data: bytes) -> bytes:
@@ -37,7 +37,7 @@ def test_every_message_comes_back_byte_for_byte(make):
 
 @pytest.mark.parametrize("make", messages.ALL)
 def test_every_attempt_sends_the_same_bytes(make):
-    stored = store(make())
+    stored = serialize_message(make())
 
     assert on_the_wire(StoredMessage(stored)) == on_the_wire(StoredMessage(stored))
 
@@ -106,7 +106,7 @@ def test_data_that_cannot_be_stored_is_refused_by_name():
     message.merge_data = {"ann@example.org": {"order": object()}}
 
     with pytest.raises(InvalidArguments, match="'merge_data' holds a object"):
-        store(message)
+        serialize_message(message)
 
 
 def test_data_may_be_left_out():
@@ -118,7 +118,7 @@ def test_data_may_be_left_out():
 
 def test_a_header_injection_is_refused_when_storing():
     with pytest.raises(ValueError, match="linefeed"):
-        store(EmailMessage("Hello\nBcc: victim@example.org", "x", to=["a@example.org"]))
+        serialize_message(EmailMessage("Hello\nBcc: victim@example.org", "x", to=["a@example.org"]))
 
 
 def test_a_class_that_makes_its_own_message_is_stored_as_made():
@@ -136,7 +136,9 @@ def test_an_encrypted_message_is_not_stored_in_the_clear():
         def message(self, *, policy=email.policy.default):
             return EmailMessage("...", "%%%", to=self.to).message(policy=policy)
 
-    assert "secret" not in json.dumps(store(Encrypted("Hello", "secret", to=["a@example.org"])))
+    assert "secret" not in json.dumps(
+        serialize_message(Encrypted("Hello", "secret", to=["a@example.org"]))
+    )
 
 
 def test_a_message_that_is_not_djangos_arrives_as_it_is():
@@ -170,7 +172,7 @@ def test_an_unknown_charset_in_a_finished_message_is_no_obstacle():
 
 
 def test_fewer_recipients_change_nothing_in_the_message():
-    stored = store(Signed("Hello", "x", to=["a@example.org", "b@example.org"]))
+    stored = serialize_message(Signed("Hello", "x", to=["a@example.org", "b@example.org"]))
 
     some = StoredMessage(stored, ["b@example.org"])
 

@@ -1,8 +1,9 @@
-"""One try at sending one message: what became of it, and whether to try again.
+"""One attempt to send one message, and whether to retry it.
 
-An SMTP server takes responsibility for a message when it answers the end of its data. Before
-that nothing was sent and a broken connection does no harm. After it nothing may be sent again,
-whatever happens to the connection. Between the two nobody knows.
+An SMTP server takes responsibility for a message with its reply to the end of the data. Before
+the end of the data nothing was sent, so a broken connection does no harm. After the reply the
+message must not be sent again, whatever happens to the connection. In between it is unknown
+whether the server accepted the message.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 
@@ -22,28 +23,31 @@ from offload.exceptions import JobError, JobTimeout
 
 logger = logging.getLogger("offload.mail")
 
-LONGEST_SILENCE = 600.0
-"""Seconds to wait for a server that says nothing: RFC 5321, 4.5.3.2.6, the longest there."""
+SMTP_TIMEOUT_SECONDS = 600.0
+"""Longest wait for a reply of the server: the longest timeout of RFC 5321, section 4.5.3.2.6."""
+
+type Reply = tuple[int, bytes | str]
+"""Code and text of an SMTP server's reply."""
 
 type Refusals = dict[str, tuple[int, bytes]]
-"""From a recipient to the server's answer."""
+"""The server's reply for each recipient it refused."""
 
 
 class TemporaryFailure(JobError):
-    """The message was not sent; the same message may be accepted later."""
+    """The message was not sent; the server may accept it later."""
 
 
 class MaybeSent(JobError):
-    """The connection broke when nobody can tell whether the server has taken the message."""
+    """The connection broke and it is unknown whether the server accepted the message."""
 
 
 @dataclass(slots=True)
 class Delivery:
-    """What became of a message that was sent.
+    """The result of sending a message.
 
     Attributes:
-        sent: what the mailer said it has sent, in messages.
-        refused: recipients that the server did not accept, while it accepted others.
+        sent: number of messages that the mailer reports as sent.
+        refused: recipients that the server refused while it accepted others.
     """
 
     sent: int | None = None
@@ -51,77 +55,84 @@ class Delivery:
 
 
 def deliver(connection: Any, message: Any, is_temporary: Callable[[Exception], bool]) -> Delivery:
-    """Send a message over a connection of its own.
+    """Send a message over its own connection.
 
     Args:
-        connection: the mailer that really sends.
+        connection: the mailer that sends.
         message: the message.
-        is_temporary: tells whether a message that was not sent may be accepted later.
+        is_temporary: returns True for an error after which the message is to be retried.
 
     Raises:
-        TemporaryFailure: it was not sent; later it may be.
-        MaybeSent: it may have been sent.
-        Exception: it was not sent and would not be later.
+        TemporaryFailure: the message was not sent; a later attempt may succeed.
+        MaybeSent: the message may have been sent.
+        Exception: the message was not sent; a later attempt would fail, too.
     """
-    progress = Progress()
+    transaction = SmtpTransaction()
     delivery = Delivery()
     try:
-        _limit_silence(connection)
+        _set_timeout(connection)
         connection.open()
-        progress.watch(connection)
+        transaction.observe(connection)
         delivery.sent = connection.send_messages([message])
     except (Exception, JobTimeout) as error:
-        if not progress.is_accepted:
-            _judge(error, progress, is_temporary)
-        logger.warning("An e-mail was sent, but then: %s", answer(error), exc_info=True)
+        if not transaction.is_accepted:
+            _raise_failure(error, transaction, is_temporary)
+        logger.warning(
+            "An error occurred after the email had been sent: %s",
+            describe_error(error),
+            exc_info=True,
+        )
         delivery.sent = 1
     finally:
         _close(connection)
-    delivery.refused = progress.refused
+    delivery.refused = transaction.refused
     return delivery
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Tell whether a message that was not sent because of `error` may be accepted later."""
+    """Return True if a message that was not sent because of `error` may be accepted later."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return any(is_temporary_code(code) for code, _ in error.recipients.values())
     if isinstance(error, smtplib.SMTPConnectError):
         return not 500 <= error.smtp_code <= 599
     if isinstance(error, smtplib.SMTPResponseException):
         return is_temporary_code(error.smtp_code)
-    if isinstance(error, (*BROKEN, socket.gaierror)):
+    if isinstance(error, (*BROKEN_CONNECTION, socket.gaierror)):
         return True
     return isinstance(error, OSError) and error.errno in UNREACHABLE
 
 
 def is_temporary_code(code: int) -> bool:
-    """Tell whether an SMTP answer means "not now"."""
+    """Return True for an SMTP reply code that means a temporary failure."""
     return 400 <= code <= 499
 
 
-def answer(error: BaseException) -> str:
-    """Return what the server said, in one line."""
+def describe_error(error: BaseException) -> str:
+    """Return the server's reply, or else the error, in one line."""
     if isinstance(error, smtplib.SMTPResponseException):
-        return readable((error.smtp_code, error.smtp_error))
+        return format_reply((error.smtp_code, error.smtp_error))
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        lines = (f"{to}: {readable(said)}" for to, said in error.recipients.items())
-        return "; ".join(lines)
+        return "; ".join(
+            f"{recipient}: {format_reply(reply)}" for recipient, reply in error.recipients.items()
+        )
     return f"{type(error).__name__}: {error}"
 
 
-def readable(said: tuple[int, bytes | str]) -> str:
-    """Return an SMTP answer as text."""
-    code, text = said
-    return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
+def format_reply(reply: Reply) -> str:
+    """Return an SMTP reply as text."""
+    code, text = reply
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return f"{code} {text}"
 
 
-class Progress:
-    """How far a message came, which the exceptions of smtplib do not tell.
+class SmtpTransaction:
+    """The progress of sending a message, which the exceptions of smtplib do not report.
 
     Attributes:
-        may_be_accepted: the server has got the whole message, or nobody can tell.
-        is_accepted: the server has answered that it has taken it.
-        refused: recipients that it did not accept; Django's backend does not pass them on.
+        may_be_accepted: the server received the whole message, or that is unknown.
+        is_accepted: the server replied that it accepted the message.
+        refused: recipients that the server refused; Django's SMTP backend drops them.
     """
 
     def __init__(self) -> None:
@@ -129,33 +140,34 @@ class Progress:
         self.is_accepted = False
         self.refused: Refusals = {}
 
-    def watch(self, connection: Any) -> None:
-        """Listen to an open connection; one that does not use smtplib tells nothing."""
+    def observe(self, connection: Any) -> None:
+        """Record the steps of an open connection; they are unknown if it does not use smtplib."""
         smtp = getattr(connection, "connection", None)
         if isinstance(smtp, smtplib.SMTP):
-            self._listen(smtp)
+            self._wrap(smtp)
         else:
             self.may_be_accepted = True
 
-    def _listen(self, smtp: Any) -> None:
+    def _wrap(self, smtp: Any) -> None:
         send, sendmail = smtp.send, smtp.sendmail
 
-        def noting_send(data: bytes | str) -> None:
+        def observed_send(data: bytes | str) -> None:
             send(data)
             if isinstance(data, bytes) and data.endswith(END_OF_DATA):
                 self.may_be_accepted = True
 
-        def noting_sendmail(*args: Any, **kwargs: Any) -> Refusals:
+        def observed_sendmail(*args: Any, **kwargs: Any) -> Refusals:
             refused: Refusals = sendmail(*args, **kwargs)
             self.is_accepted = True
             self.refused.update(refused)
             return refused
 
-        smtp.send, smtp.sendmail = noting_send, noting_sendmail
+        smtp.send, smtp.sendmail = observed_send, observed_sendmail
 
 
 END_OF_DATA = b"\r\n.\r\n"
-BROKEN = (
+"""Marks the end of a message in SMTP."""
+BROKEN_CONNECTION = (
     smtplib.SMTPServerDisconnected,
     ConnectionError,
     TimeoutError,
@@ -172,29 +184,33 @@ UNREACHABLE = {
 }
 
 
-def _judge(
-    error: Exception | JobTimeout, progress: Progress, is_temporary: Callable[[Any], bool]
-) -> None:
-    """Raise what a failure means."""
-    broken = isinstance(error, BROKEN) and not isinstance(error, ConnectionRefusedError)
-    if broken and progress.may_be_accepted:
+def _raise_failure(
+    error: Exception | JobTimeout,
+    transaction: SmtpTransaction,
+    is_temporary: Callable[[Any], bool],
+) -> NoReturn:
+    """Raise MaybeSent, TemporaryFailure, or the error itself."""
+    is_broken = isinstance(error, BROKEN_CONNECTION)
+    is_refused = isinstance(error, ConnectionRefusedError)
+    if is_broken and not is_refused and transaction.may_be_accepted:
         raise MaybeSent(
-            f"The connection broke ({answer(error)}) after the whole message was handed over. It "
-            "may have been sent, so it is not sent again. Retry the job if it did not arrive."
+            f"The connection broke ({describe_error(error)}) after the whole message had been "
+            "transmitted. It may have been sent, so it is not retried. Retry the job if the "
+            "message did not arrive."
         ) from error
     if is_temporary(error):
-        raise TemporaryFailure(answer(error)) from error
+        raise TemporaryFailure(describe_error(error)) from error
     raise error
 
 
-def _limit_silence(connection: Any) -> None:
-    """Keep a server that says nothing from holding a worker for ever."""
+def _set_timeout(connection: Any) -> None:
+    """Keep a server that does not reply from blocking a worker indefinitely."""
     if isinstance(connection, SmtpBackend) and connection.timeout is None:
-        connection.timeout = LONGEST_SILENCE
+        connection.timeout = SMTP_TIMEOUT_SECONDS
 
 
 def _close(connection: Any) -> None:
     try:
         connection.close()
-    except Exception:  # what became of the message is known by now
-        logger.info("Closing the connection of a mailer failed.", exc_info=True)
+    except Exception:  # the message's outcome is already known
+        logger.info("Error while closing the mailer's connection.", exc_info=True)

@@ -30,7 +30,7 @@ ADDRESSES = ("to", "cc", "bcc", "reply_to")
 MADE_AT_RANDOM = ("Date", "Message-ID")
 
 
-def store(message: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
+def serialize_message(message: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return a message as JSON, with its Date and Message-ID fixed.
 
     Args:
@@ -63,7 +63,7 @@ class StoredMessage(EmailMultiAlternatives):
     """A message from its JSON.
 
     Args:
-        stored: what `store` returned.
+        stored: what `serialize_message` returned.
         recipients: to whom it is sent; everybody it is addressed to if None.
     """
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from offload.store.base import Store
 
 
-def add_place_options(parser: ArgumentParser) -> None:
+def add_backend_arguments(parser: ArgumentParser) -> None:
     """Let the command be told where the jobs are."""
     parser.add_argument(
         "--backend",
@@ -37,20 +37,20 @@ def add_place_options(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_options(choices: dict[str, Any]) -> BackendOptions:
+def resolve_options(choices: dict[str, Any]) -> BackendOptions:
     """Return the options of the chosen backend, with the chosen database.
 
     Raises:
         CommandError: for an unknown backend, or bad OPTIONS.
     """
     try:
-        options = chosen_backend(choices["backend"]).settings
+        options = resolve_backend(choices["backend"]).settings
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
     return replace(options, database=choices["database"]) if choices["database"] else options
 
 
-def chosen_backend(alias: str) -> OffloadBackend:
+def resolve_backend(alias: str) -> OffloadBackend:
     """Return a backend of ours.
 
     Raises:
@@ -70,7 +70,7 @@ def chosen_backend(alias: str) -> OffloadBackend:
     return backend
 
 
-def chosen_store(options: BackendOptions) -> Store:
+def resolve_store(options: BackendOptions) -> Store:
     """Return the store of the chosen database.
 
     Raises:
@@ -91,7 +91,7 @@ def require_queue(backend: OffloadBackend, name: str) -> None:
         )
 
 
-def job_state(text: str) -> JobState:
+def parse_state(text: str) -> JobState:
     """Return the state of that name, for an argument parser."""
     names = [state.label for state in JobState]
     if text.lower() not in names:
@@ -99,7 +99,7 @@ def job_state(text: str) -> JobState:
     return JobState[text.upper()]
 
 
-def whole(minimum: int) -> Callable[[str], int]:
+def whole_number(minimum: int) -> Callable[[str], int]:
     """Return a type for an argument parser: whole numbers of at least a minimum."""
 
     def parse(text: str) -> int:
@@ -114,7 +114,7 @@ def whole(minimum: int) -> Callable[[str], int]:
     return parse
 
 
-def not_negative(text: str) -> float:
+def non_negative_number(text: str) -> float:
     """Return a number of at least 0, for an argument parser."""
     try:
         number = float(text)
@@ -126,7 +126,7 @@ def not_negative(text: str) -> float:
 
 
 @contextmanager
-def answering(using: str) -> Iterator[None]:
+def report_database_errors(using: str) -> Iterator[None]:
     """Turn the errors of a database that does not answer, or was not migrated, into messages."""
     try:
         with explained(using):

@@ -14,7 +14,7 @@ from offload.backends.rows import result_of
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
 from offload.serialization import decode, exact
-from offload.testing.jobs import backend_of, rows_of, store_of
+from offload.testing.jobs import find_rows, get_backend, store_of
 from offload.timestamps import to_microseconds
 
 SHOWN = 20
@@ -144,7 +144,7 @@ class _ExpectedJob:
 
 def _rows(expected: _ExpectedJob, backend: str | None) -> list[Any]:
     alias = backend or (expected.task.backend if expected.task else DEFAULT_TASK_BACKEND_ALIAS)
-    return rows_of(backend_of(alias))
+    return find_rows(get_backend(alias))
 
 
 def _matching(expected: _ExpectedJob, backend: str | None) -> list[Any]:
@@ -154,7 +154,7 @@ def _matching(expected: _ExpectedJob, backend: str | None) -> list[Any]:
 def _results(rows: Sequence[Any]) -> list[OffloadResult]:
     results = []
     for row in rows:
-        attempts = store_of(backend_of(row.backend)).read(row.pk)[1] if row.fence else []
+        attempts = store_of(get_backend(row.backend)).read(row.pk)[1] if row.fence else []
         results.append(result_of(row, attempts))
     return results
 

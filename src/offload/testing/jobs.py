@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from offload.store.base import Store
 
 
-def backend_of(alias: str) -> DatabaseBackend:
+def get_backend(alias: str) -> DatabaseBackend:
     """Return the backend of that name.
 
     Raises:
@@ -39,7 +39,7 @@ def store_of(backend: DatabaseBackend) -> Store:
     return get_store(backend.settings.database)
 
 
-def rows_of(backend: DatabaseBackend, **columns: Any) -> list[Any]:
+def find_rows(backend: DatabaseBackend, **columns: Any) -> list[Any]:
     """Return the jobs whose columns have these values, in the order of their enqueueing.
 
     They are rows of `offload.models.Job`, or `MemoryJob`s, which have the same attributes.

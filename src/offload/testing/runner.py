@@ -16,7 +16,7 @@ from offload.lifecycle import JobState, Outcome, released
 from offload.results import OffloadResult, canonical_id
 from offload.store.records import ClaimedJob, ClaimRequest
 from offload.testing.execution import run_attempt
-from offload.testing.jobs import backend_of, rows_of, store_of
+from offload.testing.jobs import find_rows, get_backend, store_of
 from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run_jobs(
     Raises:
         AssertionError: if jobs still wait after `limit` attempts.
     """
-    chosen = backend_of(backend)
+    chosen = get_backend(backend)
     if queue_name is not None and chosen.queues and queue_name not in chosen.queues:
         hint = did_you_mean(queue_name, sorted(chosen.queues))
         raise ValueError(f"TASKS[{backend!r}] has no queue {queue_name!r}.{hint}")
@@ -140,7 +140,7 @@ class _Drain:
         if not self._include_scheduled:
             return False
         queue = {} if self._queue_name is None else {"queue_name": self._queue_name}
-        scheduled = rows_of(self._backend, state=JobState.SCHEDULED, **queue)
+        scheduled = find_rows(self._backend, state=JobState.SCHEDULED, **queue)
         if not scheduled:
             return False
         return self._store.hasten(min(scheduled, key=attrgetter("run_after", "pk")).pk)

@@ -14,12 +14,12 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.checks import missing_migrations
 from offload.management.arguments import (
-    add_place_options,
-    chosen_backend,
-    chosen_options,
-    chosen_store,
-    not_negative,
+    add_backend_arguments,
+    non_negative_number,
     require_queue,
+    resolve_backend,
+    resolve_options,
+    resolve_store,
 )
 from offload.store.errors import explain, migrate_command
 from offload.store.queries import live_workers, oldest_wait
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         add("--queue", help="Ask for an engine that serves this queue, and for its oldest job.")
         add(
             "--max-age",
-            type=not_negative,
+            type=non_negative_number,
             metavar="SECONDS",
             help="Fail if a job could have run for longer and was not begun.",
         )
@@ -62,13 +62,13 @@ class Command(BaseCommand):
             help="Ask for an engine on this host, or in this container.",
         )
         add("--json", action="store_true", help="Print one JSON document.")
-        add_place_options(parser)
+        add_backend_arguments(parser)
 
     def handle(self, **choices: Any) -> None:
-        options = chosen_options(choices)
-        chosen_store(options)
+        options = resolve_options(choices)
+        resolve_store(options)
         if choices["queue"] is not None:
-            require_queue(chosen_backend(choices["backend"]), choices["queue"])
+            require_queue(resolve_backend(choices["backend"]), choices["queue"])
         findings = list(_look(options.database, choices))
         healthy = all(finding.ok for finding in findings)
         if choices["json"]:

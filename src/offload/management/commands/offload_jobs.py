@@ -15,13 +15,13 @@ from django.db import transaction
 from offload.conf import did_you_mean
 from offload.lifecycle import JobState
 from offload.management.arguments import (
-    add_place_options,
-    answering,
-    chosen_backend,
-    chosen_options,
-    chosen_store,
-    job_state,
-    whole,
+    add_backend_arguments,
+    parse_state,
+    report_database_errors,
+    resolve_backend,
+    resolve_options,
+    resolve_store,
+    whole_number,
 )
 from offload.management.formatting import attempt_document, document_of, page_of, table_of
 from offload.notifier import Hint, get_notifier
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 AT_ONCE = 100
 """Jobs changed in one transaction."""
 SHORTEST_PREFIX = 8
-"""Digits of an id that may stand for the whole of it, if only one job's id begins so."""
+"""Digits of an id that may stand for the whole_number of it, if only one job's id begins so."""
 
 RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
 CANCELLED = (JobState.RUNNING, JobState.READY, JobState.SCHEDULED)
@@ -64,13 +64,13 @@ class Command(BaseCommand):
             _add_filters(action, limit=1000)
             action.add_argument("--yes", action="store_true", help="Do not ask.")
         for action in (shown, one, again, stop):
-            add_place_options(action)
+            add_backend_arguments(action)
 
     def handle(self, **choices: Any) -> None:
-        self.backend = chosen_backend(choices["backend"])
-        options = chosen_options(choices)
-        self.store = chosen_store(options)
-        with answering(options.database):
+        self.backend = resolve_backend(choices["backend"])
+        options = resolve_options(choices)
+        self.store = resolve_store(options)
+        with report_database_errors(options.database):
             getattr(self, f"_{choices['action']}")(choices)
 
     def _list(self, choices: dict[str, Any]) -> None:
@@ -231,10 +231,15 @@ class Command(BaseCommand):
 
 def _add_filters(parser: ArgumentParser, *, limit: int) -> None:
     add = parser.add_argument
-    add("--state", type=job_state, help=", ".join(state.label for state in JobState))
+    add("--state", type=parse_state, help=", ".join(state.label for state in JobState))
     add("--queue", help="Only jobs of this queue.")
     add("--task", help="Only jobs of this task: its path, or only its name.")
-    add("--limit", type=whole(1), default=limit, help="At most so many (default: %(default)s).")
+    add(
+        "--limit",
+        type=whole_number(1),
+        default=limit,
+        help="At most so many (default: %(default)s).",
+    )
 
 
 def _summary(jobs: Sequence[Job], *, limit: int) -> str:

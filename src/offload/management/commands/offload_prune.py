@@ -14,11 +14,11 @@ from django.utils import timezone
 from offload.conf import BackendOptions
 from offload.lifecycle import JobState, keeping
 from offload.management.arguments import (
-    add_place_options,
-    answering,
-    chosen_options,
-    chosen_store,
-    not_negative,
+    add_backend_arguments,
+    non_negative_number,
+    report_database_errors,
+    resolve_options,
+    resolve_store,
 )
 
 COUNTED = 1_000_000
@@ -40,22 +40,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        days: Any = {"type": not_negative, "metavar": "DAYS"}
+        days: Any = {"type": non_negative_number, "metavar": "DAYS"}
         add("--successful-days", help="Delete successful jobs that ended so long ago.", **days)
         add("--failed-days", help="Delete failed, cancelled and expired jobs likewise.", **days)
         add("--older-than", help="Both: delete all jobs that ended so long ago.", **days)
         add("--queue", help="Delete only jobs of this queue.")
         add("--dry-run", action="store_true", help="Only tell how many jobs would be deleted.")
-        add_place_options(parser)
+        add_backend_arguments(parser)
 
     def handle(self, **choices: Any) -> None:
-        options = chosen_options(choices)
-        store = chosen_store(options)
+        options = resolve_options(choices)
+        store = resolve_store(options)
         periods = _periods(choices, options)
         now = timezone.now()
         counts = []
         for state, period in periods.items():
-            with answering(options.database):
+            with report_database_errors(options.database):
                 old = store.old(
                     choices["backend"], state, before=now - period, queue_name=choices["queue"]
                 )

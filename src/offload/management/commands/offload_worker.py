@@ -17,7 +17,12 @@ from django.tasks import task_backends
 
 import offload
 from offload.conf import BackendOptions
-from offload.management.arguments import add_place_options, chosen_backend, require_queue, whole
+from offload.management.arguments import (
+    add_backend_arguments,
+    require_queue,
+    resolve_backend,
+    whole_number,
+)
 from offload.management.database_wait import wait_for_database
 from offload.management.reloader import Reloader
 from offload.store import get_store
@@ -40,14 +45,22 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--queues", type=_names, default=(), metavar="A,B", help="Serve only these queues.")
         add("--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out.")
-        add("--processes", type=whole(0), help="Child processes; 0 runs tasks in this process.")
-        add("--threads", type=whole(1), help="Threads per process for tasks written with def.")
-        add("--async-slots", type=whole(1), help="Tasks written with async def at once.")
-        add_place_options(parser)
+        add(
+            "--processes",
+            type=whole_number(0),
+            help="Child processes; 0 runs tasks in this process.",
+        )
+        add(
+            "--threads",
+            type=whole_number(1),
+            help="Threads per process for tasks written with def.",
+        )
+        add("--async-slots", type=whole_number(1), help="Tasks written with async def at once.")
+        add_backend_arguments(parser)
         add("--shutdown-timeout", type=float, help="Seconds that running jobs have at a stop.")
         add("--drain", action="store_true", help="Exit when no job is ready.")
-        add("--max-jobs", type=whole(1), help="Replace a child process after so many jobs.")
-        add("--max-memory", type=whole(1), help="Replace a child process above so many MiB.")
+        add("--max-jobs", type=whole_number(1), help="Replace a child process after so many jobs.")
+        add("--max-memory", type=whole_number(1), help="Replace a child process above so many MiB.")
         add(
             "--reload",
             action="store_true",
@@ -90,7 +103,7 @@ class Command(BaseCommand):
         return engine
 
     def _service(self, choices: dict[str, Any]) -> WorkerConfig:
-        backend = chosen_backend(choices["backend"])
+        backend = resolve_backend(choices["backend"])
         try:
             options = _options(backend.settings, choices)
             get_store(options.database)

@@ -1,0 +1,80 @@
+"""The task that sends one stored message. Its path is stored with each job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+from offload.exceptions import JobTimeout
+from offload.mail.backend import find_mailers
+from offload.mail.delivery import TemporaryFailure, deliver, format_reply, is_temporary_code
+from offload.mail.message import StoredMessage
+from offload.policies import Exponential
+from offload.tasks import OffloadTask
+
+logger = logging.getLogger("offload.mail")
+
+MAX_ATTEMPTS = 10
+BACKOFF = Exponential(30, maximum=3600)
+TIMEOUT_SECONDS = 1800
+
+
+def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask]:
+    """Create a task without validating it.
+
+    The settings may name another backend and another queue for email than the task's defaults,
+    so the task is validated when it is enqueued.
+    """
+
+    def decorate(func: Callable[..., Any]) -> OffloadTask:
+        values = {field.name: field.default for field in fields(OffloadTask)}
+        values |= {**options, "func": func}
+        task = object.__new__(OffloadTask)
+        for name, value in values.items():
+            object.__setattr__(task, name, value)
+        return task
+
+    return decorate
+
+
+@_unvalidated_task(
+    max_attempts=MAX_ATTEMPTS,
+    backoff=BACKOFF,
+    retry_on=(TemporaryFailure,),
+    no_retry_on=(JobTimeout,),  # an interrupted attempt may have sent the message
+    timeout=TIMEOUT_SECONDS,
+    title="Email",
+)
+def send_message(
+    message: dict[str, Any], mailer: str | None = None, recipients: list[str] | None = None
+) -> dict[str, Any]:
+    """Send one stored message.
+
+    If the server accepts some recipients and refuses others temporarily, those get a new job.
+
+    Args:
+        message: the message as `serialize_message` returns it.
+        mailer: alias in MAILERS of the mailer that enqueued the message; None without MAILERS.
+        recipients: the addresses to send to; all recipients of the message if None.
+
+    Returns:
+        The number of messages `sent`, and the server's reply for each recipient `refused`.
+    """
+    queueing_mailer, sending_mailer = find_mailers(mailer)
+    stored_message = StoredMessage(message, recipients)
+    delivery = deliver(sending_mailer, stored_message, queueing_mailer.is_temporary)
+    retry_later = [
+        recipient for recipient, (code, _) in delivery.refused.items() if is_temporary_code(code)
+    ]
+    if retry_later:
+        queueing_mailer.enqueue(
+            [([message], {"mailer": mailer, "recipients": retry_later})],
+            run_after=timedelta(seconds=BACKOFF.delay(1)),
+        )
+    refused = {recipient: format_reply(reply) for recipient, reply in delivery.refused.items()}
+    if refused:
+        logger.warning("Email sent, but the server refused these recipients: %s", refused)
+    return {"sent": delivery.sent, "refused": refused}
