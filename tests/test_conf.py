@@ -20,7 +20,7 @@ def test_the_defaults_are_valid_and_make_sense():
 
     assert (options.database, options.max_attempts, options.timeout) == ("default", 1, None)
     assert (options.keep_successful, options.keep_failed) == (timedelta(7), timedelta(30))
-    assert options.beat_interval == options.lease / 6
+    assert options.heartbeat_interval == options.lease / 6
 
 
 @pytest.mark.parametrize("field", fields(BackendOptions), ids=lambda field: field.name)

@@ -22,16 +22,16 @@ class Listener:
     """An attempt that keeps what it hears of how far it is."""
 
     def __init__(self) -> None:
-        self.gauge: ProgressReporter | None = None
+        self.reporter: ProgressReporter | None = None
         self.is_cancelled = bool
         self.heard: list[Any] = []
 
     def current_job(self) -> CurrentJob:
         return CurrentJob("id", 1, self.is_cancelled)
 
-    def open_gauge(self) -> ProgressReporter:
-        self.gauge = ProgressReporter(("id", 1), self._hear)
-        return self.gauge
+    def open_reporter(self) -> ProgressReporter:
+        self.reporter = ProgressReporter(("id", 1), self._hear)
+        return self.reporter
 
     def hear(self, function: Any) -> list[Any]:
         """Call a function in a context of this attempt; return what it said."""
@@ -43,9 +43,9 @@ class Listener:
         copy_context().run(call)
         return self.heard
 
-    def _hear(self, gauge: ProgressReporter) -> None:
-        self.heard.append(gauge.latest)
-        gauge.is_moved = False  # so that each is heard
+    def _hear(self, reporter: ProgressReporter) -> None:
+        self.heard.append(reporter.latest)
+        reporter.is_changed = False  # so that each is heard
 
 
 def in_task(function: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from django.tasks.exceptions import TaskException
 
 from offload import Retry, Snooze, exceptions
-from offload.durations import LONGEST, seconds
+from offload.durations import MAX_SECONDS, seconds
 
 BRANCH = 4
 """Characters of one level in the drawing."""
@@ -57,7 +57,7 @@ def test_a_task_does_not_swallow_its_interruption_by_accident(name):
 
 @pytest.mark.parametrize(
     ("after", "expected"),
-    [(None, None), (0, 0), (1.5, 1.5), (timedelta(minutes=1), 60), (LONGEST, LONGEST)],
+    [(None, None), (0, 0), (1.5, 1.5), (timedelta(minutes=1), 60), (MAX_SECONDS, MAX_SECONDS)],
 )
 def test_retry_carries_seconds(after, expected):
     error = pickle.loads(pickle.dumps(Retry(after)))
@@ -75,7 +75,9 @@ def test_snooze_carries_seconds(delay, expected):
 
 @pytest.mark.parametrize("make", [seconds, Retry, Snooze])
 @pytest.mark.parametrize(
-    "value", [-1, float("nan"), float("inf"), LONGEST + 1, timedelta(-1), timedelta.max], ids=repr
+    "value",
+    [-1, float("nan"), float("inf"), MAX_SECONDS + 1, timedelta(-1), timedelta.max],
+    ids=repr,
 )
 def test_a_duration_that_no_database_could_add_is_refused(make, value):
     with pytest.raises(ValueError, match="A duration must be from 0 seconds to 100 years"):

@@ -16,7 +16,7 @@ from django.test import AsyncClient, Client, RequestFactory
 from offload.backends.database import DatabaseBackend
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
-from offload.ownership import SESSION_KEY, owner_for
+from offload.ownership import SESSION_KEY, owner_of_request
 from tests.live.people import JSON, person, start, visitor
 from tests.owners import origin, tenants
 from tests.tasks import add
@@ -75,7 +75,7 @@ def test_two_first_requests_of_a_session_at_once_have_one_owner():
     owners = set()
     for _ in range(2):
         request.session = type(stored)(stored.session_key)
-        owners.add(owner_for(request))  # neither has been saved when the other begins
+        owners.add(owner_of_request(request))  # neither has been saved when the other begins
 
     assert len(owners) == 1
     assert stored.session_key not in owners.pop()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offload import Exponential, Fixed
-from offload.durations import LONGEST
+from offload.durations import MAX_SECONDS
 from offload.policies import DEFAULT_BACKOFF
 
 ERROR = ValueError("no")
@@ -39,7 +39,7 @@ def test_delays_grow_as_told(policy, delays):
 @given(
     base=st.floats(0.001, 1e6),
     factor=st.floats(1, 1e6),
-    maximum=st.floats(0.001, LONGEST),
+    maximum=st.floats(0.001, MAX_SECONDS),
     attempt=st.integers(0, 2**31),
 )
 def test_full_jitter_stays_within_the_bound(base, factor, maximum, attempt):

@@ -13,40 +13,40 @@ from django.utils.translation import gettext_lazy, override
 
 from offload import progress
 from offload.progress import (
-    MOST,
-    PAUSE,
-    SHORTEST_PAUSE,
+    MAX_NUMBER,
+    MIN_READ_INTERVAL,
+    READ_INTERVAL,
     Progress,
     ProgressReporter,
     Step,
-    validated,
-    validated_step,
+    validate_progress,
+    validate_step,
 )
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
 class Listener:
-    """A gauge, and how often it told that it moved."""
+    """A reporter, and how often it told that it moved."""
 
     def __init__(self) -> None:
         self.told = 0
-        self.gauge = ProgressReporter(("id", 1), self._hear)
+        self.reporter = ProgressReporter(("id", 1), self._hear)
 
     def say(self, done: Any = None, total: Any = None, message: Any = "", step: Any = None) -> None:
-        where = None if step is None else validated_step(step)
-        self.gauge.latest = (*validated(done, total, message), where)
-        if not self.gauge.is_moved:
-            self.gauge.move()
+        where = None if step is None else validate_step(step)
+        self.reporter.latest = (*validate_progress(done, total, message), where)
+        if not self.reporter.is_changed:
+            self.reporter.publish()
 
     def stored(self, *said: Any) -> dict[str, Any]:
         self.say(*said)
-        values: dict[str, Any] = json.loads(self.gauge.read(0.0))
+        values: dict[str, Any] = json.loads(self.reporter.read(0.0))
         assert values.pop("updated_at").endswith("Z")
         return values
 
-    def _hear(self, gauge: ProgressReporter) -> None:
-        assert gauge is self.gauge
+    def _hear(self, reporter: ProgressReporter) -> None:
+        assert reporter is self.reporter
         self.told += 1
 
 
@@ -77,7 +77,7 @@ def listener() -> Listener:
         ((INFINITY, 10), {"total": 10}),
         ((3, INFINITY), {"done": 3}),
         ((Decimal("sNaN"), Fraction(10**400)), {}),
-        ((10**400, 10**401), {"done": MOST, "total": MOST}),
+        ((10**400, 10**401), {"done": MAX_NUMBER, "total": MAX_NUMBER}),
     ],
 )
 def test_numbers_are_kept_within_what_can_be(listener: Listener, said, stored):
@@ -105,7 +105,7 @@ def test_a_lazy_message_is_in_the_language_of_the_task(listener: Listener):
     with override("de"):
         listener.say(None, None, gettext_lazy("Yes"))
 
-    assert json.loads(listener.gauge.read(0.0))["message"] == "Ja"
+    assert json.loads(listener.reporter.read(0.0))["message"] == "Ja"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_it_is_told_once_until_it_is_read(listener: Listener):
         listener.say(done, 10)
     assert listener.told == 1
 
-    assert json.loads(listener.gauge.read(0.0))["done"] == 9
+    assert json.loads(listener.reporter.read(0.0))["done"] == 9
     listener.say(10, 10)
 
     assert listener.told == 2
@@ -170,40 +170,40 @@ def test_it_is_told_once_until_it_is_read(listener: Listener):
 @pytest.mark.parametrize(
     ("said", "pause"),
     [
-        ((101, 10_000), PAUSE),
-        ((199, 10_000), PAUSE),
-        ((200, 10_000), SHORTEST_PAUSE),
-        ((0, 10_000), SHORTEST_PAUSE),
-        ((100, 20_000), SHORTEST_PAUSE),
-        ((None, 10_000), SHORTEST_PAUSE),
-        ((100, 10_000, "another message"), PAUSE),
-        ((100, 10_000, "", (2, 3)), SHORTEST_PAUSE),
-        ((100, None), SHORTEST_PAUSE),
-        ((10**400, 10_000), SHORTEST_PAUSE),
-        ((NAN, 10_000), SHORTEST_PAUSE),
+        ((101, 10_000), READ_INTERVAL),
+        ((199, 10_000), READ_INTERVAL),
+        ((200, 10_000), MIN_READ_INTERVAL),
+        ((0, 10_000), MIN_READ_INTERVAL),
+        ((100, 20_000), MIN_READ_INTERVAL),
+        ((None, 10_000), MIN_READ_INTERVAL),
+        ((100, 10_000, "another message"), READ_INTERVAL),
+        ((100, 10_000, "", (2, 3)), MIN_READ_INTERVAL),
+        ((100, None), MIN_READ_INTERVAL),
+        ((10**400, 10_000), MIN_READ_INTERVAL),
+        ((NAN, 10_000), MIN_READ_INTERVAL),
     ],
 )
 def test_it_is_due_after_half_a_second_or_sooner_if_it_moved_a_hundredth(
     listener: Listener, said, pause
 ):
     listener.say(100, 10_000)
-    assert listener.gauge.is_due(0.0)
-    listener.gauge.read(0.0)
+    assert listener.reporter.is_due(0.0)
+    listener.reporter.read(0.0)
 
     listener.say(*said)
 
-    assert not listener.gauge.is_due(pause - 0.01)
-    assert listener.gauge.is_due(pause + 0.01)
+    assert not listener.reporter.is_due(pause - 0.01)
+    assert listener.reporter.is_due(pause + 0.01)
 
 
 def test_the_last_word_is_due_at_once_and_none_is_heard_afterwards(listener: Listener):
-    listener.gauge.read(0.0)
+    listener.reporter.read(0.0)
     listener.say(1, 1_000_000)
-    assert not listener.gauge.is_due(0.01)
+    assert not listener.reporter.is_due(0.01)
 
-    listener.gauge.end()
-    assert listener.gauge.is_due(0.01)
-    listener.gauge.read(0.01)
+    listener.reporter.close()
+    assert listener.reporter.is_due(0.01)
+    listener.reporter.read(0.01)
     listener.say(2, 1_000_000)
 
     assert listener.told == 1
@@ -215,7 +215,7 @@ def test_the_last_word_is_due_at_once_and_none_is_heard_afterwards(listener: Lis
 def test_what_was_stored_comes_back(listener: Listener):
     listener.say(3, 8, "Reading", (2, 3, "Import"))
 
-    progress = Progress.from_json(listener.gauge.read(0.0))
+    progress = Progress.from_json(listener.reporter.read(0.0))
 
     assert progress is not None
     assert (progress.done, progress.total, progress.percent) == (3, 8, 37.5)
@@ -229,7 +229,7 @@ def test_what_was_stored_comes_back(listener: Listener):
 def test_what_is_not_known_has_no_percentage(listener: Listener, said):
     listener.say(*said)
 
-    progress = Progress.from_json(listener.gauge.read(0.0))
+    progress = Progress.from_json(listener.reporter.read(0.0))
 
     assert progress is not None
     assert progress.percent is None

@@ -207,7 +207,7 @@ lazy = Lazy()
 def test_what_is_no_exception_of_an_imported_module_is_refused(path):
     error = SafeTaskError(exception_class_path=path, traceback="")
 
-    with pytest.raises(ValueError, match="is not an exception of a module that is imported here"):
+    with pytest.raises(ValueError, match="is not an exception class of an imported module"):
         _ = error.exception_class
 
 

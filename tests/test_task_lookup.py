@@ -7,7 +7,7 @@ import pytest
 
 from offload import OffloadTask, task
 from offload.exceptions import TaskNotFound
-from offload.task_lookup import find_task, make_task_stub, with_options
+from offload.task_lookup import find_task, find_task_or_stub, with_options
 from tests import tasks
 
 
@@ -72,13 +72,15 @@ def test_options_of_a_row_are_not_validated():
 
 
 def test_a_task_whose_options_are_those_of_the_row_is_not_copied():
-    assert make_task_stub(
+    assert find_task_or_stub(
         "tests.tasks.add", backend="default", queue_name="default", priority=0
     ) is (tasks.add)
 
 
 def test_a_task_that_is_gone_is_stood_in_for():
-    stand_in = make_task_stub("tests.tasks.gone", backend="default", queue_name="slow", priority=1)
+    stand_in = find_task_or_stub(
+        "tests.tasks.gone", backend="default", queue_name="slow", priority=1
+    )
 
     assert type(stand_in) is OffloadTask
     assert (stand_in.module_path, stand_in.name) == ("tests.tasks.gone", "gone")

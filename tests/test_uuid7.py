@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from offload import uuid7 as ids
-from offload.uuid7 import created_at, id_from, new_id
+from offload.uuid7 import created_at, derive_id, new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
@@ -76,10 +76,10 @@ def test_other_ids_do_not_tell_when_they_were_made(identifier):
     ],
 )
 def test_a_key_leads_to_an_id_that_is_as_old_as_the_key(key, made):
-    identifier = id_from(key, bytes(range(32)))
+    identifier = derive_id(key, bytes(range(32)))
 
     assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
-    assert identifier == id_from(key, bytes(range(32)))
-    assert identifier != id_from(key, bytes(32))
+    assert identifier == derive_id(key, bytes(range(32)))
+    assert identifier != derive_id(key, bytes(32))
     age = created_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
     assert created_at(identifier) == age

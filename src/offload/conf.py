@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from offload.durations import LONGEST
+from offload.durations import MAX_SECONDS
 
 
 def _setting(default: Any, sentence: str) -> Any:
@@ -78,7 +78,7 @@ class BackendOptions:
                 )
 
     @property
-    def beat_interval(self) -> float:
+    def heartbeat_interval(self) -> float:
         """Seconds between two signs of life."""
         return self.lease / 6
 
@@ -129,7 +129,7 @@ def _is_number(value: Any, minimum: float) -> bool:
     whole = isinstance(minimum, int)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
-    return minimum <= value <= (MAX_INTEGER if whole else LONGEST)
+    return minimum <= value <= (MAX_INTEGER if whole else MAX_SECONDS)
 
 
 def _kind(minimum: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from offload.exceptions import OffloadError
-from offload.progress import PLAIN, Number, ProgressReporter, validated, validated_step
+from offload.progress import PLAIN_TYPES, Number, ProgressReporter, validate_progress, validate_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class CurrentJob:
 class JobContext(Protocol):
     """What an executor knows of the attempt that runs here; it is asked only when needed."""
 
-    gauge: ProgressReporter | None
+    reporter: ProgressReporter | None
     is_cancelled: Callable[[], bool]
 
     def current_job(self) -> CurrentJob:
         """Return what the task may know."""
 
-    def open_gauge(self) -> ProgressReporter:
-        """Make the attempt's gauge, when the task first says how far it is."""
+    def open_reporter(self) -> ProgressReporter:
+        """Make the attempt's reporter, when the task first says how far it is."""
 
 
 _current: ContextVar[JobContext | None] = ContextVar("offload_current_job", default=None)
@@ -92,16 +92,20 @@ def progress(
         TypeError: for what is no number, no text or no step. What cannot be, such as a negative
             or infinite number, is mended instead, and fails no job.
     """
-    if done.__class__ not in PLAIN or total.__class__ not in PLAIN or message.__class__ is not str:
-        done, total, message = validated(done, total, message)
-    where = None if step is None else validated_step(step)
+    if (
+        done.__class__ not in PLAIN_TYPES
+        or total.__class__ not in PLAIN_TYPES
+        or message.__class__ is not str
+    ):
+        done, total, message = validate_progress(done, total, message)
+    where = None if step is None else validate_step(step)
     running = _current.get()
     if running is None:
         return
-    gauge = running.gauge or running.open_gauge()
-    gauge.latest = (done, total, message, where)
-    if not gauge.is_moved:
-        gauge.move()
+    reporter = running.reporter or running.open_reporter()
+    reporter.latest = (done, total, message, where)
+    if not reporter.is_changed:
+        reporter.publish()
 
 
 def track[Row](

@@ -7,7 +7,7 @@ from functools import cached_property
 from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from offload.ownership import Origin, enqueueing_from, owner_for, request_id_of, tenant_of
+from offload.ownership import Ownership, owner_of_request, ownership_from, request_id_of, tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -36,28 +36,30 @@ class OffloadMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._answer(request)
-        with enqueueing_from(RequestOrigin(request)):
+        with ownership_from(RequestOwnership(request)):
             response: HttpResponseBase = self.get_response(request)
             return response
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        with enqueueing_from(RequestOrigin(request)):
+        with ownership_from(RequestOwnership(request)):
             response: HttpResponseBase = await self.get_response(request)
             return response
 
 
-class RequestOrigin:
+class RequestOwnership:
     """The origin of what a request enqueues, as it is at that moment: somebody may sign in."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
-        self._last: tuple[Any, str, Origin] | None = None
+        self._last: tuple[Any, str, Ownership] | None = None
 
-    def __call__(self, tenant: str) -> Origin:
+    def __call__(self, tenant: str) -> Ownership:
         request = self._request
         user = getattr(request, "user", None)
         if self._last is None or self._last[0] is not user or self._last[1] != tenant:
-            origin = Origin(owner_for(request), tenant_of(request, tenant), self._request_id)
+            origin = Ownership(
+                owner_of_request(request), tenant_of(request, tenant), self._request_id
+            )
             if not origin.owner:
                 return origin  # a session may yet begin
             self._last = (user, tenant, origin)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from offload.durations import LONGEST, seconds
+from offload.durations import MAX_SECONDS, seconds
 
 if TYPE_CHECKING:
     from django.tasks import TaskResult
@@ -37,7 +37,7 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        bounds = 0 < self.base <= LONGEST and 0 < self.maximum <= LONGEST
+        bounds = 0 < self.base <= MAX_SECONDS and 0 < self.maximum <= MAX_SECONDS
         if not (bounds and self.factor >= 1):
             raise ValueError(f"{self}: base and maximum must be > 0 and factor >= 1.")
 

@@ -1,9 +1,8 @@
-"""How far a job is: what its code says, what is stored of it, and what people see."""
+"""The progress of a job: as reported by its code, as stored, and as shown."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,23 +15,23 @@ from typing import Any, NamedTuple
 
 from django.utils.functional import Promise
 
+from offload.text import to_single_line
+
 type Number = int | float
 
-PAUSE = 0.5
-"""Seconds after which what moved is told."""
-SHORTEST_PAUSE = 0.1
-"""Seconds after which it is told already if it moved by a hundredth, or to another step."""
-MOST = 2**53
-"""The largest number; above it browsers do not count in ones."""
-LONGEST_MESSAGE = 200
-LONGEST_NAME = 100
-"""Characters that are kept of a message, and of a step's name."""
+READ_INTERVAL = 0.5
+"""Seconds between two reads of a reporter that changed a little."""
+MIN_READ_INTERVAL = 0.1
+"""Seconds between two reads if it advanced by a hundredth, or to another step."""
+MAX_NUMBER = 2**53
+"""The largest number that browsers still count exactly."""
+MAX_MESSAGE_CHARS = 200
+"""Characters kept of a message."""
+MAX_STEP_NAME_CHARS = 100
+"""Characters kept of a step's name."""
 
-PLAIN = frozenset({int, float, type(None)})
-"""Types of numbers that are taken as they are."""
-
-# Control characters, which terminals, logs and databases take ill, and halves of characters.
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+PLAIN_TYPES = frozenset({int, float, type(None)})
+"""Types of numbers that need no conversion."""
 
 
 class Step(NamedTuple):
@@ -45,14 +44,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is, or was when it ended.
+    """The progress of a job, or its last progress if it has finished.
 
     Attributes:
-        done: how much is done; None if the task did not say.
-        total: of how much; None if that is not known.
-        message: what the task said that it does.
-        step: which step it is at, or None.
-        updated_at: when it was so; always aware, in UTC.
+        done: how much is done; None if the task did not report it.
+        total: of how much; None if unknown.
+        message: the current activity, as reported by the task.
+        step: the current step, or None.
+        updated_at: time of the report; always aware, in UTC.
     """
 
     done: Number | None
@@ -63,14 +62,14 @@ class Progress:
 
     @property
     def percent(self) -> float | None:
-        """How much is done of 100; None if the total is not known, or nothing."""
+        """Percentage done; None if the total is unknown or zero."""
         if self.done is None or not self.total:
             return None
         return 100 * self.done / self.total
 
     @classmethod
     def from_json(cls, text: str | None) -> Progress | None:
-        """Return what a row says, or None: nothing, or what somebody damaged."""
+        """Return the progress stored in a row; None if it has none, or a damaged one."""
         try:
             values = json.loads(text or "null") or {}
             step = values.get("step")
@@ -89,106 +88,115 @@ type ProgressValues = tuple[Number | None, Number | None, str, Step | None]
 """Done, total, message and step."""
 
 type OnProgress = Callable[[ProgressReporter], None]
-"""Called with a gauge that moved after it was read."""
+"""Called with a reporter that changed since its last read."""
 
 
-def ignore_progress(gauge: ProgressReporter) -> None:
-    """Stand in where nobody asks how far a job is."""
+def ignore_progress(reporter: ProgressReporter) -> None:
+    """Do nothing, where progress is not stored."""
 
 
 class ProgressReporter:
-    """What the running task last said. Its threads write it; another one reads it now and then.
+    """The progress that a running task last reported.
+
+    The task's threads write it. Another thread reads it at intervals, so reporting stays cheap.
 
     Args:
-        key: the job's id and run.
-        tell: called when it moved after it was read.
+        key: id and fence of the claimed job.
+        on_progress: called when the progress changes for the first time since the last read.
     """
 
-    __slots__ = ("_has_ended", "_read", "_read_at", "_tell", "is_moved", "key", "latest")
+    __slots__ = ("_is_closed", "_on_progress", "_read", "_read_at", "is_changed", "key", "latest")
 
-    def __init__(self, key: tuple[str, int], tell: OnProgress) -> None:
+    def __init__(self, key: tuple[str, int], on_progress: OnProgress) -> None:
         self.key = key
         self.latest: ProgressValues = (None, None, "", None)
-        self.is_moved = False
-        """Whether it moved since it was read, and that was told."""
-        self._tell = tell
+        self.is_changed = False
+        """Whether `latest` changed since the last read, and `on_progress` was called for it."""
+        self._on_progress = on_progress
         self._read: ProgressValues = self.latest
         self._read_at = float("-inf")
-        self._has_ended = False
+        self._is_closed = False
 
-    def move(self) -> None:
-        """Tell that `latest` has changed."""
-        if not self._has_ended:
-            self.is_moved = True
-            self._tell(self)
+    def publish(self) -> None:
+        """Announce that `latest` has changed."""
+        if not self._is_closed:
+            self.is_changed = True
+            self._on_progress(self)
 
-    def end(self) -> None:
-        """Hear no more: the attempt is over."""
-        self._has_ended = True
+    def close(self) -> None:
+        """Ignore further changes: the attempt has finished."""
+        self._is_closed = True
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it should be read now (monotonic clock)."""
-        pause = now - self._read_at
-        return self._has_ended or pause >= PAUSE or (pause >= SHORTEST_PAUSE and self._is_far())
+        """Return whether to read it at `now` (seconds of the monotonic clock)."""
+        elapsed = now - self._read_at
+        if self._is_closed or elapsed >= READ_INTERVAL:
+            return True
+        return elapsed >= MIN_READ_INTERVAL and self._has_advanced()
 
     def read(self, now: float) -> str:
-        """Return where it stands, as it is stored."""
-        self.is_moved = False  # before the look: what comes in between is told again
+        """Return the current progress as stored, and mark it as read at `now`."""
+        self.is_changed = False  # before the read: a change in between is announced again
         self._read, self._read_at = self.latest, now
-        return _stored(*self._read)
+        return _to_json(*self._read)
 
-    def stand(self) -> str:
-        """Return where it stands, as it is stored, and leave its reader to read it all the same."""
-        return _stored(*self.latest)
+    def snapshot(self) -> str:
+        """Return the current progress as stored, without marking it as read."""
+        return _to_json(*self.latest)
 
-    def _is_far(self) -> bool:
-        (done, total, _, step), (was_done, was_total, _, was_step) = self.latest, self._read
-        if step != was_step or total != was_total or (done is None) != (was_done is None):
+    def _has_advanced(self) -> bool:
+        """Return whether people would notice the change since the last read."""
+        done, total, _, step = self.latest
+        last_done, last_total, _, last_step = self._read
+        if step != last_step or total != last_total or (done is None) != (last_done is None):
             return True
-        way = abs((_within(done, MOST) or 0) - (_within(was_done, MOST) or 0))
-        return bool(total) and way >= (_within(total, MOST) or MOST) / 100
+        if not total:
+            return False
+        advance = abs((_clamp(done, MAX_NUMBER) or 0) - (_clamp(last_done, MAX_NUMBER) or 0))
+        return advance >= (_clamp(total, MAX_NUMBER) or MAX_NUMBER) / 100
 
 
-def validated(done: Any, total: Any, message: Any) -> tuple[Number | None, Number | None, str]:
-    """Return what a task said in plain types.
+def validate_progress(
+    done: Any, total: Any, message: Any
+) -> tuple[Number | None, Number | None, str]:
+    """Return the arguments of a progress report as plain types.
 
     Raises:
-        TypeError: for what is no number or no text.
+        TypeError: if `done` or `total` is no number, or `message` no text.
     """
-    return _number(done, "done"), _number(total, "total"), _text(message)
+    return _to_number(done, "done"), _to_number(total, "total"), _to_text(message)
 
 
-def validated_step(step: Any) -> Step:
-    """Return a step that a task named.
+def validate_step(step: Any) -> Step:
+    """Return the step of a progress report.
 
     Raises:
-        TypeError: for what is none.
+        TypeError: if it is no step.
     """
     try:
-        return _known_step(step)
+        return _to_step(step)
     except TypeError:
         raise TypeError(
-            "progress() takes step as (number, of, name), such as (2, 3, 'Import'), "
-            f"not as {step!r}."
+            f"progress() takes step as (number, of, name), such as (2, 3, 'Import'), not {step!r}."
         ) from None
 
 
 @lru_cache(maxsize=100)
-def _known_step(step: Any) -> Step:
+def _to_step(step: Any) -> Step:
     if not isinstance(step, tuple):
         raise TypeError
     number, of, name = Step(*step)
-    return Step(index(number), None if of is None else index(of), _text(name))
+    return Step(index(number), None if of is None else index(of), _to_text(name))
 
 
-def _text(message: Any) -> str:
+def _to_text(message: Any) -> str:
     if not isinstance(message, str | Promise):
-        raise TypeError(f"progress() takes message as text, not as {message!r}.")
+        raise TypeError(f"progress() takes message as text, not {message!r}.")
     return str(message)  # here, where the task's language is active
 
 
-def _number(value: Any, name: str) -> Number | None:
-    if type(value) in PLAIN:
+def _to_number(value: Any, name: str) -> Number | None:
+    if type(value) in PLAIN_TYPES:
         return value  # type: ignore[no-any-return]  # int, float or None
     if not isinstance(value, str | bytes):
         with suppress(TypeError):
@@ -198,32 +206,29 @@ def _number(value: Any, name: str) -> Number | None:
                 return float(value)
             except (ValueError, OverflowError):  # a signalling NaN, a fraction too large
                 return None
-    raise TypeError(f"progress() takes {name} as a number or None, not as {value!r}.")
+    raise TypeError(f"progress() takes {name} as a number or None, not {value!r}.")
 
 
-def _stored(done: Number | None, total: Number | None, message: str, step: Step | None) -> str:
-    """Return it as JSON text, within what can be: what cannot is mended, and fails no job."""
-    total = _within(total, MOST)
-    said: dict[str, Any] = {
-        "done": _within(done, MOST if total is None else total),
+def _to_json(done: Number | None, total: Number | None, message: str, step: Step | None) -> str:
+    """Return progress as JSON text, with impossible values corrected: they must fail no job."""
+    total = _clamp(total, MAX_NUMBER)
+    values: dict[str, Any] = {
+        "done": _clamp(done, MAX_NUMBER if total is None else total),
         "total": total,
-        "message": _printable(message, LONGEST_MESSAGE) or None,
+        "message": to_single_line(message, max_chars=MAX_MESSAGE_CHARS) or None,
     }
     if step is not None:
-        of = _within(step.of, MOST)
-        number = _within(step.number, MOST if of is None else of)
-        said["step"] = {"number": number, "of": of, "name": _printable(step.name, LONGEST_NAME)}
-    said["updated_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-    said = {name: value for name, value in said.items() if value is not None}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        of = _clamp(step.of, MAX_NUMBER)
+        number = _clamp(step.number, MAX_NUMBER if of is None else of)
+        name = to_single_line(step.name, max_chars=MAX_STEP_NAME_CHARS)
+        values["step"] = {"number": number, "of": of, "name": name}
+    values["updated_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    values = {key: value for key, value in values.items() if value is not None}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def _within(value: Number | None, most: Number) -> Number | None:
-    if value is None or value - value != 0:  # NaN and the infinities
+def _clamp(value: Number | None, maximum: Number) -> Number | None:
+    """Return a number from 0 to `maximum`; None for NaN and the infinities."""
+    if value is None or value - value != 0:
         return None
-    return min(max(value, 0), most)
-
-
-def _printable(text: str, longest: int) -> str:
-    text = " ".join(_UNPRINTABLE.sub(" ", text[: 10 * longest]).split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return min(max(value, 0), maximum)

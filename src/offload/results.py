@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass, fields
-from inspect import getattr_static
 from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
+from offload.imported import find_imported_class
 from offload.lifecycle import JobState
 from offload.progress import Progress
 
@@ -147,22 +146,9 @@ class SafeTaskError(TaskError):  # type: ignore[misc]  # frozen, but not in the 
 
     @property
     def exception_class(self) -> type[BaseException]:
-        found = _look_up(self.exception_class_path)
-        if not (isinstance(found, type) and issubclass(found, BaseException)):
-            raise ValueError(  # noqa: TRY004  # as Django's
-                f"{self.exception_class_path!r} is not an exception of a module that is imported "
-                "here."
+        exception_class = find_imported_class(self.exception_class_path)
+        if exception_class is None or not issubclass(exception_class, BaseException):
+            raise ValueError(
+                f"{self.exception_class_path!r} is not an exception class of an imported module."
             )
-        return found
-
-
-def _look_up(path: str) -> Any:
-    """Return what a dotted path names in an imported module, or None. Runs no code of it."""
-    names = path.split(".")
-    for length in range(len(names) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(names[:length]))
-        if found is not None:
-            for name in names[length:]:
-                found = getattr_static(found, name, None)
-            return found
-    return None
+        return exception_class

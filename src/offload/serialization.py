@@ -8,11 +8,11 @@ nesting, keys that are not strings. Here one rule holds for all databases.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from offload.exceptions import InvalidArguments
+from offload.text import UNSTORABLE
 
 MAX_DEPTH = 30
 """Levels of nesting. MariaDB's JSON functions stop at 32."""
@@ -23,7 +23,6 @@ MAX_DIGITS = 4300
 type _Place = str | tuple[_Place, Any] | tuple[_Place]
 """A name; a place and the key or index within it; a place of which it is any key."""
 
-_ESCAPED = re.compile("[\0\ud800-\udfff]")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -70,22 +69,9 @@ def decode(text: str) -> Any:
     return json.loads(text)
 
 
-def exact(value: Any, place: str) -> Any:
+def normalize(value: Any, place: str) -> Any:
     """Return `value` as JSON will give it back: lists for tuples, text for bytes."""
     return _exact(value, place, 1)
-
-
-def storable(text: str, *, limit: int) -> str:
-    """Return text that every database can store, for messages and tracebacks.
-
-    NUL and lone surrogates are shown as escapes; of a longer text head and tail are kept.
-    """
-    text = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    if len(text) <= limit:
-        return text
-    left_out = len(text) - limit
-    head = limit - limit // 2
-    return f"{text[:head]}\n... {left_out:,} characters left out ...\n{text[head + left_out :]}"
 
 
 def _exact(value: Any, place: _Place, depth: int) -> Any:
@@ -155,7 +141,7 @@ def _exact_text(value: str, place: _Place) -> str:
     if value.isascii():
         if "\0" not in value:
             return value
-    elif not _ESCAPED.search(value):
+    elif not UNSTORABLE.search(value):
         return value
     found = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
@@ -193,6 +179,5 @@ __all__ = [
     "decode",
     "encode_arguments",
     "encode_result",
-    "exact",
-    "storable",
+    "normalize",
 ]

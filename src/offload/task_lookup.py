@@ -52,7 +52,7 @@ def find_task_for_job(path: str, backend: str, queue_name: str, priority: int) -
     )
 
 
-def make_task_stub(
+def find_task_or_stub(
     path: str, *, backend: str, queue_name: str, priority: int, run_after: Any = None
 ) -> Task[..., Any]:
     """Return the task at `path` with the options that its row holds, without validating them.

@@ -29,7 +29,7 @@ def new_id() -> UUID:
     return UUID(int=(high << 64) | low)
 
 
-def id_from(key: str, digest: bytes) -> UUID:
+def derive_id(key: str, digest: bytes) -> UUID:
     """Return the UUIDv7 that a key always leads to.
 
     Args:

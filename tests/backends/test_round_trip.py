@@ -9,7 +9,8 @@ from hypothesis.extra.django import TestCase
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import JobFailure, failed, succeeded
 from offload.models import Attempt, Job
-from offload.serialization import decode, encode_result, storable
+from offload.serialization import decode, encode_result
+from offload.text import to_storable_text
 from tests.jobs import claim, finish, register
 from tests.tasks import plain
 
@@ -73,7 +74,7 @@ class RoundTripTests(TestCase):
     @often
     @given(text=st.text(st.characters(codec=None)))
     def test_every_error_can_be_stored(self, text):
-        stored = storable(text, limit=1000)
+        stored = to_storable_text(text, max_chars=1000)
         result = plain.enqueue(None)
         finish(failed(JobFailure("builtins.ValueError", stored, stored)))
 

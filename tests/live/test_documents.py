@@ -22,7 +22,7 @@ from offload.lifecycle import (
     snoozed,
     succeeded,
 )
-from offload.live.documents import document, etag, links, phase, plain, poll_delay_ms
+from offload.live.documents import document, etag, links, phase, poll_delay_ms
 from offload.live.jobs import find_failures
 from offload.models import Job
 from offload.testing import run_jobs
@@ -321,12 +321,6 @@ def test_texts_of_tasks_are_of_one_line():
     found = progress_of({"message": "a\r\nb\0<i>\x85", "step": {"number": 1, "name": "c\nd"}})
 
     assert (found["message"], found["step"]["name"]) == ("a b <i>", "c d")
-
-
-def test_plain_text_may_have_any_script():
-    assert plain(" Größe: ۱۲ 👩\u200d🚀\tdone ") == "Größe: ۱۲ 👩\u200d🚀 done"
-    assert plain("x" * 500) == "x" * 500
-    assert plain("x" * 501) == "x" * 499 + "…"
 
 
 def test_how_long_the_rest_will_take_is_guessed_from_the_pace_so_far():

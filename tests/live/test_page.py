@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from offload.live.documents import plain
 from offload.models import Job
 from offload.testing import run_jobs
+from offload.text import to_single_line
 from offload.uuid7 import new_id
 from tests.jobs import claim, register
 from tests.live.people import BROWSER, person, start
@@ -64,7 +64,7 @@ def test_the_page_of_a_job_that_is_not_there():
 
 def test_hostile_text_is_inert_on_the_page():
     client = person()
-    identifier = start(client, "refuse", plain(HOSTILE))
+    identifier = start(client, "refuse", to_single_line(HOSTILE, max_chars=500))
     Job.objects.update(
         progress=json.dumps(
             {"message": HOSTILE, "step": {"number": 1, "name": HOSTILE}, "updated_at": NOW}

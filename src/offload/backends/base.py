@@ -18,7 +18,7 @@ from django.tasks.exceptions import InvalidTask
 from django.utils.module_loading import import_string
 
 from offload.conf import BackendOptions, did_you_mean
-from offload.durations import LONGEST
+from offload.durations import MAX_SECONDS
 from offload.results import OffloadResult
 from offload.task_lookup import with_options
 from offload.tasks import Call, OffloadTask
@@ -26,9 +26,9 @@ from offload.tasks import Call, OffloadTask
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_PATH = 255
-LONGEST_QUEUE_NAME = 64
-LAST_YEAR = 9000
+MAX_PATH_CHARS = 255
+MAX_QUEUE_NAME_CHARS = 64
+MAX_YEAR = 9000
 """What comes after it, a delay or a time zone must not carry past the last date."""
 
 
@@ -65,9 +65,9 @@ class OffloadBackend(BaseTaskBackend):
         super().validate_task(task)
 
     def _validate_queue(self, name: Any) -> None:
-        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_QUEUE_NAME or "," in name:
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_QUEUE_NAME_CHARS or "," in name:
             raise InvalidTask(
-                f"The queue name {name!r} must be text of 1 to {LONGEST_QUEUE_NAME} characters "
+                f"The queue name {name!r} must be text of 1 to {MAX_QUEUE_NAME_CHARS} characters "
                 "without commas."
             )
         if self.queues and name not in self.queues:
@@ -138,8 +138,8 @@ def _validate_function(func: Any) -> None:
             f"{name} cannot be a task: it must be defined at a module level, where a worker finds "
             "it by name, not in a class or function."
         )
-    if len(f"{func.__module__}.{name}") > LONGEST_PATH:
-        raise InvalidTask(f"The path of {name} is longer than {LONGEST_PATH} characters.")
+    if len(f"{func.__module__}.{name}") > MAX_PATH_CHARS:
+        raise InvalidTask(f"The path of {name} is longer than {MAX_PATH_CHARS} characters.")
 
 
 def _validate_priority(priority: Any) -> None:
@@ -153,7 +153,7 @@ def _validate_priority(priority: Any) -> None:
 def _validate_run_after(run_after: Any) -> None:
     if not isinstance(run_after, datetime | timedelta | None):
         raise InvalidTask(f"run_after must be a datetime or a timedelta, not {run_after!r}.")
-    if isinstance(run_after, timedelta) and not 0 <= run_after.total_seconds() <= LONGEST:
+    if isinstance(run_after, timedelta) and not 0 <= run_after.total_seconds() <= MAX_SECONDS:
         raise InvalidTask(f"run_after must be from now to in 100 years, not in {run_after}.")
-    if isinstance(run_after, datetime) and run_after.year > LAST_YEAR:
-        raise InvalidTask(f"run_after must be before the year {LAST_YEAR + 1}, not {run_after}.")
+    if isinstance(run_after, datetime) and run_after.year > MAX_YEAR:
+        raise InvalidTask(f"run_after must be before the year {MAX_YEAR + 1}, not {run_after}.")

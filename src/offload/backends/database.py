@@ -23,7 +23,7 @@ from offload.exceptions import InvalidJobState, OffloadError, TaskNotFound, Task
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
-from offload.ownership import reserved_id
+from offload.ownership import take_reserved_id
 from offload.results import OffloadResult
 from offload.serialization import encode_arguments
 from offload.signal_receivers import has_no_receivers
@@ -66,7 +66,7 @@ class DatabaseBackend(OffloadBackend):
         store = self._store
         with explained(store.using):  # MariaDB is asked how it keeps ids
             enqueueing = Enqueueing(task, self.alias, self.settings, store.key)
-            jobs = [(store.key(reserved_id() or new_id()), *call) for call in encoded]
+            jobs = [(store.key(take_reserved_id() or new_id()), *call) for call in encoded]
         if jobs:
             self._insert(enqueueing, [(key, text) for key, text, _, _ in jobs])
         results = [enqueueing.result(key, args, kwargs) for key, _, args, kwargs in jobs]

@@ -14,12 +14,12 @@ from django.utils import timezone
 from offload.conf import BackendOptions
 from offload.durations import seconds
 from offload.lifecycle import JobState
-from offload.ownership import current_origin
+from offload.ownership import current_ownership
 from offload.progress import Progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
 from offload.store.records import NewJob
-from offload.task_lookup import make_task_stub
+from offload.task_lookup import find_task_or_stub
 from offload.timestamps import to_datetime, to_microseconds
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Enqueueing:
         expires = getattr(task, "expires", None)
         timeout = getattr(task, "timeout", None)
         at_most_once = getattr(task, "at_most_once", False)
-        origin = current_origin(options.tenant_getter)
+        origin = current_ownership(options.tenant_getter)
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -115,7 +115,7 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
     if not last_is_told and job.fence and state in {JobState.RUNNING, JobState.SUCCESSFUL}:
         workers.append(str(job.worker))
     return make_result(
-        task=make_task_stub(
+        task=find_task_or_stub(
             job.task_path,
             backend=job.backend,
             queue_name=job.queue_name,

@@ -13,7 +13,7 @@ from django.tasks import task_backends
 from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.live.task_options import job_visibility, result_exposure
 from offload.live.tokens import Token, read_token
-from offload.ownership import owners_in, tenant_of
+from offload.ownership import owners_of_request, tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -93,7 +93,7 @@ class Viewer:
     @cached_property
     def owners(self) -> frozenset[str]:
         """The names under which the viewer owns jobs."""
-        return owners_in(self._request)
+        return owners_of_request(self._request)
 
     @property
     def is_staff(self) -> bool:

@@ -6,20 +6,19 @@ Of arguments, exceptions, tracebacks, workers and queues it says nothing.
 from __future__ import annotations
 
 import math
-import re
-import sys
 from datetime import UTC, datetime, timedelta
-from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
 from offload.exceptions import UserFacingError
+from offload.imported import find_imported_class
 from offload.lifecycle import JobState
 from offload.live.task_options import job_title, result_exposure
 from offload.progress import Progress
 from offload.serialization import decode
+from offload.text import to_single_line
 from offload.timestamps import now_microseconds, to_microseconds
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ MAX_INLINE_RESULT_CHARS = 16 * 1024
 """Characters of JSON that a result in the document may have; a larger one has its own URL."""
 LONGEST_TEXT = 500
 """Characters of a message that people are shown."""
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _PACES = ((5, 500), (10, 1000), (60, 2000), (600, 5000), (3600, 15_000), (math.inf, 30_000))
 """Until which age of a phase, in seconds, a client asks again after how many milliseconds."""
 _MOST_SCHEDULED = 60_000
@@ -143,12 +141,6 @@ def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
     }
 
 
-def plain(text: str) -> str:
-    """Return text of one line, without control characters, and not too long."""
-    text = _CONTROLS.sub(" ", text).strip()
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
-
-
 def _url(name: str, job: Job | None = None) -> str | None:
     """Return one of our URLs; None if the project has not mounted `offload.urls`."""
     try:
@@ -167,12 +159,12 @@ def _shown(told: Progress | None) -> dict[str, Any] | None:
         "total": total,
         "unit": None,
         "percent": _percent(done, total),
-        "message": plain(str(told.message)),
+        "message": to_single_line(str(told.message), max_chars=LONGEST_TEXT),
         "step": told.step
         and {
             "number": _number(told.step.number),
             "of": _number(told.step.of),
-            "name": plain(str(told.step.name)),
+            "name": to_single_line(str(told.step.name), max_chars=LONGEST_TEXT),
         },
         "updated_at": _iso(told.updated_at),
     }
@@ -230,7 +222,9 @@ def _error(job: Job, now_in: str, failure: Attempt | None) -> dict[str, Any] | N
     }
     if now_in not in titles:
         return None
-    told = plain(failure.message) if failure is not None and _is_for_users(failure) else ""
+    told = ""
+    if failure is not None and _is_for_users(failure):
+        told = to_single_line(failure.message, max_chars=LONGEST_TEXT)
     return {
         "type": f"urn:offload:{now_in}",
         "title": told or titles[now_in],
@@ -244,14 +238,8 @@ def _is_for_users(failure: Attempt) -> bool:
 
     Only modules are looked into that are imported already; `job_title` has imported the task's.
     """
-    names = failure.exception_class_path.split(".")
-    for length in range(len(names) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(names[:length]))
-        if found is not None:
-            for name in names[length:]:
-                found = getattr_static(found, name, None)
-            return isinstance(found, type) and issubclass(found, UserFacingError)
-    return False
+    exception_class = find_imported_class(failure.exception_class_path)
+    return exception_class is not None and issubclass(exception_class, UserFacingError)
 
 
 def _microseconds(moment: datetime | None) -> int:

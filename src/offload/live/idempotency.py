@@ -20,8 +20,8 @@ from django.utils.crypto import salted_hmac
 
 from offload.live.accepted import accepted
 from offload.live.jobs import backend_options, find_jobs, job_result
-from offload.ownership import SESSION_KEY, owner_of, reserving
-from offload.uuid7 import id_from
+from offload.ownership import SESSION_KEY, owner_of_user, reserve_id
+from offload.uuid7 import derive_id
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -57,7 +57,7 @@ def _sync(view: Callable[..., Any]) -> Callable[..., Any]:
             return view(request, *args, **kwargs)
         using = backend_options(DEFAULT_TASK_BACKEND_ALIAS).database
         try:
-            with transaction.atomic(using), reserving(identifier):
+            with transaction.atomic(using), reserve_id(identifier):
                 return _repeated(request, identifier) or view(request, *args, **kwargs)
         except IntegrityError:
             if response := _repeated(request, identifier):
@@ -73,7 +73,7 @@ def _async(view: Callable[..., Any]) -> Callable[..., Any]:
         if identifier is None:
             return await view(request, *args, **kwargs)
         try:
-            with reserving(identifier):
+            with reserve_id(identifier):
                 repeated = await sync_to_async(_repeated)(request, identifier)
                 return repeated or await view(request, *args, **kwargs)
         except IntegrityError:
@@ -96,14 +96,16 @@ def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
     if not key or len(key) > MAX_KEY_CHARS or not holder:
         return None
     name = "\n".join([holder, f"{view.__module__}.{view.__qualname__}", key])
-    return id_from(key, salted_hmac("offload.live.idempotency", name, algorithm="sha256").digest())
+    return derive_id(
+        key, salted_hmac("offload.live.idempotency", name, algorithm="sha256").digest()
+    )
 
 
 def _holder(request: HttpRequest) -> str:
     """Return who asks, by what stays the same from one request to the next; "" for anybody."""
     user: Any = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
-        return owner_of(user)
+        return owner_of_user(user)
     # Of sessions in signed cookies the key is another one after each change.
     cookie = request.COOKIES.get(settings.CSRF_COOKIE_NAME)
     return cookie or getattr(getattr(request, "session", None), "session_key", None) or ""

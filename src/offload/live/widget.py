@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 
 from offload.live.documents import retry_after
 from offload.live.labels import MESSAGES, PHASE_LABELS, UNAVAILABLE_LABELS
-from offload.ownership import owners_in
+from offload.ownership import owners_of_request
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -80,7 +80,7 @@ def channel_name(request: HttpRequest) -> str | None:
 
     It tells nothing, and no other user of the browser gets the same.
     """
-    owners = "\n".join(sorted(owners_in(request)))
+    owners = "\n".join(sorted(owners_of_request(request)))
     if not owners:
         return None
     return salted_hmac("offload.live.channel", owners, algorithm="sha256").hexdigest()[:16]

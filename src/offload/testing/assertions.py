@@ -13,7 +13,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task
 from offload.backends.rows import result_of
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
-from offload.serialization import decode, exact
+from offload.serialization import decode, normalize
 from offload.testing.jobs import find_rows, get_backend, store_of
 from offload.timestamps import to_microseconds
 
@@ -166,13 +166,13 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_json(item) for item in value]
     try:
-        return exact(value, "expected")
+        return normalize(value, "expected")
     except (TypeError, ValueError):
         return value
 
 
 def _as_json_key(key: Any) -> str:
-    return str(next(iter(exact({key: None}, "expected"))))
+    return str(next(iter(normalize({key: None}, "expected"))))
 
 
 def _check(

@@ -45,12 +45,12 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
         BaseException: what is meant for the test and not for the task, such as Ctrl-C.
     """
     caught: list[BaseException] = []
-    gauges = ProgressBuffer()
+    progress_buffer = ProgressBuffer()
     with _commit():
         # A worker's context is empty: no language, time zone or tenant of who enqueued.
-        outcome = Context().run(_execute, job, store, caught, gauges.add)
-    if gauges and not outcome.written:
-        store.keep_progress(list(gauges.read(time.monotonic()).items()))
+        outcome = Context().run(_execute, job, store, caught, progress_buffer.add)
+    if progress_buffer and not outcome.written:
+        store.keep_progress(list(progress_buffer.read(time.monotonic()).items()))
     error = caught[-1] if caught else None
     if error is not None and _is_for_the_test(error):
         raise error

@@ -84,7 +84,7 @@ class Engine:
         """Jobs that others took over while they ran here."""
         self._outage = Outage(options.database)
         self._audience = ChangeHints(self._notifier)
-        self._beat = Timer(self._do_beat, options.beat_interval)
+        self._beat = Timer(self._do_beat, options.heartbeat_interval)
         upkeep = Maintenance(
             self._floors,
             self._registration,

@@ -33,7 +33,7 @@ from tests.worker.locking import lock, transaction_elsewhere
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OPTIONS = BackendOptions(lease=30)
-ENOUGH = CONFIRMATION * OPTIONS.beat_interval + 0.1
+ENOUGH = CONFIRMATION * OPTIONS.heartbeat_interval + 0.1
 needs_server = pytest.mark.skipif(
     connection.vendor == "sqlite", reason="SQLite has one lock, and who meets it waits"
 )
@@ -110,7 +110,7 @@ def test_an_engine_whose_lease_ran_out_is_only_suspected_at_first(
     again_in = engine.rescue()
 
     assert not is_lost(job)
-    assert again_in == CONFIRMATION * OPTIONS.beat_interval
+    assert again_in == CONFIRMATION * OPTIONS.heartbeat_interval
 
 
 def test_an_engine_that_stays_silent_is_dead_and_its_jobs_run_again(

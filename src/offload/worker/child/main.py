@@ -22,7 +22,7 @@ from django.db import connections
 from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
-from offload.progress import SHORTEST_PAUSE
+from offload.progress import MIN_READ_INTERVAL
 from offload.store.records import ClaimedJob
 from offload.worker.child.channel import Channel
 from offload.worker.runners.base import FinishReport
@@ -67,7 +67,7 @@ class ChildMain:
         marks = SlotTable(threads + slots, memory)
         self._link = Channel(end)
         self._writer = Writer(end)
-        report, tell = self._writer.report, self._writer.gauges.add
+        report, tell = self._writer.report, self._writer.progress_buffer.add
         self._lanes = (
             ThreadRunner(threads, report, marks, using, tell),
             EventLoopRunner(slots, report, marks, first=threads, tell=tell),
@@ -125,7 +125,7 @@ class Writer:
     so a report behind which jobs wait may linger for others to join it.
 
     Attributes:
-        gauges: of the jobs that run here; it sends where they stand, now and then.
+        progress_buffer: of the jobs that run here; it sends where they stand, now and then.
     """
 
     def __init__(self, end: socket.socket) -> None:
@@ -134,7 +134,7 @@ class Writer:
         self._messages: list[tuple[Any, ...]] = []
         self._news = threading.Event()
         self._hurry = threading.Event()
-        self.gauges = ProgressBuffer(wake=self._news.set)
+        self.progress_buffer = ProgressBuffer(wake=self._news.set)
         self._finished = False
         self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
         self._thread.start()
@@ -159,7 +159,7 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            self._news.wait(SHORTEST_PAUSE if self.gauges else None)
+            self._news.wait(MIN_READ_INTERVAL if self.progress_buffer else None)
             self._hurry.wait(LINGER)
             self._hurry.clear()
             self._news.clear()
@@ -174,7 +174,7 @@ class Writer:
         count = len(self._reports)
         reports = self._reports[:count]
         del self._reports[:count]
-        if self.gauges and (stand := self.gauges.read(time.monotonic())):
+        if self.progress_buffer and (stand := self.progress_buffer.read(time.monotonic())):
             self._link.send("progress", stand)
         if count:
             rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]

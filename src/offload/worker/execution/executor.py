@@ -59,7 +59,7 @@ def execute(
         job: the job, claimed.
         gate: see `Gate`.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
-        tell: called with the attempt's gauge when it moved.
+        tell: called with the attempt's reporter when it moved.
         using: alias in DATABASES where the job is stored.
         store: where the job is kept, if that is not that database's store.
     """
@@ -80,8 +80,8 @@ def execute(
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
             attempt.announce_end(outcome)
-    if attempt.gauge is not None:
-        attempt.gauge.end()
+    if attempt.reporter is not None:
+        attempt.reporter.close()
     return outcome
 
 
@@ -106,8 +106,8 @@ async def execute_async(
         outcome = _fail(attempt, error)
         if JobState(outcome.state).is_finished:
             await attempt.aannounce_end(outcome)
-    if attempt.gauge is not None:
-        attempt.gauge.end()
+    if attempt.reporter is not None:
+        attempt.reporter.close()
     return outcome
 
 
@@ -140,9 +140,9 @@ def _run_atomically(attempt: JobRun, gate: Gate, store: Store) -> Outcome:
             failpoint("executor.atomic_returned")
             if store.finish([(attempt.job, outcome)]):
                 raise ClaimLost  # noqa: TRY301  # rolls the transaction back
-            if attempt.gauge is not None:  # the engine's would come too late
+            if attempt.reporter is not None:  # the engine's would come too late
                 key = attempt.job.key
-                store.keep_progress([(key, attempt.gauge.stand())], over=[key])
+                store.keep_progress([(key, attempt.reporter.snapshot())], over=[key])
             failpoint("executor.atomic_finished")
     except BaseException as error:
         if committed.is_set():

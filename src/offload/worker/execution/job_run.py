@@ -19,13 +19,13 @@ from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
-from offload.ownership import Origin, enter_origin
+from offload.ownership import Ownership, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
 from offload.signal_receivers import has_no_receivers, has_only_django_receivers
 from offload.store.records import ClaimedJob
-from offload.task_lookup import find_task_for_job, make_task_stub
+from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class JobRun:
     Attributes:
         job: the job, claimed.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
-        tell: called with the gauge of the attempt when it moved.
-        gauge: how far it is; None until the task says so.
+        tell: called with the reporter of the attempt when it moved.
+        reporter: how far it is; None until the task says so.
         task: its task, or what stands in for one that is gone.
         args, kwargs: what it was enqueued with.
     """
 
-    gauge: ProgressReporter | None = None
+    reporter: ProgressReporter | None = None
 
     def __init__(
         self, job: ClaimedJob, is_cancelled: IsCancelled = bool, tell: OnProgress = ignore_progress
@@ -96,23 +96,23 @@ class JobRun:
         if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(self)
-        enter_origin(self.origin)
+        set_ownership_source(self.ownership)
 
     def current_job(self) -> CurrentJob:
         """Return what the task may know of it."""
         return CurrentJob(self.id, len(self.job.previous) + 1, self.is_cancelled)
 
-    def open_gauge(self) -> ProgressReporter:
-        """Make the gauge; one, although threads of the task may ask for it at once."""
-        gauge: ProgressReporter = self.__dict__.setdefault(
-            "gauge", ProgressReporter(self.job.key, self.tell)
+    def open_reporter(self) -> ProgressReporter:
+        """Make the reporter; one, although threads of the task may ask for it at once."""
+        reporter: ProgressReporter = self.__dict__.setdefault(
+            "reporter", ProgressReporter(self.job.key, self.tell)
         )
-        return gauge
+        return reporter
 
-    def origin(self, _tenant: str = "") -> Origin:
+    def ownership(self, _tenant: str = "") -> Ownership:
         """Return what the jobs inherit that this one enqueues."""
         job = self.job
-        return Origin(job.owner, job.tenant, job.request_id, self.id)
+        return Ownership(job.owner, job.tenant, job.request_id, self.id)
 
     def call(self) -> Any:
         """Do what `Task.call` does, which finds out anew each time if the function is async."""
@@ -186,7 +186,7 @@ class JobRun:
             return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
         except BaseException as error:  # noqa: BLE001  # modules raise what they like
             self._problem = error
-            return make_task_stub(
+            return find_task_or_stub(
                 job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
             )
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from offload.lifecycle import JobFailure
-from offload.serialization import storable
+from offload.text import to_storable_text
 
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 32_000
@@ -23,8 +23,8 @@ def describe_exception(error: BaseException) -> JobFailure:
     """Return class path, message and traceback of an exception, storable on every database."""
     return JobFailure(
         class_path_of(error)[:LONGEST_PATH],
-        storable(_message(error), limit=LONGEST_MESSAGE),
-        storable(_traceback(error), limit=LONGEST_TRACEBACK),
+        to_storable_text(_message(error), max_chars=LONGEST_MESSAGE),
+        to_storable_text(_traceback(error), max_chars=LONGEST_TRACEBACK),
     )
 
 
@@ -32,7 +32,7 @@ def class_path_of(error: BaseException) -> str:
     """Return the dotted path of an exception's class, however oddly it was made."""
     kind = type(error)
     module, name = getattr(kind, "__module__", None), getattr(kind, "__qualname__", None)
-    return storable(f"{module}.{name}", limit=LONGEST_PATH)
+    return to_storable_text(f"{module}.{name}", max_chars=LONGEST_PATH)
 
 
 def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bool:

@@ -47,7 +47,7 @@ class InProcessPool(Pool):
         self._given_up: list[EventLoopRunner] = []
         self._cancels: dict[ClaimKey, float] = {}
         self._reports: list[FinishReport] = []
-        self._gauges = (
+        self._progress_buffer = (
             ProgressBuffer()
         )  # nobody is woken: the engine looks often enough while jobs run
         self._progress: dict[ClaimKey, str] = {}
@@ -59,7 +59,7 @@ class InProcessPool(Pool):
         os.set_blocking(self._bell, False)
         marks = SlotTable(self.threads)
         self._threads = ThreadRunner(
-            self.threads, self._report, marks, self._using, self._gauges.add
+            self.threads, self._report, marks, self._using, self._progress_buffer.add
         )
         self._loop = self._new_loop()
 
@@ -88,8 +88,8 @@ class InProcessPool(Pool):
         count = len(self._reports)
         reports = self._reports[:count]
         del self._reports[:count]
-        if self._gauges:
-            self._read_gauges()
+        if self._progress_buffer:
+            self._read_progress()
         ended = self._load.settle(report[:3] for report in reports)
         if self._cancels:
             for job, _ in ended:
@@ -142,12 +142,14 @@ class InProcessPool(Pool):
 
     def _new_loop(self) -> EventLoopRunner:
         marks = SlotTable(self._slots)
-        return EventLoopRunner(self._slots, self._report, marks, first=0, tell=self._gauges.add)
+        return EventLoopRunner(
+            self._slots, self._report, marks, first=0, tell=self._progress_buffer.add
+        )
 
-    def _read_gauges(self) -> None:
+    def _read_progress(self) -> None:
         """Note how far jobs are, but not those that were given up and go on all the same."""
         held = {job.key for job in self._load.held.values()}
-        stand = self._gauges.read(time.monotonic())
+        stand = self._progress_buffer.read(time.monotonic())
         self._progress |= {key: text for key, text in stand.items() if key in held}
 
     def _give_up(self, number: int, kind: type[Interruption]) -> None:

@@ -36,7 +36,7 @@ class Runner(ABC):
     Args:
         report: called with each job that ended, in the thread that ran it.
         marks: where to write what runs, and since when.
-        tell: called with the gauge of a running job that moved.
+        tell: called with the reporter of a running job that moved.
     """
 
     def __init__(

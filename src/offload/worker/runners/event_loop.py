@@ -37,7 +37,7 @@ class EventLoopRunner(Runner):
     report: called with each job that ended, in the loop's thread.
     marks: where to write what runs.
     first: this lane's first place in `marks`.
-    tell: called with the gauge of a running job that moved.
+    tell: called with the reporter of a running job that moved.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from offload.store.records import ClaimKey
 
 
 class ProgressBuffer:
-    """The gauges that moved and were not read since. Tasks add them from any thread.
+    """The reporters that changed and were not read since. Tasks add them from any thread.
 
     Args:
         wake: called with each that is added.
@@ -22,9 +22,9 @@ class ProgressBuffer:
     def __bool__(self) -> bool:
         return bool(self._moved)
 
-    def add(self, gauge: ProgressReporter) -> None:
-        """Take in a gauge that moved."""
-        self._moved.append(gauge)
+    def add(self, reporter: ProgressReporter) -> None:
+        """Take in a reporter that moved."""
+        self._moved.append(reporter)
         if self._wake is not None:
             self._wake()
 
@@ -41,9 +41,9 @@ class ProgressBuffer:
         moved = self._moved[:count]
         del self._moved[:count]
         stand: dict[ClaimKey, str] = {}
-        for gauge in moved:
-            if gauge.is_due(now):
-                stand[gauge.key] = gauge.read(now)
+        for reporter in moved:
+            if reporter.is_due(now):
+                stand[reporter.key] = reporter.read(now)
             else:
-                self._moved.append(gauge)
+                self._moved.append(reporter)
         return stand

@@ -37,7 +37,7 @@ class ThreadRunner(Runner):
     report: called with each job that ended, in the thread that ran it.
     marks: where to write what runs; the first `threads` places are this lane's.
     using: alias in DATABASES where the jobs are stored.
-    tell: called with the gauge of a running job that moved.
+    tell: called with the reporter of a running job that moved.
     """
 
     def __init__(

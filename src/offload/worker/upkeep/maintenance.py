@@ -77,7 +77,7 @@ class Maintenance:
         self.promotion = Timer(self._promote, PROMOTE_INTERVAL)
         self.duties = [
             self.promotion,
-            Timer(self._rescue, min(RESCUE_INTERVAL, options.beat_interval)),
+            Timer(self._rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
             Timer(self._prune, PRUNE_INTERVAL),
         ]
 
@@ -124,7 +124,7 @@ class Maintenance:
             for worker, beat in self._store.expired().items()
             if worker != self._registration.id
         }
-        confirmed = time.monotonic() - CONFIRMATION * self._options.beat_interval
+        confirmed = time.monotonic() - CONFIRMATION * self._options.heartbeat_interval
         dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
         gone = self._registration.presence.gone()
         if dead or gone or self._searching.is_over:
@@ -135,7 +135,7 @@ class Maintenance:
             self._registration.presence.forget(worker)
         if len(dead) == len(self._suspects):
             return None
-        return CONFIRMATION * self._options.beat_interval
+        return CONFIRMATION * self._options.heartbeat_interval
 
     def _announce_rescued(self, rescued: Sequence[FinishedJob]) -> None:
         if not rescued:

@@ -1,0 +1,46 @@
+"""Text is made storable and printable."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offload.text import to_single_line, to_storable_text
+
+
+@given(text=st.text(st.characters(codec=None)), limit=st.integers(0, 40))
+def test_every_text_can_be_made_storable(text, limit):
+    stored = to_storable_text(text, max_chars=limit)
+
+    stored.encode()
+    assert "\0" not in stored
+    if stored != text and len(text) <= limit and "left out" not in stored:
+        assert "\\u" in stored
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("nothing to do: é\U0001f600", 100, "nothing to do: é\U0001f600"),
+        ("a\0b\ud800", 100, r"a\u0000b\ud800"),
+        ("abcdefgh", 4, "ab\n... 4 characters left out ...\ngh"),
+        ("abcdefgh", 1, "a\n... 7 characters left out ...\n"),
+        ("abcdefgh", 0, "\n... 8 characters left out ...\n"),
+    ],
+)
+def test_of_a_long_text_head_and_tail_are_kept(text, limit, expected):
+    assert to_storable_text(text, max_chars=limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" Größe: ۱۲ 👩\u200d🚀\tdone ", "Größe: ۱۲ 👩\u200d🚀 done"),
+        ("a\r\nb\0<i>\x85", "a b <i>"),
+        ("two  spaces", "two spaces"),
+        ("x" * 500, "x" * 500),
+        ("x" * 501, "x" * 499 + "…"),
+        ("\ud800", ""),
+    ],
+)
+def test_a_line_has_no_control_characters_and_a_limit(text, expected):
+    assert to_single_line(text, max_chars=500) == expected
