@@ -41,14 +41,14 @@ def cost_of_claim(queues: list[str], room: int = ROOM, above: int | None = None)
         "worker": WORKER,
         "backend": "default",
         "queues": queues,
-        "threads": room,
-        "threads_each": room,
-        "slots": 200,
-        "slots_each": 200,
+        "sync_slots": room,
+        "sync_per_queue": room,
+        "async_slots": 200,
+        "async_per_queue": 200,
     }
     if above is not None:
         floor = Watermark(queues[0], is_async=False, priority=0, run_after=above, id=LOWEST)
-        parameters |= {f"floor_{name}": [value] for name, value in floor._asdict().items()}
+        parameters |= {f"watermark_{name}": [value] for name, value in floor._asdict().items()}
     ready = _statement("postgresql", "ready" if above is None else "ready_above")
     return _cost(_statement("postgresql", "claim").replace("{ready}", ready), parameters)
 
@@ -57,7 +57,7 @@ def cost_of_duties(worker: str) -> dict[str, Cost]:
     """Ask what an engine asks now and then."""
     held = {"worker": worker}
     return {
-        "holdings": _cost(_statement("any", "holdings"), held),
+        "held_jobs": _cost(_statement("any", "held_jobs"), held),
         "orphans": _cost(_statement("postgresql", "orphans"), {"limit": 1000}),
         "ready_queues": _cost(_statement("any", "ready_queues"), {"backend": "default"}),
     }

@@ -219,7 +219,7 @@ def check_galera(facts: dict[str, str], alias: str) -> Messages:
 
 def check_listen(alias: str) -> Messages:
     """Check that a hint comes through: a pooler such as PgBouncer may swallow it."""
-    if not get_notifier(alias).is_heard():
+    if not get_notifier(alias).delivers_hints():
         yield Warning(
             f"LISTEN on DATABASES[{alias!r}] hears nothing: jobs begin late, at the next poll.",
             hint="Use psycopg 3, and connect to PostgreSQL directly or through a pooler in session "

@@ -81,7 +81,7 @@ def wait(listener: Listener, seconds: float = 10) -> set[Hint]:
     descriptor = listener.fileno()
     assert descriptor is not None
     select.select([descriptor], [], [], seconds)
-    return listener.hints()
+    return listener.receive()
 
 
 @pytest.mark.parametrize("hint", [Hint.WORK, Hint.CONTROL, Hint.WATCH])
@@ -91,7 +91,7 @@ def test_an_engine_hears_what_is_rung(notifier, listen, hint):
     notifier.notify(hint)
 
     assert wait(engine) == {hint}
-    assert engine.hints() == set()
+    assert engine.receive() == set()
 
 
 def test_who_watches_hears_that_jobs_changed_and_nothing_else(notifier, listen):
@@ -166,7 +166,7 @@ def test_a_listener_that_came_later_is_heard_too(bell):
     first = bell.listen(Hint.WORK)
     bell.notify(Hint.WORK)
     second = bell.listen(Hint.WORK)
-    first.hints()
+    first.receive()
     bell.notify(Hint.WORK)
 
     assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
@@ -182,7 +182,7 @@ def test_a_listener_that_came_in_the_same_moment_as_another_is_heard_too(bell):
     bell.notify(Hint.WORK)
     second = bell.listen(Hint.WORK)
     os.utime(bell.folder, ns=(moment, moment))
-    first.hints()
+    first.receive()
     bell.notify(Hint.WORK)
 
     assert [wait(first), wait(second)] == [{Hint.WORK}] * 2
@@ -195,7 +195,7 @@ def test_a_folder_that_does_not_change_is_read_once(bell, monkeypatch):
     os.utime(bell.folder, (0, 0))
     bell.notify(Hint.WORK)
     monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("it is read again"))
-    listener.hints()
+    listener.receive()
     bell.notify(Hint.WORK)
 
     assert wait(listener) == {Hint.WORK}
@@ -208,7 +208,7 @@ def test_processes_of_two_containers_with_one_number_take_no_bell_from_each_othe
         "from pathlib import Path; from offload.notifier import Hint\n"
         "from offload.notifier.unix_sockets import UnixSocketNotifier\n"
         f"bell = UnixSocketNotifier(Path({str(folder)!r})).listen(Hint.WORK)\n"
-        "print('listens', flush=True); sys.stdin.read(); print(*bell.hints(), flush=True)"
+        "print('listens', flush=True); sys.stdin.read(); print(*bell.receive(), flush=True)"
     )
     containers = [
         subprocess.Popen(
@@ -248,7 +248,7 @@ def test_a_folder_without_sockets_is_polled_instead(bell):
     listener = bell.listen(Hint.WORK)
     bell.notify(Hint.WORK)
 
-    assert (listener.fileno(), listener.hints()) == (None, set())
+    assert (listener.fileno(), listener.receive()) == (None, set())
     listener.close()
 
 
@@ -282,8 +282,8 @@ def test_polling_hears_nothing_and_has_no_descriptor():
     listener = notifier.listen(Hint.WORK)
     notifier.notify(Hint.WORK)
 
-    assert (listener.fileno(), listener.hints(), listener.changed()) == (None, set(), False)
-    assert listener.interval <= 1
+    assert (listener.fileno(), listener.receive(), listener.changed()) == (None, set(), False)
+    assert listener.check_interval <= 1
     listener.close()
 
 
@@ -365,7 +365,7 @@ def test_every_cancel_is_told():
 def test_a_listener_looks_a_second_time_for_hints_that_were_left_out():
     listener = PostgreSQLNotifier("default").listen(Hint.WORK)
 
-    assert 0.01 < listener.echo < 0.1
+    assert 0.01 < listener.repoll_delay < 0.1
     listener.close()
 
 
@@ -380,8 +380,8 @@ def test_a_listener_whose_connection_was_cut_connects_again():
     heard = until(lambda: wait(listener, 1))
 
     assert Hint.WORK in heard  # some may have been missed
-    assert listener.interval <= 1  # until it listens again, it polls
-    until(lambda: listener.hints() or listener.fileno() is not None)
+    assert listener.check_interval <= 1  # until it listens again, it polls
+    until(lambda: listener.receive() or listener.fileno() is not None)
     notifier.notify(Hint.WORK)
     assert until(lambda: wait(listener, 1)) == {Hint.WORK}
     listener.close()
@@ -395,26 +395,26 @@ def test_what_was_rung_while_the_connection_was_lost_is_made_up_for():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     while listener._listening:
-        listener.hints()
+        listener.receive()
 
     notifier.notify(Hint.WORK)
     listener._retry_at = 0.0
 
-    assert {Hint.WORK, Hint.CONTROL} <= listener.hints()
+    assert {Hint.WORK, Hint.CONTROL} <= listener.receive()
     assert listener._listening
-    assert listener.hints() == set()
+    assert listener.receive() == set()
     listener.close()
 
 
 @on_postgresql
 def test_a_listener_that_hears_itself_lets_the_engine_look_seldom():
     listener = PostgreSQLNotifier("default").listen(Hint.WORK)
-    assert listener.look_interval is None  # it may be deaf
+    assert listener.poll_interval is None  # it may be deaf
 
     assert not listener.changed()
 
     assert wait(listener) == set()
-    assert listener.look_interval == listener.interval == 15
+    assert listener.poll_interval == listener.check_interval == 15
     listener.close()
 
 
@@ -428,9 +428,9 @@ def test_a_listener_behind_a_pooler_that_drops_listen_knows_that_it_is_deaf(monk
         notifier.notify(Hint.WORK)
 
         assert wait(listener, 0.5) == set()
-        assert listener.look_interval is None
-        assert listener.interval <= 1
-        assert not notifier.is_heard()
+        assert listener.poll_interval is None
+        assert listener.check_interval <= 1
+        assert not notifier.delivers_hints()
         listener.close()
 
 

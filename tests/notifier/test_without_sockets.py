@@ -14,5 +14,5 @@ def test_a_folder_that_cannot_be_used_leaves_the_clock(folder):
     listener = UnixSocketNotifier(Path(folder)).listen(Hint.WORK)
 
     assert isinstance(listener, PollingListener)
-    assert listener.hints() == set()
+    assert listener.receive() == set()
     listener.close()

@@ -18,8 +18,8 @@ from tests.tasks import add
 pytestmark = pytest.mark.django_db
 
 
-def newer(*known: tuple[Any, int]) -> list[JobSnapshot]:
-    found = get_store("default").newer({UUID(str(job)): version for job, version in known})
+def changed_since(*known: tuple[Any, int]) -> list[JobSnapshot]:
+    found = get_store("default").changed_since({UUID(str(job)): version for job, version in known})
     return sorted(found)
 
 
@@ -30,7 +30,7 @@ def version(result: Any) -> int:
 def test_a_job_of_which_nothing_is_known_is_new():
     result = add.enqueue(1)
 
-    (seen,) = newer((result.id, UNKNOWN_VERSION))
+    (seen,) = changed_since((result.id, UNKNOWN_VERSION))
 
     assert (str(seen.id), seen.failure, seen.is_finished) == (result.id, None, False)
     assert seen.job is not None
@@ -42,7 +42,7 @@ def test_only_what_has_a_newer_version_is_returned():
     one, two, three = (add.enqueue(number) for number in range(3))
     claim(register())
 
-    seen = newer((one.id, 0), (two.id, 1), (three.id, 7))
+    seen = changed_since((one.id, 0), (two.id, 1), (three.id, 7))
 
     assert [str(job.id) for job in seen] == [one.id]
 
@@ -64,8 +64,8 @@ def test_each_change_is_newer_than_the_one_before():
 def test_a_job_that_is_gone_is_told_as_such():
     unknown = new_id()
 
-    assert newer((unknown, 3)) == [JobSnapshot(unknown, None)]
-    assert newer((unknown, 3))[0].is_finished
+    assert changed_since((unknown, 3)) == [JobSnapshot(unknown, None)]
+    assert changed_since((unknown, 3))[0].is_finished
 
 
 def test_how_it_failed_comes_along():
@@ -74,7 +74,9 @@ def test_how_it_failed_comes_along():
     bad = add.enqueue(1)
     finish(failed(FAILURE))
 
-    well, badly = sorted(newer((good.id, 0), (bad.id, 0)), key=lambda seen: str(seen.id) == bad.id)
+    well, badly = sorted(
+        changed_since((good.id, 0), (bad.id, 0)), key=lambda seen: str(seen.id) == bad.id
+    )
 
     assert well.failure is None
     assert badly.failure is not None
@@ -87,15 +89,15 @@ def test_one_statement_looks_at_all_of_them(django_assert_num_queries):
     known = [(add.enqueue(number).id, UNKNOWN_VERSION) for number in range(200)]
 
     with django_assert_num_queries(1):
-        assert len(newer(*known)) == 200
+        assert len(changed_since(*known)) == 200
     with django_assert_num_queries(0):
-        assert newer() == []
+        assert changed_since() == []
 
 
 def test_arguments_are_not_read():
     result = add.enqueue(1)
 
-    (seen,) = newer((result.id, UNKNOWN_VERSION))
+    (seen,) = changed_since((result.id, UNKNOWN_VERSION))
 
     assert seen.job is not None
     assert seen.job.get_deferred_fields() == {"arguments"}

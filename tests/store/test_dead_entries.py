@@ -101,7 +101,7 @@ def claim(store: Store, worker: str) -> ClaimedJob:
     """Claim as many as are to leave dead entries; return the last one."""
     last = None
     for _ in range(CLAIMED // 1000):
-        last = store.exchange(worker, [], replace(ROOM, threads=1000)).claimed[-1]
+        last = store.exchange(worker, [], replace(ROOM, sync_slots=1000)).claimed[-1]
     assert last
     return last
 
@@ -117,9 +117,9 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: b
         last = claim(store, worker)
         floor = Watermark("default", False, last.priority, last.run_after, last.id)
         sweep = pages(store, worker, ROOM)
-        above = pages(store, worker, replace(ROOM, floors=[floor]))
+        above = pages(store, worker, replace(ROOM, watermarks=[floor]))
         short = [
-            pages(store, worker, ClaimRequest("default", (name,), 10, floors=[elsewhere]))
+            pages(store, worker, ClaimRequest("default", (name,), 10, watermarks=[elsewhere]))
             for name in ("a queue before", "mail")
             for elsewhere in [floor._replace(queue_name=name)]
         ]
@@ -133,5 +133,5 @@ def test_without_dead_entries_a_floor_costs_little() -> None:
     fill(2000, JobState.READY)
     analyze()
     lowest = Watermark("default", False, 0, 0, store.key(new_id()))
-    above = pages(store, worker, replace(ROOM, floors=[lowest]))
+    above = pages(store, worker, replace(ROOM, watermarks=[lowest]))
     assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first

@@ -99,7 +99,7 @@ def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
     [(1, 500, 500), (2, 500, 500), (4, 500, 250), (100, 500, 16), (100, 5, 5), (3, 0, 0)],
 )
 def test_of_many_queues_a_claim_looks_at_a_share_of_each(queues, count, each) -> None:
-    assert ClaimRequest("default", [f"q{n}" for n in range(queues)], count).each(count) == each
+    assert ClaimRequest("default", [f"q{n}" for n in range(queues)], count).per_queue(count) == each
 
 
 def test_a_claim_from_many_queues_takes_the_most_urgent_of_each_share(
@@ -183,7 +183,7 @@ def test_a_retry_of_a_job_somebody_cancelled_is_a_cancel(store: Store, worker: s
     add.enqueue(1)
     (job,) = claim(store, worker)
     assert store.cancel(UUID(job.id)) == JobState.RUNNING
-    assert store.holdings(UUID(worker)) == {(job.id, 1): True}
+    assert store.held_jobs(UUID(worker)) == {(job.id, 1): True}
     store.exchange(worker, [(job, retried(FAILURE, 5))], room())
     assert state_of(job) == JobState.CANCELLED
 
@@ -195,7 +195,7 @@ def test_progress_is_a_visible_change_of_the_running_job(store: Store, worker: s
 
     exchange = store.exchange(worker, [], room(0, 0), moved(one, two))
 
-    assert exchange.moved == {one.key, two.key}
+    assert exchange.progress_written == {one.key, two.key}
     assert progress_of(one, two, three) == [SOME, SOME, None]
     after = versions()
     assert [after[job.id] - before[job.id] for job in (one, two, three)] == [1, 1, 0]
@@ -212,7 +212,7 @@ def test_progress_is_refused_for_a_job_that_somebody_else_holds(store: Store, wo
 
     exchange = store.exchange(worker, [], room(0, 0), moved(lost, ended))
 
-    assert exchange.moved == set()
+    assert exchange.progress_written == set()
     assert progress_of(again, ended) == [None, None]
     assert versions() == before
 
@@ -230,7 +230,7 @@ def test_the_last_progress_is_written_with_the_outcome(
     exchange = store.exchange(worker, [(ending, outcome)], room(0, 0), moved(ending, running))
 
     assert not exchange.refused
-    assert exchange.moved == {ending.key, running.key}
+    assert exchange.progress_written == {ending.key, running.key}
     assert progress_of(ending, running) == [SOME, SOME]
     assert state_of(ending) == outcome.state
     assert versions()[ending.id] > before[ending.id]
@@ -244,7 +244,7 @@ def test_the_last_progress_of_a_late_outcome_is_refused_with_it(store: Store, wo
 
     exchange = store.exchange(worker, [(job, succeeded("1"))], room(0, 0), moved(job))
 
-    assert (exchange.refused, exchange.moved) == ([job], set())
+    assert (exchange.refused, exchange.progress_written) == ([job], set())
     assert progress_of(again) == [None]
 
 
@@ -269,7 +269,7 @@ def test_progress_of_hundreds_of_jobs_is_written_at_once(store: Store, worker: s
     progress = sorted((job.key, text) for job, text in zip(jobs, texts, strict=True))
 
     with CaptureQueriesContext(connection) as queries:
-        assert len(store.exchange(worker, [], room(0, 0), progress).moved) == 300
+        assert len(store.exchange(worker, [], room(0, 0), progress).progress_written) == 300
 
     assert progress_of(*jobs) == texts
     if connection.vendor != "sqlite":  # its store passes by Django's cursors
@@ -284,9 +284,9 @@ def test_progress_waits_for_no_lock(store: Store, worker: str) -> None:
 
     with transaction_elsewhere(lock(locked.id)):
         exchange = store.exchange(worker, [], room(0, 0), moved(locked, free))
-        assert exchange.moved == {free.key}
+        assert exchange.progress_written == {free.key}
 
-    assert store.exchange(worker, [], room(0, 0), moved(locked)).moved == {locked.key}
+    assert store.exchange(worker, [], room(0, 0), moved(locked)).progress_written == {locked.key}
     assert progress_of(locked, free) == [SOME, SOME]
 
 
@@ -298,13 +298,13 @@ def test_progress_waits_not_for_the_lock_of_sqlite_either(store: Store, worker: 
 
     with transaction_elsewhere(lambda: Job.objects.update(priority=1)):
         begun = time.monotonic()
-        assert store.exchange(worker, [], room(0, 0), moved(job)).moved == set()
+        assert store.exchange(worker, [], room(0, 0), moved(job)).progress_written == set()
         assert time.monotonic() - begun < 1
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout")
             assert cursor.fetchone()[0] >= 5_000  # others wait as before
 
-    assert store.exchange(worker, [], room(0, 0), moved(job)).moved == {job.key}
+    assert store.exchange(worker, [], room(0, 0), moved(job)).progress_written == {job.key}
 
 
 def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> None:
@@ -319,12 +319,12 @@ def test_cancel_is_for_jobs_that_have_not_ended(store: Store, worker: str) -> No
 
 
 def test_promotes_what_is_due(store: Store, worker: str) -> None:
-    assert store.glance("default")[1] is None
+    assert store.poll("default")[1] is None
     soon = add.using(run_after=timedelta(seconds=30)).enqueue(1)
-    assert 20 < (store.glance("default")[1] or 0) <= 30
+    assert 20 < (store.poll("default")[1] or 0) <= 30
     assert store.promote() == 0
     Job.objects.filter(pk=soon.id).update(run_after=timezone.now() - timedelta(seconds=1))
-    assert store.glance("default")[1] == 0
+    assert store.poll("default")[1] == 0
     assert store.promote() == 1
     assert len(claim(store, worker)) == 1
 
@@ -343,16 +343,16 @@ def test_rescues_the_jobs_of_an_engine_that_stopped_beating(store: Store, worker
     (job,) = claim(store, dead)
     add.enqueue(2)
     (alive,) = claim(store, worker)
-    assert list(store.expired()) == [UUID(dead)]
+    assert list(store.expired_workers()) == [UUID(dead)]
     assert store.rescue() == []  # expired is not dead yet
     ((rescued, _),) = store.rescue([UUID(dead), UUID(worker)])
     assert rescued.id == job.id
-    assert not store.beat(UUID(dead), lease=30)
-    assert store.beat(UUID(worker), lease=30)
+    assert not store.heartbeat(UUID(dead), lease=30)
+    assert store.heartbeat(UUID(worker), lease=30)
     assert state_of(alive) == JobState.RUNNING
     row = Job.objects.get(pk=job.id)
     assert (row.state, row.attempt, row.worker_losses) == (JobState.SCHEDULED, 0, 1)
-    assert store.hasten(row.pk)
+    assert store.run_now(row.pk)
     assert store.exchange(dead, [(job, succeeded("1"))], room(0, 0)).refused == [job]
     (again,) = claim(store, worker)
     assert [path for _, path, _ in again.previous] == ["offload.exceptions.WorkerLost"]
@@ -363,7 +363,7 @@ def test_a_job_that_keeps_losing_its_worker_is_stopped(store: Store) -> None:
     for _ in range(4):
         Job.objects.filter(state=JobState.SCHEDULED).update(state=JobState.READY)
         (job,) = claim(store, register(store, lease=-1))
-        store.rescue(store.expired())
+        store.rescue(store.expired_workers())
     row = Job.objects.get(pk=job.id)
     assert (row.state, row.worker_losses) == (JobState.FAILED, 4)
 
@@ -374,9 +374,11 @@ def test_prunes_only_old_ended_jobs(store: Store, worker: str) -> None:
     store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], room(0, 0))
     Job.objects.filter(pk=old.id).update(finished_at=timezone.now() - timedelta(days=3))
     before = timezone.now() - timedelta(days=2)
-    assert [*store.prune(store.old("default", JobState.SUCCESSFUL, before=before))] == [0]
-    assert [*store.prune(store.old("other", JobState.FAILED, before=before))] == [0]
-    assert [*store.prune(store.old("default", JobState.FAILED, before=before))] == [1]
+    assert [*store.prune(store.finished_before("default", JobState.SUCCESSFUL, before=before))] == [
+        0
+    ]
+    assert [*store.prune(store.finished_before("other", JobState.FAILED, before=before))] == [0]
+    assert [*store.prune(store.finished_before("default", JobState.FAILED, before=before))] == [1]
     assert {str(pk) for pk in Job.objects.values_list("pk", flat=True)} == {
         str(UUID(recent.id)),
         str(UUID(running.id)),
@@ -390,8 +392,8 @@ def test_finds_the_queues_with_ready_jobs(store: Store) -> None:
     plain.enqueue(1)
     assert store.ready_queues("default") == ["default", "mail"]
     assert store.ready_queues("other") == []
-    assert store.glance("default") == (["default", "mail"], None)
-    assert store.glance("other") == ([], None)
+    assert store.poll("default") == (["default", "mail"], None)
+    assert store.poll("other") == ([], None)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a JIT")
@@ -436,7 +438,7 @@ def test_who_asks_for_it_notices_a_server_that_is_gone(
     found: list[int] = []
 
     def look() -> None:
-        store.notice_loss()
+        store.enable_keepalives()
         connection.ensure_connection()
         found.append(connection.get_connection_params()["connect_timeout"])
         with socket.socket(fileno=os.dup(connection.connection.fileno())) as end:
@@ -459,7 +461,9 @@ def test_pruning_waits_for_its_turn_where_transactions_begin_deferred(
     connection.ensure_connection()
     monkeypatch.setattr(connections["default"], "transaction_mode", None)  # Django's default
     assert store.cancel(UUID(add.enqueue(1).id))
-    old = store.old("default", JobState.CANCELLED, before=timezone.now() + timedelta(days=1))
+    old = store.finished_before(
+        "default", JobState.CANCELLED, before=timezone.now() + timedelta(days=1)
+    )
     tries: list[str] = []
 
     def write_after_it_has_read(execute: Any, sql: str, *arguments: Any) -> Any:

@@ -195,7 +195,11 @@ def assert_index(plans: list[str], index: str) -> None:
 
 def prune(*, before: float) -> None:
     store = get_store("default")
-    next(store.prune(store.old("default", JobState.SUCCESSFUL, before=store.now(after=before))))
+    next(
+        store.prune(
+            store.finished_before("default", JobState.SUCCESSFUL, before=store.now(after=before))
+        )
+    )
 
 
 def room(threads: int = 100) -> ClaimRequest:
@@ -214,28 +218,31 @@ def claim_above_floors(worker: str) -> None:
         for priority in (job.priority, job.priority - 1)
     ]
     floors = [floor._replace(id=get_store("default").key(floor.id)) for floor in floors]
-    get_store("default").exchange(worker, [], replace(room(), floors=floors))
+    get_store("default").exchange(worker, [], replace(room(), watermarks=floors))
 
 
 def cancelled(worker: str) -> None:
     store = get_store("default")
-    store.holdings(UUID(worker), among={job.key for job in store.held_by(worker)[:50]})
+    store.held_jobs(UUID(worker), among={job.key for job in store.claimed_by(worker)[:50]})
 
 
 def finish(worker: str) -> None:
     store = get_store("default")
-    jobs = store.held_by(worker)[:200]
+    jobs = store.claimed_by(worker)[:200]
     store.exchange(worker, [(job, succeeded("1")) for job in jobs], ClaimRequest("default", ()))
 
 
 def keep_progress(worker: str) -> None:
     store = get_store("default")
-    moved = [(job.key, "{}") for job in store.held_by(worker)[:200]]
-    assert len(store.exchange(worker, [], ClaimRequest("default", ()), sorted(moved)).moved) == 200
+    moved = [(job.key, "{}") for job in store.claimed_by(worker)[:200]]
+    assert (
+        len(store.exchange(worker, [], ClaimRequest("default", ()), sorted(moved)).progress_written)
+        == 200
+    )
 
 
 def running(worker: str) -> list[UUID]:
-    return [UUID(job.id) for job in get_store("default").held_by(worker)[:50]]
+    return [UUID(job.id) for job in get_store("default").claimed_by(worker)[:50]]
 
 
 STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
@@ -246,28 +253,30 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("finish", finish, "primary"),
     ("progress", keep_progress, "primary"),
     ("promote", lambda _: get_store("default").promote(), "offload_job_scheduled"),
-    ("due", lambda _: get_store("default").glance("default"), "offload_job_scheduled"),
-    ("glance", lambda _: get_store("default").glance("default"), "offload_job_ready"),
+    ("due", lambda _: get_store("default").poll("default"), "offload_job_scheduled"),
+    ("poll", lambda _: get_store("default").poll("default"), "offload_job_ready"),
     ("orphans", lambda _: get_store("default").rescue(), "offload_job_running"),
     (
-        "holdings",
-        lambda worker: get_store("default").holdings(UUID(worker)),
+        "held_jobs",
+        lambda worker: get_store("default").held_jobs(UUID(worker)),
         "offload_job_running",
     ),
-    ("held_by", lambda worker: get_store("default").held_by(worker), "offload_job_running"),
+    ("claimed_by", lambda worker: get_store("default").claimed_by(worker), "offload_job_running"),
     ("prune nothing", lambda _: prune(before=-3600), "offload_job_finished"),
     ("prune", lambda _: prune(before=3600), "offload_job_finished"),
     ("prune by key", lambda _: prune(before=3600), "primary"),
     ("ready_queues", lambda _: get_store("default").ready_queues("default"), "offload_job_ready"),
-    ("ended", lambda worker: get_store("default").ended(running(worker)), "primary"),
+    ("finished", lambda worker: get_store("default").finished(running(worker)), "primary"),
     (
-        "newer",
-        lambda worker: get_store("default").newer(dict.fromkeys(running(worker), UNKNOWN_VERSION)),
+        "changed_since",
+        lambda worker: get_store("default").changed_since(
+            dict.fromkeys(running(worker), UNKNOWN_VERSION)
+        ),
         "primary",
     ),
     (
-        "line",
-        lambda _: get_store("default").line("default", "default", is_async=False, limit=100),
+        "ready_order",
+        lambda _: get_store("default").ready_order("default", "default", is_async=False, limit=100),
         "offload_job_ready",
     ),
     ("read", lambda worker: get_store("default").read(running(worker)[0]), "primary"),
@@ -335,7 +344,7 @@ def test_finding_queues_reads_few_rows_however_many_are_ready(many_rows):
     with connection.cursor() as cursor:
         cursor.execute("FLUSH LOCAL STATUS")
         get_store("default").ready_queues("default")
-        get_store("default").glance("default")
+        get_store("default").poll("default")
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         read = sum(int(count) for _, count in cursor.fetchall())
     assert read < 100
@@ -346,7 +355,10 @@ def test_a_place_in_line_is_found_by_reading_few_rows_however_many_wait(many_row
         pytest.skip("asks MariaDB or MySQL")
     with connection.cursor() as cursor:
         cursor.execute("FLUSH LOCAL STATUS")
-        assert len(get_store("default").line("default", "default", is_async=False, limit=10)) == 10
+        assert (
+            len(get_store("default").ready_order("default", "default", is_async=False, limit=10))
+            == 10
+        )
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         read = sum(int(count) for _, count in cursor.fetchall())
     assert read < 20
@@ -357,7 +369,7 @@ def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL has generic plans")
     store = get_store("default")
-    jobs = store.held_by(many_rows)
+    jobs = store.claimed_by(many_rows)
     nothing = ClaimRequest("default", ())
     for _ in range(8):  # the driver prepares after 5 times, the server may plan generically then
         store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[:1]], nothing)

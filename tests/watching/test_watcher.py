@@ -226,10 +226,10 @@ def test_following_never_waits_for_the_thread(watch, monkeypatch):
     job, told = UUID(add.enqueue(1).id), threading.Event()
 
     for _ in range(100_000):
-        watch.follow({job: 0}, told.set)
+        watch.subscribe({job: 0}, told.set)
 
     let_go.set()
-    watch.leave([job], told.set)
+    watch.unsubscribe([job], told.set)
 
 
 def test_waiting_works_with_more_than_1024_open_files():

@@ -94,7 +94,7 @@ def heard(engine) -> Iterator[Callable[[], bool]]:
         descriptor = listener.fileno()
         assert descriptor is not None
         select.select([descriptor], [], [], 10)
-        return Hint.CHANGED in listener.hints()
+        return Hint.CHANGED in listener.receive()
 
     yield listen
     listener.close()
@@ -117,7 +117,7 @@ def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_engine, monkeypat
     monkeypatch.setattr("offload.watching.poll_timer.LONGEST_CALM", 60)
     diary = Diary()
     result = tasks.atomic_write.enqueue("once")
-    watch.follow({UUID(result.id): 0}, diary.tell)
+    watch.subscribe({UUID(result.id): 0}, diary.tell)
 
     start_engine(0)
 
@@ -127,8 +127,8 @@ def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_engine, monkeypat
 def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_engine):
     diary = Diary()
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
-    watch.follow({UUID(result.id): 0}, diary.tell)
-    assert get_store("default").hasten(UUID(result.id))
+    watch.subscribe({UUID(result.id): 0}, diary.tell)
+    assert get_store("default").run_now(UUID(result.id))
     get_notifier("default").notify(Hint.CHANGED)
     until(lambda: diary.states == [JobState.READY])
 
@@ -146,7 +146,7 @@ def test_a_cancel_is_told_by_whoever_asks_for_it(watch):
         told.set()
 
     result = add.enqueue(1)
-    watch.follow({UUID(result.id): 0}, tell)
+    watch.subscribe({UUID(result.id): 0}, tell)
     result.cancel()
 
     assert told.wait(20)

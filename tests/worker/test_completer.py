@@ -59,7 +59,7 @@ class Table:
         self.written |= {job.id: outcome.return_value for job, outcome in batch}
         free = [(key, text) for key, text in progress if key not in self.locked]
         self.moved += free
-        return ExchangeResult(moved={key for key, _ in free})
+        return ExchangeResult(progress_written={key for key, _ in free})
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ class DatabaseBackend(OffloadBackend):
                 "worker nor be seen to end. Wait after the transaction (transaction.on_commit)."
             )
         with explained(store.using):
-            return bool(store.ended([identifier]))
+            return bool(store.finished([identifier]))
 
     def cancel(self, result_id: str) -> None:
         with explained(self._store.using):

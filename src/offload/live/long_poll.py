@@ -51,7 +51,7 @@ async def wait_for_change(job: Job, using: str, seconds: float) -> None:
             loop.call_soon_threadsafe(held.news.set)
 
     watch = get_watcher(using)
-    watch.follow({job.pk: job.version}, tell)
+    watch.subscribe({job.pk: job.version}, tell)
     open_connections.add(held)
     try:
         await asyncio.wait_for(held.news.wait(), seconds)
@@ -59,7 +59,7 @@ async def wait_for_change(job: Job, using: str, seconds: float) -> None:
         return
     finally:
         open_connections.discard(held)
-        watch.leave([job.pk], tell)
+        watch.unsubscribe([job.pk], tell)
 
 
 class HeldRequest:

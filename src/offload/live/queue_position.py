@@ -78,7 +78,7 @@ def _line(
     queue_name: str,
     is_async: bool,  # noqa: FBT001  # what is asked is a key
 ) -> list[UUID]:
-    return get_store(using).line(backend, queue_name, is_async=is_async, limit=MAX_POSITION)
+    return get_store(using).ready_order(backend, queue_name, is_async=is_async, limit=MAX_POSITION)
 
 
 _cache: dict[Hashable, tuple[float, Any]] = {}

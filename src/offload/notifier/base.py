@@ -22,11 +22,11 @@ class Hint(StrEnum):
 class Listener(ABC):
     """Receives hints in one thread."""
 
-    interval: float
+    check_interval: float
     """Seconds after which `changed` or a new connection should be tried although no hint came."""
-    look_interval: float | None = None
+    poll_interval: float | None = None
     """Seconds between two looks at the queue without a hint; None if hints cannot be relied on."""
-    echo: float = 0.01
+    repoll_delay: float = 0.01
     """Seconds from a hint to a look at the whole queue: after the jobs that may wait were taken.
 
     It tells when scheduled jobs are due, and finds jobs whose own hints were left out.
@@ -37,7 +37,7 @@ class Listener(ABC):
         """Return a descriptor that is readable when hints wait; None if there is none."""
 
     @abstractmethod
-    def hints(self) -> set[Hint]:
+    def receive(self) -> set[Hint]:
         """Return the hints that came, without waiting."""
 
     def changed(self) -> bool:
@@ -60,6 +60,6 @@ class Notifier(ABC):
     def listen(self, *hints: Hint) -> Listener:
         """Return a listener for these hints; it belongs to the calling thread."""
 
-    def is_heard(self) -> bool:
+    def delivers_hints(self) -> bool:
         """Tell whether a hint reaches a listener of this process; asked by a check."""
         return True

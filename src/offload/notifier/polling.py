@@ -8,12 +8,12 @@ from offload.notifier.base import Hint, Listener, Notifier
 class PollingListener(Listener):
     """Hears nothing."""
 
-    interval = 0.25
+    check_interval = 0.25
 
     def fileno(self) -> None:
         return None
 
-    def hints(self) -> set[Hint]:
+    def receive(self) -> set[Hint]:
         return set()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Hints on PostgreSQL: NOTIFY after the user's commit, never inside the transaction.
 
 NOTIFY takes a lock of the whole cluster at commit. So it goes in a transaction of its own
-which does not wait for the disk, and at most once in 10 ms per process: an engine that hears
+which does not wait for the disk, and at most once in 10 ms per process: an engine that receives
 a hint looks a second time a little later, for those that were left out.
 
 A pooler such as PgBouncer in transaction mode accepts a LISTEN and forgets it. So a listener
@@ -62,18 +62,18 @@ class PostgreSQLNotifier(Notifier):
     def listen(self, *hints: Hint) -> PostgreSQLListener:
         return PostgreSQLListener(self._using, _CHANNEL[hints[0]])
 
-    def is_heard(self) -> bool:
+    def delivers_hints(self) -> bool:
         listener = self.listen(Hint.CHANGED)
         give_up_at = time.monotonic() + PATIENCE
         try:
-            listener.try_to_hear()
-            while not listener.hears and (left := give_up_at - time.monotonic()) > 0:
+            listener.send_probe()
+            while not listener.is_verified and (left := give_up_at - time.monotonic()) > 0:
                 descriptor = listener.fileno()
                 if descriptor is None:
                     return False
                 select.select([descriptor], [], [], left)
-                listener.hints()
-            return listener.hears
+                listener.receive()
+            return listener.is_verified
         finally:
             listener.close()
 
@@ -81,7 +81,7 @@ class PostgreSQLNotifier(Notifier):
 class PostgreSQLListener(Listener):
     """Listens on a connection of its own, which is never in a transaction."""
 
-    echo = 1.5 * SPACING
+    repoll_delay = 1.5 * SPACING
 
     def __init__(self, using: str, channel: str) -> None:
         self._using = using
@@ -91,22 +91,22 @@ class PostgreSQLListener(Listener):
         self._listening = False
         self._trial = f"trial {new_id()}"
         self._trial_at = 0.0
-        self.hears = False
+        self.is_verified = False
         """Whether what it sent to itself arrived, since it connected."""
-        self.hints()
+        self.receive()
 
     @property
-    def interval(self) -> float:  # type: ignore[override]
-        return 15.0 if self.hears else 1.0
+    def check_interval(self) -> float:  # type: ignore[override]
+        return 15.0 if self.is_verified else 1.0
 
     @property
-    def look_interval(self) -> float | None:  # type: ignore[override]
-        return 15.0 if self.hears else None
+    def poll_interval(self) -> float | None:  # type: ignore[override]
+        return 15.0 if self.is_verified else None
 
     def fileno(self) -> int | None:
         return self._connection.connection.fileno() if self._listening else None
 
-    def hints(self) -> set[Hint]:
+    def receive(self) -> set[Hint]:
         heard: set[Hint] = set()
         if not self._listening:
             if not self._connect():
@@ -117,7 +117,7 @@ class PostgreSQLListener(Listener):
             pgconn.consume_input()
             while notification := pgconn.notifies():
                 text = notification.extra.decode()
-                self.hears = self.hears or text == self._trial
+                self.is_verified = self.is_verified or text == self._trial
                 with contextlib.suppress(ValueError):  # the trial of another listener
                     heard.add(Hint(text))
         except Exception:  # noqa: BLE001  # whatever broke: connect again
@@ -126,13 +126,13 @@ class PostgreSQLListener(Listener):
         return heard
 
     def changed(self) -> bool:
-        self.try_to_hear()  # an idle moment; a busy engine looks anyhow
+        self.send_probe()  # an idle moment; a busy engine looks anyhow
         return False
 
-    def try_to_hear(self) -> None:
+    def send_probe(self) -> None:
         """Send itself something, by another connection, if it has not heard itself yet."""
         now = time.monotonic()
-        if self._listening and not self.hears and now >= self._trial_at:
+        if self._listening and not self.is_verified and now >= self._trial_at:
             self._trial_at = now + TRIAL_INTERVAL
             _notify(self._using, self._channel, self._trial)
 
@@ -150,7 +150,7 @@ class PostgreSQLListener(Listener):
         return True
 
     def _disconnect(self) -> None:
-        self._listening = self.hears = False
+        self._listening = self.is_verified = False
         self._trial_at = 0.0
         self._retry_at = time.monotonic() + 1.0
         with contextlib.suppress(Exception):

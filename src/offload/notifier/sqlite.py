@@ -24,8 +24,8 @@ class SQLiteNotifier(UnixSocketNotifier):
 class SQLiteListener(Listener):
     """Also sees rows that were written by programs which ring no bell."""
 
-    interval = 0.5
-    look_interval = 15.0
+    check_interval = 0.5
+    poll_interval = 15.0
 
     def __init__(self, bell: Listener, using: str) -> None:
         self._bell = bell
@@ -35,8 +35,8 @@ class SQLiteListener(Listener):
     def fileno(self) -> int | None:
         return self._bell.fileno()
 
-    def hints(self) -> set[Hint]:
-        return self._bell.hints()
+    def receive(self) -> set[Hint]:
+        return self._bell.receive()
 
     def changed(self) -> bool:
         """Compare `PRAGMA data_version`, which grows with the commits of other connections."""

@@ -94,7 +94,7 @@ class UnixSocketNotifier(Notifier):
 class UnixSocketListener(Listener):
     """One socket in the folder."""
 
-    interval = 1.0
+    check_interval = 1.0
 
     def __init__(self, bell: socket.socket, path: Path) -> None:
         self._bell = bell
@@ -103,7 +103,7 @@ class UnixSocketListener(Listener):
     def fileno(self) -> int:
         return self._bell.fileno()
 
-    def hints(self) -> set[Hint]:
+    def receive(self) -> set[Hint]:
         heard = set()
         with contextlib.suppress(OSError):
             while text := self._bell.recv(16):

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 WORKER_LOST = "offload.exceptions.WorkerLost"
-LONGEST_DELAY = 60.0
+MAX_RERUN_DELAY_SECONDS = 60.0
 """Seconds until a job is run again whose process died, at most."""
-LOCK_TIMEOUT = 1
+LOCK_TIMEOUT_SECONDS = 1
 """Seconds that an exchange waits for a lock."""
 NEXT = F("version") + 1
-AT_ONCE = 1000
+MAX_ROWS_PER_STATEMENT = 1000
 """Rows that one statement of a duty changes at most, so that it holds its locks briefly."""
 
 
@@ -75,7 +75,7 @@ class Store(JobReads, ABC):
         settings = self.connection.settings_dict
         return ":".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
 
-    def notice_loss(self) -> None:  # the drivers of the others have no way
+    def enable_keepalives(self) -> None:  # the drivers of the others have no way
         """Have this thread's connection, and copies of it, notice soon if the server is gone."""
 
     # --- enqueueing ---------------------------------------------------------------------
@@ -99,8 +99,8 @@ class Store(JobReads, ABC):
     def exchange(
         self,
         worker: str,
-        ended: Sequence[FinishedJob],
-        room: ClaimRequest,
+        finished: Sequence[FinishedJob],
+        request: ClaimRequest,
         progress: ProgressUpdates = (),
     ) -> ExchangeResult:
         """Write how jobs ended and how far others are, and claim the next ones: one transaction.
@@ -109,14 +109,14 @@ class Store(JobReads, ABC):
         hold locks on rows that it does not return, so finishing must never skip.)
         """
         with transaction.atomic(self.using), self._pipeline():
-            self._prepare(waits=bool(ended))
+            self._prepare(waits=bool(finished))
             failpoint("exchange.started")
-            refused = self.finish(ended) if ended else []
+            refused = self.finish(finished) if finished else []
             failpoint("exchange.finished")
-            over = {job.key for job, _ in ended if job not in refused} if progress else set()
+            over = {job.key for job, _ in finished if job not in refused} if progress else set()
             moved = self.keep_progress(progress, over) if progress else set()
             begun = time.monotonic()
-            claimed = self._claim(worker, room) if room else []
+            claimed = self._claim(worker, request) if request else []
             seconds = time.monotonic() - begun
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
@@ -124,19 +124,19 @@ class Store(JobReads, ABC):
             claimed = self._with_previous(claimed)
         return ExchangeResult(refused, claimed, moved, seconds)
 
-    def finish(self, ended: Sequence[FinishedJob]) -> list[ClaimedJob]:
-        """Write how jobs ended, in the caller's transaction; return those refused as too late."""
-        ended = sorted(ended, key=lambda pair: pair[0].id)
-        accepted = self._finish(ended)
-        self._keep_failures(pair for pair in ended if pair[0].key in accepted)
-        return [job for job, _ in ended if job.key not in accepted]
+    def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]:
+        """Write outcomes, in the caller's transaction; return those refused as too late."""
+        finished = sorted(finished, key=lambda pair: pair[0].id)
+        accepted = self._finish(finished)
+        self._keep_failures(pair for pair in finished if pair[0].key in accepted)
+        return [job for job, _ in finished if job.key not in accepted]
 
     def _pipeline(self) -> AbstractContextManager[object]:
         """Let statements within wait for their answers together, if the driver can."""
         return nullcontext()
 
     def _prepare(self, *, waits: bool) -> None:
-        """Wait at most LOCK_TIMEOUT for each lock in this transaction: the engine must beat.
+        """Wait at most LOCK_TIMEOUT_SECONDS for each lock: the engine must beat.
 
         A user's transaction that holds a running job's row, by `cancel()`, may take long.
 
@@ -145,7 +145,7 @@ class Store(JobReads, ABC):
         """
 
     @abstractmethod
-    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Write outcomes, sorted by job id; return the keys of those that were still current."""
 
     @abstractmethod
@@ -155,15 +155,15 @@ class Store(JobReads, ABC):
         """Write how far jobs are, sorted by id, in the caller's transaction; return whose it was.
 
         Left out are jobs that somebody else holds by now, and rows that somebody has locked: it
-        waits for no lock, so it holds up nobody. Those of `over` ended in this very transaction,
+        waits for no lock, so it holds up nobody. Those of `over` finished in this very transaction,
         so that their rows are its own.
         """
 
     @abstractmethod
-    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
+    def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         """Mark the most urgent ready jobs as running here; return them, most urgent first."""
 
-    def _keep_failures(self, ended: Iterable[FinishedJob]) -> None:
+    def _keep_failures(self, finished: Iterable[FinishedJob]) -> None:
         failures = [
             Attempt(
                 job_id=UUID(job.id),
@@ -176,7 +176,7 @@ class Store(JobReads, ABC):
                 message=outcome.failure[1],
                 traceback=outcome.failure[2],
             )
-            for job, outcome in ended
+            for job, outcome in finished
             if outcome.failure
         ]
         if failures:
@@ -210,16 +210,16 @@ class Store(JobReads, ABC):
         worker.expires_at = self.now(after=lease)
         worker.save(using=self.using, force_insert=True)
 
-    def beat(self, worker: UUID, *, lease: float) -> bool:
+    def heartbeat(self, worker: UUID, *, lease: float) -> bool:
         """Renew an engine's lease; return False if others already took it for dead."""
         mine = Worker.objects.using(self.using).filter(pk=worker)
         return bool(mine.update(heartbeat_at=self.now(), expires_at=self.now(after=lease)))
 
-    def unregister(self, worker: UUID) -> None:
+    def deregister(self, worker: UUID) -> None:
         """Remove an engine that has handed back all its jobs."""
         Worker.objects.using(self.using).filter(pk=worker).delete()
 
-    def holdings(
+    def held_jobs(
         self, worker: UUID, among: Collection[ClaimKey] | None = None
     ) -> dict[ClaimKey, bool]:
         """Return the jobs that an engine holds, and which of them somebody wants cancelled.
@@ -234,28 +234,28 @@ class Store(JobReads, ABC):
             found = {(self.key(pk), run): wanted is not None for pk, run, wanted in rows}
             return {key: wanted for key, wanted in found.items() if key in among}
         with self.connection.cursor() as cursor:
-            cursor.execute(statement(self.dialect, "holdings"), {"worker": self.key(worker)})
+            cursor.execute(statement(self.dialect, "held_jobs"), {"worker": self.key(worker)})
             return {(self.key(pk), run): bool(wanted) for pk, run, wanted in cursor.fetchall()}
 
     @abstractmethod
     def promote(self) -> int:
         """Make scheduled jobs ready whose time has come; return how many (at most 1,000)."""
 
-    def glance(self, backend: str) -> tuple[list[str], float | None]:
+    def poll(self, backend: str) -> tuple[list[str], float | None]:
         """Tell in one statement what an idle engine asks for.
 
         Returns:
             The names of the queues in which jobs of the backend are ready, and the seconds
             until the next scheduled job is due, of any backend; None if there is none.
         """
-        sql = statement(self.dialect, "glance").replace("{clock}", self.clock)
+        sql = statement(self.dialect, "poll").replace("{clock}", self.clock)
         with self.connection.cursor() as cursor:
             cursor.execute(sql, {"backend": backend, "now": now_microseconds()})
             rows = cursor.fetchall()
         (left,) = (left for name, left in rows if name is None)
         return [name for name, _ in rows if name is not None], seconds_left(left)
 
-    def expired(self) -> dict[UUID, datetime]:
+    def expired_workers(self) -> dict[UUID, datetime]:
         """Return the engines whose lease ran out, and when each of them beat last."""
         expired = Worker.objects.using(self.using).filter(expires_at__lt=self.now())
         return {pk: beat for pk, beat in expired.values_list("pk", "heartbeat_at") if beat}
@@ -282,12 +282,14 @@ class Store(JobReads, ABC):
             refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
         return [pair for pair in outcomes if pair[0].key not in refused]
 
-    def held_by(self, worker: str) -> list[ClaimedJob]:
+    def claimed_by(self, worker: str) -> list[ClaimedJob]:
         """Return the jobs that an engine holds, as the database sees it."""
-        return self._read_claimed(statement(self.dialect, "held_by"), {"worker": worker})
+        return self._read_claimed(statement(self.dialect, "claimed_by"), {"worker": worker})
 
     def _orphans(self) -> list[ClaimedJob]:
-        return self._read_claimed(statement(self.dialect, "orphans"), {"limit": AT_ONCE})
+        return self._read_claimed(
+            statement(self.dialect, "orphans"), {"limit": MAX_ROWS_PER_STATEMENT}
+        )
 
     def _read_claimed(self, sql: str, parameters: dict[str, Any]) -> list[ClaimedJob]:
         with self.connection.cursor() as cursor:
@@ -297,7 +299,7 @@ class Store(JobReads, ABC):
                 for row in cursor.fetchall()
             ]
 
-    def old(
+    def finished_before(
         self, backend: str, state: JobState, *, before: datetime, queue_name: str | None = None
     ) -> QuerySet[Job]:
         """Return the jobs of a finished state that ended before a time, the oldest first.
@@ -327,10 +329,10 @@ class Store(JobReads, ABC):
             with transaction.atomic(self.using):
                 self._prepare(waits=True)
                 free = rest.select_for_update(skip_locked=True)
-                batch = list(free.values_list("pk", "finished_at")[:AT_ONCE])
+                batch = list(free.values_list("pk", "finished_at")[:MAX_ROWS_PER_STATEMENT])
                 deleted = self._forget([pk for pk, _ in batch])
             yield deleted
-            if len(batch) < AT_ONCE:
+            if len(batch) < MAX_ROWS_PER_STATEMENT:
                 return
 
     def _forget(self, jobs: Sequence[UUID]) -> int:
@@ -338,8 +340,8 @@ class Store(JobReads, ABC):
             return 0
         Attempt.objects.using(self.using).filter(job_id__in=jobs).delete()
         failpoint("prune.attempts_deleted")
-        ended = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
-        return ended.delete()[0]
+        finished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at__isnull=False)
+        return finished.delete()[0]
 
     def diagnose(self) -> dict[str, str]:
         """Ask the server for what checks judge; the names are the server's own."""
@@ -367,11 +369,11 @@ class Store(JobReads, ABC):
 
     def retry(self, job: UUID) -> bool:
         """Make a job that failed, was cancelled or expired ready again; False if it is not so."""
-        ended = Job.objects.using(self.using).filter(
+        finished = Job.objects.using(self.using).filter(
             pk=job, state__in=[JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]
         )
         return bool(
-            ended.update(
+            finished.update(
                 state=JobState.READY,
                 attempt=0,
                 worker_losses=0,
@@ -385,7 +387,7 @@ class Store(JobReads, ABC):
             )
         )
 
-    def hasten(self, job: UUID) -> bool:
+    def run_now(self, job: UUID) -> bool:
         """Make a scheduled job ready before its time; False if it is not scheduled."""
         scheduled = Job.objects.using(self.using).filter(pk=job, state=JobState.SCHEDULED)
         return bool(scheduled.update(state=JobState.READY, version=NEXT))
@@ -413,5 +415,5 @@ def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
     for_good = job.worker_losses + 1 > job.max_worker_losses
     verdict = "it is not run again" if for_good else "it is run again"
     message = f"The job was lost for the {job.worker_losses + 1}. time ({reason}); {verdict}."
-    delay = random.uniform(0, min(LONGEST_DELAY, 2.0**job.worker_losses))  # noqa: S311  # no secret
+    delay = random.uniform(0, min(MAX_RERUN_DELAY_SECONDS, 2.0**job.worker_losses))  # noqa: S311  # no secret
     return lost(JobFailure(WORKER_LOST, message, message), for_good=for_good, delay=delay)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store, seconds_left
+from offload.store.base import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT, Store, seconds_left
 from offload.store.records import (
     CallRow,
     ClaimedJob,
@@ -43,17 +43,17 @@ class MySQLStore(Store):
         if not waits:
             return
         with self.connection.cursor() as cursor:
-            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT])
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
 
-    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Lock the rows that are still ours, then write at once what ended alike.
 
         There is no UPDATE ... RETURNING that would tell which rows were still ours.
         """
         accepted: set[ClaimKey] = set()
         with self.connection.cursor() as cursor:
-            for start in range(0, len(ended), AT_A_TIME):
-                some = ended[start : start + AT_A_TIME]
+            for start in range(0, len(finished), AT_A_TIME):
+                some = finished[start : start + AT_A_TIME]
                 cursor.execute(
                     statement("mysql", "held_still"), {"ids": [job.id for job, _ in some]}
                 )
@@ -101,21 +101,23 @@ class MySQLStore(Store):
                     return names
                 names.append(name)
 
-    def glance(self, backend: str) -> tuple[list[str], float | None]:
-        sql = statement("mysql", "glance").replace("{clock}", self.clock)
+    def poll(self, backend: str) -> tuple[list[str], float | None]:
+        sql = statement("mysql", "poll").replace("{clock}", self.clock)
         with self.connection.cursor() as cursor:
             cursor.execute(sql, {"backend": backend})
             first, left = cursor.fetchone()
         return self.ready_queues(backend) if first else [], seconds_left(left)
 
-    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
+    def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         now = 0
         with self.connection.cursor() as cursor:
-            for is_async, count in room:
+            for is_async, count in request.by_kind():
                 found: list[ClaimedJob] = []
-                for queue in sorted(room.queues) if count > 0 else ():
-                    rows = _ready(cursor, room, queue, is_async=is_async, each=room.each(count))
+                for queue in sorted(request.queues) if count > 0 else ():
+                    rows = _ready(
+                        cursor, request, queue, is_async=is_async, limit=request.per_queue(count)
+                    )
                     for row in rows:
                         found.append(ClaimedJob(str(row[0]), *row[1:-1]))
                         now = row[-1]
@@ -142,7 +144,7 @@ class MySQLStore(Store):
 
     def promote(self) -> int:
         with transaction.atomic(self.using), self.connection.cursor() as cursor:
-            cursor.execute(statement("mysql", "due"), {"limit": AT_ONCE})
+            cursor.execute(statement("mysql", "due"), {"limit": MAX_ROWS_PER_STATEMENT})
             ids = [row[0] for row in cursor.fetchall()]
             if ids:
                 cursor.execute(statement("mysql", "promote"), {"ids": ids})
@@ -160,16 +162,16 @@ class MySQLStore(Store):
 
 
 def _ready(
-    cursor: CursorWrapper, room: ClaimRequest, queue: str, *, is_async: bool, each: int
+    cursor: CursorWrapper, request: ClaimRequest, queue: str, *, is_async: bool, limit: int
 ) -> list[tuple[Any, ...]]:
     """Lock the most urgent ready jobs of one queue and kind; return them and the time."""
     parameters: dict[str, Any] = {
-        "backend": room.backend,
+        "backend": request.backend,
         "queue": queue,
         "is_async": is_async,
-        "each": each,
+        "limit": limit,
     }
-    if not room.floors:
+    if not request.watermarks:
         cursor.execute(statement("mysql", "claim").replace("{above}", ""), parameters)
         return list(cursor.fetchall())
     above = statement("mysql", "above")
@@ -177,12 +179,12 @@ def _ready(
         statement("mysql", name).replace("{above}", above) for name in ("claim", "waiting")
     )
     rows: list[tuple[Any, ...]] = []
-    for floor in room.floors:
-        if (floor.queue_name, floor.is_async) == (queue, is_async) and len(rows) < each:
-            parameters |= {**floor._asdict(), "each": each - len(rows)}
+    for floor in request.watermarks:
+        if (floor.queue_name, floor.is_async) == (queue, is_async) and len(rows) < limit:
+            parameters |= {**floor._asdict(), "limit": limit - len(rows)}
             cursor.execute(waiting, parameters)
-            (parameters["each"],) = cursor.fetchone()
-            if parameters["each"]:
+            (parameters["limit"],) = cursor.fetchone()
+            if parameters["limit"]:
                 cursor.execute(claim, parameters)
                 rows += cursor.fetchall()
     return rows

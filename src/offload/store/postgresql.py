@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from django.db.backends.postgresql import base as backend
 
-from offload.store.base import AT_ONCE, LOCK_TIMEOUT, Store
+from offload.store.base import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT, Store
 from offload.store.records import (
     CallRow,
     ClaimedJob,
@@ -49,7 +49,7 @@ class PostgreSQLStore(Store):
     # Not clock_timestamp(): it may change from row to row, so it opens no range of an index.
     clock = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
-    def notice_loss(self) -> None:
+    def enable_keepalives(self) -> None:
         connection = self.connection
         options = _NOTICE | connection.settings_dict["OPTIONS"]
         connection.close()
@@ -91,17 +91,17 @@ class PostgreSQLStore(Store):
 
     def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
         with self._cursor() as cursor:
-            cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT}s"])
+            cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
-    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         parameters: dict[str, Any] = {
-            "ids": _array(job.id for job, _ in ended),
-            "runs": _array(job.fence for job, _ in ended),
-            "states": _array(int(outcome.state) for _, outcome in ended),
-            "delays": _array(int(outcome.delay * 1_000_000) for _, outcome in ended),
-            "discounts": _array(0 if outcome.counts else 1 for _, outcome in ended),
-            "losses": _array(1 if outcome.worker_lost else 0 for _, outcome in ended),
-            "return_values": _array(outcome.return_value for _, outcome in ended),
+            "ids": _array(job.id for job, _ in finished),
+            "fences": _array(job.fence for job, _ in finished),
+            "states": _array(int(outcome.state) for _, outcome in finished),
+            "delays": _array(int(outcome.delay * 1_000_000) for _, outcome in finished),
+            "discounts": _array(0 if outcome.counts else 1 for _, outcome in finished),
+            "losses": _array(1 if outcome.worker_lost else 0 for _, outcome in finished),
+            "return_values": _array(outcome.return_value for _, outcome in finished),
         }
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "finish"), parameters)
@@ -112,27 +112,29 @@ class PostgreSQLStore(Store):
     ) -> set[ClaimKey]:
         parameters = {
             "ids": _array(key[0] for key, _ in progress),
-            "runs": _array(key[1] for key, _ in progress),
-            "ended": _array(key in over for key, _ in progress),
+            "fences": _array(key[1] for key, _ in progress),
+            "finished": _array(key in over for key, _ in progress),
             "progress": _array(text for _, text in progress),
         }
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "progress"), parameters)
             return set(cursor.fetchall())
 
-    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
+    def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         parameters: dict[str, Any] = {
             "worker": worker,
-            "backend": room.backend,
-            "queues": list(room.queues),
-            "threads": room.threads,
-            "threads_each": room.each(room.threads),
-            "slots": room.slots,
-            "slots_each": room.each(room.slots),
+            "backend": request.backend,
+            "queues": list(request.queues),
+            "sync_slots": request.sync_slots,
+            "sync_per_queue": request.per_queue(request.sync_slots),
+            "async_slots": request.async_slots,
+            "async_per_queue": request.per_queue(request.async_slots),
         }
-        for name in Watermark._fields if room.floors else ():
-            parameters[f"floor_{name}"] = _array(getattr(floor, name) for floor in room.floors)
-        ready = statement("postgresql", "ready_above" if room.floors else "ready")
+        for name in Watermark._fields if request.watermarks else ():
+            parameters[f"watermark_{name}"] = _array(
+                getattr(floor, name) for floor in request.watermarks
+            )
+        ready = statement("postgresql", "ready_above" if request.watermarks else "ready")
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "claim").replace("{ready}", ready), parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
@@ -142,7 +144,7 @@ class PostgreSQLStore(Store):
 
     def promote(self) -> int:
         with self.connection.cursor() as cursor:
-            cursor.execute(statement("postgresql", "promote"), {"limit": AT_ONCE})
+            cursor.execute(statement("postgresql", "promote"), {"limit": MAX_ROWS_PER_STATEMENT})
             return int(cursor.rowcount)
 
 

@@ -49,12 +49,12 @@ class JobReads:
         attempts = Attempt.objects.using(self.using).filter(job_id__in=jobs).defer("traceback")
         return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "fence")}
 
-    def ended(self, jobs: Sequence[UUID]) -> list[UUID]:
+    def finished(self, jobs: Sequence[UUID]) -> list[UUID]:
         """Return those of the jobs that have ended, or are gone."""
         unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
         return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
 
-    def newer(self, known: Mapping[UUID, int]) -> list[JobSnapshot]:
+    def changed_since(self, known: Mapping[UUID, int]) -> list[JobSnapshot]:
         """Return those of the jobs that have changed, or are gone.
 
         Args:
@@ -64,7 +64,7 @@ class JobReads:
             return []
         pairs = [{"id": self.key(job), "version": version} for job, version in known.items()]
         rows: Any = Job.objects.using(self.using).raw(
-            statement(self.dialect, "newer"), {"known": json.dumps(pairs)}
+            statement(self.dialect, "changed_since"), {"known": json.dumps(pairs)}
         )
         found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
         runs = {pk: job.fence for pk, job in found if job and job.state == JobState.FAILED}
@@ -72,7 +72,9 @@ class JobReads:
         last = {pk: why for pk, why in failures.items() if why.fence == runs[pk]}
         return [JobSnapshot(pk, job, last.get(pk)) for pk, job in found]
 
-    def line(self, backend: str, queue_name: str, *, is_async: bool, limit: int) -> list[UUID]:
+    def ready_order(
+        self, backend: str, queue_name: str, *, is_async: bool, limit: int
+    ) -> list[UUID]:
         """Return the ids of ready jobs of one queue and kind, in the order in which they will run.
 
         Args:
@@ -84,7 +86,7 @@ class JobReads:
         """
         lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async}
         with connections[self.using].cursor() as cursor:
-            cursor.execute(statement(self.dialect, "line"), {**lane, "limit": limit})
+            cursor.execute(statement(self.dialect, "ready_order"), {**lane, "limit": limit})
             return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
 
     def key(self, value: Any) -> str:

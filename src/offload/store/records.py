@@ -89,7 +89,7 @@ class ClaimedJob(NamedTuple):
 
 CLAIM_COLUMNS = ", ".join(ClaimedJob._fields[:-1])
 
-FEW = 16
+MIN_JOBS_PER_QUEUE = 16
 """Jobs that a claim takes strictly in order, however many queues there are."""
 
 type FinishedJob = tuple[ClaimedJob, Outcome]
@@ -128,33 +128,38 @@ class ClaimRequest:
 
     backend: str
     queues: Sequence[str]
-    threads: int = 0
-    slots: int = 0
-    floors: Sequence[Watermark] = ()
+    sync_slots: int = 0
+    async_slots: int = 0
+    watermarks: Sequence[Watermark] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.queues) and (self.threads > 0 or self.slots > 0)
+        return bool(self.queues) and (self.sync_slots > 0 or self.async_slots > 0)
 
-    def each(self, count: int) -> int:
+    def per_queue(self, count: int) -> int:
         """Return how many jobs of each queue a claim of `count` jobs looks at.
 
         Of one or two queues all that it may take, so that it takes the most urgent ones. Of many
         only twice their share: it locks what it looks at, and with a hundred queues that would be
         a hundred times what it takes. Few jobs are always the most urgent ones of all.
         """
-        return min(count, max(FEW, 2 * count // max(len(self.queues), 1)))
+        return min(count, max(MIN_JOBS_PER_QUEUE, 2 * count // max(len(self.queues), 1)))
 
     def found(self, claimed: Sequence[ClaimedJob]) -> Iterator[tuple[bool, int, int]]:
         """Yield for each kind of job that was asked for how many were found, and asked for.
 
         More may be ready only if all was found that was asked for, of one queue alone.
         """
-        for lane, count in self:
+        for lane, count in self.by_kind():
             if count > 0:
-                yield lane, sum(bool(job.is_async) is lane for job in claimed), self.each(count)
+                yield (
+                    lane,
+                    sum(bool(job.is_async) is lane for job in claimed),
+                    self.per_queue(count),
+                )
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(((False, self.threads), (True, self.slots)))
+    def by_kind(self) -> tuple[tuple[bool, int], ...]:
+        """Return (is_async, number of jobs asked for) for each kind of job."""
+        return ((False, self.sync_slots), (True, self.async_slots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,8 @@ class ExchangeResult:
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
-    moved: AbstractSet[ClaimKey] = frozenset()
-    seconds: float = 0.0
+    progress_written: AbstractSet[ClaimKey] = frozenset()
+    claim_seconds: float = 0.0
 
 
 UNKNOWN_VERSION = -1

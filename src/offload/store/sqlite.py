@@ -14,7 +14,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Value
 
 from offload.models import Job
-from offload.store.base import AT_ONCE, Store
+from offload.store.base import MAX_ROWS_PER_STATEMENT, Store
 from offload.store.records import (
     CallRow,
     ClaimedJob,
@@ -47,16 +47,16 @@ class SQLiteStore(Store):
     def exchange(
         self,
         worker: str,
-        ended: Sequence[FinishedJob],
-        room: ClaimRequest,
+        finished: Sequence[FinishedJob],
+        request: ClaimRequest,
         progress: ProgressUpdates = (),
     ) -> ExchangeResult:
-        if ended or room:
-            return super().exchange(worker, ended, room, progress)
+        if finished or request:
+            return super().exchange(worker, finished, request, progress)
         # A task that says how far it is may hold the one lock itself, for long.
         with self._impatient():
             try:
-                return super().exchange(worker, ended, room, progress)
+                return super().exchange(worker, finished, request, progress)
             except OperationalError as error:
                 if "locked" not in str(error):
                     raise
@@ -72,12 +72,12 @@ class SQLiteStore(Store):
             with self._raw() as connection:
                 connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
 
-    def _finish(self, ended: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         now = now_microseconds()
         sql = statement("sqlite", "finish")
         accepted = set()
         with self._raw() as connection:
-            for job, outcome in ended:
+            for job, outcome in finished:
                 state, return_value, delay, counts, worker_lost, _, _ = outcome
                 values = (
                     *job.key,
@@ -103,18 +103,18 @@ class SQLiteStore(Store):
                 if connection.execute(sql, (*key, key in over, text)).rowcount
             }
 
-    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
+    def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         claimed = []
-        for is_async, count in room:
+        for is_async, count in request.by_kind():
             if count <= 0:
                 continue
             parameters = {
                 "worker": worker,
-                "backend": room.backend,
-                "queues": json.dumps(list(room.queues)),
+                "backend": request.backend,
+                "queues": json.dumps(list(request.queues)),
                 "is_async": is_async,
-                "room": count,
-                "each": room.each(count),
+                "count": count,
+                "per_queue": request.per_queue(count),
                 "now": now_microseconds(),
             }
             # An unread row would keep COMMIT from working.
@@ -123,7 +123,7 @@ class SQLiteStore(Store):
         return claimed
 
     def promote(self) -> int:
-        parameters = {"now": now_microseconds(), "limit": AT_ONCE}
+        parameters = {"now": now_microseconds(), "limit": MAX_ROWS_PER_STATEMENT}
         return self._run("promote", parameters).rowcount
 
     def _run(self, name: str, parameters: Mapping[str, Any]) -> Cursor:

@@ -46,14 +46,14 @@ class Hub:
         """
         for job in known:
             self._followers.setdefault(job, set()).add(follower)
-        self._watch.follow(known, self._tell)
+        self._watch.subscribe(known, self._tell)
 
     def leave(self, job: UUID, follower: Follower) -> None:
         """Tell no more of a job."""
         followers = self._followers.get(job, set())
         followers.discard(follower)
         if not followers and self._followers.pop(job, None) is not None:
-            self._watch.leave([job], self._tell)
+            self._watch.unsubscribe([job], self._tell)
 
     def _tell(self, seen: Sequence[JobSnapshot]) -> None:
         """Carry what is new from the thread of the watch into the event loop: once a look."""

@@ -115,7 +115,7 @@ class MemoryJob:
     def is_due(self) -> bool:
         return self._due <= now_microseconds()
 
-    def hasten(self) -> bool:
+    def run_now(self) -> bool:
         if self.state == JobState.SCHEDULED:
             self.state = JobState.READY
             self.version += 1
@@ -213,17 +213,17 @@ class MemoryStore:
     def exchange(
         self,
         worker: str,
-        ended: Sequence[FinishedJob],
-        room: ClaimRequest,
+        finished: Sequence[FinishedJob],
+        request: ClaimRequest,
         progress: ProgressUpdates = (),
     ) -> ExchangeResult:
         moved = self.keep_progress(progress)
-        return ExchangeResult(self.finish(ended), self._claim(worker, room), moved)
+        return ExchangeResult(self.finish(finished), self._claim(worker, request), moved)
 
-    def finish(self, ended: Sequence[FinishedJob]) -> list[ClaimedJob]:
+    def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]:
         refused = []
         with _lock:
-            for claimed, outcome in ended:
+            for claimed, outcome in finished:
                 job = _jobs.get(UUID(claimed.id))
                 if job and job.state == JobState.RUNNING and job.fence == claimed.fence:
                     job.finish(outcome)
@@ -243,17 +243,17 @@ class MemoryStore:
                     moved.add(key)
         return moved
 
-    def _claim(self, worker: str, room: ClaimRequest) -> list[ClaimedJob]:
+    def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         with _lock:
             ready = [
                 job
-                for job in self.rows(room.backend, state=JobState.READY)
-                if job.queue_name in room.queues
+                for job in self.rows(request.backend, state=JobState.READY)
+                if job.queue_name in request.queues
             ]
             ready.sort(key=lambda job: (-job.priority, job.run_after, job.pk))
             fitting = [
                 job
-                for is_async, count in room
+                for is_async, count in request.by_kind()
                 for job in [job for job in ready if job.new.is_async is is_async][:count]
             ]
             return sorted((job.claim(worker) for job in fitting), key=ClaimedJob.urgency)
@@ -266,11 +266,11 @@ class MemoryStore:
 
     def promote(self) -> int:
         with _lock:
-            return sum(job.hasten() for job in _jobs.values() if job.is_due)
+            return sum(job.run_now() for job in _jobs.values() if job.is_due)
 
-    def hasten(self, job: UUID) -> bool:
+    def run_now(self, job: UUID) -> bool:
         with _lock:
-            return job in _jobs and _jobs[job].hasten()
+            return job in _jobs and _jobs[job].run_now()
 
     def ready_queues(self, backend: str) -> list[str]:
         return list({job.queue_name for job in self.rows(backend, state=JobState.READY)})

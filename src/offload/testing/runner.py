@@ -128,7 +128,7 @@ class _Drain:
             self._store.promote()
             queues = self._store.ready_queues(self._backend.alias)
             wanted = [name for name in queues if self._queue_name in {None, name}]
-            room = ClaimRequest(self._backend.alias, wanted, threads=1, slots=1)
+            room = ClaimRequest(self._backend.alias, wanted, sync_slots=1, async_slots=1)
             if room:
                 self._claimed = self._store.exchange(self._worker, [], room).claimed
             if not self._claimed and not self._hasten():
@@ -143,4 +143,4 @@ class _Drain:
         scheduled = find_rows(self._backend, state=JobState.SCHEDULED, **queue)
         if not scheduled:
             return False
-        return self._store.hasten(min(scheduled, key=attrgetter("run_after", "pk")).pk)
+        return self._store.run_now(min(scheduled, key=attrgetter("run_after", "pk")).pk)

@@ -33,7 +33,7 @@ class PollTimer:
     def patience(self) -> float:
         """Return the seconds until the next look, or until `changed` should be asked."""
         left = max(self._look_at, self._breath_until) - time.monotonic()
-        return max(0.0, min(left, self._listener.interval))
+        return max(0.0, min(left, self._listener.check_interval))
 
     def begin(self) -> None:
         """Look at once, and soon again: an engine may not know yet that somebody watches."""
@@ -42,7 +42,7 @@ class PollTimer:
     def hint(self) -> None:
         """Look at once, and again if hints that followed closely may have been left out."""
         self._look_at = 0.0
-        self._pause = min(self._listener.echo, self._longest)
+        self._pause = min(self._listener.repoll_delay, self._longest)
 
     def looked(self, *, took: float) -> None:
         """Plan the next look."""
@@ -54,4 +54,4 @@ class PollTimer:
 
     @property
     def _longest(self) -> float:
-        return LONGEST_PAUSE if self._listener.look_interval is None else LONGEST_CALM
+        return LONGEST_PAUSE if self._listener.poll_interval is None else LONGEST_CALM

@@ -64,7 +64,7 @@ class Watcher:
         for end in (self._news, self._bell):
             os.set_blocking(end, False)
 
-    def follow(self, known: Mapping[UUID, int], tell: OnChange) -> None:
+    def subscribe(self, known: Mapping[UUID, int], tell: OnChange) -> None:
         """Tell of each change of jobs, until each has ended or is left.
 
         Nothing is lost between a caller's own look at a job and this call: whatever is newer than
@@ -88,7 +88,7 @@ class Watcher:
                 self._thread.start()
         self._ring()
 
-    def leave(self, jobs: Collection[UUID], tell: OnChange) -> None:
+    def unsubscribe(self, jobs: Collection[UUID], tell: OnChange) -> None:
         """Tell no more of these jobs."""
         with self._lock:
             for job in jobs:
@@ -102,22 +102,22 @@ class Watcher:
         """Return True when the job has ended or is gone, False after `timeout` seconds."""
         ended = threading.Event()
         tell = _at_the_end(ended.set)
-        self.follow({job: UNKNOWN_VERSION}, tell)
+        self.subscribe({job: UNKNOWN_VERSION}, tell)
         try:
             return ended.wait(timeout)
         finally:
-            self.leave([job], tell)
+            self.unsubscribe([job], tell)
 
     async def wait_async(self, job: UUID) -> None:
         """Return when the job has ended or is gone."""
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         tell = _at_the_end(lambda: loop.call_soon_threadsafe(ended.set))
-        self.follow({job: UNKNOWN_VERSION}, tell)
+        self.subscribe({job: UNKNOWN_VERSION}, tell)
         try:
             await ended.wait()
         finally:
-            self.leave([job], tell)
+            self.unsubscribe([job], tell)
 
     def stop(self) -> None:
         """Let the thread end as soon as nobody watches, so that it holds no connection."""
@@ -143,7 +143,7 @@ class Watcher:
             self._rest(BROKEN_PAUSE)
 
     def _look_on(self) -> None:
-        get_store(self._using).notice_loss()
+        get_store(self._using).enable_keepalives()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
         reminded, idle_since, rhythm = float("-inf"), None, PollTimer(listener)
@@ -182,7 +182,7 @@ class Watcher:
             os.read(self._news, 65536)
         if listener is None or rhythm is None:
             return
-        if listener.hints():
+        if listener.receive():
             rhythm.hint()
         elif self._news in ready:
             rhythm.begin()
@@ -203,7 +203,7 @@ class Watcher:
         with self._lock:
             known = {job: watched.version for job, watched in self._watched.items()}
         try:
-            found = get_store(self._using).newer(known)
+            found = get_store(self._using).changed_since(known)
         except (DatabaseError, InterfaceError):
             connections[self._using].close()
             return
@@ -223,7 +223,7 @@ class Watcher:
             try:
                 tell(told)
             except RuntimeError:  # who watched is gone, with its event loop
-                self.leave(known, tell)
+                self.unsubscribe(known, tell)
 
 
 def _at_the_end(wake: Callable[[], object]) -> OnChange:

@@ -160,7 +160,7 @@ class BatchCompleter:
                 self._suspect(batch, error)
             raise
         if self._progress:
-            self._forget_progress(exchange.moved | {job.key for job, _ in batch})
+            self._forget_progress(exchange.progress_written | {job.key for job, _ in batch})
         self._forget(batch)
         return exchange
 

@@ -98,7 +98,7 @@ class Engine:
 
     def run(self) -> None:
         """Work until `stop` is called, or until no job is ready if it drains."""
-        self._store.notice_loss()
+        self._store.enable_keepalives()
         self._pool.start()
         self._lookout.open(self._promotion)
         failpoint("worker.started")
@@ -232,7 +232,7 @@ class Engine:
         room = self._floors.aim(self._room())
         batch = self._outbox.next_batch()
         if not (batch or room or self._outbox.has_progress):
-            if room.threads or room.slots:
+            if room.sync_slots or room.async_slots:
                 self._lookout.hungry = [False, False]
             return
         exchange = self._outbox.exchange(self._registration.key, batch, room)
@@ -241,7 +241,7 @@ class Engine:
             self._lookout.learn(room, exchange)
         if exchange.claimed:
             self._pool.submit(exchange.claimed)
-        if exchange.claimed or exchange.moved:
+        if exchange.claimed or exchange.progress_written:
             self._audience.tell_soon()
         if batch:
             self._tell(batch, exchange.refused)
@@ -283,7 +283,7 @@ class Engine:
     def _recover(self) -> None:
         """Go on after an outage."""
         if self._outage:
-            self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
+            self._hand_back_unknown(self._store.held_jobs(self._registration.id).keys())
             logger.warning("The job queue answers again.")
             self._lookout.expect()
         self._outage.end()
@@ -295,7 +295,7 @@ class Engine:
         """
         known = {job.key for job in self._pool.held()} | self._outbox.keys
         if held - known:
-            claimed = self._store.held_by(self._registration.key)
+            claimed = self._store.claimed_by(self._registration.key)
             self._outbox.add((job, released()) for job in claimed if job.key not in known)
 
     # --- the end ----------------------------------------------------------------------------
@@ -329,7 +329,7 @@ class Engine:
     def _say_goodbye(self) -> bool:
         """Write the last outcomes and remove the engine's row; return False if that failed."""
         try:
-            self._hand_back_unknown(self._store.holdings(self._registration.id).keys())
+            self._hand_back_unknown(self._store.held_jobs(self._registration.id).keys())
             while batch := self._outbox.next_batch():
                 room = ClaimRequest(self._backend, ())
                 self._tell(

@@ -17,8 +17,8 @@ from tests.worker.clock import Clock
 class Listening(Listener):
     """Hears what a test lets it hear."""
 
-    interval = look_interval = 15.0
-    echo = 0.015
+    check_interval = poll_interval = 15.0
+    repoll_delay = 0.015
 
     def __init__(self) -> None:
         self.heard: set[Hint] = set()
@@ -26,7 +26,7 @@ class Listening(Listener):
     def fileno(self) -> None:
         return None
 
-    def hints(self) -> set[Hint]:
+    def receive(self) -> set[Hint]:
         return self.heard
 
     def close(self) -> None: ...

@@ -50,9 +50,9 @@ class Engine:
 
     def claim(self, count: int = ALL, *, took: float = 0.0, slots: int = 0) -> list[ClaimedJob]:
         room = self.floors.aim(ClaimRequest("default", self.queues, count, slots))
-        self.sweeps += not room.floors
+        self.sweeps += not room.watermarks
         exchange = self.store.exchange(self.id, [], room)
-        self.floors.learn(room, replace(exchange, seconds=took))
+        self.floors.learn(room, replace(exchange, claim_seconds=took))
         return exchange.claimed
 
     def rest(self) -> None:
@@ -284,7 +284,7 @@ def test_a_cancel_is_found_among_known_jobs_by_their_ids(engine: Engine) -> None
     first, second, _ = engine.claim()
     engine.store.cancel(UUID(first.id))
     known = {first.key, second.key, (second.id, 2)}
-    assert engine.store.holdings(UUID(engine.id), among=known) == {
+    assert engine.store.held_jobs(UUID(engine.id), among=known) == {
         first.key: True,
         second.key: False,
     }

@@ -127,7 +127,7 @@ def test_an_engine_that_beats_after_a_stall_keeps_its_jobs(
     engine: Engine, job: ClaimedJob, other: UUID
 ) -> None:
     engine.rescue()
-    engine.store.beat(other, lease=30)
+    engine.store.heartbeat(other, lease=30)
     engine.rescue(after=ENOUGH)
 
     assert not is_lost(job)
@@ -138,7 +138,7 @@ def test_an_engine_that_beats_under_a_clock_that_jumped_is_suspected_anew(
     engine: Engine, job: ClaimedJob, other: UUID
 ) -> None:
     engine.rescue()
-    engine.store.beat(other, lease=-1)
+    engine.store.heartbeat(other, lease=-1)
     engine.rescue(after=ENOUGH)
     assert not is_lost(job)
 
@@ -152,7 +152,7 @@ def test_an_engine_does_not_take_itself_for_dead(engine: Engine) -> None:
     for _ in range(3):
         assert engine.rescue(after=ENOUGH) is None
 
-    assert engine.store.beat(engine.registration.id, lease=30)
+    assert engine.store.heartbeat(engine.registration.id, lease=30)
 
 
 def test_of_two_engines_after_an_outage_neither_takes_the_other_for_dead(
@@ -247,13 +247,13 @@ def glances(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(rest, "SLOW", -1.0)
     monkeypatch.setattr(rest, "LEAST", 60.0)
     counted: list[str] = []
-    glance = engine.store.glance
+    glance = engine.store.poll
 
     def count(backend: str) -> tuple[list[str], float | None]:
         counted.append(backend)
         return glance(backend)
 
-    monkeypatch.setattr(engine.store, "glance", count)
+    monkeypatch.setattr(engine.store, "poll", count)
     return counted
 
 
@@ -299,7 +299,7 @@ def test_pruning_goes_on_soon_until_nothing_old_is_left(
 ) -> None:
     """A queue may be faster than one batch in a minute."""
     for patched in (module, base):
-        monkeypatch.setattr(patched, "AT_ONCE", 3)
+        monkeypatch.setattr(patched, "MAX_ROWS_PER_STATEMENT", 3)
     for result in add.enqueue_many([((n,), {}) for n in range(7)]):
         result.cancel()
     Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
@@ -316,7 +316,7 @@ def test_pruning_that_takes_long_takes_a_part_of_the_time(
     add.enqueue(1).cancel()
     Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
     for patched in (module, base):
-        monkeypatch.setattr(patched, "AT_ONCE", 1)
+        monkeypatch.setattr(patched, "MAX_ROWS_PER_STATEMENT", 1)
     forget = engine.store._forget
 
     def take_long(jobs: Sequence[UUID]) -> int:

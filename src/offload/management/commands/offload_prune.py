@@ -56,7 +56,7 @@ class Command(BaseCommand):
         counts = []
         for state, period in periods.items():
             with report_database_errors(options.database):
-                old = store.old(
+                old = store.finished_before(
                     choices["backend"], state, before=now - period, queue_name=choices["queue"]
                 )
                 if choices["dry_run"]:

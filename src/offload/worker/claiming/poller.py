@@ -60,7 +60,7 @@ class Poller:
     @property
     def interval(self) -> float:
         """Seconds after which the engine wakes at the latest."""
-        return self._listener.interval
+        return self._listener.check_interval
 
     @property
     def look_at(self) -> float:
@@ -69,12 +69,12 @@ class Poller:
 
     def hints(self) -> set[Hint]:
         """Return the hints that came, and expect jobs if one says so."""
-        hints = self._listener.hints()
+        hints = self._listener.receive()
         if Hint.WORK in hints:
             self.expect()
             now = time.monotonic()
             # Not sooner: whoever rang leaves out hints that follow this one closely.
-            self._echo_at = now + self._listener.echo
+            self._echo_at = now + self._listener.repoll_delay
             self._look_at = min(self._look_at, now + LONGEST_ECHO)
         return hints
 
@@ -93,7 +93,7 @@ class Poller:
         now = time.monotonic()
         if now >= self.look_at:
             self._promotion.hasten()
-            self._look_at = now + (self._listener.look_interval or self._poll_interval)
+            self._look_at = now + (self._listener.poll_interval or self._poll_interval)
             if now >= self._echo_at:
                 self._echo_at = float("inf")
         if any(self.hungry) and self._floors.owes_sweep and not self._floors.sweeps_in:

@@ -76,7 +76,7 @@ class Watermarks:
         if self.sweeps_in:
             floors = sorted(self._floors.values(), key=Watermark.urgency)
             return replace(
-                room, queues=sorted({floor.queue_name for floor in floors}), floors=floors
+                room, queues=sorted({floor.queue_name for floor in floors}), watermarks=floors
             )
         if self._queues and len(self._queues) <= MANY_QUEUES:
             return room
@@ -91,12 +91,12 @@ class Watermarks:
         """Take in how a claim with this room went."""
         if not room or not self.store.keeps_dead_entries:
             return
-        if room.floors:
+        if room.watermarks:
             counts = room.found(exchange.claimed)
             self._owed.update(lane for lane, found, asked in counts if found < asked)
         else:
-            self._owed.difference_update(lane for lane, count in room if count > 0)
-            self._rest.begin(exchange.seconds + self._naming)
+            self._owed.difference_update(lane for lane, count in room.by_kind() if count > 0)
+            self._rest.begin(exchange.claim_seconds + self._naming)
             if self._rest.is_over:
                 self._floors.clear()
                 return
@@ -112,9 +112,9 @@ class Watermarks:
             find; and the seconds until the next scheduled job is due, None if there is none.
         """
         if self.sweeps_in:
-            return None, self.store.glance("")[1]  # what is due is the same for all backends
+            return None, self.store.poll("")[1]  # what is due is the same for all backends
         begun = self._clock()
-        queues, due = self.store.glance(self._backend)
+        queues, due = self.store.poll(self._backend)
         if not self.serves(queues):
             self._found_nothing(self._clock() - begun)
         return queues, due

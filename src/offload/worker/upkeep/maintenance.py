@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, keeping
-from offload.store.base import AT_ONCE
+from offload.store.base import MAX_ROWS_PER_STATEMENT
 from offload.worker.cooldown import Cooldown
 from offload.worker.timers import Timer
 
@@ -104,7 +104,7 @@ class Maintenance:
         failpoint("worker.promoted")
         self._look(None)
         self._ring()  # other engines may have room for them too
-        if promoted < AT_ONCE:
+        if promoted < MAX_ROWS_PER_STATEMENT:
             self._due_at = NEVER
         return 0.0
 
@@ -121,7 +121,7 @@ class Maintenance:
             worker: suspects[worker]
             if worker in suspects and suspects[worker][0] == beat
             else (beat, time.monotonic())
-            for worker, beat in self._store.expired().items()
+            for worker, beat in self._store.expired_workers().items()
             if worker != self._registration.id
         }
         confirmed = time.monotonic() - CONFIRMATION * self._options.heartbeat_interval
@@ -153,7 +153,7 @@ class Maintenance:
         begun, most = time.monotonic(), 0
         for state, period in keeping(options.keep_successful, options.keep_failed).items():
             before = self._store.now(after=-period.total_seconds())
-            old = self._store.old(self._registration.backend, state, before=before)
+            old = self._store.finished_before(self._registration.backend, state, before=before)
             most = max(most, next(self._store.prune(old), 0))
         took = time.monotonic() - begun
-        return max(PRUNE_PAUSE, PRUNE_TIMES * took) if most >= AT_ONCE else None
+        return max(PRUNE_PAUSE, PRUNE_TIMES * took) if most >= MAX_ROWS_PER_STATEMENT else None

@@ -66,7 +66,7 @@ class Registration:
     def beat(self) -> bool:
         """Renew the lease. Return False if it had been taken: then the engine has a new id."""
         failpoint("registration.heartbeat")
-        if self._store.beat(self.id, lease=self._lease):
+        if self._store.heartbeat(self.id, lease=self._lease):
             return True
         logger.error(
             "This engine did not beat for %s s and was taken for dead. Its jobs run elsewhere; "
@@ -85,11 +85,11 @@ class Registration:
                 long to find all of them (a transaction elsewhere keeps entries of earlier ones).
         """
         if not self._counting.is_over:
-            return self._store.holdings(self.id, among=known)
+            return self._store.held_jobs(self.id, among=known)
         with self._counting.after():
-            return self._store.holdings(self.id)
+            return self._store.held_jobs(self.id)
 
     def leave(self) -> None:
         """Remove the engine, which holds no job any more."""
-        self._store.unregister(self.id)
+        self._store.deregister(self.id)
         self.presence.leave()

@@ -5,5 +5,5 @@ FROM offload_job FORCE INDEX (offload_job_ready)
 WHERE state = {READY} AND backend = %(backend)s
     AND queue_name = %(queue)s AND is_async = %(is_async)s {above}
 ORDER BY priority DESC, run_after, id
-LIMIT %(each)s
+LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED

@@ -5,5 +5,5 @@ SELECT COUNT(*) FROM (
     SELECT fence FROM offload_job FORCE INDEX (offload_job_ready)
     WHERE state = {READY} AND backend = %(backend)s
         AND queue_name = %(queue)s AND is_async = %(is_async)s {above}
-    LIMIT %(each)s
+    LIMIT %(limit)s
 ) AS waiting

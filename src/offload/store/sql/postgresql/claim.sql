@@ -1,11 +1,11 @@
 WITH picked AS MATERIALIZED (
     SELECT ready.id,
         row_number() OVER (
-            PARTITION BY wanted.is_async ORDER BY ready.priority DESC, ready.run_after, ready.id
-        ) <= wanted.room AS fits
+            PARTITION BY kind.is_async ORDER BY ready.priority DESC, ready.run_after, ready.id
+        ) <= kind.count AS fits
     FROM (
-        VALUES (FALSE, %(threads)s, %(threads_each)s), (TRUE, %(slots)s, %(slots_each)s)
-    ) AS wanted (is_async, room, each)
+        VALUES (FALSE, %(sync_slots)s, %(sync_per_queue)s), (TRUE, %(async_slots)s, %(async_per_queue)s)
+    ) AS kind (is_async, count, per_queue)
     CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
     CROSS JOIN LATERAL (
         {ready}

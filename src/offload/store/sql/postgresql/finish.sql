@@ -3,21 +3,21 @@
 -- stray one. "+ 0" keeps the planner from the index of the running jobs: with the dead entries
 -- that a long transaction pins there, each batch would take longer than the one before.
 UPDATE offload_job AS job SET
-    state = CASE WHEN ended.state <= {READY} AND job.cancel_requested_at IS NOT NULL
-        THEN {CANCELLED} ELSE ended.state END,
+    state = CASE WHEN finished.state <= {READY} AND job.cancel_requested_at IS NOT NULL
+        THEN {CANCELLED} ELSE finished.state END,
     version = job.version + 1,
-    attempt = job.attempt - ended.discount,
-    lost = job.worker_losses + ended.loss,
-    run_after = CASE WHEN ended.delay > 0 THEN ended.now + ended.delay ELSE job.run_after END,
-    finished_at = CASE WHEN ended.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
-        THEN ended.now END,
-    return_value = ended.return_value
+    attempt = job.attempt - finished.discount,
+    worker_losses = job.worker_losses + finished.loss,
+    run_after = CASE WHEN finished.delay > 0 THEN finished.now + finished.delay ELSE job.run_after END,
+    finished_at = CASE WHEN finished.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
+        THEN finished.now END,
+    return_value = finished.return_value
 FROM (
     SELECT *, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint AS now
     FROM unnest(
-        %(ids)s::uuid[], %(runs)s::int[], %(states)s::smallint[], %(delays)s::bigint[],
+        %(ids)s::uuid[], %(fences)s::int[], %(states)s::smallint[], %(delays)s::bigint[],
         %(discounts)s::int[], %(losses)s::int[], %(return_values)s::text[]
     ) AS e (id, fence, state, delay, discount, loss, return_value)
-) AS ended
-WHERE job.id = ended.id AND job.fence = ended.fence AND job.state + 0 = {RUNNING}
+) AS finished
+WHERE job.id = finished.id AND job.fence = finished.fence AND job.state + 0 = {RUNNING}
 RETURNING job.id::text, job.fence

@@ -15,9 +15,9 @@ WHERE id IN (
         WHERE state = {READY} AND backend = :backend
             AND queue_name = queue.value AND is_async = :is_async
         ORDER BY priority DESC, run_after, id
-        LIMIT :each
+        LIMIT :per_queue
     )
     ORDER BY ready.priority DESC, ready.run_after, ready.id
-    LIMIT :room
+    LIMIT :count
 )
 RETURNING {claim_columns}
