@@ -12,9 +12,9 @@ from django.db import connection
 
 from offload.watching.watcher import get_watcher
 from tests.live.servers import COMMANDS, Server
-from tests.worker.conftest import family, gate, start_engine
+from tests.worker.conftest import child_environment, gate, start_worker
 
-__all__ = ["family", "gate", "start_engine"]
+__all__ = ["child_environment", "gate", "start_worker"]
 
 type StartServer = Callable[..., Server]
 

@@ -124,10 +124,10 @@ def test_a_change_by_another_process_is_told(follow, process_environment):
     until(lambda: page.states == [JobState.CANCELLED])
 
 
-def test_what_an_engine_does_is_told_from_the_beginning_to_the_end(follow, start_engine, gate):
+def test_what_an_engine_does_is_told_from_the_beginning_to_the_end(follow, start_worker, gate):
     result = worker_tasks.hold.enqueue(str(gate))
     page = follow(result)
-    start_engine(1)
+    start_worker(1)
 
     until(lambda: page.states == [JobState.RUNNING])
     gate.touch()
@@ -135,11 +135,11 @@ def test_what_an_engine_does_is_told_from_the_beginning_to_the_end(follow, start
     until(lambda: page.states == [JobState.RUNNING, JobState.SUCCESSFUL])
 
 
-def test_that_a_worker_was_killed_is_told(follow, start_engine):
+def test_that_a_worker_was_killed_is_told(follow, start_worker):
     result = worker_tasks.die.enqueue()
     page = follow(result)
 
-    start_engine(1)
+    start_worker(1)
 
     until(lambda: {JobState.RUNNING, JobState.SCHEDULED} <= set(page.states))
     lost = page.sights[page.states.index(JobState.SCHEDULED)].seen.job
@@ -195,11 +195,11 @@ def test_a_job_that_never_was_is_gone(follow):
     until(lambda: page.states == [None])
 
 
-def test_how_it_failed_comes_along(follow, start_engine):
+def test_how_it_failed_comes_along(follow, start_worker):
     result = tasks.refuse.enqueue("Too large.")
     page = follow(result)
 
-    start_engine(0)
+    start_worker(0)
 
     until(lambda: page.states[-1:] == [JobState.FAILED])
     failure = page.sights[-1].seen.failure

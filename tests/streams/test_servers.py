@@ -24,13 +24,13 @@ def open_streams(server: Server, result: Any, count: int) -> Iterator[list[Reade
         yield readers
 
 
-def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_engine):
+def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
     server = start_server(kind)
     result = tasks.for_all.enqueue()
 
     with Reader(server.port, [result.id]) as reader:
         first = reader.expect("snapshot")
-        start_engine(0)
+        start_worker(0)
         *changes, last, end = reader.rest()
 
     assert first.id == f"{result.id}.0"

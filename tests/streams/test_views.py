@@ -243,7 +243,7 @@ class Browser:
         self.answers.append(message)
 
 
-def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_engine):
+def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_worker):
     server = start_server("uvicorn", application="tests.live.application:django")
     results = [tasks.for_all.enqueue() for _ in range(20)]
     readers = [Reader(server.port, [result.id]) for result in results]
@@ -251,7 +251,7 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_en
         reader.expect("snapshot")
     assert server.connections() <= 2
 
-    start_engine(0)
+    start_worker(0)
 
     for reader in readers:
         *_, last, end = reader.rest()
@@ -323,12 +323,12 @@ def test_jobs_that_have_ended_are_told_once_and_the_stream_ends(server):
         assert reader.status == 204
 
 
-def test_progress_is_told_while_the_job_runs(server, start_engine, gate):
+def test_progress_is_told_while_the_job_runs(server, start_worker, gate):
     result = tasks.fill.enqueue(str(gate))
 
     with Reader(server.port, [result.id]) as reader:
         reader.expect("snapshot")
-        start_engine(0)
+        start_worker(0)
         while not (told := reader.expect("task").data["progress"]):
             pass
         gate.touch()
@@ -338,7 +338,7 @@ def test_progress_is_told_while_the_job_runs(server, start_engine, gate):
     assert last.data["phase"] == "succeeded"
 
 
-def test_each_reader_is_told_no_more_than_it_may(server, start_engine):
+def test_each_reader_is_told_no_more_than_it_may(server, start_worker):
     ada, staff = person("ada"), person("root", is_staff=True)
     mine = start(ada, "shown", "secret")
     token = {"Authorization": f"Offload {make_token([mine])}"}
@@ -347,7 +347,7 @@ def test_each_reader_is_told_no_more_than_it_may(server, start_engine):
         Reader(server.port, [mine], cookies(ada)) as owner,
         Reader(server.port, [mine], token) as guest,
     ):
-        start_engine(0)
+        start_worker(0)
         last = {name: reader.rest()[-2].data for name, reader in (("o", owner), ("g", guest))}
 
     assert last["o"]["result"] == "secret"

@@ -70,14 +70,14 @@ def cookies(client: Any) -> dict[str, str]:
 # --- under each server -----------------------------------------------------------------------
 
 
-def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_engine):
+def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
     server = start_server(kind)
     result = tasks.for_all.enqueue()
 
     with open_socket(server) as socket:
         say(socket, subscribe=[result.id])
         first = hear(socket)
-        start_engine(0)
+        start_worker(0)
         (*changes, last, end), code = hear_all(socket)
 
     assert first["event"] == "snapshot"

@@ -26,7 +26,9 @@ POOLS = {"embedded": 0, "processes": 1}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def family(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def child_environment(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Let child processes find the test's database and diary.
 
     Other folders of tests have it too: who comes first makes it for all.
@@ -49,7 +51,7 @@ def processes(request: pytest.FixtureRequest) -> int:
     return POOLS[request.param]
 
 
-class Running:
+class RunningWorker:
     """An engine in a thread of its own."""
 
     def __init__(self, engine: Engine) -> None:
@@ -74,21 +76,21 @@ class Running:
         assert not self._thread.is_alive()
 
 
-type StartEngine = Callable[..., Running]
+type StartWorker = Callable[..., RunningWorker]
 
 
 @pytest.fixture
-def start_engine(transactional_db: None, family: None) -> Iterator[StartEngine]:
+def start_worker(transactional_db: None, child_environment: None) -> Iterator[StartWorker]:
     """Start engines, in this test's pools, with options of the backend or of the service."""
-    started: list[Running] = []
+    started: list[RunningWorker] = []
 
-    def start(processes: int = 0, **choices: Any) -> Running:
+    def start(processes: int = 0, **choices: Any) -> RunningWorker:
         of_service = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
         service = {name: choices.pop(name) for name in of_service & choices.keys()}
         choices = {"threads": 2, "async_slots": 100, "kill_grace_period": 0.3, **choices}
         backend: Any = default_task_backend
         options = replace(backend.settings, processes=processes, **choices)
-        running = Running(make_engine(WorkerConfig(options=options, **service)))
+        running = RunningWorker(make_engine(WorkerConfig(options=options, **service)))
         started.append(running)
         return running
 
@@ -98,8 +100,8 @@ def start_engine(transactional_db: None, family: None) -> Iterator[StartEngine]:
 
 
 @pytest.fixture
-def engine(start_engine: StartEngine, processes: int) -> Running:
-    return start_engine(processes)
+def worker(start_worker: StartWorker, processes: int) -> RunningWorker:
+    return start_worker(processes)
 
 
 @pytest.fixture
@@ -131,5 +133,5 @@ def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:
     raise AssertionError(f"It did not happen in {seconds} s.")
 
 
-def begun(result: Any) -> bool:
+def has_started(result: Any) -> bool:
     return bool(diary.entries("began", result.id))

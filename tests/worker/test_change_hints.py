@@ -86,7 +86,7 @@ def test_what_can_wait_is_told_with_what_cannot():
 
 
 @pytest.fixture
-def heard(engine) -> Iterator[Callable[[], bool]]:
+def heard(worker) -> Iterator[Callable[[], bool]]:
     """Tell whether a change was rung, where the database has hints."""
     listener = get_notifier("default").listen(Hint.CHANGED)
 
@@ -111,7 +111,7 @@ def test_the_begin_and_the_end_of_a_job_are_told(heard, gate):
     assert result.wait(20).state == JobState.SUCCESSFUL
 
 
-def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_engine, monkeypatch):
+def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_worker, monkeypatch):
     """Its outcome comes to no exchange, and here no clock would bring a look at it."""
     monkeypatch.setattr("offload.watching.poll_timer.LONGEST_PAUSE", 60)
     monkeypatch.setattr("offload.watching.poll_timer.LONGEST_CALM", 60)
@@ -119,12 +119,12 @@ def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_engine, monkeypat
     result = tasks.atomic_write.enqueue("once")
     watch.subscribe({UUID(result.id): 0}, diary.tell)
 
-    start_engine(0)
+    start_worker(0)
 
     until(lambda: diary.states[-1:] == [JobState.SUCCESSFUL])
 
 
-def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_engine):
+def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_worker):
     diary = Diary()
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
     watch.subscribe({UUID(result.id): 0}, diary.tell)
@@ -132,7 +132,7 @@ def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_engine):
     get_notifier("default").notify(Hint.CHANGED)
     until(lambda: diary.states == [JobState.READY])
 
-    start_engine(0)
+    start_worker(0)
 
     until(lambda: diary.states[-1:] == [JobState.SUCCESSFUL])
     assert diary.versions == sorted(set(diary.versions))

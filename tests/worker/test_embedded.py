@@ -25,11 +25,11 @@ from pathlib import Path
 import django
 django.setup()
 from offload.worker.embedded import EmbeddedWorker
-from tests.worker.conftest import begun, until
+from tests.worker.conftest import has_started, until
 from tests.worker.tasks import ahold_and_use_database
 result = ahold_and_use_database.enqueue(sys.argv[1])
 EmbeddedWorker().start()
-until(lambda: begun(result))
+until(lambda: has_started(result))
 threading._register_atexit(Path(sys.argv[1]).touch)  # called first, as it is the last one
 """
 

@@ -20,7 +20,7 @@ from offload.worker.upkeep import registration
 from tests.pooler import behind, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks
-from tests.worker.conftest import StartEngine, begun, until
+from tests.worker.conftest import StartWorker, has_started, until
 from tests.worker.locking import lock, transaction_elsewhere
 
 needs_server = pytest.mark.skipif(
@@ -38,11 +38,11 @@ def value(result: Any, seconds: float = 15) -> Any:
 
 @needs_server
 def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
-    start_engine: StartEngine, processes, gate
+    start_worker: StartWorker, processes, gate
 ):
-    start_engine(processes, threads=2, lease=3)
+    start_worker(processes, threads=2, lease=3)
     held = tasks.hold.enqueue(str(gate))
-    until(lambda: begun(held))
+    until(lambda: has_started(held))
     (row,) = Worker.objects.all()
 
     with transaction_elsewhere(held.cancel):
@@ -63,7 +63,7 @@ def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
 
 @needs_server
 def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
-    start_engine: StartEngine, monkeypatch
+    start_worker: StartWorker, monkeypatch
 ):
     locked = add.using(run_after=timedelta(hours=1)).enqueue(1)
     tries: list[float] = []
@@ -80,7 +80,7 @@ def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
     make_due()
     with transaction_elsewhere(make_due):
         monkeypatch.setattr(store, "promote", count)
-        start_engine(0)
+        start_worker(0)
         until(lambda: len(tries) >= 6)
         begin, *_, end = tries[:6]
         assert end - begin > 0.5
@@ -88,7 +88,7 @@ def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
 
 
 def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
-    start_engine: StartEngine, monkeypatch
+    start_worker: StartWorker, monkeypatch
 ):
     passages: list[str] = []
 
@@ -98,7 +98,7 @@ def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
             raise OperationalError("the connection is closed")
 
     monkeypatch.setattr(registration, "failpoint", lose_the_first_answer)
-    running = start_engine(0)
+    running = start_worker(0)
 
     assert value(add.enqueue(1)) == 1
     assert Worker.objects.filter(pk=running.engine._registration.id).exists()
@@ -106,7 +106,7 @@ def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
 
 
 def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_second_try(
-    start_engine: StartEngine, processes, monkeypatch
+    start_worker: StartWorker, processes, monkeypatch
 ):
     passages: list[str] = []
 
@@ -116,9 +116,9 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
             raise OperationalError("the connection is closed")
 
     monkeypatch.setattr(registration, "failpoint", lose_the_second_answer)
-    running = start_engine(processes, lease=1)
+    running = start_worker(processes, lease=1)
     result = tasks.loop_for_ever.enqueue()
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     get_store("default").rescue(gone=[running.engine._registration.id])  # as another engine does
     get_notifier("default").notify(Hint.WORK)
@@ -134,9 +134,9 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
 
 @on_postgresql
 def test_an_engine_notices_on_both_of_its_connections_that_the_server_is_gone(
-    start_engine: StartEngine,
+    start_worker: StartWorker,
 ):
-    engine = start_engine(0).engine
+    engine = start_worker(0).engine
     value(add.enqueue(1))
     listening = engine._lookout.fileno()
     assert listening is not None
@@ -146,8 +146,8 @@ def test_an_engine_notices_on_both_of_its_connections_that_the_server_is_gone(
         assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
-def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: StartEngine):
-    running = start_engine(0, lease=1)
+def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_worker: StartWorker):
+    running = start_worker(0, lease=1)
     value(add.enqueue(1))
     late = add.using(run_after=timedelta(hours=1)).enqueue(2)
     claimed = {"state": JobState.RUNNING, "fence": 1, "attempt": 1}
@@ -166,10 +166,10 @@ def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_engine: S
 
 @on_sqlite
 def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look(
-    start_engine: StartEngine,
+    start_worker: StartWorker,
 ):
     deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
-    running = start_engine(0)
+    running = start_worker(0)
     value(add.enqueue(1))
     until(lambda: running.engine._lookout.look_at > time.monotonic() + 9)
     until(lambda: not any(running.engine._lookout.hungry))
@@ -181,11 +181,11 @@ def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look
 
 @on_postgresql
 def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
-    start_engine: StartEngine,
+    start_worker: StartWorker,
 ):
     """As by the claim of another engine, which locks more rows than it takes."""
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
-    engine = start_engine(0).engine
+    engine = start_worker(0).engine
     until(lambda: engine._lookout.look_at > time.monotonic() + 9)
 
     Job.objects.filter(pk=result.id).update(state=JobState.READY)
@@ -200,11 +200,11 @@ def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
 
 @on_postgresql
 def test_an_engine_that_hears_nothing_behind_a_pooler_looks_each_poll_interval(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+    start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ):
     with pooler() as port:
         behind(port, monkeypatch)
-        running = start_engine(0)
+        running = start_worker(0)
         try:
             until(lambda: not any(running.engine._lookout.hungry))
 

@@ -12,7 +12,7 @@ from offload import JobState
 from offload.models import Job
 from tests.tasks import add
 from tests.worker import diary, progressing
-from tests.worker.conftest import StartEngine, begun, until
+from tests.worker.conftest import StartWorker, has_started, until
 from tests.worker.locking import lock, transaction_elsewhere
 
 LIMIT = 30
@@ -30,7 +30,7 @@ def ended(result: Any) -> Any:
 
 
 @pytest.mark.parametrize("task", [progressing.climb, progressing.aclimb])
-def test_each_step_is_seen_before_the_next_one_begins(engine, tmp_path: Path, task):
+def test_each_step_is_seen_before_the_next_one_begins(worker, tmp_path: Path, task):
     result = task.enqueue(str(tmp_path), 3)
     versions = []
 
@@ -50,7 +50,7 @@ def test_each_step_is_seen_before_the_next_one_begins(engine, tmp_path: Path, ta
 @pytest.mark.parametrize(
     "task", [progressing.count, progressing.acount, progressing.count_atomically]
 )
-def test_a_million_calls_are_few_writes_and_the_last_one_counts(engine, task):
+def test_a_million_calls_are_few_writes_and_the_last_one_counts(worker, task):
     result = ended(task.enqueue(1_000_000))
 
     assert result.state == JobState.SUCCESSFUL, result.errors
@@ -63,7 +63,7 @@ def test_a_million_calls_are_few_writes_and_the_last_one_counts(engine, task):
 
 
 @pytest.mark.parametrize("task", [progressing.fail_at, progressing.fail_atomically])
-def test_a_failed_job_shows_how_far_it_got(engine, task):
+def test_a_failed_job_shows_how_far_it_got(worker, task):
     results = task.enqueue_many([((done, 1_000), {}) for done in range(20)])
 
     for done, result in enumerate(results):
@@ -71,9 +71,9 @@ def test_a_failed_job_shows_how_far_it_got(engine, task):
         assert (result.progress.done, result.progress.total) == (done, 1_000)
 
 
-def test_a_cancelled_job_shows_how_far_it_got(engine, gate):
+def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
     result = progressing.get_far_then_hold_on.enqueue(str(gate), 6)
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     result.cancel()
 
@@ -81,8 +81,8 @@ def test_a_cancelled_job_shows_how_far_it_got(engine, gate):
     assert result.progress.done == 6
 
 
-def test_the_job_of_a_killed_child_shows_how_far_it_got(start_engine: StartEngine, gate):
-    start_engine(1)
+def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorker, gate):
+    start_worker(1)
     result = progressing.get_far_then_die.enqueue(str(gate))
     until(lambda: current(result) == 7)
 
@@ -93,10 +93,10 @@ def test_the_job_of_a_killed_child_shows_how_far_it_got(start_engine: StartEngin
     assert result.progress.done == 7
 
 
-def test_a_retry_begins_without_progress(engine, gate):
+def test_a_retry_begins_without_progress(worker, gate):
     result = progressing.get_far_then_hold.enqueue(str(gate))
 
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
     result.refresh()
     assert (result.state, result.progress) == (JobState.RUNNING, None)
 
@@ -105,7 +105,7 @@ def test_a_retry_begins_without_progress(engine, gate):
     assert result.progress is None
 
 
-def test_what_cannot_be_is_mended_and_fails_no_job(engine):
+def test_what_cannot_be_is_mended_and_fails_no_job(worker):
     result = ended(progressing.say_the_impossible.enqueue())
 
     assert result.return_value == "fine"
@@ -114,14 +114,14 @@ def test_what_cannot_be_is_mended_and_fails_no_job(engine):
     assert result.progress.step == (3, 3, "")
 
 
-def test_misuse_is_a_type_error(engine):
+def test_misuse_is_a_type_error(worker):
     result = ended(progressing.misuse.enqueue())
 
     assert result.state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "builtins.TypeError"
 
 
-def test_what_goes_on_after_the_job_is_heard_no_more(engine, gate):
+def test_what_goes_on_after_the_job_is_heard_no_more(worker, gate):
     result = ended(progressing.leave_a_thread.enqueue(str(gate)))
     row = Job.objects.get(pk=result.id)
     assert row.progress
@@ -135,9 +135,9 @@ def test_what_goes_on_after_the_job_is_heard_no_more(engine, gate):
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for everything")
 def test_a_locked_row_holds_up_nobody_and_gets_its_progress_in_the_end(
-    start_engine: StartEngine, gate, tmp_path
+    start_worker: StartWorker, gate, tmp_path
 ):
-    start_engine(0, threads=2)
+    start_worker(0, threads=2)
     result = progressing.climb.enqueue(str(tmp_path), 2)
     until(lambda: current(result) == 1)
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 JOBS = 1_000
 
 
-def test_a_thousand_jobs_cost_few_commits(start_engine):
+def test_a_thousand_jobs_cost_few_commits(start_worker):
     connection.close()  # so that it is counted from its beginning
     counter = Counter()
 
     add.enqueue_many([((number,), {}) for number in range(JOBS)])
     enqueued = counter.statements, counter.commits
-    start_engine(0, threads=4, drain=True).join()
+    start_worker(0, threads=4, drain=True).join()
 
     assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == JOBS
     counter.forget(connection)
@@ -53,7 +53,7 @@ def test_enqueueing_one_job_is_one_statement(transactional_db):
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="the others look every 15 seconds")
-def test_an_idle_engine_looks_with_one_statement(start_engine):
+def test_an_idle_engine_looks_with_one_statement(start_worker):
     seen: list[str] = []
 
     def see(execute: Any, sql: str, *rest: Any) -> Any:
@@ -65,7 +65,7 @@ def test_an_idle_engine_looks_with_one_statement(start_engine):
 
     connection_created.connect(watch)
     try:
-        running = start_engine(0, poll_interval=0.05, lease=1000)
+        running = start_worker(0, poll_interval=0.05, lease=1000)
         until(lambda: not any(running.engine._lookout.hungry))
         until(lambda: len(seen) >= 60)
         running.stop()

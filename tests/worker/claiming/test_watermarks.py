@@ -25,7 +25,7 @@ from offload.worker.cooldown import LEAST, SLOW
 from tests.jobs import NO_ROOM, register
 from tests.tasks import aadd, add, plain
 from tests.worker.clock import Clock
-from tests.worker.conftest import StartEngine
+from tests.worker.conftest import StartWorker
 
 pytestmark = pytest.mark.django_db
 needs_floors = pytest.mark.skipif(
@@ -262,7 +262,7 @@ def test_sqlite_has_no_floors(engine: Engine) -> None:
 
 
 def test_a_drain_above_floors_leaves_nothing(
-    start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+    start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every sweep counts as slow, and every second job is below the floors of the first claim."""
     monkeypatch.setattr(rest, "SLOW", -1.0)
@@ -272,7 +272,7 @@ def test_a_drain_above_floors_leaves_nothing(
     aadd.enqueue_many([((n,), {}) for n in range(50)])
     plain.enqueue_many([((n,), {}) for n in range(50)])
 
-    start_engine(0, threads=2, drain=True).join()
+    start_worker(0, threads=2, drain=True).join()
 
     assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == 500
     assert not ready()

@@ -16,7 +16,7 @@ from offload.worker.pools import capacity as load
 from tests.models import Effect
 from tests.tasks import aadd, add, fail_thrice, snooze_once, succeed_on_second
 from tests.worker import diary, tasks
-from tests.worker.conftest import Running, StartEngine, begun, until
+from tests.worker.conftest import RunningWorker, StartWorker, has_started, until
 
 TIMEOUT = "offload.exceptions.JobTimeout"
 CANCELLED = "offload.exceptions.JobCancelled"
@@ -37,26 +37,26 @@ def path_of_error(result: Any) -> str:
 
 
 @pytest.mark.parametrize("task", [add, aadd])
-def test_many_jobs_run_once_each(engine, task):
+def test_many_jobs_run_once_each(worker, task):
     results = task.enqueue_many([((n,), {"b": 1}) for n in range(300)])
 
     assert [value(result) for result in results] == list(range(1, 301))
     assert not Job.objects.exclude(fence=1, attempt=1).exists()
 
 
-def test_jobs_enqueued_before_the_engine_started_run(start_engine, processes):
+def test_jobs_enqueued_before_the_engine_started_run(start_worker, processes):
     results = add.enqueue_many([((n,), {}) for n in range(20)])
 
-    start_engine(processes)
+    start_worker(processes)
 
     assert [value(result) for result in results] == list(range(20))
 
 
-def test_one_thread_runs_by_priority_then_age(start_engine, processes):
+def test_one_thread_runs_by_priority_then_age(start_worker, processes):
     words = {"low": -10, "first": 0, "second": 0, "high": 50, "highest": 100}
     results = [tasks.mark.using(priority=p).enqueue(f"order{w}") for w, p in words.items()]
 
-    start_engine(processes, threads=1)
+    start_worker(processes, threads=1)
     for result in results:
         value(result)
 
@@ -64,56 +64,56 @@ def test_one_thread_runs_by_priority_then_age(start_engine, processes):
     assert noted == [f"order{w}" for w in ("highest", "high", "first", "second", "low")]
 
 
-def test_a_hundred_async_tasks_run_at_once(engine, gate):
+def test_a_hundred_async_tasks_run_at_once(worker, gate):
     results = tasks.ahold.enqueue_many([((str(gate),), {})] * 100)
 
-    until(lambda: all(begun(result) for result in results))
+    until(lambda: all(has_started(result) for result in results))
     gate.touch()
 
     assert len({value(result) for result in results}) == 1
 
 
-def test_so_many_tasks_run_at_once_as_there_are_threads(start_engine, processes, gate):
-    start_engine(processes, threads=3)
+def test_so_many_tasks_run_at_once_as_there_are_threads(start_worker, processes, gate):
+    start_worker(processes, threads=3)
     results = tasks.hold.enqueue_many([((str(gate),), {})] * 4)
 
-    until(lambda: sum(begun(result) for result in results) == 3)
+    until(lambda: sum(has_started(result) for result in results) == 3)
     gate.touch()
 
     for result in results:
         value(result)
 
 
-def test_no_job_waits_for_a_poll_although_hints_are_coalesced(start_engine, processes):
+def test_no_job_waits_for_a_poll_although_hints_are_coalesced(start_worker, processes):
     """One after the other, some within the time in which PostgreSQL's notifier leaves hints out."""
-    start_engine(processes, threads=1, async_slots=1)
+    start_worker(processes, threads=1, async_slots=1)
 
     for _ in range(100):
         assert tasks.anoop.enqueue().wait(5).state == JobState.SUCCESSFUL
 
 
-def test_a_job_is_retried_until_it_succeeds(engine):
+def test_a_job_is_retried_until_it_succeeds(worker):
     result = succeed_on_second.enqueue()
 
     assert value(result) == "done"
     assert (result.attempts, len(result.errors)) == (2, 1)
 
 
-def test_a_job_fails_after_its_last_attempt(engine):
+def test_a_job_fails_after_its_last_attempt(worker):
     result = fail_thrice.enqueue().wait(30)
 
     assert (result.state, len(result.errors)) == (JobState.FAILED, 3)
     assert list(Attempt.objects.order_by("fence").values_list("number", flat=True)) == [1, 2, 3]
 
 
-def test_a_snoozed_job_comes_back(engine):
+def test_a_snoozed_job_comes_back(worker):
     result = snooze_once.enqueue()
 
     assert value(result) == "rested"
     assert Job.objects.get().attempt == 1
 
 
-def test_a_deferred_job_runs_when_it_is_due(engine):
+def test_a_deferred_job_runs_when_it_is_due(worker):
     result = add.using(run_after=timedelta(seconds=0.5)).enqueue(1)
 
     assert value(result) == 1
@@ -122,7 +122,7 @@ def test_a_deferred_job_runs_when_it_is_due(engine):
 
 @pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "memory"])
 @pytest.mark.parametrize("task", [tasks.throw, tasks.athrow, tasks.athrow_nested])
-def test_whatever_a_task_raises_the_next_one_runs(engine, task, name):
+def test_whatever_a_task_raises_the_next_one_runs(worker, task, name):
     failing = task.enqueue(name).wait(30)
 
     assert failing.state == JobState.FAILED
@@ -133,8 +133,8 @@ def test_whatever_a_task_raises_the_next_one_runs(engine, task, name):
 # --- what a task leaves behind ------------------------------------------------------------
 
 
-def test_what_a_task_activates_does_not_reach_the_next(start_engine, processes):
-    start_engine(processes, threads=1)
+def test_what_a_task_activates_does_not_reach_the_next(start_worker, processes):
+    start_worker(processes, threads=1)
     before = value(tasks.look_around.enqueue())
 
     value(tasks.activate.enqueue("fr"))
@@ -153,9 +153,9 @@ def test_what_a_task_activates_does_not_reach_the_next(start_engine, processes):
     ],
 )
 def test_a_connection_left_in_any_state_does_not_harm_the_next_job(
-    start_engine, processes, task, arguments
+    start_worker, processes, task, arguments
 ):
-    start_engine(processes, threads=1)
+    start_worker(processes, threads=1)
 
     task.enqueue(*arguments).wait(30)
 
@@ -164,17 +164,17 @@ def test_a_connection_left_in_any_state_does_not_harm_the_next_job(
     assert not Effect.objects.exists()
 
 
-def test_connections_are_closed_between_jobs_as_between_requests(start_engine, processes):
+def test_connections_are_closed_between_jobs_as_between_requests(start_worker, processes):
     assert connection.settings_dict["CONN_MAX_AGE"] == 0
-    start_engine(processes, threads=1)
+    start_worker(processes, threads=1)
 
     for _ in range(3):
         was_open, *_ = value(tasks.use_database.enqueue())
         assert not was_open
 
 
-def test_a_job_that_needs_no_database_opens_no_connection(start_engine, processes):
-    start_engine(processes, threads=1)
+def test_a_job_that_needs_no_database_opens_no_connection(start_worker, processes):
+    start_worker(processes, threads=1)
     value(tasks.use_database.enqueue())
     value(tasks.noop.enqueue())
 
@@ -183,10 +183,10 @@ def test_a_job_that_needs_no_database_opens_no_connection(start_engine, processe
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="a file does not hang up")
-def test_async_tasks_use_the_orm_after_their_connection_broke(engine, gate):
+def test_async_tasks_use_the_orm_after_their_connection_broke(worker, gate):
     """Also while another async task runs all the time, so that the loop is never idle."""
     other = tasks.ahold.enqueue(str(gate))
-    until(lambda: begun(other))
+    until(lambda: has_started(other))
     value(tasks.ause_database.enqueue())
     tasks.alose_connection.enqueue().wait(30)
 
@@ -202,7 +202,7 @@ def test_async_tasks_use_the_orm_after_their_connection_broke(engine, gate):
 @pytest.mark.parametrize(
     "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
 )
-def test_a_task_is_stopped_at_its_time_limit(engine, task):
+def test_a_task_is_stopped_at_its_time_limit(worker, task):
     result = task.using(timeout=0.3, max_attempts=1).enqueue().wait(30)
 
     assert result.state == JobState.FAILED
@@ -211,7 +211,7 @@ def test_a_task_is_stopped_at_its_time_limit(engine, task):
     assert value(aadd.enqueue(1)) == 1
 
 
-def test_a_job_stopped_at_its_time_limit_is_tried_again(engine):
+def test_a_job_stopped_at_its_time_limit_is_tried_again(worker):
     result = tasks.loop_for_ever.using(timeout=0.2).enqueue()
 
     until(lambda: Attempt.objects.filter(job_id=result.id).exists())
@@ -234,7 +234,7 @@ STUBBORN = [
 
 
 @pytest.mark.parametrize(("task", "fixture"), STUBBORN)
-def test_a_task_that_does_not_stop_is_given_up(engine, request, task, fixture):
+def test_a_task_that_does_not_stop_is_given_up(worker, request, task, fixture):
     path = request.getfixturevalue(fixture)
     result = task.using(timeout=0.3, max_attempts=1).enqueue(str(path)).wait(30)
 
@@ -245,9 +245,9 @@ def test_a_task_that_does_not_stop_is_given_up(engine, request, task, fixture):
     assert diary.entries("finished", result.id)[0].words[2:] == ("FAILED", "JobTimeout")
 
 
-def test_a_task_that_ends_in_time_is_not_disturbed(engine, gate):
+def test_a_task_that_ends_in_time_is_not_disturbed(worker, gate):
     result = tasks.hold.using(timeout=30).enqueue(str(gate))
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
     gate.touch()
 
     assert value(result)
@@ -259,9 +259,9 @@ def test_a_task_that_ends_in_time_is_not_disturbed(engine, gate):
 @pytest.mark.parametrize(
     "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
 )
-def test_a_running_job_is_cancelled(engine, task):
+def test_a_running_job_is_cancelled(worker, task):
     result = task.enqueue()
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     result.cancel()
     result.wait(30)
@@ -273,9 +273,9 @@ def test_a_running_job_is_cancelled(engine, task):
 
 
 @pytest.mark.parametrize(("task", "fixture"), STUBBORN)
-def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(engine, request, task, fixture):
+def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(worker, request, task, fixture):
     result = task.enqueue(str(request.getfixturevalue(fixture)))
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     result.cancel()
     result.wait(30)
@@ -284,10 +284,10 @@ def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(engine, requ
     assert value(add.enqueue(1)) == 1
 
 
-def test_several_running_jobs_are_cancelled_one_after_the_other(start_engine, processes):
-    start_engine(processes, threads=4, lease=120)
+def test_several_running_jobs_are_cancelled_one_after_the_other(start_worker, processes):
+    start_worker(processes, threads=4, lease=120)
     results = tasks.loop_for_ever.enqueue_many([((), {})] * 4)
-    until(lambda: all(begun(result) for result in results))
+    until(lambda: all(has_started(result) for result in results))
 
     for result in results:
         result.cancel()
@@ -296,7 +296,7 @@ def test_several_running_jobs_are_cancelled_one_after_the_other(start_engine, pr
         assert result.wait(10).state == JobState.CANCELLED
 
 
-def test_a_waiting_job_is_cancelled_at_once(engine):
+def test_a_waiting_job_is_cancelled_at_once(worker):
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
 
     result.cancel()
@@ -305,7 +305,7 @@ def test_a_waiting_job_is_cancelled_at_once(engine):
     assert Job.objects.get().fence == 0
 
 
-def test_a_job_that_has_ended_cannot_be_cancelled(engine):
+def test_a_job_that_has_ended_cannot_be_cancelled(worker):
     result = add.enqueue(1)
     value(result)
 
@@ -313,9 +313,9 @@ def test_a_job_that_has_ended_cannot_be_cancelled(engine):
         result.cancel()
 
 
-def test_a_task_may_ask_whether_it_is_cancelled(engine):
+def test_a_task_may_ask_whether_it_is_cancelled(worker):
     result = tasks.ask_whether_cancelled.enqueue()
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     result.cancel()
 
@@ -325,16 +325,16 @@ def test_a_task_may_ask_whether_it_is_cancelled(engine):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
-    start_engine, processes, gate, is_async
+    start_worker, processes, gate, is_async
 ):
-    start_engine(processes, threads=1, async_slots=1)
+    start_worker(processes, threads=1, async_slots=1)
     blocker, task = (
         (tasks.ahold, tasks.sleep_for_ever) if is_async else (tasks.hold, tasks.loop_for_ever)
     )
     for _ in range(30):  # so that the engine claims ahead
         value((tasks.amark if is_async else tasks.mark).enqueue("quick"))
     first, second = blocker.enqueue(str(gate)), task.enqueue()
-    until(lambda: begun(first))
+    until(lambda: has_started(first))
 
     second.cancel()
     gate.touch()
@@ -347,16 +347,16 @@ def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_jobs_behind_a_long_one_are_run_elsewhere(start_engine, processes, gate, is_async):
+def test_jobs_behind_a_long_one_are_run_elsewhere(start_worker, processes, gate, is_async):
     quick = tasks.asometimes if is_async else tasks.sometimes
-    start_engine(processes, threads=1, async_slots=1)
+    start_worker(processes, threads=1, async_slots=1)
     for result in quick.enqueue_many([(("",), {})] * 300):
         value(result)
     # One batch: the first job is long, its task looked short, so others are claimed with it.
     first, *others = quick.enqueue_many([((str(gate) if not n else "",), {}) for n in range(50)])
-    until(lambda: begun(first))
+    until(lambda: has_started(first))
 
-    start_engine(processes, threads=1, async_slots=1)
+    start_worker(processes, threads=1, async_slots=1)
     for result in others:
         value(result)
 
@@ -367,12 +367,12 @@ def test_jobs_behind_a_long_one_are_run_elsewhere(start_engine, processes, gate,
 # --- two engines, and the end -------------------------------------------------------------
 
 
-def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processes, monkeypatch):
+def test_two_engines_share_the_work_and_run_nothing_twice(start_worker, processes, monkeypatch):
     # On a busy machine jobs that wait for long are handed back, and have a second run elsewhere.
     monkeypatch.setattr(load, "STUCK", 60.0)
     words = [f"shared{processes}-{n}" for n in range(400)]
     for _ in range(2):
-        start_engine(processes)
+        start_worker(processes)
     results = tasks.mark.enqueue_many([((word,), {}) for word in words])
 
     for result in results:
@@ -384,11 +384,11 @@ def test_two_engines_share_the_work_and_run_nothing_twice(start_engine, processe
     assert not Job.objects.exclude(fence=1).exists()
 
 
-def test_an_engine_that_drains_ends_by_itself(start_engine, processes):
+def test_an_engine_that_drains_ends_by_itself(start_worker, processes):
     results = add.enqueue_many([((n,), {}) for n in range(50)])
     deferred = add.using(run_after=timedelta(hours=1)).enqueue(1)
 
-    running = start_engine(processes, drain=True)
+    running = start_worker(processes, drain=True)
     running.join()
 
     assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == len(results)
@@ -396,10 +396,10 @@ def test_an_engine_that_drains_ends_by_itself(start_engine, processes):
     assert deferred.state == JobState.SCHEDULED
 
 
-def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_engine, processes, gate):
-    running = start_engine(processes, threads=1)
+def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_worker, processes, gate):
+    running = start_worker(processes, threads=1)
     first = tasks.hold.enqueue(str(gate))
-    until(lambda: begun(first))
+    until(lambda: has_started(first))
     others = tasks.hold.enqueue_many([((str(gate),), {})] * 5)
 
     running.engine.stop()
@@ -412,28 +412,28 @@ def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_engine, pr
     assert set(Job.objects.filter(state=JobState.READY).values_list("attempt", flat=True)) == {0}
 
 
-def test_a_second_stop_hands_back_what_runs(start_engine, processes, gate):
-    running = start_engine(processes)
+def test_a_second_stop_hands_back_what_runs(start_worker, processes, gate):
+    running = start_worker(processes)
     results = [tasks.hold.enqueue(str(gate)), tasks.ahold.enqueue(str(gate))]
-    until(lambda: all(begun(result) for result in results))
+    until(lambda: all(has_started(result) for result in results))
 
     running.stop(at_once=True)
 
     assert list(Job.objects.values_list("state", "attempt")) == [(JobState.READY, 0)] * 2
 
 
-def test_a_stop_ends_after_its_time_although_jobs_run(start_engine, processes, gate):
-    running = start_engine(processes, shutdown_timeout=0.2)
+def test_a_stop_ends_after_its_time_although_jobs_run(start_worker, processes, gate):
+    running = start_worker(processes, shutdown_timeout=0.2)
     result = tasks.hold.enqueue(str(gate))
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     running.stop()
 
     assert Job.objects.get().state == JobState.READY
 
 
-def test_an_engine_serves_only_its_queues(start_engine, processes):
-    start_engine(processes, queues=["mail", "slow"], excluded=["slow"])
+def test_an_engine_serves_only_its_queues(start_worker, processes):
+    start_worker(processes, queues=["mail", "slow"], excluded=["slow"])
     other = add.enqueue(1)
     excluded = add.using(queue_name="slow").enqueue(2)
 
@@ -444,9 +444,9 @@ def test_an_engine_serves_only_its_queues(start_engine, processes):
         assert result.state == JobState.READY
 
 
-def test_threads_end_with_the_engine(start_engine, processes):
+def test_threads_end_with_the_engine(start_worker, processes):
     before = set(threading.enumerate())
-    running = start_engine(processes)
+    running = start_worker(processes)
     value(add.enqueue(1))
     value(aadd.enqueue(1))
 
@@ -461,15 +461,15 @@ def test_threads_end_with_the_engine(start_engine, processes):
 # --- where user code runs -----------------------------------------------------------------
 
 
-def test_embedded_tasks_run_in_this_process(start_engine: StartEngine):
-    start_engine(0)
+def test_embedded_tasks_run_in_this_process(start_worker: StartWorker):
+    start_worker(0)
 
     assert value(tasks.whereabouts.enqueue())[0] == os.getpid()
     assert value(tasks.awhereabouts.enqueue())[0] == os.getpid()
 
 
-def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_engine: StartEngine):
-    start_engine(1)
+def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_worker: StartWorker):
+    start_worker(1)
     results = [
         tasks.mark.enqueue("place"),
         tasks.throw.enqueue("group"),
@@ -493,11 +493,11 @@ def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_engine: St
 
 
 def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_handed_back(
-    start_engine: StartEngine, gate
+    start_worker: StartWorker, gate
 ):
-    start_engine(1, threads=2)
+    start_worker(1, threads=2)
     neighbour = tasks.hold.enqueue(str(gate))
-    until(lambda: begun(neighbour))
+    until(lambda: has_started(neighbour))
     stuck = tasks.hold_interpreter.using(timeout=0.2).enqueue()
 
     stuck.wait(30)
@@ -509,10 +509,10 @@ def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_han
     assert (row.attempt, row.worker_losses) == (1, 0)
 
 
-def test_a_job_in_c_code_that_holds_the_interpreter_is_cancelled(start_engine: StartEngine):
-    start_engine(1)
+def test_a_job_in_c_code_that_holds_the_interpreter_is_cancelled(start_worker: StartWorker):
+    start_worker(1)
     result = tasks.hold_interpreter.enqueue()
-    until(lambda: begun(result))
+    until(lambda: has_started(result))
 
     result.cancel()
 
@@ -520,8 +520,8 @@ def test_a_job_in_c_code_that_holds_the_interpreter_is_cancelled(start_engine: S
     assert value(add.enqueue(1)) == 1
 
 
-def test_the_jobs_of_a_child_that_died_run_again(start_engine: StartEngine):
-    start_engine(1)
+def test_the_jobs_of_a_child_that_died_run_again(start_worker: StartWorker):
+    start_worker(1)
     result = tasks.die.enqueue()
 
     until(lambda: Job.objects.get(pk=result.id).worker_losses == 2)
@@ -531,8 +531,8 @@ def test_the_jobs_of_a_child_that_died_run_again(start_engine: StartEngine):
     result.cancel()
 
 
-def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_engine: StartEngine):
-    start_engine(1, max_jobs=10)
+def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_worker: StartWorker):
+    start_worker(1, max_jobs=10)
 
     results = tasks.mark.enqueue_many([((f"used{n}",), {}) for n in range(60)])
     pids = {value(result) for result in results}
@@ -541,8 +541,8 @@ def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_engine: St
     assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
-def test_children_that_grew_too_large_are_replaced(start_engine: StartEngine):
-    start_engine(1, max_memory=150 * 1024**2)
+def test_children_that_grew_too_large_are_replaced(start_worker: StartWorker):
+    start_worker(1, max_memory=150 * 1024**2)
     first = value(tasks.swell.enqueue(200))
 
     until(lambda: value(tasks.mark.enqueue("small")) != first)
@@ -550,8 +550,8 @@ def test_children_that_grew_too_large_are_replaced(start_engine: StartEngine):
     assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
-def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngine):
-    running: Running = start_engine(1)
+def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorker):
+    running: RunningWorker = start_worker(1)
     for result in tasks.noop.enqueue_many([((), {})] * 2000):
         result.wait(30)
 
@@ -562,8 +562,8 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_engine: StartEngin
 
 
 def test_children_share_what_was_there_before_them_also_after_a_collection(
-    start_engine: StartEngine,
+    start_worker: StartWorker,
 ):
-    start_engine(1)
+    start_worker(1)
 
     assert value(tasks.shared_objects.enqueue()) > 10_000

@@ -30,7 +30,7 @@ from offload.worker.runners.threads import ThreadRunner
 from tests.tasks import aadd, add
 from tests.worker import tasks
 from tests.worker.attempts import claimed
-from tests.worker.conftest import StartEngine, begun, until
+from tests.worker.conftest import StartWorker, has_started, until
 
 LIMIT = 20
 
@@ -216,15 +216,15 @@ def persistent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
 def test_the_next_job_has_another_connection_than_a_task_interrupted_in_a_query(
-    persistent, start_engine: StartEngine, how
+    persistent, start_worker: StartWorker, how
 ):
-    start_engine(0, threads=1, kill_grace_period=20)
+    start_worker(0, threads=1, kill_grace_period=20)
     assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is False
     assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is True  # it is kept
 
     timeout = 0.2 if how == "timeout" else 600
     stuck = tasks.stay_in_query.using(timeout=timeout).enqueue()
-    until(lambda: begun(stuck))
+    until(lambda: has_started(stuck))
     if how == "cancel":
         stuck.cancel()
 
