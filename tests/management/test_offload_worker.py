@@ -18,7 +18,7 @@ from django.test import override_settings
 from offload import JobState
 from offload.models import Job, Worker
 from tests.tasks import aadd, add, fail
-from tests.worker import progressing, tasks
+from tests.worker import progress_tasks, tasks
 from tests.worker.conftest import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -427,7 +427,7 @@ def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, p
 def test_progress_moves_before_the_job_ends_and_ends_at_the_last_word(
     start_worker, tmp_path, processes
 ):
-    result = progressing.climb.enqueue(str(tmp_path), 3)
+    result = progress_tasks.climb.enqueue(str(tmp_path), 3)
     start_worker("--processes", processes)
 
     def current() -> float:

@@ -19,7 +19,7 @@ from django.tasks import default_task_backend
 from offload.watching.watcher import get_watcher
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
-from tests.worker import diary
+from tests.worker import event_log
 
 POOLS = {"embedded": 0, "processes": 1}
 """How many child processes."""
@@ -29,16 +29,16 @@ POOLS = {"embedded": 0, "processes": 1}
 def child_environment(
     django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Let child processes find the test's database and diary.
+    """Let child processes find the test's database and event log.
 
     Other folders of tests have it too: who comes first makes it for all.
     """
-    if diary.ENVIRONMENT in os.environ:
+    if event_log.ENVIRONMENT in os.environ:
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
-        patch.setenv(diary.ENVIRONMENT, str(tmp_path_factory.mktemp("diary") / "diary"))
+        patch.setenv(event_log.ENVIRONMENT, str(tmp_path_factory.mktemp("events") / "events"))
         # Children die with the thread that started their server: it must outlive all engines.
         multiprocessing.set_forkserver_preload(["offload.worker.child.preload"])
         forkserver.ensure_running()
@@ -134,4 +134,4 @@ def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:
 
 
 def has_started(result: Any) -> bool:
-    return bool(diary.entries("began", result.id))
+    return bool(event_log.entries("running", result.id))

@@ -23,7 +23,7 @@ from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
 from offload.models import Job
 from offload.tasks import OffloadTask
 from tests.models import Effect
-from tests.worker.diary import write
+from tests.worker.event_log import write
 
 # --- what a task raises -------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ async def athrow_nested(name: str) -> None:
 
 
 @task
-def recurse_for_ever() -> int:
+def recurse_forever() -> int:
     return recurse()
 
 
@@ -226,13 +226,13 @@ async def amark(word: str) -> int:
 
 
 @task
-def tell_job() -> list[Any]:
+def report_job() -> list[Any]:
     job = current_job()
     return [job.id, job.attempt, is_cancelled()]
 
 
 @task
-async def atell_job() -> list[Any]:
+async def areport_job() -> list[Any]:
     await asyncio.sleep(0)
     job = current_job()
     return [job.id, job.attempt, is_cancelled()]
@@ -248,7 +248,7 @@ def _pause(seconds: float) -> None:
 @task
 def hold(gate: str) -> int:
     """Run until a file appears."""
-    write("began", current_job().id)
+    write("running", current_job().id)
     while not Path(gate).exists():
         _pause(0.01)
     return os.getpid()
@@ -256,22 +256,22 @@ def hold(gate: str) -> int:
 
 @task
 async def ahold(gate: str) -> int:
-    write("began", current_job().id)
+    write("running", current_job().id)
     while not Path(gate).exists():  # noqa: ASYNC110, ASYNC240
         await asyncio.sleep(0.01)
     return os.getpid()
 
 
 @task(max_attempts=2, backoff=Fixed(60))
-def loop_for_ever() -> None:
-    write("began", current_job().id)
+def loop_forever() -> None:
+    write("running", current_job().id)
     while True:
         _pause(0.001)
 
 
 @task
-def ask_whether_cancelled() -> None:
-    write("began", current_job().id)
+def poll_is_cancelled() -> None:
+    write("running", current_job().id)
     try:
         while not is_cancelled():
             _pause(0.001)
@@ -295,7 +295,7 @@ async def asometimes(gate: str) -> None:
 
 @task
 def swallow_exceptions() -> None:
-    write("began", current_job().id)
+    write("running", current_job().id)
     while True:
         with contextlib.suppress(Exception):
             _pause(0.001)
@@ -303,21 +303,21 @@ def swallow_exceptions() -> None:
 
 @task
 def swallow_everything(gate: str) -> None:
-    write("began", current_job().id)
+    write("running", current_job().id)
     while not Path(gate).exists():
         with contextlib.suppress(BaseException):
             _pause(0.001)
 
 
 @task
-async def sleep_for_ever() -> None:
-    write("began", current_job().id)
+async def sleep_forever() -> None:
+    write("running", current_job().id)
     await asyncio.Event().wait()
 
 
 @task
 async def swallow_cancellation(gate: str) -> None:
-    write("began", current_job().id)
+    write("running", current_job().id)
     while not Path(gate).exists():  # noqa: ASYNC240
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0.01)
@@ -326,20 +326,20 @@ async def swallow_cancellation(gate: str) -> None:
 @task
 def block_thread(fifo: str) -> None:
     """Wait in C code that lets other threads run: nothing can be raised here."""
-    write("began", current_job().id)
+    write("running", current_job().id)
     os.close(os.open(fifo, os.O_RDONLY))
 
 
 @task
 def hold_interpreter() -> None:
     """Wait in C code that holds the interpreter: no other thread of the process runs."""
-    write("began", current_job().id)
+    write("running", current_job().id)
     ctypes.PyDLL(None).pause()
 
 
 @task
 async def block_loop(fifo: str) -> None:
-    write("began", current_job().id)
+    write("running", current_job().id)
     os.close(os.open(fifo, os.O_RDONLY))
 
 
@@ -351,7 +351,7 @@ def stay_in_query() -> None:
         connection.connection.pgconn.send_query(b"SELECT 42")
     elif connection.vendor == "mysql":
         connection.connection.send_query(b"SELECT 42")
-    loop_for_ever.func()
+    loop_forever.func()
 
 
 # --- what a task leaves behind ------------------------------------------------------------

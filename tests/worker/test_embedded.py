@@ -61,7 +61,7 @@ def test_an_async_task_may_use_the_database_while_its_program_ends(
     environment: dict[str, Any] = {
         **process_environment,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "OFFLOAD_TEST_DIARY": str(tmp_path / "diary"),
+        "OFFLOAD_TEST_EVENT_LOG": str(tmp_path / "diary"),
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "gate")],

@@ -117,7 +117,7 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
 
     monkeypatch.setattr(registration, "failpoint", lose_the_second_answer)
     running = start_worker(processes, lease=1)
-    result = tasks.loop_for_ever.enqueue()
+    result = tasks.loop_forever.enqueue()
     until(lambda: has_started(result))
 
     get_store("default").rescue(gone=[running.engine._registration.id])  # as another engine does
@@ -125,7 +125,7 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
 
     def is_its_own_again() -> bool:
         mine = running.engine._registration.key
-        return [(job.fence > 1, job.worker) for job in running.pool.held()] == [(True, mine)]
+        return [(job.fence > 1, job.worker) for job in running.pool.held_jobs()] == [(True, mine)]
 
     until(is_its_own_again)
     result.cancel()

@@ -11,7 +11,7 @@ from django.db import connection
 from offload import JobState
 from offload.models import Job
 from tests.tasks import add
-from tests.worker import diary, progressing
+from tests.worker import event_log, progress_tasks
 from tests.worker.conftest import StartWorker, has_started, until
 from tests.worker.locking import lock, transaction_elsewhere
 
@@ -29,7 +29,7 @@ def ended(result: Any) -> Any:
     return result
 
 
-@pytest.mark.parametrize("task", [progressing.climb, progressing.aclimb])
+@pytest.mark.parametrize("task", [progress_tasks.climb, progress_tasks.aclimb])
 def test_each_step_is_seen_before_the_next_one_begins(worker, tmp_path: Path, task):
     result = task.enqueue(str(tmp_path), 3)
     versions = []
@@ -48,7 +48,7 @@ def test_each_step_is_seen_before_the_next_one_begins(worker, tmp_path: Path, ta
 
 
 @pytest.mark.parametrize(
-    "task", [progressing.count, progressing.acount, progressing.count_atomically]
+    "task", [progress_tasks.count, progress_tasks.acount, progress_tasks.count_atomically]
 )
 def test_a_million_calls_are_few_writes_and_the_last_one_counts(worker, task):
     result = ended(task.enqueue(1_000_000))
@@ -62,7 +62,7 @@ def test_a_million_calls_are_few_writes_and_the_last_one_counts(worker, task):
     assert row.version <= 4 + 10 * seconds
 
 
-@pytest.mark.parametrize("task", [progressing.fail_at, progressing.fail_atomically])
+@pytest.mark.parametrize("task", [progress_tasks.fail_at, progress_tasks.fail_atomically])
 def test_a_failed_job_shows_how_far_it_got(worker, task):
     results = task.enqueue_many([((done, 1_000), {}) for done in range(20)])
 
@@ -72,7 +72,7 @@ def test_a_failed_job_shows_how_far_it_got(worker, task):
 
 
 def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
-    result = progressing.get_far_then_hold_on.enqueue(str(gate), 6)
+    result = progress_tasks.get_far_then_hold_on.enqueue(str(gate), 6)
     until(lambda: has_started(result))
 
     result.cancel()
@@ -83,7 +83,7 @@ def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
 
 def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorker, gate):
     start_worker(1)
-    result = progressing.get_far_then_die.enqueue(str(gate))
+    result = progress_tasks.get_far_then_die.enqueue(str(gate))
     until(lambda: current(result) == 7)
 
     gate.touch()
@@ -94,7 +94,7 @@ def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorke
 
 
 def test_a_retry_begins_without_progress(worker, gate):
-    result = progressing.get_far_then_hold.enqueue(str(gate))
+    result = progress_tasks.get_far_then_hold.enqueue(str(gate))
 
     until(lambda: has_started(result))
     result.refresh()
@@ -106,7 +106,7 @@ def test_a_retry_begins_without_progress(worker, gate):
 
 
 def test_what_cannot_be_is_mended_and_fails_no_job(worker):
-    result = ended(progressing.say_the_impossible.enqueue())
+    result = ended(progress_tasks.report_invalid_progress.enqueue())
 
     assert result.return_value == "fine"
     assert (result.progress.done, result.progress.total) == (10, 10)
@@ -115,18 +115,18 @@ def test_what_cannot_be_is_mended_and_fails_no_job(worker):
 
 
 def test_misuse_is_a_type_error(worker):
-    result = ended(progressing.misuse.enqueue())
+    result = ended(progress_tasks.report_wrong_type.enqueue())
 
     assert result.state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "builtins.TypeError"
 
 
 def test_what_goes_on_after_the_job_is_heard_no_more(worker, gate):
-    result = ended(progressing.leave_a_thread.enqueue(str(gate)))
+    result = ended(progress_tasks.leave_a_thread.enqueue(str(gate)))
     row = Job.objects.get(pk=result.id)
     assert row.progress
 
-    until(lambda: len(diary.entries("went_on", result.id)) >= 10)
+    until(lambda: len(event_log.entries("went_on", result.id)) >= 10)
     assert ended(add.enqueue(1)).return_value == 1
 
     again = Job.objects.get(pk=result.id)
@@ -138,7 +138,7 @@ def test_a_locked_row_holds_up_nobody_and_gets_its_progress_in_the_end(
     start_worker: StartWorker, gate, tmp_path
 ):
     start_worker(0, threads=2)
-    result = progressing.climb.enqueue(str(tmp_path), 2)
+    result = progress_tasks.climb.enqueue(str(tmp_path), 2)
     until(lambda: current(result) == 1)
 
     with transaction_elsewhere(lock(result.id)):

@@ -60,13 +60,15 @@ def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException |
 
 
 def _execute(
-    job: ClaimedJob, store: Store, caught: list[BaseException], tell: OnProgress
+    job: ClaimedJob, store: Store, caught: list[BaseException], on_progress: OnProgress
 ) -> Outcome:
     if job.is_async:
         with _stay_usable():
-            return async_to_sync(execute_async)(job, _catch(caught, nullcontext()), tell=tell)
+            return async_to_sync(execute_async)(
+                job, _catch(caught, nullcontext()), on_progress=on_progress
+            )
     gate = _catch(caught, _stay_usable())
-    return execute(job, gate, tell=tell, using=store.using, store=store)
+    return execute(job, gate, on_progress=on_progress, using=store.using, store=store)
 
 
 def _is_for_the_test(error: BaseException) -> bool:

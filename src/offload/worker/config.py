@@ -68,13 +68,13 @@ def _pool(service: WorkerConfig) -> Pool:
     if options.processes == 0:
         return InProcessPool(
             threads=options.threads,
-            slots=options.async_slots,
+            async_slots=options.async_slots,
             kill_grace_period=options.kill_grace_period,
             using=options.database,
         )
     limits = ChildLimits(
         threads=options.threads,
-        slots=options.async_slots,
+        async_slots=options.async_slots,
         kill_grace_period=options.kill_grace_period,
         using=options.database,
         max_jobs=service.max_jobs,

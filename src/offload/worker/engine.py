@@ -28,7 +28,7 @@ from offload.worker.claiming.poller import Poller
 from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.completer import BatchCompleter
 from offload.worker.outage import Outage
-from offload.worker.pools.base import interrupted
+from offload.worker.pools.base import interrupted_outcome
 from offload.worker.timers import Timer
 from offload.worker.upkeep.maintenance import Maintenance
 from offload.worker.upkeep.registration import Registration
@@ -116,7 +116,7 @@ class Engine:
 
     def _step(self) -> None:
         self._wait()
-        self._pool.enforce()
+        self._pool.enforce_limits()
         self._take_in(self._collect())
         if time.monotonic() < self._outage.retry_at:
             return
@@ -173,7 +173,7 @@ class Engine:
         ]
         if self._deadline is not None:
             times.append(self._deadline)
-        longest = TICK if self._pool.held() else self._lookout.interval
+        longest = TICK if self._pool.held_jobs() else self._lookout.interval
         return max(0.0, min(longest, min(times) - now))
 
     def _heed(self, hints: set[Hint]) -> None:
@@ -185,7 +185,7 @@ class Engine:
     def _collect(self) -> list[FinishedJob]:
         """Return how jobs ended; one that was stopped because we lost it was not cancelled."""
         return [
-            (job, interrupted(job, "its engine did not beat in time"))
+            (job, interrupted_outcome(job, "its engine did not beat in time"))
             if job.key in self._disowned and outcome.state == JobState.CANCELLED
             else (job, outcome)
             for job, outcome in self._pool.collect()
@@ -206,7 +206,7 @@ class Engine:
             return ClaimRequest(self._backend, ())
         hungry = self._lookout.hungry
         threads, slots = (
-            self._pool.room(is_async=lane) if hungry[lane] else 0 for lane in (False, True)
+            self._pool.capacity(is_async=lane) if hungry[lane] else 0 for lane in (False, True)
         )
         return ClaimRequest(self._backend, self._queues or ("*",), threads, slots)
 
@@ -219,7 +219,8 @@ class Engine:
         if self._deadline is not None:
             return self._outbox.due_in() <= 0
         if not self._outbox.is_full and any(
-            self._lookout.hungry[lane] and self._pool.wants(is_async=lane) for lane in (False, True)
+            self._lookout.hungry[lane] and self._pool.should_refill(is_async=lane)
+            for lane in (False, True)
         ):
             return True
         return self._outbox.due_in(linger=LINGER if self._pool.is_backed_up else 0.0) <= 0
@@ -271,9 +272,9 @@ class Engine:
         self._registration.beat()
         # Who took this engine for dead runs the jobs again that it claimed under an earlier id.
         mine = self._registration.key
-        self._disowned = {job.key for job in self._pool.held() if job.worker != mine}
+        self._disowned = {job.key for job in self._pool.held_jobs() if job.worker != mine}
         self._pool.cancel(list(self._disowned))
-        held = self._registration.holdings({job.key for job in self._pool.held()})
+        held = self._registration.holdings({job.key for job in self._pool.held_jobs()})
         self._pool.cancel([key for key, is_wanted in held.items() if is_wanted])
         self._hand_back_unknown(held.keys())
         self._outbox.forget_progress(held.keys())
@@ -293,7 +294,7 @@ class Engine:
 
         Its commit may become visible late, so this is looked after at every beat.
         """
-        known = {job.key for job in self._pool.held()} | self._outbox.keys
+        known = {job.key for job in self._pool.held_jobs()} | self._outbox.keys
         if held - known:
             claimed = self._store.claimed_by(self._registration.key)
             self._outbox.add((job, released()) for job in claimed if job.key not in known)
@@ -303,12 +304,12 @@ class Engine:
     def _is_done(self) -> bool:
         if self._deadline is not None:
             if not self._has_recalled:
-                self._pool.recall()
+                self._pool.release_waiting()
                 self._has_recalled = True
-            idle = not self._pool.held() and not self._outbox
+            idle = not self._pool.held_jobs() and not self._outbox
             return idle or time.monotonic() >= self._deadline
         if self._drain:
-            return not self._lookout.expects and not self._pool.held() and not self._outbox
+            return not self._lookout.expects and not self._pool.held_jobs() and not self._outbox
         return False
 
     def _leave(self) -> None:

@@ -22,7 +22,7 @@ from tests.jobs import claim, register
 from tests.models import Effect
 from tests.tasks import aadd, add, attempt_number, fail, plain
 from tests.worker import tasks
-from tests.worker.attempts import claimed, run
+from tests.worker.job_runs import claimed, run
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_context_tells_the_attempt():
     assert run(job).return_value == "2"
 
 
-@pytest.mark.parametrize("task", [tasks.tell_job, tasks.atell_job])
+@pytest.mark.parametrize("task", [tasks.report_job, tasks.areport_job])
 def test_code_of_the_task_can_ask_for_the_current_job(task):
     job = claimed(task)
 
@@ -147,7 +147,7 @@ def test_what_is_no_task_is_not_called():
 def test_a_module_that_cannot_be_imported_fails_the_job(error, is_async, monkeypatch):
     monkeypatch.setattr(sys, "offload_test_exception", error("broken module"), raising=False)
 
-    outcome = run(claimed("tests.worker.broken.task", is_async=is_async))
+    outcome = run(claimed("tests.worker.unimportable.task", is_async=is_async))
 
     assert outcome.state == JobState.FAILED
     assert failure_of(outcome)[0] == f"builtins.{error.__name__}"
@@ -204,7 +204,7 @@ def test_every_exception_is_a_failure_that_can_be_stored(task, name):
 
 
 def test_endless_recursion_is_a_failure():
-    outcome = run(claimed(tasks.recurse_for_ever))
+    outcome = run(claimed(tasks.recurse_forever))
 
     assert failure_of(outcome)[0] == "builtins.RecursionError"
 

@@ -12,10 +12,10 @@ from django.db import connection
 
 from offload import InvalidJobState, JobState
 from offload.models import Attempt, Job
-from offload.worker.pools import capacity as load
+from offload.worker.pools import capacity
 from tests.models import Effect
 from tests.tasks import aadd, add, fail_thrice, snooze_once, succeed_on_second
-from tests.worker import diary, tasks
+from tests.worker import event_log, tasks
 from tests.worker.conftest import RunningWorker, StartWorker, has_started, until
 
 TIMEOUT = "offload.exceptions.JobTimeout"
@@ -60,7 +60,9 @@ def test_one_thread_runs_by_priority_then_age(start_worker, processes):
     for result in results:
         value(result)
 
-    noted = [entry.words[0] for entry in diary.entries("mark") if "order" in entry.words[0]][-5:]
+    noted = [entry.words[0] for entry in event_log.entries("mark") if "order" in entry.words[0]][
+        -5:
+    ]
     assert noted == [f"order{w}" for w in ("highest", "high", "first", "second", "low")]
 
 
@@ -200,7 +202,7 @@ def test_async_tasks_use_the_orm_after_their_connection_broke(worker, gate):
 
 
 @pytest.mark.parametrize(
-    "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
+    "task", [tasks.loop_forever, tasks.swallow_exceptions, tasks.sleep_forever]
 )
 def test_a_task_is_stopped_at_its_time_limit(worker, task):
     result = task.using(timeout=0.3, max_attempts=1).enqueue().wait(30)
@@ -212,7 +214,7 @@ def test_a_task_is_stopped_at_its_time_limit(worker, task):
 
 
 def test_a_job_stopped_at_its_time_limit_is_tried_again(worker):
-    result = tasks.loop_for_ever.using(timeout=0.2).enqueue()
+    result = tasks.loop_forever.using(timeout=0.2).enqueue()
 
     until(lambda: Attempt.objects.filter(job_id=result.id).exists())
     result.refresh()
@@ -241,8 +243,8 @@ def test_a_task_that_does_not_stop_is_given_up(worker, request, task, fixture):
     assert result.state == JobState.FAILED
     assert path_of_error(result) == TIMEOUT
     assert value(add.enqueue(1)) == 1
-    until(lambda: diary.entries("finished", result.id))
-    assert diary.entries("finished", result.id)[0].words[2:] == ("FAILED", "JobTimeout")
+    until(lambda: event_log.entries("finished", result.id))
+    assert event_log.entries("finished", result.id)[0].words[2:] == ("FAILED", "JobTimeout")
 
 
 def test_a_task_that_ends_in_time_is_not_disturbed(worker, gate):
@@ -257,7 +259,7 @@ def test_a_task_that_ends_in_time_is_not_disturbed(worker, gate):
 
 
 @pytest.mark.parametrize(
-    "task", [tasks.loop_for_ever, tasks.swallow_exceptions, tasks.sleep_for_ever]
+    "task", [tasks.loop_forever, tasks.swallow_exceptions, tasks.sleep_forever]
 )
 def test_a_running_job_is_cancelled(worker, task):
     result = task.enqueue()
@@ -268,7 +270,7 @@ def test_a_running_job_is_cancelled(worker, task):
 
     assert result.state == JobState.CANCELLED
     assert path_of_error(result) == CANCELLED
-    (finished,) = until(lambda: diary.entries("finished", result.id))
+    (finished,) = until(lambda: event_log.entries("finished", result.id))
     assert finished.words[2:] == ("FAILED", "JobCancelled")
 
 
@@ -286,7 +288,7 @@ def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(worker, requ
 
 def test_several_running_jobs_are_cancelled_one_after_the_other(start_worker, processes):
     start_worker(processes, threads=4, lease=120)
-    results = tasks.loop_for_ever.enqueue_many([((), {})] * 4)
+    results = tasks.loop_forever.enqueue_many([((), {})] * 4)
     until(lambda: all(has_started(result) for result in results))
 
     for result in results:
@@ -314,13 +316,13 @@ def test_a_job_that_has_ended_cannot_be_cancelled(worker):
 
 
 def test_a_task_may_ask_whether_it_is_cancelled(worker):
-    result = tasks.ask_whether_cancelled.enqueue()
+    result = tasks.poll_is_cancelled.enqueue()
     until(lambda: has_started(result))
 
     result.cancel()
 
     assert result.wait(30).state in {JobState.CANCELLED, JobState.SUCCESSFUL}
-    assert diary.entries("cancelled", result.id)
+    assert event_log.entries("cancelled", result.id)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -329,7 +331,7 @@ def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
 ):
     start_worker(processes, threads=1, async_slots=1)
     blocker, task = (
-        (tasks.ahold, tasks.sleep_for_ever) if is_async else (tasks.hold, tasks.loop_for_ever)
+        (tasks.ahold, tasks.sleep_forever) if is_async else (tasks.hold, tasks.loop_forever)
     )
     for _ in range(30):  # so that the engine claims ahead
         value((tasks.amark if is_async else tasks.mark).enqueue("quick"))
@@ -369,7 +371,7 @@ def test_jobs_behind_a_long_one_are_run_elsewhere(start_worker, processes, gate,
 
 def test_two_engines_share_the_work_and_run_nothing_twice(start_worker, processes, monkeypatch):
     # On a busy machine jobs that wait for long are handed back, and have a second run elsewhere.
-    monkeypatch.setattr(load, "STUCK", 60.0)
+    monkeypatch.setattr(capacity, "STUCK_TIMEOUT", 60.0)
     words = [f"shared{processes}-{n}" for n in range(400)]
     for _ in range(2):
         start_worker(processes)
@@ -378,7 +380,7 @@ def test_two_engines_share_the_work_and_run_nothing_twice(start_worker, processe
     for result in results:
         value(result)
 
-    noted = [entry.words[0] for entry in diary.entries("mark")]
+    noted = [entry.words[0] for entry in event_log.entries("mark")]
     assert sorted(set(words) & set(noted)) == sorted(words)
     assert sum(word.startswith(f"shared{processes}-") for word in noted) == 400
     assert not Job.objects.exclude(fence=1).exists()
@@ -477,13 +479,13 @@ def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_worker: St
         tasks.hold_interpreter.using(timeout=0.2).enqueue(),
     ]
     backing_off = tasks.backs_off.enqueue()
-    until(lambda: diary.entries("backoff", backing_off.id))
-    until(lambda: all(diary.entries("finished", result.id) for result in results))
+    until(lambda: event_log.entries("backoff", backing_off.id))
+    until(lambda: all(event_log.entries("finished", result.id) for result in results))
     results.append(tasks.die_at_most_once.enqueue())
-    until(lambda: diary.entries("finished", results[-1].id))
+    until(lambda: event_log.entries("finished", results[-1].id))
 
     for kind in ("started", "finished", "backoff", "mark"):
-        words = {entry.words[0]: entry.pid for entry in diary.entries(kind)}
+        words = {entry.words[0]: entry.pid for entry in event_log.entries(kind)}
         mine = {result.id for result in results} | {backing_off.id, "place"}
         for word in mine & words.keys():
             assert words[word] != os.getpid()
@@ -555,7 +557,7 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorke
     for result in tasks.noop.enqueue_many([((), {})] * 2000):
         result.wait(30)
 
-    held = running.pool._children[0].load
+    held = running.pool._children[0]._capacity
     until(lambda: not held.held)
     assert not any(lane.tasks for lane in held._lanes)
     assert not running.engine._outbox

@@ -29,8 +29,8 @@ from offload.worker.runners.slot_table import SlotTable
 from offload.worker.runners.threads import ThreadRunner
 from tests.tasks import aadd, add
 from tests.worker import tasks
-from tests.worker.attempts import claimed
 from tests.worker.conftest import StartWorker, has_started, until
+from tests.worker.job_runs import claimed
 
 LIMIT = 20
 
@@ -54,12 +54,12 @@ class Reports:
         return report
 
 
-def make_threads(places: int, report: Any, marks: SlotTable) -> Runner:
-    return ThreadRunner(places, report, marks, "default")
+def make_threads(places: int, report: Any, slot_table: SlotTable) -> Runner:
+    return ThreadRunner(places, report, slot_table, "default")
 
 
-def make_loop(places: int, report: Any, marks: SlotTable) -> Runner:
-    return EventLoopRunner(places, report, marks, first=0)
+def make_loop(places: int, report: Any, slot_table: SlotTable) -> Runner:
+    return EventLoopRunner(places, report, slot_table, first=0)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ needs_server = pytest.mark.skipif(
 class Pool:
     processes, threads = 0, 1
 
-    def announce(self, ended: Sequence[FinishedJob]) -> None: ...
+    def announce_finished(self, ended: Sequence[FinishedJob]) -> None: ...
 
 
 class Engine:

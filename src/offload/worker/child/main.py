@@ -29,9 +29,9 @@ from offload.worker.runners.base import FinishReport
 from offload.worker.runners.progress_buffer import ProgressBuffer
 
 PR_SET_PDEATHSIG = 1
-TICK = 0.1
+LIMITS_INTERVAL = 0.1
 """Seconds between two looks at time limits."""
-LINGER = 0.002
+MAX_REPORT_DELAY = 0.002
 """Seconds that a report waits for others at most, while jobs wait in its lane."""
 
 
@@ -64,13 +64,13 @@ class ChildMain:
         from offload.worker.runners.slot_table import SlotTable  # noqa: PLC0415
         from offload.worker.runners.threads import ThreadRunner  # noqa: PLC0415
 
-        marks = SlotTable(threads + slots, memory)
+        slot_table = SlotTable(threads + slots, memory)
         self._link = Channel(end)
         self._writer = Writer(end)
-        report, tell = self._writer.report, self._writer.progress_buffer.add
+        report, on_progress = self._writer.report, self._writer.progress_buffer.add
         self._lanes = (
-            ThreadRunner(threads, report, marks, using, tell),
-            EventLoopRunner(slots, report, marks, first=threads, tell=tell),
+            ThreadRunner(threads, report, slot_table, using, on_progress),
+            EventLoopRunner(slots, report, slot_table, first=threads, on_progress=on_progress),
         )
         self._timed = False
         self._stopped = False
@@ -79,7 +79,9 @@ class ChildMain:
         """Obey the engine's messages."""
         self._writer.send("ready")
         while not self._stopped:
-            ready, _, _ = select.select([self._link], [], [], TICK if self._timed else None)
+            ready, _, _ = select.select(
+                [self._link], [], [], LIMITS_INTERVAL if self._timed else None
+            )
             if ready:
                 messages = self._link.receive()
                 if messages is None:
@@ -88,7 +90,7 @@ class ChildMain:
                     getattr(self, f"_on_{kind}")(*content)
             if self._timed:
                 for lane in self._lanes:
-                    lane.enforce(time.monotonic())
+                    lane.enforce_limits(time.monotonic())
         self._writer.finish()
 
     def _on_run(self, first: int, rows: list[tuple[Any, ...]]) -> None:
@@ -104,15 +106,17 @@ class ChildMain:
                 lane.interrupt(key, JobCancelled)
 
     def _on_recall(self) -> None:
-        numbers = [number for lane in self._lanes for number in lane.recall()]
+        numbers = [number for lane in self._lanes for number in lane.release_waiting()]
         self._writer.send("recalled", numbers)
 
     def _on_announce(self, row: tuple[Any, ...], outcome: tuple[Any, ...]) -> None:
         """Leave it to a thread: receivers may take long, and this one must listen."""
-        from offload.worker.execution.executor import announce  # noqa: PLC0415
+        from offload.worker.execution.executor import announce_finished  # noqa: PLC0415
 
         job = ClaimedJob(*row)
-        threading.Thread(target=announce, args=(job, Outcome(*outcome)), daemon=True).start()
+        threading.Thread(
+            target=announce_finished, args=(job, Outcome(*outcome)), daemon=True
+        ).start()
 
     def _on_stop(self) -> None:
         self._stopped = True
@@ -160,7 +164,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             self._news.wait(MIN_READ_INTERVAL if self.progress_buffer else None)
-            self._hurry.wait(LINGER)
+            self._hurry.wait(MAX_REPORT_DELAY)
             self._hurry.clear()
             self._news.clear()
             finished = self._finished  # after the clearing, or `finish` could be missed

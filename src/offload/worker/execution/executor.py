@@ -46,7 +46,7 @@ def execute(
     job: ClaimedJob,
     gate: Gate,
     is_cancelled: IsCancelled = bool,
-    tell: OnProgress = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
     *,
     using: str,
     store: Store | None = None,
@@ -59,11 +59,11 @@ def execute(
         job: the job, claimed.
         gate: see `Gate`.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
-        tell: called with the attempt's reporter when it moved.
+        on_progress: called with the attempt's reporter when it moved.
         using: alias in DATABASES where the job is stored.
         store: where the job is kept, if that is not that database's store.
     """
-    attempt = JobRun(job, is_cancelled, tell)
+    attempt = JobRun(job, is_cancelled, on_progress)
     try:
         attempt.begin()
         attempt.announce_start()
@@ -89,10 +89,10 @@ async def execute_async(
     job: ClaimedJob,
     gate: Gate,
     is_cancelled: IsCancelled = bool,
-    tell: OnProgress = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> Outcome:
     """Run one attempt on this event loop and return how it ended. Raises nothing."""
-    attempt = JobRun(job, is_cancelled, tell)
+    attempt = JobRun(job, is_cancelled, on_progress)
     try:
         attempt.begin()
         await attempt.aannounce_start()
@@ -111,7 +111,7 @@ async def execute_async(
     return outcome
 
 
-def announce(job: ClaimedJob, outcome: Outcome) -> None:
+def announce_finished(job: ClaimedJob, outcome: Outcome) -> None:
     """Send `task_finished` for a job that ended without an executor, such as a lost one."""
     path, message, _ = outcome.failure or ("", "", "")
     kind = getattr(exceptions, path.rpartition(".")[2], JobError)

@@ -42,7 +42,7 @@ class JobRun:
     Attributes:
         job: the job, claimed.
         is_cancelled: tells whether somebody asked for the job to be cancelled.
-        tell: called with the reporter of the attempt when it moved.
+        on_progress: called with the reporter of the attempt when it moved.
         reporter: how far it is; None until the task says so.
         task: its task, or what stands in for one that is gone.
         args, kwargs: what it was enqueued with.
@@ -51,11 +51,14 @@ class JobRun:
     reporter: ProgressReporter | None = None
 
     def __init__(
-        self, job: ClaimedJob, is_cancelled: IsCancelled = bool, tell: OnProgress = ignore_progress
+        self,
+        job: ClaimedJob,
+        is_cancelled: IsCancelled = bool,
+        on_progress: OnProgress = ignore_progress,
     ) -> None:
         self.job = job
         self.is_cancelled = is_cancelled
-        self.tell = tell
+        self.on_progress = on_progress
         self.options, self._sender = _backend_of(job.backend)
         self._problem: BaseException | None = None
         self.args: list[Any] = []
@@ -105,7 +108,7 @@ class JobRun:
     def open_reporter(self) -> ProgressReporter:
         """Make the reporter; one, although threads of the task may ask for it at once."""
         reporter: ProgressReporter = self.__dict__.setdefault(
-            "reporter", ProgressReporter(self.job.key, self.tell)
+            "reporter", ProgressReporter(self.job.key, self.on_progress)
         )
         return reporter
 

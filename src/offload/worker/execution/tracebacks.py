@@ -11,9 +11,9 @@ from typing import Any
 from offload.lifecycle import JobFailure
 from offload.text import to_storable_text
 
-LONGEST_MESSAGE = 2_000
-LONGEST_TRACEBACK = 32_000
-LONGEST_PATH = 255
+MAX_MESSAGE_CHARS = 2_000
+MAX_TRACEBACK_CHARS = 32_000
+MAX_PATH_CHARS = 255
 """Characters kept."""
 
 _OWN_FOLDER = str(Path(__file__).parents[1])
@@ -22,9 +22,9 @@ _OWN_FOLDER = str(Path(__file__).parents[1])
 def describe_exception(error: BaseException) -> JobFailure:
     """Return class path, message and traceback of an exception, storable on every database."""
     return JobFailure(
-        class_path_of(error)[:LONGEST_PATH],
-        to_storable_text(_message(error), max_chars=LONGEST_MESSAGE),
-        to_storable_text(_traceback(error), max_chars=LONGEST_TRACEBACK),
+        class_path_of(error)[:MAX_PATH_CHARS],
+        to_storable_text(_message(error), max_chars=MAX_MESSAGE_CHARS),
+        to_storable_text(_traceback(error), max_chars=MAX_TRACEBACK_CHARS),
     )
 
 
@@ -32,7 +32,7 @@ def class_path_of(error: BaseException) -> str:
     """Return the dotted path of an exception's class, however oddly it was made."""
     kind = type(error)
     module, name = getattr(kind, "__module__", None), getattr(kind, "__qualname__", None)
-    return to_storable_text(f"{module}.{name}", max_chars=LONGEST_PATH)
+    return to_storable_text(f"{module}.{name}", max_chars=MAX_PATH_CHARS)
 
 
 def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bool:

@@ -34,11 +34,11 @@ class Pool(ABC):
         """Return what becomes readable when jobs end, and what should become writable."""
 
     @abstractmethod
-    def room(self, *, is_async: bool) -> int:
+    def capacity(self, *, is_async: bool) -> int:
         """Return how many more jobs can be taken."""
 
     @abstractmethod
-    def wants(self, *, is_async: bool) -> bool:
+    def should_refill(self, *, is_async: bool) -> bool:
         """Tell whether it is time to bring more jobs."""
 
     @property
@@ -62,7 +62,7 @@ class Pool(ABC):
         """
 
     @abstractmethod
-    def enforce(self) -> None:
+    def enforce_limits(self) -> None:
         """Deal with what is overdue: time limits, cancels that are not obeyed, dead children."""
 
     @abstractmethod
@@ -70,15 +70,15 @@ class Pool(ABC):
         """Stop running jobs."""
 
     @abstractmethod
-    def recall(self) -> None:
+    def release_waiting(self) -> None:
         """Give back the jobs that have not begun; `collect` returns them."""
 
     @abstractmethod
-    def announce(self, ended: Sequence[FinishedJob]) -> None:
+    def announce_finished(self, ended: Sequence[FinishedJob]) -> None:
         """Have Django's signal sent for jobs that ended without an executor."""
 
     @abstractmethod
-    def held(self) -> list[ClaimedJob]:
+    def held_jobs(self) -> list[ClaimedJob]:
         """Return the jobs that have not ended."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Pool(ABC):
 
 
 def overdue(
-    load: Capacity,
+    capacity: Capacity,
     running: Iterable[tuple[int, float]],
     cancels: dict[ClaimKey, float],
     *,
@@ -103,7 +103,7 @@ def overdue(
         now: monotonic clock, as all times here.
     """
     for number, since in running:
-        job = load.held.get(number)
+        job = capacity.held.get(number)
         if job is None:
             continue
         if job.timeout is not None and now > since + job.timeout + kill_grace_period:
@@ -112,7 +112,7 @@ def overdue(
             yield number, JobCancelled
 
 
-def forced(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
+def unresponsive_outcome(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
     """Return the outcome of a job that had to be ended by force.
 
     The task's own backoff cannot be asked: the engine runs no user code.
@@ -126,7 +126,7 @@ def forced(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
     return lifecycle.failed(_failure(kind, message))
 
 
-def interrupted(job: ClaimedJob, reason: str) -> Outcome:
+def interrupted_outcome(job: ClaimedJob, reason: str) -> Outcome:
     """Return the outcome of a job that had begun when its process was ended by us.
 
     It was not its fault: it is handed back, unless it must never run twice.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob, FinishedJob
-from offload.worker.pools.run_times import AHEAD, RunTimes
+from offload.worker.pools.run_times import MAX_WAITING_SECONDS, RunTimes
 
-STUCK = 0.2
+STUCK_TIMEOUT = 0.2
 """Seconds in which no job of a lane ended after which those that wait are taken back."""
 
 type Row = tuple[int, tuple[object, ...], float | None]
@@ -43,32 +43,32 @@ class Capacity:
     Args:
         threads: jobs written with def that run at once.
         slots: jobs written with async def that run at once.
-        pace: how long tasks take.
+        run_times: how long tasks take.
     """
 
-    def __init__(self, threads: int, slots: int, pace: RunTimes) -> None:
+    def __init__(self, threads: int, slots: int, run_times: RunTimes) -> None:
         self.held: dict[int, ClaimedJob] = {}
-        self.pace = pace
+        self.run_times = run_times
         self._lanes = (_Lane(threads), _Lane(slots))
         self._next = 1
 
     def __len__(self) -> int:
         return len(self.held)
 
-    def room(self, *, is_async: bool) -> int:
+    def free(self, *, is_async: bool) -> int:
         """Return how many more jobs can be taken: free places, and what may wait for one."""
         lane = self._lanes[is_async]
         free = max(lane.places - lane.count, 0)
         if lane.is_stuck:
             return free
-        estimate = self.pace.estimate
+        estimate = self.run_times.estimate
         work = sum(estimate(path) * count for path, count in lane.tasks.items())
-        ahead = int((AHEAD * lane.places - work) / self.pace.mix)
-        return max(free, min(ahead, self.pace.most_ahead - lane.count))
+        ahead = int((MAX_WAITING_SECONDS * lane.places - work) / self.run_times.mix)
+        return max(free, min(ahead, self.run_times.most_ahead - lane.count))
 
-    def wants(self, *, is_async: bool) -> bool:
+    def should_refill(self, *, is_async: bool) -> bool:
         """Tell whether it is time for more jobs: none waits, or half of what may wait is gone."""
-        room, lane = self.room(is_async=is_async), self._lanes[is_async]
+        room, lane = self.free(is_async=is_async), self._lanes[is_async]
         return room > 0 and (lane.count <= lane.places or room >= lane.count)
 
     @property
@@ -109,20 +109,20 @@ class Capacity:
                 lane.is_stuck = False
                 times[job.task_path].append(seconds)
         for path, known in times.items():
-            self.pace.learn(path, sum(known) / len(known), len(known))
+            self.run_times.learn(path, sum(known) / len(known), len(known))
         return ended
 
     def is_stuck(self, running: Iterable[tuple[int, float]], now: float) -> bool:
         """Tell whether jobs wait behind long ones; take none ahead there until one has ended.
 
         Args:
-            running: number and start of the jobs that run, from which their tasks' pace is learned.
+            running: number and start of the jobs that run, used to update the run times.
             now: monotonic clock.
         """
         lanes = [
             lane
             for lane in self._lanes
-            if lane.count > lane.places and now - lane.changed_at > STUCK
+            if lane.count > lane.places and now - lane.changed_at > STUCK_TIMEOUT
         ]
         if not lanes:
             return False
@@ -132,11 +132,11 @@ class Capacity:
         for lane in stuck:
             lane.is_stuck, lane.changed_at = True, now
         for job, since in begun if stuck else ():
-            self.pace.learn(job.task_path, now - since)
+            self.run_times.learn(job.task_path, now - since)
         return bool(stuck)
 
     def _is_behind_long_ones(
         self, lane: _Lane, begun: Sequence[tuple[ClaimedJob, float]], now: float
     ) -> bool:
         times = [now - since for job, since in begun if self._lanes[job.is_async] is lane]
-        return bool(times) and min(times) > STUCK
+        return bool(times) and min(times) > STUCK_TIMEOUT

@@ -17,8 +17,8 @@ from django.db import connections
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
-from offload.worker.execution.executor import announce
-from offload.worker.pools.base import Pool, forced, interrupted, overdue
+from offload.worker.execution.executor import announce_finished
+from offload.worker.pools.base import Pool, interrupted_outcome, overdue, unresponsive_outcome
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.run_times import RunTimes
 from offload.worker.runners.base import FinishReport, Runner
@@ -31,19 +31,21 @@ from offload.worker.runners.threads import ThreadRunner
 class InProcessPool(Pool):
     """Args:
     threads: how many tasks written with def run at once.
-    slots: how many tasks written with async def run at once.
+    async_slots: how many tasks written with async def run at once.
     kill_grace_period: seconds that a job has to stop after it was told.
     using: alias in DATABASES where the jobs are stored.
     """
 
     processes = 0
 
-    def __init__(self, *, threads: int, slots: int, kill_grace_period: float, using: str) -> None:
+    def __init__(
+        self, *, threads: int, async_slots: int, kill_grace_period: float, using: str
+    ) -> None:
         self.threads = threads
-        self._slots = slots
+        self._slots = async_slots
         self._grace = kill_grace_period
         self._using = using
-        self._load = Capacity(threads, slots, RunTimes())
+        self._capacity = Capacity(threads, async_slots, RunTimes())
         self._given_up: list[EventLoopRunner] = []
         self._cancels: dict[ClaimKey, float] = {}
         self._reports: list[FinishReport] = []
@@ -57,27 +59,27 @@ class InProcessPool(Pool):
         self._news, self._bell = os.pipe()
         os.set_blocking(self._news, False)
         os.set_blocking(self._bell, False)
-        marks = SlotTable(self.threads)
+        slot_table = SlotTable(self.threads)
         self._threads = ThreadRunner(
-            self.threads, self._report, marks, self._using, self._progress_buffer.add
+            self.threads, self._report, slot_table, self._using, self._progress_buffer.add
         )
         self._loop = self._new_loop()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
         return [self._news], []
 
-    def room(self, *, is_async: bool) -> int:
-        return self._load.room(is_async=is_async)
+    def capacity(self, *, is_async: bool) -> int:
+        return self._capacity.free(is_async=is_async)
 
-    def wants(self, *, is_async: bool) -> bool:
-        return self._load.wants(is_async=is_async)
+    def should_refill(self, *, is_async: bool) -> bool:
+        return self._capacity.should_refill(is_async=is_async)
 
     @property
     def is_backed_up(self) -> bool:
-        return self._load.is_backed_up
+        return self._capacity.is_backed_up
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
-        numbered = list(enumerate(jobs, self._load.take(jobs)))
+        numbered = list(enumerate(jobs, self._capacity.take(jobs)))
         self._threads.submit([pair for pair in numbered if not pair[1].is_async])
         self._loop.submit([pair for pair in numbered if pair[1].is_async])
 
@@ -90,7 +92,7 @@ class InProcessPool(Pool):
         del self._reports[:count]
         if self._progress_buffer:
             self._read_progress()
-        ended = self._load.settle(report[:3] for report in reports)
+        ended = self._capacity.settle(report[:3] for report in reports)
         if self._cancels:
             for job, _ in ended:
                 self._cancels.pop(job.key, None)
@@ -100,16 +102,16 @@ class InProcessPool(Pool):
         moved, self._progress = self._progress, {}
         return moved
 
-    def enforce(self) -> None:
+    def enforce_limits(self) -> None:
         now = time.monotonic()
         for lane in self._lanes:
-            lane.enforce(now)
-        running = [pair for lane in self._lanes for pair in lane.marks.running()]
+            lane.enforce_limits(now)
+        running = [pair for lane in self._lanes for pair in lane.slot_table.running()]
         limits = {"kill_grace_period": self._grace, "now": now}
-        for number, kind in list(overdue(self._load, running, self._cancels, **limits)):
+        for number, kind in list(overdue(self._capacity, running, self._cancels, **limits)):
             self._give_up(number, kind)
-        if self._load.is_stuck(running, now):
-            self.recall()
+        if self._capacity.is_stuck(running, now):
+            self.release_waiting()
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for key in keys:
@@ -117,55 +119,57 @@ class InProcessPool(Pool):
             for lane in self._lanes:
                 lane.interrupt(key, JobCancelled)
 
-    def recall(self) -> None:
+    def release_waiting(self) -> None:
         for lane in self._lanes:
-            for number in lane.recall():
+            for number in lane.release_waiting():
                 self._report(FinishReport(number, released(), None))
 
-    def announce(self, ended: Sequence[FinishedJob]) -> None:
+    def announce_finished(self, ended: Sequence[FinishedJob]) -> None:
         if ended:  # receivers may take their time, and the engine has none
             Thread(target=_announce, args=(list(ended),), daemon=True).start()
 
-    def held(self) -> list[ClaimedJob]:
-        return list(self._load.held.values())
+    def held_jobs(self) -> list[ClaimedJob]:
+        return list(self._capacity.held.values())
 
     def stop(self) -> None:
         for lane in self._lanes:
             lane.stop()
-        for number, job in self._load.held.items():
+        for number, job in self._capacity.held.items():
             self._threads.abandon(job.key)
-            self._report(FinishReport(number, interrupted(job, "the worker was stopped"), None))
+            self._report(
+                FinishReport(number, interrupted_outcome(job, "the worker was stopped"), None)
+            )
 
     @property
     def _lanes(self) -> tuple[Runner, ...]:
         return (self._threads, self._loop, *self._given_up)
 
     def _new_loop(self) -> EventLoopRunner:
-        marks = SlotTable(self._slots)
+        slot_table = SlotTable(self._slots)
         return EventLoopRunner(
-            self._slots, self._report, marks, first=0, tell=self._progress_buffer.add
+            self._slots, self._report, slot_table, first=0, on_progress=self._progress_buffer.add
         )
 
     def _read_progress(self) -> None:
         """Note how far jobs are, but not those that were given up and go on all the same."""
-        held = {job.key for job in self._load.held.values()}
+        held = {job.key for job in self._capacity.held.values()}
         stand = self._progress_buffer.read(time.monotonic())
         self._progress |= {key: text for key, text in stand.items() if key in held}
 
     def _give_up(self, number: int, kind: type[Interruption]) -> None:
         """End a job here although its code may go on; nobody will hear of it again."""
-        job = self._load.held[number]
+        job = self._capacity.held[number]
         if not job.is_async and self._threads.abandon(job.key) is None:
             return
         if self._loop.runs(job.key):
-            self.recall()
+            self.release_waiting()
             self._loop.stop()  # its other jobs go on
             self._given_up.append(self._loop)
             self._loop = self._new_loop()
-        outcome = forced(job, kind)
+        outcome = unresponsive_outcome(job, kind)
         self._report(FinishReport(number, outcome, None))
         if JobState(outcome.state).is_finished:
-            self.announce([(job, outcome)])
+            self.announce_finished([(job, outcome)])
 
     def _report(self, report: FinishReport) -> None:
         """Take in a report from any thread; ring once for all that come before `collect`."""
@@ -178,5 +182,5 @@ class InProcessPool(Pool):
 
 def _announce(ended: Sequence[FinishedJob]) -> None:
     for job, outcome in ended:
-        announce(job, outcome)
+        announce_finished(job, outcome)
     connections.close_all()

@@ -16,7 +16,7 @@ from offload.worker.pools.run_times import RunTimes
 
 logger = logging.getLogger("offload.worker")
 
-LONGEST_BACKOFF = 60.0
+MAX_RESTART_DELAY = 60.0
 """Seconds between two tries to start a child that does not come up."""
 
 
@@ -32,7 +32,7 @@ class ProcessPool(Pool):
         self.threads = limits.threads
         self._limits = limits
         self._shows_logs = shows_logs
-        self._pace = RunTimes()
+        self._run_times = RunTimes()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["offload.worker.child.preload"])
         self._children: list[ChildProcess] = []
@@ -52,15 +52,15 @@ class ProcessPool(Pool):
         readers += [child.process.sentinel for child in self._children]
         return readers, [child.link.fileno() for child in self._children if child.link.is_full]
 
-    def room(self, *, is_async: bool) -> int:
-        return sum(child.room(is_async=is_async) for child in self._children)
+    def capacity(self, *, is_async: bool) -> int:
+        return sum(child.capacity(is_async=is_async) for child in self._children)
 
-    def wants(self, *, is_async: bool) -> bool:
-        return any(child.wants(is_async=is_async) for child in self._children)
+    def should_refill(self, *, is_async: bool) -> bool:
+        return any(child.should_refill(is_async=is_async) for child in self._children)
 
     @property
     def is_backed_up(self) -> bool:
-        return any(child.load.is_backed_up for child in self._children)
+        return any(child.is_backed_up for child in self._children)
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Deal the jobs out, the most urgent ones first, to the children with most room."""
@@ -70,7 +70,7 @@ class ProcessPool(Pool):
                 children = self._by_room(is_async=is_async)
                 share = -(-len(lane) // len(children))
                 for child in children:
-                    count = max(1, min(share, child.room(is_async=is_async)))
+                    count = max(1, min(share, child.capacity(is_async=is_async)))
                     dealt, lane = lane[:count], lane[count:]
                     child.run(dealt)
 
@@ -86,29 +86,29 @@ class ProcessPool(Pool):
         self._progress.clear()
         return moved
 
-    def enforce(self) -> None:
+    def enforce_limits(self) -> None:
         now = time.monotonic()
         for child in list(self._children):
             if not child.process.is_alive():
                 self._bury(child)
             else:
-                child.enforce(now)
+                child.enforce_limits(now)
         missing = self.processes - sum(not child.is_retiring for child in self._children)
         if missing > 0 and not self._stopped and now >= self._start_at:
             for _ in range(missing):
                 self._start_child()
         if self._untold:
-            self.announce(())
+            self.announce_finished(())
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for child in self._children:
             child.cancel(keys)
 
-    def recall(self) -> None:
+    def release_waiting(self) -> None:
         for child in self._children:
-            child.recall()
+            child.release_waiting()
 
-    def announce(self, ended: Sequence[FinishedJob]) -> None:
+    def announce_finished(self, ended: Sequence[FinishedJob]) -> None:
         """Leave it to a child, if need be a later one: the engine runs no receiver of signals."""
         self._untold += ended
         able = next((child for child in self._children if child.is_able), None)
@@ -116,8 +116,8 @@ class ProcessPool(Pool):
             job, outcome = self._untold.pop(0)
             able.link.send("announce", tuple(job), tuple(outcome))
 
-    def held(self) -> list[ClaimedJob]:
-        return [job for child in self._children for job in child.load.held.values()]
+    def held_jobs(self) -> list[ClaimedJob]:
+        return [job for child in self._children for job in child.held_jobs()]
 
     def stop(self) -> None:
         self._stopped = True
@@ -130,7 +130,7 @@ class ProcessPool(Pool):
     def _by_room(self, *, is_async: bool) -> list[ChildProcess]:
         """Return the children that have room, or, as one may have died meanwhile, any others."""
         able = [child for child in self._children if child.is_able] or self._children
-        rooms = [(child.room(is_async=is_async), child) for child in able]
+        rooms = [(child.capacity(is_async=is_async), child) for child in able]
         rooms = [pair for pair in rooms if pair[0] > 0] or rooms
         return [child for _, child in sorted(rooms, key=itemgetter(0), reverse=True)]
 
@@ -139,7 +139,7 @@ class ProcessPool(Pool):
             child = ChildProcess(
                 self._context,
                 self._limits,
-                self._pace,
+                self._run_times,
                 self._progress,
                 shows_logs=self._shows_logs,
             )
@@ -151,7 +151,7 @@ class ProcessPool(Pool):
     def _put_off(self, reason: str) -> None:
         """Wait ever longer before the next try to start a child."""
         self._failures += 1
-        delay = min(LONGEST_BACKOFF, 2.0 ** (self._failures - 1))
+        delay = min(MAX_RESTART_DELAY, 2.0 ** (self._failures - 1))
         self._start_at = time.monotonic() + delay
         logger.error("A child process did not start (%s); again in %.0f s.", reason, delay)
 
@@ -167,4 +167,4 @@ class ProcessPool(Pool):
                 logger.warning("ChildProcess process %s died: %s.", child.pid, child.cause_of_death)
         buried = child.bury(reason=f"its process died: {child.cause_of_death}")
         self._ended += buried
-        self.announce([pair for pair in buried if JobState(pair[1].state).is_finished])
+        self.announce_finished([pair for pair in buried if JobState(pair[1].state).is_finished])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-AHEAD = 0.05
+MAX_WAITING_SECONDS = 0.05
 """Seconds of estimated work that may wait behind what runs."""
-MOST_AHEAD = 1000
+MAX_WAITING_JOBS = 1000
 """Jobs that may wait behind what runs, however short they are."""
-TRUST = 4
+MAX_WAITING_PER_FINISHED = 4
 """Jobs that may wait for each job that was seen to end: the first ones may tell nothing."""
 _WEIGHT = 0.1
 _WEIGHT_OF_LONGER = 0.5
@@ -18,7 +18,7 @@ class RunTimes:
 
     def __init__(self) -> None:
         self._of_task: dict[str, float] = {}
-        self._of_mix = AHEAD
+        self._of_mix = MAX_WAITING_SECONDS
         self._learned = 0
 
     def learn(self, task_path: str, seconds: float, count: int = 1) -> None:
@@ -37,7 +37,7 @@ class RunTimes:
 
     def estimate(self, task_path: str) -> float:
         """Return the seconds a job of a task may take; a whole share for an unknown one."""
-        return self._of_task.get(task_path, AHEAD)
+        return self._of_task.get(task_path, MAX_WAITING_SECONDS)
 
     @property
     def mix(self) -> float:
@@ -47,7 +47,7 @@ class RunTimes:
     @property
     def most_ahead(self) -> int:
         """How many jobs may wait behind what runs: a few times as many as were seen to end."""
-        return min(TRUST * self._learned, MOST_AHEAD)
+        return min(MAX_WAITING_PER_FINISHED * self._learned, MAX_WAITING_JOBS)
 
 
 def _repeated(weight: float, count: int) -> float:

@@ -35,16 +35,16 @@ class Runner(ABC):
 
     Args:
         report: called with each job that ended, in the thread that ran it.
-        marks: where to write what runs, and since when.
-        tell: called with the reporter of a running job that moved.
+        slot_table: where to write what runs, and since when.
+        on_progress: called with the reporter of a running job that moved.
     """
 
     def __init__(
-        self, report: ReportTo, marks: SlotTable, tell: OnProgress = ignore_progress
+        self, report: ReportTo, slot_table: SlotTable, on_progress: OnProgress = ignore_progress
     ) -> None:
         self.report = report
-        self.marks = marks
-        self.tell = tell
+        self.slot_table = slot_table
+        self.on_progress = on_progress
         self.waiting: deque[Numbered] = deque()
         self.cancelled: set[ClaimKey] = set()
         """Jobs that somebody wants cancelled, begun or not."""
@@ -54,7 +54,7 @@ class Runner(ABC):
     def submit(self, jobs: Sequence[Numbered]) -> None:
         """Run jobs, as soon as there is a place."""
 
-    def recall(self) -> list[int]:
+    def release_waiting(self) -> list[int]:
         """Forget the jobs that have not begun; return their numbers."""
         numbers = []
         while self.waiting:
@@ -69,7 +69,7 @@ class Runner(ABC):
         """Raise an exception inside a running job, if it can be reached."""
 
     @abstractmethod
-    def enforce(self, now: float) -> None:
+    def enforce_limits(self, now: float) -> None:
         """Interrupt the jobs that ran longer than their time limit."""
 
     @abstractmethod

@@ -27,7 +27,7 @@ from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
 
-TIDY_INTERVAL = 1.0
+CLEANUP_INTERVAL = 1.0
 """Seconds between two looks at the connections that the async tasks share."""
 
 
@@ -35,20 +35,20 @@ class EventLoopRunner(Runner):
     """Args:
     slots: how many jobs run at once.
     report: called with each job that ended, in the loop's thread.
-    marks: where to write what runs.
-    first: this lane's first place in `marks`.
-    tell: called with the reporter of a running job that moved.
+    slot_table: where to write what runs.
+    first: this lane's first place in `slot_table`.
+    on_progress: called with the reporter of a running job that moved.
     """
 
     def __init__(
         self,
         slots: int,
         report: ReportTo,
-        marks: SlotTable,
+        slot_table: SlotTable,
         first: int,
-        tell: OnProgress = ignore_progress,
+        on_progress: OnProgress = ignore_progress,
     ) -> None:
-        super().__init__(report, marks, tell)
+        super().__init__(report, slot_table, on_progress)
         self._slots = slots
         self._places = list(range(first, first + slots))
         self._running: dict[ClaimKey, RunningCall] = {}
@@ -71,7 +71,7 @@ class EventLoopRunner(Runner):
             self.cancelled.add(key)
         self._call(self._interrupt, key, kind)
 
-    def enforce(self, now: float) -> None:
+    def enforce_limits(self, now: float) -> None:
         for key, running in list(self._running.items()):
             timeout = running.job.timeout
             if timeout is not None and now - running.since > timeout:
@@ -103,7 +103,7 @@ class EventLoopRunner(Runner):
     def _run(self) -> None:
         assert self._loop is not None  # noqa: S101  # for the type checker
         asyncio.set_event_loop(self._loop)
-        self._loop.call_later(TIDY_INTERVAL, self._tidy)
+        self._loop.call_later(CLEANUP_INTERVAL, self._tidy)
         while not self._has_ended:
             try:
                 self._loop.run_forever()
@@ -145,11 +145,11 @@ class EventLoopRunner(Runner):
         """Run a job up to where it first has to wait, which for many is their end."""
         running = RunningCall(number, job, self._places.pop())
         self._running[job.key] = running
-        self.marks.begin(running.place, number, running.since, is_async=True)
+        self.slot_table.start(running.place, number, running.since, is_async=True)
         is_cancelled = partial(self.cancelled.__contains__, job.key)
         try:
             running.task = asyncio.Task(
-                execute_async(job, running, is_cancelled, self.tell),
+                execute_async(job, running, is_cancelled, self.on_progress),
                 loop=self._loop,
                 context=self._clean.copy(),
                 eager_start=True,
@@ -171,7 +171,7 @@ class EventLoopRunner(Runner):
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
-        self.marks.end(running.place)
+        self.slot_table.finish(running.place)
         self._places.append(running.place)
         self._dirty = True
         seconds = places * (time.monotonic() - running.since)
@@ -190,7 +190,7 @@ class EventLoopRunner(Runner):
             self._dirty = bool(self._running)
             # At once: a job that begins meanwhile must not find its own connection closed.
             self._tidying = asyncio.Task(sync_to_async(tidy)(), loop=self._loop, eager_start=True)
-        self._loop.call_later(TIDY_INTERVAL, self._tidy)
+        self._loop.call_later(CLEANUP_INTERVAL, self._tidy)
 
 
 def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]

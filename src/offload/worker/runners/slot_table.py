@@ -34,11 +34,11 @@ class SlotTable:
             os.ftruncate(descriptor, size)
             self._memory = mmap.mmap(descriptor, size)
 
-    def begin(self, place: int, number: int, now: float, *, is_async: bool) -> None:
+    def start(self, place: int, number: int, now: float, *, is_async: bool) -> None:
         """Write that a job begins here; jobs of a lane begin in the order of their numbers."""
         _MARK.pack_into(self._memory, place * _MARK.size, number, is_async, now)
 
-    def end(self, place: int) -> None:
+    def finish(self, place: int) -> None:
         """Write that nothing runs here."""
         _SINCE.pack_into(self._memory, place * _MARK.size + _SINCE_AT, 0.0)
 

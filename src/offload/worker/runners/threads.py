@@ -35,21 +35,21 @@ class ThreadRunner(Runner):
     """Args:
     threads: how many.
     report: called with each job that ended, in the thread that ran it.
-    marks: where to write what runs; the first `threads` places are this lane's.
+    slot_table: where to write what runs; the first `threads` places are this lane's.
     using: alias in DATABASES where the jobs are stored.
-    tell: called with the reporter of a running job that moved.
+    on_progress: called with the reporter of a running job that moved.
     """
 
     def __init__(
         self,
         threads: int,
         report: ReportTo,
-        marks: SlotTable,
+        slot_table: SlotTable,
         using: str,
-        tell: OnProgress = ignore_progress,
+        on_progress: OnProgress = ignore_progress,
     ) -> None:
-        super().__init__(report, marks, tell)
-        self.execute = partial(execute, tell=tell, using=using)
+        super().__init__(report, slot_table, on_progress)
+        self.execute = partial(execute, on_progress=on_progress, using=using)
         self.news = threading.Condition()
         self._seats = [RunnerThread(self, place) for place in range(threads)]
 
@@ -64,7 +64,7 @@ class ThreadRunner(Runner):
         for seat in self._seats:
             seat.interrupt(key, kind)
 
-    def enforce(self, now: float) -> None:
+    def enforce_limits(self, now: float) -> None:
         for seat in self._seats:
             job = seat.job
             if job is None:
@@ -165,7 +165,7 @@ class RunnerThread:
     def _run_one(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
         lane, key = self._lane, job.key
         begun = time.monotonic()
-        lane.marks.begin(self._place, number, begun, is_async=False)
+        lane.slot_table.start(self._place, number, begun, is_async=False)
         with self._lock:
             self.job, self.since, self._number = job, begun, number
             # Open still, if the exception came as the gate was closing.
@@ -182,5 +182,5 @@ class RunnerThread:
             abandoned = self._abandoned
         if abandoned:
             return
-        lane.marks.end(self._place)
+        lane.slot_table.finish(self._place)
         lane.report(FinishReport(number, outcome, time.monotonic() - begun, bool(lane.waiting)))

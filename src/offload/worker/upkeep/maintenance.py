@@ -145,7 +145,9 @@ class Maintenance:
         self._look(None)
         self._ring()
         self.promotion.hasten()
-        self._pool.announce([pair for pair in rescued if JobState(pair[1].state).is_finished])
+        self._pool.announce_finished(
+            [pair for pair in rescued if JobState(pair[1].state).is_finished]
+        )
 
     def _prune(self) -> float | None:
         """Prune one batch of each state; soon again if one was full, as jobs come faster then."""

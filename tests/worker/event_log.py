@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-ENVIRONMENT = "OFFLOAD_TEST_DIARY"
+ENVIRONMENT = "OFFLOAD_TEST_EVENT_LOG"
 
 
 class Entry(NamedTuple):

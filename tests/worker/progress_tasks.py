@@ -10,7 +10,7 @@ from contextvars import copy_context
 from pathlib import Path
 
 from offload import Fixed, current_job, progress, task, track
-from tests.worker.diary import write
+from tests.worker.event_log import write
 
 _pause = threading.Event().wait
 
@@ -72,7 +72,7 @@ def get_far_then_hold(gate: str) -> None:
     if current_job().attempt == 1:
         progress(9, 10)
         raise ValueError("once more")
-    write("began", current_job().id)
+    write("running", current_job().id)
     _wait_for(gate)
 
 
@@ -86,20 +86,20 @@ def get_far_then_die(gate: str) -> None:
 @task
 def get_far_then_hold_on(gate: str, done: int) -> None:
     """Say it once, and nothing more until a file appears."""
-    write("began", current_job().id)
+    write("running", current_job().id)
     progress(done, 10)
     _wait_for(gate)
 
 
 @task
-def say_the_impossible() -> str:
+def report_invalid_progress() -> str:
     progress(-1, float("nan"), "a\0b\r\nc" * 1000, step=(-1, 0, "\0"))
     progress(12, 10, "a\0b\ud800c", step=(9, 3, "\r\n"))
     return "fine"
 
 
 @task
-def misuse() -> None:
+def report_wrong_type() -> None:
     progress("half")  # type: ignore[arg-type]
 
 
