@@ -1,4 +1,4 @@
-"""Mailers as projects write them."""
+"""Mailers as a project would write them."""
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
@@ -7,14 +7,14 @@ from offload.mail import EmailBackend
 
 
 class QueueInMail(EmailBackend):
-    """Options as a subclass has them."""
+    """A mailer that sets its options in a subclass."""
 
     queue_name = "mail"
     mailer = "smtp"
 
 
 class Provider(BaseEmailBackend):
-    """The mailer of a provider that is not reached by SMTP and answers with `error`."""
+    """The mailer of an email provider with its own API, which may raise `error`."""
 
     error: BaseException | None = None
     sent: list[object] = []
@@ -27,11 +27,11 @@ class Provider(BaseEmailBackend):
 
 
 class ProviderIsBusy(OSError):
-    """As the exceptions of `requests`, an OSError that says nothing about the connection."""
+    """An OSError that is no connection error, like the exceptions of `requests`."""
 
 
-class PatientWithProvider(EmailBackend):
-    """Tries again what the provider calls temporary."""
+class RetriesProviderErrors(EmailBackend):
+    """A mailer that retries after a temporary error of the provider."""
 
     mailer = "provider"
     email_backend = f"{__name__}.Provider"
@@ -40,8 +40,8 @@ class PatientWithProvider(EmailBackend):
         return isinstance(error, ProviderIsBusy) or super().is_temporary(error)
 
 
-class StumblesAfterwards(SmtpBackend):
-    """Fails when the message is sent already."""
+class FailsAfterSending(SmtpBackend):
+    """A mailer that raises an error after the message was sent."""
 
     def _send(self, email_message):
         super()._send(email_message)

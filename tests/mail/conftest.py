@@ -1,4 +1,4 @@
-"""A real SMTP server that does as it is told, and mailers that lead to it."""
+"""A real SMTP server whose replies a test chooses, and mailers that connect to it."""
 
 import asyncio
 import socket
@@ -16,61 +16,61 @@ HAS_MAILERS = VERSION >= (6, 1)
 
 
 class Inbox:
-    """What the server received, and what it shall answer before it accepts.
+    """The messages that the server received, and the replies that a test chose.
 
-    An answer is SMTP's text, or "drop": the server hangs up without a word.
+    A reply is SMTP's text, or "drop": the server closes the connection without a reply.
     """
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
-        self.answers: dict[str, deque[str]] = {}
+        self.replies: dict[str, deque[str]] = {}
         self.host = "127.0.0.1"
         self.port = 0
 
-    def will_answer(self, command: str, *answers: str) -> None:
-        self.answers[command] = deque(answers)
+    def will_reply(self, command: str, *replies: str) -> None:
+        self.replies[command] = deque(replies)
 
     @property
     def contents(self) -> list[bytes]:
         return [bytes(envelope.original_content) for envelope in self.envelopes]
 
-    def _answer(self, server: SMTP, *commands: str) -> str:
+    def _reply(self, server: SMTP, *commands: str) -> str:
         for command in commands:
-            if self.answers.get(command):
-                answer = self.answers[command].popleft()
-                if answer == "drop":
+            if self.replies.get(command):
+                reply = self.replies[command].popleft()
+                if reply == "drop":
                     server.transport.abort()
                     raise asyncio.CancelledError
-                return answer
+                return reply
         return ""
 
     async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
-        answer = self._answer(server, "MAIL")
-        if not answer:
+        reply = self._reply(server, "MAIL")
+        if not reply:
             envelope.mail_from = address
-        return answer or "250 OK"
+        return reply or "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
-        answer = self._answer(server, f"RCPT {address}", "RCPT")
-        if not answer:
+        reply = self._reply(server, f"RCPT {address}", "RCPT")
+        if not reply:
             envelope.rcpt_tos.append(address)
-        return answer or "250 OK"
+        return reply or "250 OK"
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
-        if not self.answers.get("DATA"):
+        if not self.replies.get("DATA"):
             self.envelopes.append(envelope)
-        refused = self._answer(server, "DATA")
-        return refused or self._answer(server, "after DATA") or "250 OK"
+        reply = self._reply(server, "DATA")
+        return reply or self._reply(server, "after DATA") or "250 OK"
 
     async def handle_QUIT(self, server, session, envelope):  # noqa: N802
-        return self._answer(server, "QUIT") or "221 Bye"
+        return self._reply(server, "QUIT") or "221 Bye"
 
     async def handle_RSET(self, server, session, envelope):  # noqa: N802
         return "250 OK"
 
 
 class Server(Controller):
-    """A server on a port that is free for certain: it is bound before it is known."""
+    """An SMTP server on a free port, which it binds before the port is read."""
 
     def _create_server(self):
         listener = socket.create_server((self.hostname, 0))
@@ -96,7 +96,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def mailers(settings, inbox):
-    """E-mail is queued, and sent to the inbox."""
+    """Enqueue email; its jobs send it to the inbox."""
     if HAS_MAILERS:
         options = {"host": inbox.host, "port": inbox.port, "timeout": 10}
         settings.MAILERS = {
@@ -112,5 +112,5 @@ def mailers(settings, inbox):
 
 @pytest.fixture
 def smtp(mailers):
-    """Django's own mailer, to the inbox."""
+    """Return Django's own mailer, which sends to the inbox."""
     return mail.mailers["smtp"] if HAS_MAILERS else mail.get_connection(SMTP_BACKEND)

@@ -1,4 +1,4 @@
-"""Messages of every kind that Django can send, and classes that make their own."""
+"""Messages of every kind that Django can send, and classes that build their own."""
 
 import email.policy
 from email.message import EmailMessage as MimeMessage
@@ -21,7 +21,7 @@ def lazy() -> EmailMessage:
     return EmailMessage(gettext_lazy("Hello"), gettext_lazy("Yes"), SENDER, TO)
 
 
-def everybody() -> EmailMessage:
+def all_address_fields() -> EmailMessage:
     return EmailMessage(
         "Hello",
         "",
@@ -110,7 +110,7 @@ def forwarded() -> EmailMessage:
 ALL = [
     simple,
     lazy,
-    everybody,
+    all_address_fields,
     headers,
     difficult_text,
     latin,
@@ -123,7 +123,7 @@ ALL = [
 
 
 class Newsletter(EmailMultiAlternatives):
-    """A subclass that changes nothing in the message."""
+    """A subclass that does not change the message."""
 
     template_id = 7
 
@@ -133,7 +133,7 @@ class Newsletter(EmailMultiAlternatives):
 
 
 class Signed(EmailMultiAlternatives):
-    """A subclass that makes the MIME form, as one that signs does."""
+    """A subclass that builds the MIME form itself, like one that signs."""
 
     def message(self, *, policy: Any = email.policy.default) -> MimeMessage:
         mime = super().message(policy=policy)
@@ -145,7 +145,7 @@ class Signed(EmailMultiAlternatives):
 
 
 class Foreign:
-    """Not one of Django's messages, but as good for an SMTP backend."""
+    """A message that is no Django message, but has the methods that an SMTP backend calls."""
 
     from_email = "robot@example.com"
     subject = "Raw"

@@ -1,4 +1,4 @@
-"""What follows from each way in which an SMTP server may fail."""
+"""Each failure of an SMTP server leads to the right outcome."""
 
 import errno
 import smtplib
@@ -18,7 +18,7 @@ from offload.mail.delivery import (
     is_temporary,
 )
 from offload.mail.message import StoredMessage, serialize_message
-from tests.mail.backends import Provider, StumblesAfterwards
+from tests.mail.backends import FailsAfterSending, Provider
 from tests.mail.messages import attachments, simple
 
 
@@ -36,8 +36,8 @@ def test_a_message_is_sent(send, inbox):
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
-def test_not_now_is_temporary_and_then_the_message_is_sent_once(send, inbox, command):
-    inbox.will_answer(command, "451 4.3.0 Come back later")
+def test_a_temporary_refusal_is_retried_and_the_message_is_sent_once(send, inbox, command):
+    inbox.will_reply(command, "451 4.3.0 Come back later")
     message = StoredMessage(serialize_message(attachments()))
 
     with pytest.raises(TemporaryFailure, match=r"451 4\.3\.0 Come back later"):
@@ -55,23 +55,23 @@ def test_not_now_is_temporary_and_then_the_message_is_sent_once(send, inbox, com
         ("DATA", smtplib.SMTPDataError),
     ],
 )
-def test_never_is_for_good(send, inbox, command, error):
-    inbox.will_answer(command, "554 5.7.1 Go away")
+def test_a_permanent_refusal_is_not_retried(send, inbox, command, error):
+    inbox.will_reply(command, "554 5.7.1 Go away")
 
     with pytest.raises(error):
         send()
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
-def test_a_connection_that_breaks_before_the_message_is_temporary(send, inbox, command):
-    inbox.will_answer(command, "drop")
+def test_a_connection_that_breaks_before_the_message_is_a_temporary_failure(send, inbox, command):
+    inbox.will_reply(command, "drop")
 
     with pytest.raises(TemporaryFailure):
         send()
 
 
-def test_a_connection_that_breaks_before_the_answer_to_the_message_is_not_tried_again(send, inbox):
-    inbox.will_answer("after DATA", "drop")
+def test_a_connection_that_breaks_before_the_reply_to_the_message_is_not_retried(send, inbox):
+    inbox.will_reply("after DATA", "drop")
 
     with pytest.raises(MaybeSent, match="may have been sent"):
         send()
@@ -79,23 +79,23 @@ def test_a_connection_that_breaks_before_the_answer_to_the_message_is_not_tried_
     assert len(inbox.envelopes) == 1
 
 
-@pytest.mark.parametrize("answer", ["drop", "421 Too busy to say goodbye", "nonsense"])
-def test_what_happens_after_the_message_was_accepted_does_not_matter(send, inbox, answer):
-    inbox.will_answer("QUIT", answer)
+@pytest.mark.parametrize("reply", ["drop", "421 Too busy", "nonsense"])
+def test_errors_after_the_message_was_accepted_do_not_matter(send, inbox, reply):
+    inbox.will_reply("QUIT", reply)
 
     assert send().sent == 1
 
 
-def test_a_mailer_that_stumbles_afterwards_has_sent(send, inbox, smtp):
-    smtp.__class__ = StumblesAfterwards
+def test_a_mailer_that_fails_after_sending_has_sent(send, inbox, smtp):
+    smtp.__class__ = FailsAfterSending
 
     assert send().sent == 1
     assert len(inbox.envelopes) == 1
 
 
-def test_all_recipients_refused_but_one_only_for_now_is_temporary(send, inbox):
-    inbox.will_answer("RCPT a@example.org", "550 Unknown")
-    inbox.will_answer("RCPT b@example.org", "450 Busy")
+def test_if_all_recipients_are_refused_and_one_temporarily_the_failure_is_temporary(send, inbox):
+    inbox.will_reply("RCPT a@example.org", "550 Unknown")
+    inbox.will_reply("RCPT b@example.org", "450 Busy")
     message = simple()
     message.to = ["a@example.org", "b@example.org"]
 
@@ -103,8 +103,8 @@ def test_all_recipients_refused_but_one_only_for_now_is_temporary(send, inbox):
         send(message)
 
 
-def test_refused_recipients_are_told_if_others_are_accepted(send, inbox):
-    inbox.will_answer("RCPT b@example.org", "450 Busy")
+def test_refused_recipients_are_returned_if_others_are_accepted(send, inbox):
+    inbox.will_reply("RCPT b@example.org", "450 Busy")
     message = simple()
     message.to = ["a@example.org", "b@example.org"]
 
@@ -112,14 +112,14 @@ def test_refused_recipients_are_told_if_others_are_accepted(send, inbox):
     assert inbox.envelopes[0].rcpt_tos == ["a@example.org"]
 
 
-def test_a_wrong_password_is_for_good(send, smtp):
+def test_a_wrong_password_is_a_permanent_failure(send, smtp):
     smtp.username, smtp.password = "ann", "wrong"
 
     with pytest.raises(smtplib.SMTPAuthenticationError):
         send()
 
 
-def test_nobody_there_is_temporary(send, smtp):
+def test_a_refused_connection_is_a_temporary_failure(send, smtp):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         smtp.port = closed.getsockname()[1]
 
@@ -136,11 +136,10 @@ def test_nobody_there_is_temporary(send, smtp):
         (b"220 mx\r\n250 mx\r\n250 OK\r\n250 OK\r\n354 Go on\r\n", TemporaryFailure),
     ],
 )
-def test_a_server_that_says_little_and_hangs_up(send, smtp, greeting, error):
+def test_a_server_that_closes_the_connection_early(send, smtp, greeting, error):
     big = simple()
-    big.attach(
-        "film.bin", bytes(10_000_000)
-    )  # more than the system keeps for a server that does not read
+    # More than the socket buffers hold for a server that does not read.
+    big.attach("film.bin", bytes(10_000_000))
 
     def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -158,14 +157,14 @@ def test_a_server_that_says_little_and_hangs_up(send, smtp, greeting, error):
         server.join()
 
 
-def test_a_timeout_before_the_message_is_temporary(send, smtp):
+def test_a_timeout_before_the_message_is_a_temporary_failure(send, smtp):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         smtp.port, smtp.timeout = silent.getsockname()[1], 0.1
         with pytest.raises(TemporaryFailure, match="timed out"):
             send()
 
 
-def test_a_silent_server_does_not_hold_a_worker_for_ever(send, smtp):
+def test_a_server_that_does_not_reply_does_not_block_a_worker_indefinitely(send, smtp):
     smtp.timeout = None
 
     send()
@@ -174,7 +173,7 @@ def test_a_silent_server_does_not_hold_a_worker_for_ever(send, smtp):
 
 
 @pytest.mark.parametrize(
-    ("error", "meaning"),
+    ("error", "raised"),
     [
         (ConnectionResetError(), MaybeSent),
         (TimeoutError(), MaybeSent),
@@ -184,11 +183,11 @@ def test_a_silent_server_does_not_hold_a_worker_for_ever(send, smtp):
         (ValueError("bad address"), ValueError),
     ],
 )
-def test_of_a_provider_nobody_knows_how_far_it_came(send, error, meaning):
+def test_a_provider_does_not_report_how_far_sending_came(send, error, raised):
     provider = Provider()
     provider.error = error
 
-    with pytest.raises(meaning):
+    with pytest.raises(raised):
         send(using=provider)
 
 
@@ -208,7 +207,7 @@ def test_of_a_provider_nobody_knows_how_far_it_came(send, error, meaning):
         OSError(errno.EHOSTUNREACH, "No route"),
     ],
 )
-def test_temporary(error):
+def test_an_error_is_temporary(error):
     assert is_temporary(error)
 
 
@@ -227,12 +226,12 @@ def test_temporary(error):
         ValueError("bad address"),
     ],
 )
-def test_for_good(error):
+def test_an_error_is_permanent(error):
     assert not is_temporary(error)
 
 
-def test_a_mailer_is_closed_whatever_happens(send, smtp, inbox):
-    inbox.will_answer("DATA", "451 Later")
+def test_a_mailer_is_closed_after_an_error(send, smtp, inbox):
+    inbox.will_reply("DATA", "451 Later")
 
     with pytest.raises(TemporaryFailure):
         send()

@@ -1,4 +1,4 @@
-"""Plain data goes through any database and comes back."""
+"""Plain data survives the round trip through any database."""
 
 import json
 from datetime import UTC, date, datetime
@@ -33,14 +33,14 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_plain_data_comes_back_through_any_database(value):
+def test_plain_data_survives_any_database(value):
     text, _, _ = encode_arguments([pack(value)], {}, limit=10**9)
 
     assert unpack(json.loads(text)[0][0]) == value
 
 
 @pytest.mark.parametrize("tag", ["$bytes", "$text", "$dict", "$date", "$nothing"])
-def test_a_dict_that_looks_like_a_mark_comes_back(tag):
+def test_a_dict_that_looks_like_a_tag_survives(tag):
     assert unpack(pack({tag: {tag: "x"}})) == {tag: {tag: "x"}}
 
 
@@ -50,11 +50,11 @@ def test_values_keep_their_types():
     assert [type(value) for value in unpack(pack(values))] == [datetime, date, Decimal, bytes]
 
 
-def test_lazy_text_is_read():
+def test_lazy_text_becomes_text():
     assert pack([gettext_lazy("Yes")]) == ["Yes"]
 
 
 @pytest.mark.parametrize("value", [object(), [object()], {"a": {1}}, {1: "a"}, print])
-def test_what_is_not_data_is_refused(value):
+def test_objects_that_are_not_data_are_refused(value):
     with pytest.raises(TypeError, match=r"^a "):
         pack(value)

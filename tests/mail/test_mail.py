@@ -1,4 +1,4 @@
-"""From `send_mail()` to the server and back."""
+"""Email is enqueued by `send_mail()` and sent by its job."""
 
 import subprocess
 import sys
@@ -21,14 +21,14 @@ from tests.mail import messages
 from tests.mail.backends import Provider, ProviderIsBusy
 from tests.mail.conftest import HAS_MAILERS, SMTP_BACKEND
 from tests.mail.messages import simple
-from tests.mail.test_message import without_chance
+from tests.mail.test_message import without_generated_parts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mailers")]
 needs_mailers = pytest.mark.skipif(not HAS_MAILERS, reason="Django 6.0 has no MAILERS")
 
 
-def queued_by(settings, backend: str, **options: Any) -> None:
-    """E-mail is queued by another class, or with other options."""
+def enqueue_with(settings, backend: str, **options: Any) -> None:
+    """Enqueue email with another class, or with other options."""
     if HAS_MAILERS:
         entry = {"BACKEND": backend, "OPTIONS": options}
         settings.MAILERS = {**settings.MAILERS, "default": entry}
@@ -42,12 +42,12 @@ def mailer() -> Any:
 
 
 def run(job: Job) -> Any:
-    """Make one attempt at a job."""
+    """Run one attempt of a job."""
     args, kwargs = decode(job.arguments)
     return find_task(job.task_path).call(*args, **kwargs)
 
 
-def test_a_message_waits_as_a_job_until_it_is_sent(inbox):
+def test_a_message_is_a_job_until_it_is_sent(inbox):
     assert simple().send() == 1
 
     assert inbox.envelopes == []
@@ -56,18 +56,20 @@ def test_a_message_waits_as_a_job_until_it_is_sent(inbox):
 
 
 @pytest.mark.parametrize("make", messages.ALL)
-def test_what_arrives_is_what_djangos_mailer_sends(inbox, smtp, make):
+def test_the_server_receives_what_djangos_mailer_sends(inbox, smtp, make):
     smtp.send_messages([make()])
     make().send()
     run(Job.objects.get())
 
-    at_once, queued = inbox.envelopes
-    assert without_chance(queued.original_content) == without_chance(at_once.original_content)
-    assert queued.mail_from == at_once.mail_from
-    assert queued.rcpt_tos == at_once.rcpt_tos
+    direct, enqueued = inbox.envelopes
+    assert without_generated_parts(enqueued.original_content) == without_generated_parts(
+        direct.original_content
+    )
+    assert enqueued.mail_from == direct.mail_from
+    assert enqueued.rcpt_tos == direct.rcpt_tos
 
 
-def test_an_attempt_sends_the_message_of_the_attempt_before(inbox):
+def test_every_attempt_sends_the_same_message(inbox):
     messages.attachments().send()
     job = Job.objects.get()
     run(job)
@@ -85,9 +87,9 @@ def test_a_mass_mail_is_one_statement_and_a_job_each(django_assert_num_queries):
     assert Job.objects.count() == 20
 
 
-def test_a_mass_mail_arrives_once_each(inbox):
+def test_each_message_of_a_mass_mail_is_sent_once(inbox):
     send_mass_mail([("Hello", "x", "s@example.com", [f"{n}@example.org"]) for n in range(3)])
-    inbox.will_answer("RCPT 1@example.org", "450 Later")
+    inbox.will_reply("RCPT 1@example.org", "450 Later")
     failed = []
 
     for job in Job.objects.order_by("pk"):
@@ -102,18 +104,18 @@ def test_a_mass_mail_arrives_once_each(inbox):
     assert arrived == ["0@example.org", "2@example.org", "1@example.org"]
 
 
-def test_a_message_to_nobody_is_no_job():
+def test_a_message_without_recipients_creates_no_job():
     assert mailer().send_messages([EmailMessage("Hello", "x"), simple()]) == 1
 
     assert Job.objects.count() == 1
 
 
-def test_nothing_to_send_is_no_query(django_assert_num_queries):
+def test_no_messages_need_no_query(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert mailer().send_messages([]) == 0
 
 
-def test_a_rollback_takes_the_message_back():
+def test_a_rollback_removes_the_message():
     with transaction.atomic():
         simple().send()
         transaction.set_rollback(True)
@@ -126,7 +128,7 @@ def test_a_forbidden_header_is_refused_at_once():
         send_mail("Hello\nBcc: victim@example.org", "x", "s@example.com", ["a@example.org"])
 
 
-def test_a_message_that_is_too_large_is_refused_with_a_way_out():
+def test_a_message_that_is_too_large_is_refused_with_alternatives():
     message = simple()
     message.attach("film.bin", bytes(2 * 1024**2))
 
@@ -134,27 +136,27 @@ def test_a_message_that_is_too_large_is_refused_with_a_way_out():
         message.send()
 
 
-def test_the_mailer_is_stored_and_no_path():
+def test_the_alias_of_the_mailer_is_stored():
     simple().send()
 
     _, kwargs = decode(Job.objects.get().arguments)
     assert kwargs == {"mailer": "default" if HAS_MAILERS else None}
 
 
-def test_the_task_is_found_under_its_public_name():
+def test_the_task_is_found_by_its_stored_path():
     simple().send()
 
     assert Job.objects.get().task_path == "offload.mail.tasks.send_message"
     assert find_task("offload.mail.tasks.send_message") is send_message
 
 
-# --- what is tried again -------------------------------------------------------------------
+# --- retries -------------------------------------------------------------------------------
 
 
-def test_only_what_may_succeed_later_is_tried_again(inbox):
+def test_only_temporary_failures_are_retried(inbox):
     simple().send()
     job = Job.objects.get()
-    inbox.will_answer("DATA", "451 Later", "554 Never")
+    inbox.will_reply("DATA", "451 Later", "554 Never")
 
     with pytest.raises(send_message.retry_on):
         run(job)
@@ -165,11 +167,11 @@ def test_only_what_may_succeed_later_is_tried_again(inbox):
     assert not isinstance(caught.value, send_message.retry_on)
 
 
-def test_recipients_refused_for_now_get_a_job_of_their_own(inbox):
+def test_temporarily_refused_recipients_get_their_own_job(inbox):
     message = EmailMessage("Hello", "x", "s@example.com", [f"{name}@example.org" for name in "abc"])
     message.send()
-    inbox.will_answer("RCPT b@example.org", "450 Greylisted")
-    inbox.will_answer("RCPT c@example.org", "550 Unknown")
+    inbox.will_reply("RCPT b@example.org", "450 Greylisted")
+    inbox.will_reply("RCPT c@example.org", "550 Unknown")
 
     job = Job.objects.get()
     refused = {"b@example.org": "450 Greylisted", "c@example.org": "550 Unknown"}
@@ -185,13 +187,13 @@ def test_recipients_refused_for_now_get_a_job_of_their_own(inbox):
     assert inbox.contents[0] == inbox.contents[1]
 
 
-def test_a_subclass_says_what_is_temporary_for_its_provider(settings, monkeypatch):
+def test_a_subclass_adds_temporary_errors_of_its_provider(settings, monkeypatch):
     if HAS_MAILERS:
         settings.MAILERS = {
             **settings.MAILERS,
             "provider": {"BACKEND": Provider.__module__ + ".Provider"},
         }
-    queued_by(settings, "tests.mail.backends.PatientWithProvider")
+    enqueue_with(settings, "tests.mail.backends.RetriesProviderErrors")
     simple().send()
     job = Job.objects.get()
 
@@ -205,16 +207,16 @@ def test_a_subclass_says_what_is_temporary_for_its_provider(settings, monkeypatc
     assert [message.subject for message in Provider.sent] == ["Hello"]
 
 
-# --- silence -------------------------------------------------------------------------------
+# --- fail_silently -------------------------------------------------------------------------
 
 
 def silent() -> Any:
-    found = mailer()
-    found.fail_silently = True
-    return found
+    silent_mailer = mailer()
+    silent_mailer.fail_silently = True
+    return silent_mailer
 
 
-def test_a_message_that_cannot_be_queued_fails_silently_if_asked():
+def test_a_message_that_cannot_be_enqueued_fails_silently_with_fail_silently():
     message = simple()
     message.attach("film.bin", bytes(2 * 1024**2))
 
@@ -236,7 +238,7 @@ def test_a_silent_failure_leaves_the_callers_transaction_usable():
     assert Job.objects.count() == 1
 
 
-def test_a_queue_that_is_not_there_is_told_if_silence_was_not_asked():
+def test_a_database_error_is_raised_without_fail_silently():
     message = simple()
 
     with (
@@ -251,7 +253,7 @@ def test_a_queue_that_is_not_there_is_told_if_silence_was_not_asked():
 
 
 def test_a_subclass_may_set_options(settings):
-    queued_by(settings, "tests.mail.backends.QueueInMail")
+    enqueue_with(settings, "tests.mail.backends.QueueInMail")
 
     simple().send()
 
@@ -261,7 +263,7 @@ def test_a_subclass_may_set_options(settings):
 @needs_mailers
 def test_mailers_may_set_options(settings):
     settings.TASKS = {"default": settings.TASKS["default"], "second": settings.TASKS["default"]}
-    queued_by(
+    enqueue_with(
         settings,
         "offload.mail.EmailBackend",
         mailer="smtp",
@@ -286,14 +288,14 @@ def test_mailers_may_set_options(settings):
     ],
 )
 def test_a_wrong_option_is_named(settings, options, complaint):
-    queued_by(settings, "offload.mail.EmailBackend", **options)
+    enqueue_with(settings, "offload.mail.EmailBackend", **options)
 
     with pytest.raises(ImproperlyConfigured, match=complaint):
         simple().send()
 
 
 @needs_mailers
-def test_two_mailers_that_queue_do_not_queue_for_ever(settings):
+def test_a_mailer_that_enqueues_cannot_send_for_another(settings):
     settings.MAILERS = {
         **settings.MAILERS,
         "second": {"BACKEND": "offload.mail.EmailBackend", "OPTIONS": {"mailer": "default"}},
@@ -305,7 +307,7 @@ def test_two_mailers_that_queue_do_not_queue_for_ever(settings):
 
 
 @needs_mailers
-def test_each_mailer_sends_through_its_own(settings, inbox):
+def test_each_mailer_sends_through_its_own_mailer(settings, inbox):
     settings.MAILERS = {
         **settings.MAILERS,
         "memory": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"},
@@ -331,19 +333,19 @@ def test_the_old_settings_work_too(settings, inbox):
     assert len(inbox.envelopes) == 1
 
 
-def test_an_unknown_queue_is_told_at_once(settings, monkeypatch):
+def test_an_unknown_queue_is_refused_when_a_message_is_sent(settings, monkeypatch):
     monkeypatch.setattr(EmailBackend, "queue_name", "post")
 
     with pytest.raises(InvalidTask, match="Queue 'post' is not valid"):
         simple().send()
 
 
-def test_a_password_is_not_put_into_the_queue():
+def test_a_password_is_not_stored_in_the_queue():
     with pytest.raises(ImproperlyConfigured, match="would be stored in the queue"):
         EmailBackend(username="ann", password="secret")
 
 
-def test_a_mailer_that_does_not_queue_any_more_sends(settings, inbox):
+def test_a_job_is_sent_after_its_mailer_stopped_enqueueing(settings, inbox):
     simple().send()
     if HAS_MAILERS:
         settings.MAILERS = {"default": settings.MAILERS["smtp"]}

@@ -1,4 +1,4 @@
-"""A message that was stored is the message that was given."""
+"""A stored message is restored exactly."""
 
 import email.policy
 import json
@@ -19,8 +19,8 @@ def through_json(message, **options):
     return StoredMessage(json.loads(json.dumps(serialize_message(message, **options))))
 
 
-def without_chance(data: bytes) -> bytes:
-    """Remove what differs whenever a message is made."""
+def without_generated_parts(data: bytes) -> bytes:
+    """Remove the headers and boundaries that Django generates anew for each message."""
     for number, boundary in enumerate(dict.fromkeys(re.findall(rb"={15}\d{19}==", data))):
         data = data.replace(boundary, b"boundary %d" % number)
     return re.sub(rb"^(Date|Message-ID): .*(\r\n .*)*\r\n", b"", data, flags=re.MULTILINE)
@@ -31,8 +31,10 @@ def on_the_wire(message) -> bytes:
 
 
 @pytest.mark.parametrize("make", messages.ALL)
-def test_every_message_comes_back_byte_for_byte(make):
-    assert without_chance(on_the_wire(through_json(make()))) == without_chance(on_the_wire(make()))
+def test_every_message_is_restored_byte_for_byte(make):
+    assert without_generated_parts(on_the_wire(through_json(make()))) == without_generated_parts(
+        on_the_wire(make())
+    )
 
 
 @pytest.mark.parametrize("make", messages.ALL)
@@ -43,7 +45,7 @@ def test_every_attempt_sends_the_same_bytes(make):
 
 
 @pytest.mark.parametrize("make", messages.ALL)
-def test_recipients_and_sender_come_back(make):
+def test_recipients_and_sender_are_restored(make):
     message = make()
 
     stored = through_json(message)
@@ -52,7 +54,7 @@ def test_recipients_and_sender_come_back(make):
     assert stored.from_email == message.from_email
 
 
-def test_date_and_message_id_are_those_of_the_time_of_storing():
+def test_date_and_message_id_are_fixed_when_the_message_is_stored():
     stored = through_json(simple())
 
     first, second = stored.message(), stored.message()
@@ -61,7 +63,7 @@ def test_date_and_message_id_are_those_of_the_time_of_storing():
     assert first["Message-ID"] == second["Message-ID"]
 
 
-def test_backends_that_read_attributes_find_them():
+def test_mailers_that_read_attributes_find_them():
     message = messages.attachments()
 
     stored = through_json(message)
@@ -79,7 +81,7 @@ def test_backends_that_read_attributes_find_them():
     ]
 
 
-def test_what_providers_know_beside_django_comes_back():
+def test_attributes_of_email_providers_are_restored():
     message = simple()
     message.tags = ("a", "b")
     message.metadata = {"order": 5, "Größe": None}
@@ -94,7 +96,7 @@ def test_what_providers_know_beside_django_comes_back():
     assert stored.merge_data == {"ann@example.org": {"name": "Ann"}}
 
 
-def test_what_a_class_sets_comes_back_and_objects_stay_behind():
+def test_attributes_of_a_class_are_restored_and_objects_are_not_stored():
     stored = through_json(Newsletter("Hello", "x", to=["a@example.org"]))
 
     assert stored.template_id == 7
@@ -109,7 +111,7 @@ def test_data_that_cannot_be_stored_is_refused_by_name():
         serialize_message(message)
 
 
-def test_data_may_be_left_out():
+def test_attributes_may_be_left_out():
     message = simple()
     message.context = {"user": object()}
 
@@ -121,7 +123,7 @@ def test_a_header_injection_is_refused_when_storing():
         serialize_message(EmailMessage("Hello\nBcc: victim@example.org", "x", to=["a@example.org"]))
 
 
-def test_a_class_that_makes_its_own_message_is_stored_as_made():
+def test_a_message_whose_class_builds_the_mime_form_is_stored_in_that_form():
     message = Signed("Hello", "plain", "s@example.com", ["a@example.org"])
 
     stored = through_json(message)
@@ -141,7 +143,7 @@ def test_an_encrypted_message_is_not_stored_in_the_clear():
     )
 
 
-def test_a_message_that_is_not_djangos_arrives_as_it_is():
+def test_a_message_that_is_not_djangos_is_sent_unchanged():
     stored = through_json(Foreign())
 
     assert on_the_wire(stored) == Foreign.raw
@@ -149,7 +151,7 @@ def test_a_message_that_is_not_djangos_arrives_as_it_is():
     assert stored.body == "Größe ÿ\n"
 
 
-def test_what_backends_read_is_found_in_a_finished_message():
+def test_attributes_are_parsed_from_a_mime_form():
     message = Signed("Hello", "plain", "s@example.com", ["a@example.org"])
     message.attach_alternative("<p>html</p>", "text/html")
     message.attach("a.png", messages.PNG)
@@ -161,7 +163,7 @@ def test_what_backends_read_is_found_in_a_finished_message():
     assert [part.get_content() for part in stored.attachments] == [messages.PNG]
 
 
-def test_an_unknown_charset_in_a_finished_message_is_no_obstacle():
+def test_a_mime_form_may_have_an_unknown_charset():
     class Odd(Foreign):
         raw = Foreign.raw.replace(b"latin1", b"x-unknown")
 
@@ -171,22 +173,22 @@ def test_an_unknown_charset_in_a_finished_message_is_no_obstacle():
     assert stored.body.startswith("Gr")
 
 
-def test_fewer_recipients_change_nothing_in_the_message():
+def test_fewer_recipients_do_not_change_the_message():
     stored = serialize_message(Signed("Hello", "x", to=["a@example.org", "b@example.org"]))
 
-    some = StoredMessage(stored, ["b@example.org"])
+    restricted = StoredMessage(stored, ["b@example.org"])
 
-    assert some.recipients() == ["b@example.org"]
-    assert on_the_wire(some) == on_the_wire(StoredMessage(stored))
+    assert restricted.recipients() == ["b@example.org"]
+    assert on_the_wire(restricted) == on_the_wire(StoredMessage(stored))
 
 
-def test_a_parsed_message_is_understood():
+def test_a_message_can_be_parsed():
     parsed = message_from_bytes(on_the_wire(through_json(messages.attachments())))
 
     assert len(parsed.get_payload()) == 7
 
 
-def test_a_message_made_by_one_object_is_stored_as_made():
+def test_a_message_that_overrides_its_builder_is_stored_in_mime_form():
     message = simple()
     finished = message.message(policy=email.policy.SMTP)
     finished["X-Signature"] = "0123"

@@ -1,4 +1,4 @@
-"""Plain values as JSON and back, where JSON alone would lose or refuse them."""
+"""Conversion of plain values to JSON and back, also of types that JSON does not have."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.utils.functional import Promise
 
 
 def pack(value: Any) -> Any:
-    """Return `value` as JSON that `unpack` turns back; tuples become lists, lazy text is read.
+    """Return `value` as JSON for `unpack`; tuples become lists, lazy text becomes text.
 
     Raises:
-        TypeError: for a value that is not plain data.
+        TypeError: for a value that is not plain data; its message is the type with an article.
     """
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -33,12 +33,12 @@ def pack(value: Any) -> Any:
 
 
 def unpack(value: Any) -> Any:
-    """Return what `pack` was given."""
+    """Return the value that `pack` converted."""
     if isinstance(value, list):
         return [unpack(item) for item in value]
     if not isinstance(value, dict):
         return value
-    tag = _only_key(value)
+    tag = _single_key(value)
     if tag in _DECODERS:
         return _DECODERS[tag](value[tag])
     fields = value["$dict"] if tag == "$dict" else value
@@ -50,10 +50,12 @@ def _pack_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
         if not isinstance(key, str):
             raise TypeError(f"a dict with a {type(key).__qualname__} as a key")
     packed = {str(key): pack(item) for key, item in value.items()}
-    return {"$dict": packed} if _only_key(packed).startswith("$") else packed
+    looks_tagged = _single_key(packed).startswith("$")
+    return {"$dict": packed} if looks_tagged else packed
 
 
-def _only_key(value: dict[str, Any]) -> str:
+def _single_key(value: dict[str, Any]) -> str:
+    """Return the key of a dict with one item, else an empty string."""
     return next(iter(value)) if len(value) == 1 else ""
 
 

@@ -1,10 +1,10 @@
-"""A message as a job holds it: as JSON, and as a message again.
+"""Email messages as JSON.
 
-Stored are the attributes of Django's message and not its MIME form, because the backends of
-providers (Anymail and others) read subject, alternatives, attachments, and also what they know
-beside Django: `tags`, `metadata`, `template_id`. Django makes the same MIME form of them again.
-A message whose class makes that form itself (it signs, encrypts, or is not one of Django's) is
-stored as the finished form instead, and what backends read is read from there.
+The attributes of a Django message are stored, not its MIME form: the mailers of email providers
+(Anymail and others) read the subject, alternatives, attachments, and attributes that Django does
+not have, such as `tags`, `metadata` and `template_id`. Django builds the same MIME form from them
+again. If a message's class builds the MIME form itself (because it signs or encrypts, or is not
+a Django class), the MIME form is stored, and the attributes that mailers read are parsed from it.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from django.utils.functional import Promise
 from offload.exceptions import InvalidArguments
 from offload.mail.json_values import pack, unpack
 
-ADDRESSES = ("to", "cc", "bcc", "reply_to")
-MADE_AT_RANDOM = ("Date", "Message-ID")
+ADDRESS_FIELDS = ("to", "cc", "bcc", "reply_to")
+GENERATED_HEADERS = ("Date", "Message-ID")
+"""Headers that Django generates anew each time it builds a MIME message."""
 
 
 def serialize_message(message: Any, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return a message as JSON, with its Date and Message-ID fixed.
 
     Args:
-        message: what was given to `send_messages`.
+        message: a message passed to `send_messages`.
         leave_out: names of attributes that are not stored.
 
     Raises:
-        ValueError: for a header that no message may have, as when sending at once.
+        ValueError: for a forbidden header, as a mailer that sends at once.
         InvalidArguments: for an attribute with data that cannot be stored.
     """
     mime = message.message(policy=email.policy.SMTP)
@@ -48,106 +49,114 @@ def serialize_message(message: Any, leave_out: Collection[str] = ()) -> dict[str
         "extra_headers": _headers(message, mime),
         "attributes": _attributes(message, leave_out),
     }
-    for name in ADDRESSES:
-        stored[name] = [value and str(value) for value in getattr(message, name, None) or ()]
-    if _is_made_by_django(message):
+    for name in ADDRESS_FIELDS:
+        addresses = getattr(message, name, None) or ()
+        stored[name] = [address and str(address) for address in addresses]
+    if _is_built_by_django(message):
         stored |= _content(message)
-        stored["made"] = {name: str(mime[name]) for name in MADE_AT_RANDOM}
+        stored["generated"] = {name: str(mime[name]) for name in GENERATED_HEADERS}
     else:
-        stored["mime"] = _shorter(mime.as_bytes())
+        stored["mime"] = _as_text_if_possible(mime.as_bytes())
         stored["recipients"] = [str(address) for address in message.recipients()]
     return {name: pack(value) for name, value in stored.items()}
 
 
 class StoredMessage(EmailMultiAlternatives):
-    """A message from its JSON.
+    """A message restored from its JSON.
 
     Args:
-        stored: what `serialize_message` returned.
-        recipients: to whom it is sent; everybody it is addressed to if None.
+        stored: the message as `serialize_message` returned it.
+        recipients: the addresses to send to; all recipients of the message if None.
     """
 
     def __init__(self, stored: dict[str, Any], recipients: list[str] | None = None) -> None:
         super().__init__()
         values = {name: unpack(value) for name, value in stored.items()}
         attributes = values.pop("attributes")
-        self._made: dict[str, str] = values.pop("made", {})
+        self._generated: dict[str, str] = values.pop("generated", {})
         mime = values.pop("mime", None)
         self._mime = None if mime is None else force_bytes(mime)
-        everybody = values.pop("recipients", None)
-        self._recipients = everybody if recipients is None else recipients
+        stored_recipients = values.pop("recipients", None)
+        self._recipients = stored_recipients if recipients is None else recipients
         if self._mime is not None:
-            values |= _content_of(self._mime)
+            values |= _parse_content(self._mime)
         else:
-            values["attachments"] = [_attachment(item) for item in values["attachments"]]
+            values["attachments"] = [_load_attachment(item) for item in values["attachments"]]
         values["alternatives"] = [EmailAlternative(*pair) for pair in values["alternatives"]]
         vars(self).update(attributes | values)
 
     def message(self, *, policy: Any = email.policy.default) -> MimeMessage:
-        """Return the MIME form: the same at every attempt."""
-        if self._mime is None:
-            mime = super().message(policy=policy)
-            for name, value in self._made.items():
-                mime.replace_header(name, value)
-            _fix_boundaries(mime, seed=self._made["Message-ID"])
-            return mime
-        if isinstance(policy, email.policy.EmailPolicy):
-            # Folding a header again would break a signature.
-            policy = policy.clone(refold_source="none")
-        return message_from_bytes(self._mime, policy=policy)
+        """Return the MIME form, which is the same for every attempt."""
+        if self._mime is not None:
+            if isinstance(policy, email.policy.EmailPolicy):
+                # Folding a header again would break a signature.
+                policy = policy.clone(refold_source="none")
+            return message_from_bytes(self._mime, policy=policy)
+        mime = super().message(policy=policy)
+        for name, value in self._generated.items():
+            mime.replace_header(name, value)
+        _fix_boundaries(mime, seed=self._generated["Message-ID"])
+        return mime
 
     def recipients(self) -> list[str]:
-        """Return to whom it is sent."""
+        """Return the addresses to send to."""
         return super().recipients() if self._recipients is None else self._recipients
 
 
 def _headers(message: Any, mime: Message) -> dict[str, str]:
-    """Return the extra headers; what is not text (an address, a date) as Django wrote it."""
-    return {
-        str(name): str(value if isinstance(value, str | Promise) else mime[name])
-        for name, value in (getattr(message, "extra_headers", None) or {}).items()
-    }
+    """Return the extra headers; a value that is not text (a date, an address) as in the MIME."""
+    headers = {}
+    for name, value in (getattr(message, "extra_headers", None) or {}).items():
+        is_text = isinstance(value, str | Promise)
+        headers[str(name)] = str(value if is_text else mime[name])
+    return headers
 
 
 def _attributes(message: Any, leave_out: Collection[str]) -> dict[str, Any]:
-    """Return what was set on the message, or on its class, beside what Django knows.
+    """Return the attributes of the message and its class that Django does not define.
 
-    Objects that are not data stay behind, such as the status that Anymail fills. But a list or
-    dict that cannot be stored is refused: without its `merge_data` a message would be sent to
+    Objects that are not data are skipped, such as the status that Anymail sets. But a list or
+    dict that cannot be stored is an error: without its `merge_data` a message would be sent to
     all recipients at once.
     """
-    found: dict[str, Any] = {}
-    for kind in reversed(type(message).__mro__):
-        if kind not in {object, EmailMessage, EmailMultiAlternatives}:
-            found |= vars(kind)
-    found |= getattr(message, "__dict__", {})
+    attributes: dict[str, Any] = {}
+    for base in reversed(type(message).__mro__):
+        if base not in {object, EmailMessage, EmailMultiAlternatives}:
+            attributes |= vars(base)
+    attributes |= getattr(message, "__dict__", {})
     stored = {}
-    for name, value in found.items():
-        if name.startswith("_") or name in _KNOWN or name in leave_out:
-            continue
-        try:
-            pack(value)
-        except TypeError as error:
-            if isinstance(value, dict | list | tuple | set | frozenset):
-                raise InvalidArguments(
-                    f"The e-mail's attribute {name!r} holds {error}, which cannot be stored in "
-                    "the queue. Give it as text or numbers; or name the attribute in the mailer's "
-                    "option 'leave_out' if the mailer that really sends does not read it."
-                ) from None
-        else:
-            stored[name] = value
+    for name, value in attributes.items():
+        is_private = name.startswith("_")
+        if not is_private and name not in _FIELDS and name not in leave_out:
+            try:
+                pack(value)
+            except TypeError as error:
+                _require_no_data(name, value, error)
+            else:
+                stored[name] = value
     return stored
 
 
-def _is_made_by_django(message: Any) -> bool:
-    """Tell whether Django's own code makes the MIME form and the list of recipients."""
-    kind = type(message)
-    return issubclass(kind, EmailMessage) and all(
-        name not in vars(message)
-        and getattr(kind, name, None)
-        in (getattr(EmailMessage, name, None), getattr(EmailMultiAlternatives, name))
-        for name in _MAKERS
-    )
+def _require_no_data(name: str, value: Any, error: TypeError) -> None:
+    """Raise InvalidArguments if an attribute that cannot be stored holds data."""
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        raise InvalidArguments(
+            f"The email's attribute {name!r} holds {error}, which cannot be stored in the queue. "
+            "Pass it as text or numbers, or add the attribute to the mailer's option 'leave_out' "
+            "if the mailer that sends does not use it."
+        ) from None
+
+
+def _is_built_by_django(message: Any) -> bool:
+    """Return True if Django's own code builds the MIME form and the list of recipients."""
+    message_class = type(message)
+    if not issubclass(message_class, EmailMessage):
+        return False
+    for name in _BUILDERS:
+        originals = (getattr(EmailMessage, name, None), getattr(EmailMultiAlternatives, name))
+        if name in vars(message) or getattr(message_class, name, None) not in originals:
+            return False
+    return True
 
 
 def _content(message: Any) -> dict[str, Any]:
@@ -160,13 +169,13 @@ def _content(message: Any) -> dict[str, Any]:
         "content_subtype": message.content_subtype,
         "encoding": encoding,
         "alternatives": list(getattr(message, "alternatives", ())),
-        "attachments": [_stored_attachment(attachment) for attachment in message.attachments],
+        "attachments": [_dump_attachment(attachment) for attachment in message.attachments],
     }
 
 
-def _stored_attachment(attachment: Any) -> Any:
+def _dump_attachment(attachment: Any) -> Any:
     if isinstance(attachment, Message):
-        return {"part": _shorter(attachment.as_bytes(policy=email.policy.default))}
+        return {"part": _as_text_if_possible(attachment.as_bytes(policy=email.policy.default))}
     filename, content, mimetype = attachment
     if isinstance(content, EmailMessage):
         content = content.message(policy=email.policy.SMTP)
@@ -177,15 +186,15 @@ def _stored_attachment(attachment: Any) -> Any:
     return [filename and str(filename), content, mimetype]
 
 
-def _attachment(stored: Any) -> Any:
+def _load_attachment(stored: Any) -> Any:
     if isinstance(stored, dict):
-        part: Any = MIMEPart  # the stubs know only EmailMessage
+        part: Any = MIMEPart  # the stubs accept only EmailMessage
         return message_from_bytes(force_bytes(stored["part"]), part, policy=email.policy.default)
     return EmailAttachment(*stored)
 
 
-def _shorter(data: bytes) -> str | bytes:
-    """Return text if it is text: base64 within base64 would be a third longer."""
+def _as_text_if_possible(data: bytes) -> str | bytes:
+    """Decode UTF-8 text, because base64 within base64 would be a third longer."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -193,23 +202,27 @@ def _shorter(data: bytes) -> str | bytes:
 
 
 def _fix_boundaries(mime: MimeMessage, seed: str) -> None:
+    """Replace the random boundaries by ones derived from `seed`."""
     for number, part in enumerate(mime.walk()):
         if part.get_content_maintype() == "multipart" and part.get_boundary() is None:
             digest = sha256(f"{number} {seed}".encode()).digest()
             token = int.from_bytes(digest) % sys.maxsize
-            # As Python writes it, so that the header is folded alike.
+            # Python's own format, so that the header is folded in the same way.
             part.set_boundary(f"{'=' * 15}{token:019d}==")
 
 
-def _content_of(data: bytes) -> dict[str, Any]:
-    """Return what backends read that do not take the MIME form."""
+def _parse_content(data: bytes) -> dict[str, Any]:
+    """Return the attributes for mailers that do not use the MIME form."""
     mime = message_from_bytes(data, policy=email.policy.default)
     plain, html = mime.get_body(("plain",)), mime.get_body(("html",))
     body = plain or html
+    alternatives = []
+    if plain and html:
+        alternatives.append((_text(html), "text/html"))
     return {
         "body": _text(body) if body else "",
-        "content_subtype": "plain" if plain or not html else "html",
-        "alternatives": [(_text(html), "text/html")] if plain and html else [],
+        "content_subtype": "html" if html and not plain else "plain",
+        "alternatives": alternatives,
         "attachments": list(mime.iter_attachments()),
     }
 
@@ -217,21 +230,31 @@ def _content_of(data: bytes) -> dict[str, Any]:
 def _text(part: Any) -> str:
     try:
         text = str(part.get_content())
-    except LookupError:  # a charset that Python does not know
+    except LookupError:  # a charset that Python does not support
         text = force_str(part.get_payload(decode=True), errors="replace")
     return text.replace("\r\n", "\n")
 
 
-_KNOWN = {
-    *ADDRESSES,
+_FIELDS = {
+    *ADDRESS_FIELDS,
     *("subject", "body", "from_email", "extra_headers", "attachments", "alternatives"),
     *("content_subtype", "encoding", "connection"),
 }
-_OTHERS = {"attach", "attach_alternative", "attach_file", "body_contains", "send", "get_connection"}
-_MAKERS = [
+"""Attributes of Django's messages, which are stored by name or not at all."""
+_HELPERS = {
+    "attach",
+    "attach_alternative",
+    "attach_file",
+    "body_contains",
+    "send",
+    "get_connection",
+}
+"""Methods that a class may override without changing how the MIME form is built."""
+_BUILDERS = [
     name
     for name in {**vars(EmailMessage), **vars(EmailMultiAlternatives)}
     if callable(getattr(EmailMultiAlternatives, name))
     and not name.startswith("__")
-    and name not in _OTHERS
+    and name not in _HELPERS
 ]
+"""Methods that build the MIME form and the list of recipients."""
