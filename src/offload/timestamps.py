@@ -33,3 +33,17 @@ def to_datetime(microseconds: int) -> datetime:
     else:
         moment = _EPOCH + timedelta(microseconds=microseconds)
     return moment if settings.USE_TZ else timezone.make_naive(moment)
+
+
+def to_utc(moment: datetime) -> datetime:
+    """Return a datetime in UTC; a naive one is in the current time zone."""
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment)
+    return moment.astimezone(UTC)
+
+
+def to_iso(moment: datetime | None) -> str | None:
+    """Return a datetime for JSON: UTC with milliseconds, as in 2026-11-30T09:20:00.123Z."""
+    if moment is None:
+        return None
+    return to_utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from django.core.files.base import ContentFile
-from django.http import Http404, HttpResponseRedirect
+from django.http import Http404, HttpResponse, HttpResponseRedirect
 
 from offload import UserFacingError, progress, task
 from tests.worker.tasks import hold
@@ -44,11 +44,6 @@ def is_named(request: Any, result: Any) -> bool:
 
 @task(visibility=is_named, expose_result=True)
 def for_named(*names: str) -> int:
-    return 1
-
-
-@task(visibility="tests.live.tasks.is_named", expose_result=True)
-def for_named_by_path(*names: str) -> int:
     return 1
 
 
@@ -102,6 +97,12 @@ def deleted_file(result: Any) -> Any:
 
 @task(expose_result=deleted_file)
 def deleted() -> None: ...
+
+
+@task(
+    expose_result=lambda result: HttpResponse("x", headers={"Cache-Control": "private, max-age=60"})
+)
+def cacheable() -> None: ...
 
 
 @task(expose_result=lambda result: 1 / 0)

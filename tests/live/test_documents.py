@@ -22,7 +22,7 @@ from offload.lifecycle import (
     snoozed,
     succeeded,
 )
-from offload.live.documents import document, etag, links, phase, poll_delay_ms
+from offload.live.documents import document, etag, job_fields, links, phase, poll_delay_ms
 from offload.live.jobs import find_failures
 from offload.models import Job
 from offload.testing import run_jobs
@@ -48,11 +48,12 @@ def test_the_document_of_a_job_that_waits():
 
     assert told() == {
         "id": result.id,
-        "status": "READY",
+        "title": "Monthly <b>report</b>",
+        "state": "ready",
         "phase": "queued",
+        "status": "READY",
         "is_finished": False,
         "version": 0,
-        "title": "Monthly <b>report</b>",
         "progress": None,
         "attempt": {"number": 0, "max": 1, "next_at": None},
         "enqueued_at": iso(result.enqueued_at),
@@ -72,6 +73,32 @@ def test_the_document_of_a_job_that_waits():
             "page": f"/tasks/{result.id}/page/",
         },
     }
+
+
+def test_operators_see_the_task_and_the_queue_beside_the_keys_of_the_document():
+    result = shown.using(queue_name="slow").enqueue("value")
+
+    fields = job_fields(Job.objects.get())
+
+    assert fields.pop("task") == "tests.live.tasks.shown"
+    assert fields.pop("queue_name") == "slow"
+    assert fields.pop("run_after") == iso(result.enqueued_at)
+    assert fields.items() <= told().items()
+    assert list(fields) == [
+        "id",
+        "title",
+        "state",
+        "phase",
+        "status",
+        "is_finished",
+        "version",
+        "progress",
+        "attempt",
+        "enqueued_at",
+        "started_at",
+        "finished_at",
+        "expires_at",
+    ]
 
 
 def iso(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Who may see a job: the one place that decides, for every transport."""
+"""Permissions on jobs: decided here for every transport."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.tasks import task_backends
 
 from offload.live.jobs import backend_options, find_jobs, job_result
-from offload.live.task_options import job_visibility, result_exposure
+from offload.live.task_options import task_options
 from offload.live.tokens import Token, read_token
 from offload.ownership import owners_of_request, tenant_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 type Grants = frozenset[str]
-"""What may be done with a job: some of "status", "result" and "cancel"; nothing means 404."""
+"""What a request may do with a job: any of "status", "result" and "cancel"; if empty, 404."""
 
 NO_GRANTS: Grants = frozenset()
 
@@ -32,62 +32,77 @@ def grants(request: HttpRequest, job: Job) -> Grants:
     """Return what a request may do with a job.
 
     Raises:
-        TokenRefused: if it carries a token that is not, or no longer, good.
+        TokenRefused: if the request carries an invalid or expired token.
     """
     return Viewer(request).grants(job)
 
 
 def visible(request: HttpRequest, ids: Collection[UUID]) -> dict[UUID, tuple[Job, Grants]]:
-    """Return those of the jobs that a request may see, with what it may do; one query for all.
+    """Return the jobs that a request may see, with its grants; one query for all of them.
 
     Raises:
-        TokenRefused: if it carries a token that is not, or no longer, good.
+        TokenRefused: if the request carries an invalid or expired token.
     """
     return Viewer(request).visible(ids)
 
 
 class Viewer:
-    """Somebody who looks: user, session and token of a request, each read when it is needed."""
+    """The user, session and token of a request; each is read when it is first needed."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._tenants: dict[str, str] = {}
 
     def visible(self, ids: Collection[UUID]) -> dict[UUID, tuple[Job, Grants]]:
-        """Do what the function of this name does."""
-        # A bad token is refused before anything is looked up. For a job that is not there as much
-        # is read as for one that is somebody else's, so that time does not tell them apart.
-        _ = self.token, self.owners, [self._tenant(alias) for alias in task_backends]
-        seen = ((job, self.grants(job)) for job in find_jobs(ids).values())
-        return {job.pk: (job, granted) for job, granted in seen if granted}
+        """Return the jobs that the viewer may see, with the grants.
+
+        Raises:
+            TokenRefused: if the request carries an invalid or expired token.
+        """
+        # A bad token is refused before any query. The same is read for a job that does not exist
+        # as for one of another owner, so that the response time does not tell them apart.
+        token, owners = self.token, self.owners
+        self._read_tenants()
+        visible = {}
+        for job in find_jobs(ids).values():
+            granted = self._decide(job, token, owners)
+            if granted:
+                visible[job.pk] = (job, granted)
+        return visible
+
+    def readable(self, ids: Collection[UUID]) -> dict[UUID, tuple[Job, Grants]]:
+        """Return the jobs whose status the viewer may read, in the order of the ids.
+
+        Raises:
+            TokenRefused: if the request carries an invalid or expired token.
+        """
+        visible = self.visible(ids)
+        return {pk: visible[pk] for pk in ids if pk in visible and "status" in visible[pk][1]}
 
     def grants(self, job: Job) -> Grants:
-        """Do what the function of this name does."""
-        token = self.token
-        if self._tenant(job.backend) != job.tenant:
-            return NO_GRANTS
-        granted = set(token.scopes) if token is not None and job.pk in token.ids else set()
-        owns = bool(job.owner) and job.owner in self.owners
-        if self._sees(job, owns=owns):
-            granted |= {"status", "result"}
-            if owns or self.may("change"):
-                granted.add("cancel")
-        if "result" in granted and not result_exposure(job):
-            granted.remove("result")
-        return frozenset(granted)
+        """Return what the viewer may do with a job.
 
-    def may_know_of(self, identifier: UUID) -> bool:
-        """Tell whether the viewer may learn that a job, now gone, was there."""
+        Raises:
+            TokenRefused: if the request carries an invalid or expired token.
+        """
         token = self.token
-        return (token is not None and identifier in token.ids) or self.may("view")
+        owners = self.owners if job.owner else frozenset()
+        return self._decide(job, token, owners)
 
-    def may(self, action: str) -> bool:
-        """Tell whether the viewer is staff with Django's permission to view or change all jobs."""
-        user = self._user
-        return self.is_staff and bool(user.has_perm(f"offload.{action}_job"))
+    def may_learn_of(self, identifier: UUID) -> bool:
+        """Return whether the viewer may learn that a deleted job existed."""
+        token = self.token
+        if token is not None and identifier in token.ids:
+            return True
+        return self.has_permission("view")
+
+    def has_permission(self, action: str) -> bool:
+        """Return whether the viewer is staff with the permission to "view" or "change" jobs."""
+        return self.is_staff and bool(self._user.has_perm(f"offload.{action}_job"))
 
     @cached_property
     def token(self) -> Token | None:
+        """The token that the request carries."""
         return read_token(self._request)
 
     @cached_property
@@ -97,37 +112,61 @@ class Viewer:
 
     @property
     def is_staff(self) -> bool:
+        """Whether the viewer is an active member of the staff."""
         user = self._user
         return bool(user is not None and user.is_active and getattr(user, "is_staff", False))
 
     @property
     def holder(self) -> str:
-        """Who the viewer is, for limits; "" for an unknown one."""
-        return max(self.owners, default=self.token.holder if self.token else "")
+        """The viewer's name for limits of connections; "" for an unknown viewer."""
+        if self.owners:
+            return max(self.owners)
+        return self.token.holder if self.token else ""
 
     @property
     def _user(self) -> Any:
         return getattr(self._request, "user", None)
 
-    def _sees(self, job: Job, *, owns: bool) -> bool:
-        match job_visibility(job):
+    def _read_tenants(self) -> None:
+        for alias in task_backends:
+            self._tenant(alias)
+
+    def _decide(self, job: Job, token: Token | None, owners: frozenset[str]) -> Grants:
+        if self._tenant(job.backend) != job.tenant:
+            return NO_GRANTS
+        options = task_options(job)
+        granted: set[str] = set()
+        if token is not None and job.pk in token.ids:
+            granted |= token.scopes
+        is_owner = bool(job.owner) and job.owner in owners
+        if self._may_see(job, options.visibility, is_owner=is_owner):
+            granted |= {"status", "result"}
+            if is_owner or self.has_permission("change"):
+                granted.add("cancel")
+        if not options.expose_result:
+            granted.discard("result")
+        return frozenset(granted)
+
+    def _may_see(self, job: Job, visibility: Any, *, is_owner: bool) -> bool:
+        match visibility:
             case "owner":
-                return owns or (not job.owner and self.is_staff) or self.may("view")
+                is_unowned = not job.owner
+                return is_owner or (is_unowned and self.is_staff) or self.has_permission("view")
             case "staff":
                 return self.is_staff
             case "authenticated":
                 return self._user is not None and bool(self._user.is_authenticated)
             case "public":
                 return True
-            case decides:
-                return self._is_let_in(decides, job)
+            case _:
+                return self._is_admitted(visibility, job)
 
-    def _is_let_in(self, decides: Any, job: Job) -> bool:
-        """Ask the task's author; who fails to answer lets nobody in."""
+    def _is_admitted(self, visibility: Any, job: Job) -> bool:
+        """Call the task's own visibility function; an error means no."""
         try:
-            return bool(decides(self._request, job_result(job)))
+            return bool(visibility(self._request, job_result(job)))
         except Exception:
-            logger.exception("The visibility of %s could not be decided.", job.task_path)
+            logger.exception("The visibility function of %s failed; access denied.", job.task_path)
             return False
 
     def _tenant(self, backend: str) -> str:

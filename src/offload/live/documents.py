@@ -1,13 +1,13 @@
-"""What people are told of a job: the status document.
+"""The status document: a job as JSON, for the people who use a site.
 
-Of arguments, exceptions, tracebacks, workers and queues it says nothing.
+It contains no arguments, exceptions, tracebacks, workers or queues.
 """
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
@@ -15,26 +15,85 @@ from django.utils.translation import gettext
 from offload.exceptions import UserFacingError
 from offload.imported import find_imported_class
 from offload.lifecycle import JobState
-from offload.live.task_options import job_title, result_exposure
+from offload.live.jobs import find_failures
+from offload.live.queue_position import find_queue_positions
+from offload.live.task_options import task_options
 from offload.progress import Progress
 from offload.serialization import decode
 from offload.text import to_single_line
-from offload.timestamps import now_microseconds, to_microseconds
+from offload.timestamps import to_iso, to_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+    from uuid import UUID
 
     from offload.live.queue_position import QueuePosition
     from offload.models import Attempt, Job
+    from offload.progress import Step
 
 MAX_INLINE_RESULT_CHARS = 16 * 1024
-"""Characters of JSON that a result in the document may have; a larger one has its own URL."""
-LONGEST_TEXT = 500
-"""Characters of a message that people are shown."""
-_PACES = ((5, 500), (10, 1000), (60, 2000), (600, 5000), (3600, 15_000), (math.inf, 30_000))
-"""Until which age of a phase, in seconds, a client asks again after how many milliseconds."""
-_MOST_SCHEDULED = 60_000
-_SECOND = 1_000_000
+"""A result with more characters of JSON is left out of the document; it has its own URL."""
+MAX_TEXT_CHARS = 500
+"""Longer messages of tasks are cut."""
+_POLL_DELAYS_MS = (
+    (5, 500),
+    (10, 1000),
+    (60, 2000),
+    (600, 5000),
+    (3600, 15_000),
+    (math.inf, 30_000),
+)
+"""A phase that is younger than the first number of seconds is polled after so many milliseconds."""
+_MIN_SCHEDULED_DELAY_MS = 1000
+_MAX_SCHEDULED_DELAY_MS = 60_000
+
+_PHASES = {
+    JobState.SCHEDULED: "scheduled",
+    JobState.READY: "queued",
+    JobState.RUNNING: "running",
+    JobState.SUCCESSFUL: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+    JobState.EXPIRED: "expired",
+}
+
+
+class JobDetails(NamedTuple):
+    """What a status document shows beside the job's row.
+
+    Attributes:
+        failure: the attempt that made the job fail.
+        queue_position: of a job that has been waiting for long.
+    """
+
+    failure: Attempt | None
+    queue_position: QueuePosition | None
+
+
+def find_details(jobs: Collection[Job]) -> dict[UUID, JobDetails]:
+    """Query the details of jobs; no query for jobs that have none."""
+    failures = find_failures(jobs)
+    positions = find_queue_positions(jobs)
+    return {job.pk: JobDetails(failures.get(job.pk), positions.get(job.pk)) for job in jobs}
+
+
+def job_document(job: Job, grants: Collection[str]) -> dict[str, Any]:
+    """Return the status document of one job, with its details."""
+    return job_documents({job.pk: (job, grants)})[job.pk]
+
+
+def job_documents(
+    visible: Mapping[UUID, tuple[Job, Collection[str]]],
+) -> dict[UUID, dict[str, Any]]:
+    """Return the status documents of jobs, with their details.
+
+    Args:
+        visible: jobs with their grants, as `offload.live.access.visible` returns them.
+    """
+    details = find_details([job for job, _ in visible.values()])
+    return {
+        pk: document(job, grants, **details[pk]._asdict()) for pk, (job, grants) in visible.items()
+    }
 
 
 def document(
@@ -48,129 +107,159 @@ def document(
 
     Args:
         job: its row.
-        grants: what the reader may do with it, as `offload.live.access` says.
-        failure: why it failed, if it did.
-        queue_position: what is known of a job that has not begun for long.
+        grants: what the reader may do with it, as `offload.live.access.grants` returns it.
+        failure: the attempt that made the job fail.
+        queue_position: of a job that has been waiting for long.
     """
-    state = JobState(job.state)
-    now_in = phase(job)
-    told = Progress.from_json(job.progress)
+    options = task_options(job)
+    progress = Progress.from_json(job.progress)
+    state_fields = _state_fields(job, progress)
+    is_scheduled = job.state == JobState.SCHEDULED
     return {
         "id": str(job.pk),
-        "status": state.status.value,
-        "phase": now_in,
-        "is_finished": state.is_finished,
-        "version": job.version,
-        "title": job_title(job),
-        "progress": _shown(told),
-        "attempt": {
-            "number": job.attempt,
-            "max": job.max_attempts,
-            "next_at": _iso(job.run_after) if now_in == "retrying" else None,
-        },
-        "enqueued_at": _iso(job.enqueued_at),
-        "started_at": _iso(job.started_at),
-        "finished_at": _iso(job.finished_at),
-        "run_after": _iso(job.run_after) if state == JobState.SCHEDULED else None,
-        "expires_at": _iso(job.expires_at),
-        "estimate": _estimate(job, told, queue_position),
-        "result": _inline_result(job, grants),
-        "error": _error(job, now_in, failure),
+        "title": options.title,
+        **state_fields,
+        "run_after": to_iso(job.run_after) if is_scheduled else None,
+        "estimate": _estimate(job, progress, queue_position),
+        "result": _inline_result(job, grants, options.expose_result),
+        "error": _error(job, state_fields["phase"], failure),
         "poll_ms": poll_delay_ms(job),
         "links": links(job, grants),
     }
 
 
+def job_fields(job: Job) -> dict[str, Any]:
+    """Return the keys that every JSON form of a job has for its operators.
+
+    Where the status document has these keys, too, it gives them the same values. It leaves out
+    the task's path and the queue, and `run_after` of a job that is no longer scheduled.
+    """
+    return {
+        "id": str(job.pk),
+        "title": task_options(job).title,
+        "task": job.task_path,
+        "queue_name": job.queue_name,
+        **_state_fields(job, Progress.from_json(job.progress)),
+        "run_after": to_iso(job.run_after),
+    }
+
+
+def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
+    """Return the keys that visitors and operators see alike."""
+    state = JobState(job.state)
+    job_phase = phase(job)
+    return {
+        "state": state.label,
+        "phase": job_phase,
+        "status": state.status.value,
+        "is_finished": state.is_finished,
+        "version": job.version,
+        "progress": _progress_fields(progress),
+        "attempt": {
+            "number": job.attempt,
+            "max": job.max_attempts,
+            "next_at": to_iso(job.run_after) if job_phase == "retrying" else None,
+        },
+        "enqueued_at": to_iso(job.enqueued_at),
+        "started_at": to_iso(job.started_at),
+        "finished_at": to_iso(job.finished_at),
+        "expires_at": to_iso(job.expires_at),
+    }
+
+
 def phase(job: Job) -> str:
-    """Return the word for where a job stands, for people; finer than its state."""
-    tried = job.attempt > 0 or job.worker_losses > 0
-    match JobState(job.state):
-        case JobState.SCHEDULED:
-            return "retrying" if tried else "scheduled"
-        case JobState.READY:
-            return "retrying" if tried else "queued"
-        case JobState.RUNNING:
-            return "cancelling" if job.cancel_requested_at else "running"
-        case JobState.SUCCESSFUL:
-            return "succeeded"
-        case JobState.FAILED:
-            return "lost" if job.worker_losses > job.max_worker_losses else "failed"
-        case state:
-            return str(state.label)
+    """Return the phase of a job, for people; finer than its state."""
+    state = JobState(job.state)
+    is_waiting = state in {JobState.SCHEDULED, JobState.READY}
+    if is_waiting and (job.attempt > 0 or job.worker_losses > 0):
+        return "retrying"
+    if state == JobState.RUNNING and job.cancel_requested_at:
+        return "cancelling"
+    if state == JobState.FAILED and job.worker_losses > job.max_worker_losses:
+        return "lost"
+    return _PHASES[state]
 
 
 def poll_delay_ms(job: Job) -> int | None:
-    """Return after how many milliseconds a client that polls should ask again; None if never."""
-    now = now_microseconds()
+    """Return how long a client should wait before it polls again; None if the job has finished.
+
+    The longer the job has been in its phase, the longer the delay.
+    """
     match JobState(job.state):
         case JobState.SCHEDULED:
-            left = (_microseconds(job.run_after) - now) // 1000
-            return max(1000, min(left, _MOST_SCHEDULED))
+            delay_ms = -int(_age_seconds(job.run_after) * 1000)
+            return max(_MIN_SCHEDULED_DELAY_MS, min(delay_ms, _MAX_SCHEDULED_DELAY_MS))
         case JobState.RUNNING:
-            since = job.cancel_requested_at or job.last_attempted_at
+            age = _age_seconds(job.cancel_requested_at or job.last_attempted_at)
         case JobState.READY:
-            since = job.run_after
+            age = _age_seconds(job.run_after)
         case _:
             return None
-    age = (now - _microseconds(since)) / _SECOND
-    return next(milliseconds for limit, milliseconds in _PACES if age < limit)
+    return next(delay_ms for max_age, delay_ms in _POLL_DELAYS_MS if age < max_age)
 
 
 def retry_after(milliseconds: int) -> str:
-    """Return a delay as the header Retry-After has it: whole seconds."""
+    """Return a delay as the value of the header Retry-After, in whole seconds."""
     return str(math.ceil(milliseconds / 1000))
 
 
 def etag(job: Job) -> str:
-    """Return the tag of a job's document; it changes with its version."""
+    """Return the entity tag of a job's document; it changes with the job's version."""
     return f'W/"{job.pk}.{job.version}"'
 
 
 def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
-    """Return where the job's document is, and what else the reader may ask for."""
+    """Return the URLs of a job that the reader may request; None for the others."""
     state = JobState(job.state)
-    is_wanted = not state.is_finished and not job.cancel_requested_at
-    has_result = "result" in grants and state == JobState.SUCCESSFUL
     events = _url("events")
+    is_cancellable = not state.is_finished and not job.cancel_requested_at
+    may_cancel = is_cancellable and "cancel" in grants
+    has_result = state == JobState.SUCCESSFUL and "result" in grants
     return {
         "self": _url("status", job),
-        "events": events and f"{events}?ids={job.pk}",
-        "cancel": _url("cancel", job) if is_wanted and "cancel" in grants else None,
+        "events": f"{events}?ids={job.pk}" if events else None,
+        "cancel": _url("cancel", job) if may_cancel else None,
         "result": _url("result", job) if has_result else None,
         "page": _url("page", job),
     }
 
 
 def _url(name: str, job: Job | None = None) -> str | None:
-    """Return one of our URLs; None if the project has not mounted `offload.urls`."""
+    """Return a URL of `offload.urls`; None if the project does not include them."""
     try:
         return reverse(f"offload:{name}", args=[job.pk] if job is not None else None)
     except NoReverseMatch:
         return None
 
 
-def _shown(told: Progress | None) -> dict[str, Any] | None:
-    """Return how far the job is, whatever somebody wrote into its row."""
-    if told is None:
+def _progress_fields(progress: Progress | None) -> dict[str, Any] | None:
+    """Return the progress as JSON has it, also if the row's value was damaged."""
+    if progress is None:
         return None
-    done, total = _number(told.done), _number(told.total)
+    done, total = _finite(progress.done), _finite(progress.total)
     return {
         "done": done,
         "total": total,
         "unit": None,
         "percent": _percent(done, total),
-        "message": to_single_line(str(told.message), max_chars=LONGEST_TEXT),
-        "step": told.step
-        and {
-            "number": _number(told.step.number),
-            "of": _number(told.step.of),
-            "name": to_single_line(str(told.step.name), max_chars=LONGEST_TEXT),
-        },
-        "updated_at": _iso(told.updated_at),
+        "message": to_single_line(str(progress.message), max_chars=MAX_TEXT_CHARS),
+        "step": _step_fields(progress.step),
+        "updated_at": to_iso(progress.updated_at),
     }
 
 
-def _number(value: Any) -> float | None:
+def _step_fields(step: Step | None) -> dict[str, Any] | None:
+    if step is None:
+        return None
+    return {
+        "number": _finite(step.number),
+        "of": _finite(step.of),
+        "name": to_single_line(str(step.name), max_chars=MAX_TEXT_CHARS),
+    }
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number that JSON has; None for anything else."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and math.isfinite(value) else None
 
@@ -182,29 +271,31 @@ def _percent(done: float | None, total: float | None) -> float | None:
 
 
 def _estimate(
-    job: Job, told: Progress | None, queue_position: QueuePosition | None
+    job: Job, progress: Progress | None, queue_position: QueuePosition | None
 ) -> dict[str, Any]:
-    """Guess from the speed so far how long the rest takes, or tell why it has not begun."""
-    remaining = None
-    if job.state == JobState.RUNNING and told is not None:
-        percent = _percent(_number(told.done), _number(told.total))
-        took = to_microseconds(told.updated_at) - _microseconds(job.last_attempted_at)
-        if percent and took >= 0:
-            remaining = math.ceil(took / _SECOND * (100 / percent - 1))
+    """Return the remaining time of a running job, and the place of a waiting one."""
     return {
-        "remaining_seconds": remaining,
-        "position": queue_position and queue_position.position,
-        "delay": queue_position and queue_position.delay,
+        "remaining_seconds": _remaining_seconds(job, progress),
+        "position": queue_position.position if queue_position else None,
+        "delay": queue_position.delay if queue_position else None,
     }
 
 
-def _inline_result(job: Job, grants: Collection[str]) -> Any:
-    """Return what the task returned, if it is shown as it is and small."""
-    if (
-        "result" not in grants
-        or job.state != JobState.SUCCESSFUL
-        or result_exposure(job) is not True
-    ):
+def _remaining_seconds(job: Job, progress: Progress | None) -> int | None:
+    """Extrapolate the progress of the running attempt."""
+    if job.state != JobState.RUNNING or progress is None or job.last_attempted_at is None:
+        return None
+    percent = _percent(_finite(progress.done), _finite(progress.total))
+    elapsed = to_utc(progress.updated_at) - to_utc(job.last_attempted_at)
+    seconds = elapsed.total_seconds()
+    if not percent or seconds < 0:
+        return None
+    return math.ceil(seconds * (100 / percent - 1))
+
+
+def _inline_result(job: Job, grants: Collection[str], expose_result: Any) -> Any:
+    """Return the return value of the task, if the document shows it."""
+    if "result" not in grants or job.state != JobState.SUCCESSFUL or expose_result is not True:
         return None
     text = job.return_value
     if text is None or len(text) > MAX_INLINE_RESULT_CHARS:
@@ -212,43 +303,38 @@ def _inline_result(job: Job, grants: Collection[str]) -> Any:
     return decode(text)
 
 
-def _error(job: Job, now_in: str, failure: Attempt | None) -> dict[str, Any] | None:
-    """Return a problem object: what support needs to find the job, and nothing of its inside."""
+def _error(job: Job, job_phase: str, failure: Attempt | None) -> dict[str, Any] | None:
+    """Return a problem object (RFC 9457) with a reference for the site's support."""
     titles = {
         "failed": gettext("The task failed."),
         "lost": gettext("The task could not be completed."),
         "cancelled": gettext("The task was cancelled."),
         "expired": gettext("The task was not started in time."),
     }
-    if now_in not in titles:
+    if job_phase not in titles:
         return None
-    told = ""
+    message = ""
     if failure is not None and _is_for_users(failure):
-        told = to_single_line(failure.message, max_chars=LONGEST_TEXT)
+        message = to_single_line(failure.message, max_chars=MAX_TEXT_CHARS)
     return {
-        "type": f"urn:offload:{now_in}",
-        "title": told or titles[now_in],
+        "type": f"urn:offload:{job_phase}",
+        "title": message or titles[job_phase],
         "detail": None,
         "reference": str(job.pk),
     }
 
 
 def _is_for_users(failure: Attempt) -> bool:
-    """Tell whether the task raised our UserFacingError, or a class made of it.
+    """Return whether the task raised UserFacingError, or a subclass.
 
-    Only modules are looked into that are imported already; `job_title` has imported the task's.
+    Only imported modules are searched; `task_options` has imported the module of the task.
     """
     exception_class = find_imported_class(failure.exception_class_path)
     return exception_class is not None and issubclass(exception_class, UserFacingError)
 
 
-def _microseconds(moment: datetime | None) -> int:
-    return now_microseconds() if moment is None else to_microseconds(moment)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    """Return a moment in UTC, to the millisecond, as JSON has it."""
+def _age_seconds(moment: datetime | None) -> float:
+    """Return the seconds since a moment; 0 if there is none."""
     if moment is None:
-        return None
-    exact = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=to_microseconds(moment))
-    return exact.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return 0.0
+    return (datetime.now(UTC) - to_utc(moment)).total_seconds()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from offload.live.access import visible
-from offload.live.responses import job_documents
+from offload.live.access import Viewer
+from offload.live.documents import job_documents
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -48,8 +48,7 @@ def document_for(request: HttpRequest, result: ResultOrId) -> Document | None:
 
 
 def _find_documents(request: HttpRequest, ids: Sequence[UUID]) -> dict[UUID, Document | None]:
-    seen = {pk: pair for pk, pair in visible(request, ids).items() if "status" in pair[1]}
-    return dict.fromkeys(ids) | job_documents(seen)
+    return dict.fromkeys(ids) | job_documents(Viewer(request).readable(ids))
 
 
 def _id_of(result: ResultOrId) -> UUID:

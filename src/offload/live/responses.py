@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,11 @@ from django.utils.http import parse_etags
 
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
-from offload.live.documents import document, etag, poll_delay_ms, retry_after
-from offload.live.jobs import find_failures
-from offload.live.queue_position import find_queue_positions
+from offload.live.documents import etag, job_document, poll_delay_ms, retry_after
 from offload.live.tokens import TokenExpired, TokenRefused
 from offload.live.widget import widget_context
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
@@ -91,21 +87,6 @@ def add_privacy_headers(response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault(name, value)
     patch_vary_headers(response, VARY)
     return response
-
-
-def job_document(job: Job, grants: Collection[str]) -> dict[str, Any]:
-    """Return the status document of one job, with all that is known of it."""
-    return job_documents({job.pk: (job, grants)})[job.pk]
-
-
-def job_documents(seen: Mapping[UUID, tuple[Job, Collection[str]]]) -> dict[UUID, dict[str, Any]]:
-    """Return the status documents of jobs, each with what its reader may do with it."""
-    jobs = [job for job, _ in seen.values()]
-    failures, queue_positions = find_failures(jobs), find_queue_positions(jobs)
-    return {
-        pk: document(job, grants, failure=failures.get(pk), queue_position=queue_positions.get(pk))
-        for pk, (job, grants) in seen.items()
-    }
 
 
 def job_response(

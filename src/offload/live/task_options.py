@@ -1,67 +1,53 @@
-"""What the author of a job's task has declared about showing it."""
+"""The options of a job's task that concern its presentation."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from django.tasks import Task
-from django.utils.module_loading import import_string
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offload.task_lookup import find_task
-from offload.tasks import VISIBILITIES
 
 if TYPE_CHECKING:
+    from django.tasks import Task
+
     from offload.models import Job
 
-logger = logging.getLogger("offload.live")
 
+class TaskOptions(NamedTuple):
+    """The options of one task; safe defaults where the task no longer exists.
 
-def find_job_task(job: Job) -> Task[..., Any] | None:
-    """Return the job's task; None if it is gone from the code, or its module cannot be imported."""
-    try:
-        return find_task(job.task_path)
-    except BaseException:  # noqa: BLE001  # modules raise what they like
-        return None
-
-
-def job_title(job: Job) -> str:
-    """Return what people call the job: its task's title, else the name of its function."""
-    title = str(getattr(find_job_task(job), "title", ""))
-    return title or job.task_path.rpartition(".")[2].replace("_", " ").strip().capitalize()
-
-
-def job_visibility(job: Job) -> str | Callable[..., bool]:
-    """Return who may see a job: one of four words, or a callable (request, result) -> bool.
-
-    It is "owner" for a task that is gone. If the callable is gone, nobody may.
+    Attributes:
+        title: of the task, else made of the name of its function.
+        visibility: one of `VISIBILITIES`, or a callable `(request, result) -> bool`.
+        expose_result: whether the return value is shown, or a callable `(result)` that returns
+            what is shown in its place.
     """
-    visibility: Any = getattr(find_job_task(job), "visibility", "owner")
-    if visibility in VISIBILITIES or not isinstance(visibility, str):
-        return visibility  # type: ignore[no-any-return]
-    return _imported(visibility) or _nobody
+
+    title: str
+    visibility: str | Callable[..., bool]
+    expose_result: bool | Callable[..., Any]
 
 
-def result_exposure(job: Job) -> bool | Callable[..., Any]:
-    """Return whether what a job returned is shown, or the callable that makes what is shown."""
-    exposed: Any = getattr(find_job_task(job), "expose_result", False)
-    if not isinstance(exposed, str):
-        return exposed  # type: ignore[no-any-return]
-    return _imported(exposed) or False
+def task_options(job: Job) -> TaskOptions:
+    """Return the options of a job's task."""
+    task = _find_task(job.task_path)
+    title = str(getattr(task, "title", ""))
+    visibility: Any = getattr(task, "visibility", "owner")
+    expose_result: Any = getattr(task, "expose_result", False)
+    if expose_result is not True and not callable(expose_result):
+        expose_result = False
+    return TaskOptions(title or _title_from_path(job.task_path), visibility, expose_result)
 
 
-def _nobody(_request: Any, _result: Any) -> bool:
-    return False
-
-
-@cache
-def _imported(path: str) -> Callable[..., Any] | None:
-    """Return what a task's author named; None, which `manage.py check` tells too, if it is gone."""
+def _find_task(path: str) -> Task[..., Any] | None:
+    """Return the task; None if it was removed, or if its module cannot be imported."""
     try:
-        found = import_string(path)
-    except ImportError:
-        logger.exception("%r, which a task names, cannot be imported.", path)
+        return find_task(path)
+    except BaseException:  # noqa: BLE001  # modules raise anything while they are imported
         return None
-    return found if callable(found) else None
+
+
+def _title_from_path(path: str) -> str:
+    """Return `send_report` as "Send report"."""
+    name = path.rpartition(".")[2]
+    return name.replace("_", " ").strip().capitalize()

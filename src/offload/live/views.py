@@ -28,14 +28,12 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import Grants, Viewer
 from offload.live.connection_limits import get_connection_limits
-from offload.live.documents import poll_delay_ms, retry_after
+from offload.live.documents import job_document, job_documents, poll_delay_ms, retry_after
 from offload.live.jobs import find_jobs, has_expired, job_backend, job_result
 from offload.live.long_poll import close_connections, requested_wait, wait_for_change
 from offload.live.queue_position import QueuePosition, find_queue_positions
 from offload.live.responses import (
     finalize_response,
-    job_document,
-    job_documents,
     job_list_response,
     job_not_modified,
     job_response,
@@ -43,7 +41,7 @@ from offload.live.responses import (
     not_modified,
     prefers_html,
 )
-from offload.live.task_options import result_exposure
+from offload.live.task_options import task_options
 from offload.live.tokens import TokenRefused, has_token
 from offload.live.widget import widget_context
 
@@ -201,11 +199,11 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
         raise problems.unfinished(retry_after(poll_delay_ms(job) or 0))
     if state != JobState.SUCCESSFUL:
         raise problems.no_result()
-    exposed = result_exposure(job)
-    if not callable(exposed):
+    expose_result = task_options(job).expose_result
+    if not callable(expose_result):
         return HttpResponse(job.return_value, content_type="application/json")
     try:
-        return _shown(exposed(job_result(job)))
+        return _shown(expose_result(job_result(job)))
     except Http404:
         raise problems.not_found() from None
     except Exception:
@@ -245,6 +243,6 @@ def _require(request: HttpRequest, identifier: UUID, right: str = "status") -> t
     job, granted = viewer.visible([identifier]).get(identifier, (None, frozenset()))
     if job is not None and right in granted:
         return job, granted
-    if job is None and viewer.may_know_of(identifier) and has_expired(identifier):
+    if job is None and viewer.may_learn_of(identifier) and has_expired(identifier):
         raise problems.gone()
     raise problems.not_found()

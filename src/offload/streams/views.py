@@ -14,9 +14,9 @@ from django.http import HttpResponse
 from offload.live import problems
 from offload.live.access import Viewer
 from offload.live.connection_limits import get_connection_limits
-from offload.live.jobs import find_failures, job_database
+from offload.live.documents import find_details
+from offload.live.jobs import job_database
 from offload.live.long_poll import close_connections
-from offload.live.queue_position import find_queue_positions
 from offload.live.responses import job_view
 from offload.live.views import exempt_from_atomic_requests, parse_ids
 from offload.store.records import JobSnapshot
@@ -73,25 +73,30 @@ def _order(request: HttpRequest, viewer: Viewer) -> Subscription:
         Problem: 404 if that is nothing; 501 for jobs that no database keeps.
     """
     ids = parse_ids(request.GET.get("ids", ""))
-    seen = viewer.visible(ids)
-    mine = {pk: seen[pk] for pk in ids if pk in seen and "status" in seen[pk][1]}
-    if not mine:
+    readable = viewer.readable(ids)
+    if not readable:
         raise problems.not_found()
-    jobs = [job for job, _ in mine.values()]
+    jobs = [job for job, _ in readable.values()]
     if any(job_database(job) is None for job in jobs):
         raise problems.no_stream()
-    failures, queue_positions = find_failures(jobs), find_queue_positions(jobs)
+    details = find_details(jobs)
     return Subscription(
         jobs={
             pk: (
-                RenderedSnapshot(JobSnapshot(pk, job, failures.get(pk)), queue_positions.get(pk)),
+                RenderedSnapshot(
+                    JobSnapshot(pk, job, details[pk].failure), details[pk].queue_position
+                ),
                 granted,
             )
-            for pk, (job, granted) in mine.items()
+            for pk, (job, granted) in readable.items()
         },
         # How things stand for a job that has not begun for long is no version of it.
-        known={pk: version for pk, version in _known(request).items() if pk not in queue_positions},
-        missing=[str(pk) for pk in ids if pk not in mine],
+        known={
+            pk: version
+            for pk, version in _known(request).items()
+            if pk not in details or details[pk].queue_position is None
+        },
+        missing=[str(pk) for pk in ids if pk not in readable],
         wording=Wording.current(),
         session=getattr(getattr(request, "session", None), "session_key", None),
     )
