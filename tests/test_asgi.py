@@ -81,7 +81,7 @@ def engines() -> list[threading.Thread]:
 def test_the_engine_lives_as_long_as_the_server(application):
     async def run_a_job() -> None:
         result = await add.aenqueue(1)
-        assert (await asyncio.wait_for(result, 20)).return_value == 1
+        assert (await result.wait_async(20)).return_value == 1
         assert len(engines()) == 1
 
     answers = asyncio.run(live(application, run_a_job))

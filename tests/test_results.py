@@ -1,6 +1,7 @@
 """What a result can do: wait, and say what an exception was."""
 
 import asyncio
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -56,9 +57,9 @@ def test_waiting_ends_with_the_job(outcome: Outcome, state: JobState, meanwhile)
 
 
 @in_autocommit
-def test_awaiting_ends_with_the_job(meanwhile):
+def test_waiting_in_async_code_ends_with_the_job(meanwhile):
     async def wait_for(result: OffloadResult) -> OffloadResult:
-        return await asyncio.wait_for(result, 30)
+        return await result.wait_async(30)
 
     result = add.enqueue(1, 2)
     ending = meanwhile(finish, succeeded("3"))
@@ -72,18 +73,19 @@ def test_awaiting_ends_with_the_job(meanwhile):
 def test_waiting_stops_after_the_timeout(timeout):
     result = add.enqueue(1)
 
-    with pytest.raises(TimeoutError, match=f"{result.id} had not ended after {timeout} s"):
+    with pytest.raises(TimeoutError, match=f"{result.id} had not finished after {timeout} s"):
         result.wait(timeout=timeout)
     assert result.state == JobState.READY
 
 
 @in_autocommit
-def test_awaiting_stops_after_the_timeout():
-    async def wait_for(result: OffloadResult) -> None:
-        await asyncio.wait_for(result, 0.01)
+@pytest.mark.parametrize("timeout", [0, 0.01, -1])
+def test_waiting_in_async_code_stops_after_the_timeout(timeout):
+    result = add.enqueue(1)
 
-    with pytest.raises(TimeoutError):
-        async_to_sync(wait_for)(add.enqueue(1))
+    with pytest.raises(TimeoutError, match=f"{result.id} had not finished after {timeout} s"):
+        async_to_sync(result.wait_async)(timeout=timeout)
+    assert result.state == JobState.READY
 
 
 @in_autocommit
@@ -105,6 +107,12 @@ def test_waiting_for_a_job_that_is_gone_says_so():
         result.wait(timeout=30)
 
 
+@pytest.mark.django_db
+def test_a_result_is_not_awaitable():
+    # Code that awaits whatever can be awaited, such as a GraphQL resolver, must not wait for jobs.
+    assert not inspect.isawaitable(add.enqueue(1))
+
+
 @in_autocommit
 def test_waiting_inside_a_transaction_is_refused_with_a_way_out():
     result = add.enqueue(1)
@@ -117,12 +125,11 @@ def test_waiting_inside_a_transaction_is_refused_with_a_way_out():
 
 
 @in_autocommit
-def test_awaiting_inside_a_transaction_is_refused_too():
-    async def wait_for(result: OffloadResult) -> None:
-        await result
+def test_waiting_in_async_code_inside_a_transaction_is_refused_too():
+    result = add.enqueue(1)
 
     with transaction.atomic(), pytest.raises(OffloadError, match="inside a transaction"):
-        async_to_sync(wait_for)(add.enqueue(1))
+        async_to_sync(result.wait_async)()
 
 
 @in_autocommit
@@ -139,7 +146,8 @@ def test_a_finished_result_may_be_waited_for_inside_a_transaction():
 def test_many_can_be_waited_for_at_once(meanwhile):
     async def wait_for(results: list[OffloadResult]) -> list[int]:
         async with asyncio.timeout(30):
-            return [result.return_value for result in await asyncio.gather(*results)]
+            waited = await asyncio.gather(*(result.wait_async() for result in results))
+        return [result.return_value for result in waited]
 
     def finish_each() -> None:
         worker = register()

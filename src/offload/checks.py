@@ -19,11 +19,10 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.tasks import task_backends
 from django.urls import get_resolver
 from django.utils.module_loading import autodiscover_modules, import_string
 
-from offload.backends.database import DatabaseBackend
+from offload.backends.base import offload_backends
 from offload.notifier import get_notifier
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
@@ -79,9 +78,9 @@ def check_live(**_kwargs: Any) -> Messages:
 def _connections() -> list[BaseDatabaseWrapper]:
     """Return the databases in which backends keep jobs; backends tell of wrong options."""
     aliases: dict[str, None] = {}
-    for backend in task_backends.all():
+    for backend in offload_backends():
         try:
-            if isinstance(backend, DatabaseBackend) and backend.stores_rows:
+            if backend.supports_live:
                 aliases[get_store(backend.settings.database).using] = None
         except ImproperlyConfigured:
             continue

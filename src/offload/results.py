@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -34,8 +33,6 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until the job has ended, then return this result, refreshed.
 
-        In async code: `await result`, or `await asyncio.wait_for(result, 5)`.
-
         Args:
             timeout: seconds; None waits as long as it takes.
 
@@ -49,12 +46,10 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
             self.refresh()
         return self
 
-    def __await__(self) -> Generator[Any, None, Self]:
-        return self._await().__await__()
-
-    async def _await(self) -> Self:
+    async def wait_async(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109
+        """Do what `wait` does."""
         if not self.is_finished:
-            await self._backend().await_(self.id)
+            await self._backend().wait_async(self.id, timeout)
             await self.arefresh()
         return self
 

@@ -38,7 +38,7 @@ def some_result() -> TaskResult:
 
 
 async def wait_for(result: TaskResult) -> None:
-    await result
+    await result.wait_async()
 
 
 WAYS: dict[str, Callable[[], object]] = {

@@ -121,7 +121,7 @@ def test_looking_at_an_error_imports_nothing(path, canary):
     (error,) = default_task_backend.get_result(result.id).errors
 
     assert error.exception_class_path == path
-    with pytest.raises(ValueError, match="not an exception of a module that is imported"):
+    with pytest.raises(ValueError, match="not an exception class of an imported module"):
         _ = error.exception_class
     assert not canary.exists()
 

@@ -75,7 +75,7 @@ def test_waiting_says_that_it_would_never_end():
     with pytest.raises(OffloadError, match=r"run_jobs\(\)"):
         result.wait(timeout=10)
     with pytest.raises(OffloadError, match=r"run_jobs\(\)"):
-        async_to_sync(result._await)()
+        async_to_sync(result.wait_async)()
 
 
 def test_a_waiting_job_can_be_cancelled_and_then_retried():

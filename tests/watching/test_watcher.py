@@ -107,7 +107,7 @@ def test_await(transactional_db):
     async def main() -> Any:
         result = await add.aenqueue(1)
         thread = soon(end_one, result)
-        ended = await result
+        ended = await result.wait_async()
         thread.join()
         return ended
 
@@ -118,7 +118,7 @@ def test_wait_for_ends_an_await_in_time_and_leaves_nothing_behind(watch):
     async def main() -> None:
         result = await add.aenqueue(1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(result, 0.05)
+            await result.wait_async(0.05)
 
     asyncio.run(main())
 

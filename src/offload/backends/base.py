@@ -6,15 +6,16 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.tasks import Task
+from django.tasks import Task, task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
-from django.tasks.exceptions import InvalidTask
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.utils.module_loading import import_string
 
 from offload.conf import BackendOptions, did_you_mean
@@ -24,7 +25,9 @@ from offload.task_lookup import with_options
 from offload.tasks import Call, OffloadTask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+
+    from offload.models import Attempt, Job
 
 MAX_PATH_CHARS = 255
 MAX_QUEUE_NAME_CHARS = 64
@@ -33,13 +36,18 @@ MAX_YEAR = 9000
 
 
 class OffloadBackend(BaseTaskBackend):
-    """A backend that takes our tasks' options and returns our results."""
+    """The contract of every backend of django-offload.
+
+    It declares all that pages, the admin and the commands need of a backend.
+    """
 
     task_class = OffloadTask
     supports_defer = True
     supports_async_task = True
     supports_get_result = True
     supports_priority = True
+    supports_live: ClassVar[bool] = False
+    """Whether jobs are rows of `settings.database`, in which pages and waiters see each change."""
 
     @cached_property
     def settings(self) -> BackendOptions:
@@ -93,20 +101,45 @@ class OffloadBackend(BaseTaskBackend):
         return await sync_to_async(self.enqueue_many, thread_sensitive=True)(task, calls)
 
     @abstractmethod
-    def wait(self, result_id: str, timeout: float | None) -> None:
-        """Return when the job has ended; raise TimeoutError after `timeout` seconds."""
+    def get_result(self, result_id: str) -> OffloadResult:
+        """Return the current result of a job.
+
+        Raises:
+            TaskResultExpired: if the id is so old that the job would have been pruned.
+            TaskResultDoesNotExist: if there is no such job.
+        """
+
+    async def aget_result(self, result_id: str) -> OffloadResult:
+        """Do what `get_result` does."""
+        return await sync_to_async(self.get_result, thread_sensitive=True)(result_id)
 
     @abstractmethod
-    async def await_(self, result_id: str) -> None:
-        """Return when the job has ended."""
+    def find(self, ids: Collection[UUID]) -> list[Job]:
+        """Return the rows of those jobs that exist, of any backend with the same database."""
+
+    @abstractmethod
+    def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
+        """Return the last unsuccessful attempt of each job that has one."""
+
+    @abstractmethod
+    def result_of(self, job: Job) -> OffloadResult:
+        """Return the result of a job whose row was read before."""
+
+    @abstractmethod
+    def wait(self, result_id: str, timeout: float | None) -> None:
+        """Return when the job has finished; raise TimeoutError after `timeout` seconds."""
+
+    @abstractmethod
+    async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
+        """Do what `wait` does."""
 
     @abstractmethod
     def cancel(self, result_id: str) -> None:
-        """Cancel a job; raise InvalidJobState if it has ended."""
+        """Cancel a job; raise InvalidJobState if it has finished."""
 
     @abstractmethod
     def retry(self, result_id: str) -> None:
-        """Make an ended job ready again; raise InvalidJobState if it cannot be."""
+        """Make a finished job ready again; raise InvalidJobState if it succeeded or is active."""
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
@@ -117,6 +150,37 @@ class OffloadBackend(BaseTaskBackend):
                 hint="The options are listed in docs/reference/settings.md.",
                 id="offload.E001",
             )
+
+
+def offload_backends() -> list[OffloadBackend]:
+    """Return the backends in TASKS that are django-offload's."""
+    return [backend for backend in task_backends.all() if isinstance(backend, OffloadBackend)]
+
+
+def find_backend(alias: str) -> OffloadBackend | None:
+    """Return a backend; None if TASKS does not have it, or it is not django-offload's."""
+    try:
+        backend = task_backends[alias]
+    except InvalidTaskBackend:
+        return None
+    return backend if isinstance(backend, OffloadBackend) else None
+
+
+def get_backend(alias: str) -> OffloadBackend:
+    """Return a backend.
+
+    Raises:
+        InvalidTaskBackend: if TASKS does not have it.
+        ImproperlyConfigured: if it is not django-offload's.
+    """
+    backend = task_backends[alias]
+    if not isinstance(backend, OffloadBackend):
+        path = f"{type(backend).__module__}.{type(backend).__qualname__}"
+        raise ImproperlyConfigured(
+            f"TASKS[{alias!r}] is {path}, which is not a backend of django-offload. Set its "
+            "BACKEND to 'offload.backends.database.DatabaseBackend'."
+        )
+    return backend
 
 
 def _require_callable(tenant: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -45,8 +46,7 @@ class DatabaseBackend(OffloadBackend):
     TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
     """
 
-    stores_rows: ClassVar[bool] = True
-    """Whether there are rows at all: backends for tests keep theirs in memory."""
+    supports_live: ClassVar[bool] = True
 
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> OffloadResult:
         """Add a job in the caller's transaction; a hint wakes an engine after the commit.
@@ -120,14 +120,17 @@ class DatabaseBackend(OffloadBackend):
         if self._has_ended(identifier):
             return
         if not get_watcher(self._store.using).wait(identifier, timeout):
-            raise TimeoutError(
-                f"The job {result_id} had not ended after {timeout} s.{self._unserved()}"
-            )
+            raise self._timed_out(result_id, timeout)
 
-    async def await_(self, result_id: str) -> None:
+    async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
         identifier = _parse(result_id)
-        if not await sync_to_async(self._has_ended)(identifier):
-            await get_watcher(self._store.using).wait_async(identifier)
+        if await sync_to_async(self._has_ended)(identifier):
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await get_watcher(self._store.using).wait_async(identifier)
+        except TimeoutError:
+            raise await sync_to_async(self._timed_out)(result_id, timeout) from None
 
     def _has_ended(self, identifier: UUID) -> bool:
         """Look once before waiting: the watch, in a thread of its own, can tell of no error."""
@@ -200,13 +203,13 @@ class DatabaseBackend(OffloadBackend):
             return TaskResultExpired(f"The job {identifier} was pruned: it is {age.days} days old.")
         return TaskResultDoesNotExist(_NEVER.format(identifier))
 
-    def _unserved(self) -> str:
-        """Return what to do if no engine is there to run jobs."""
+    def _timed_out(self, result_id: str, timeout: float | None) -> TimeoutError:
         from offload.store.queries import live_workers  # noqa: PLC0415  # needs the app registry
 
-        if live_workers(self.settings.database, self.alias):
-            return ""
-        return " No engine is running; start one: python manage.py offload_worker"
+        hint = ""
+        if not live_workers(self.settings.database, self.alias):
+            hint = " No worker is running; start one: python manage.py offload_worker"
+        return TimeoutError(f"The job {result_id} had not finished after {timeout} s.{hint}")
 
 
 _NEVER = "There is no job {}. Was the transaction that enqueued it rolled back?"

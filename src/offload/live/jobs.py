@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.tasks import task_backends
-from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
+from django.tasks.exceptions import TaskResultDoesNotExist
 
+from offload.backends.base import OffloadBackend, find_backend, offload_backends
 from offload.conf import BackendOptions
 from offload.exceptions import TaskResultExpired
 from offload.lifecycle import JobState
@@ -35,20 +34,17 @@ def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
 
 def job_result(job: Job) -> OffloadResult:
     """Return the result of a job that was read before."""
-    result: OffloadResult = job_backend(job).result_of(job)
-    return result
+    return job_backend(job).result_of(job)
 
 
-def job_backend(job: Job) -> Any:
+def job_backend(job: Job) -> OffloadBackend:
     """Return a job's backend; if that is gone, or not ours any more, one that keeps the job.
 
     Raises:
         TaskResultDoesNotExist: if no backend keeps it any more.
     """
-    with suppress(InvalidTaskBackend):
-        own: Any = task_backends[job.backend]
-        if hasattr(own, "find"):
-            return own
+    if backend := find_backend(job.backend):
+        return backend
     for backend in _keepers():
         if backend.find([job.pk]):
             return backend
@@ -63,12 +59,8 @@ def job_database(job: Job) -> str | None:
 
 def backend_options(alias: str) -> BackendOptions:
     """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
-    try:
-        backend: Any = task_backends[alias]
-    except InvalidTaskBackend:
-        return BackendOptions()
-    options: BackendOptions = getattr(backend, "settings", None) or BackendOptions()
-    return options
+    backend = find_backend(alias)
+    return BackendOptions() if backend is None else backend.settings
 
 
 def has_expired(identifier: UUID) -> bool:
@@ -83,11 +75,9 @@ def has_expired(identifier: UUID) -> bool:
     return False
 
 
-def _keepers() -> list[Any]:
+def _keepers() -> list[OffloadBackend]:
     """Return one backend for each place where jobs are kept."""
-    places: dict[Any, Any] = {}
-    for backend in task_backends.all():
-        found: Any = backend
-        if hasattr(found, "find"):
-            places.setdefault((found.stores_rows, found.settings.database), found)
+    places: dict[tuple[bool, str], OffloadBackend] = {}
+    for backend in offload_backends():
+        places.setdefault((backend.supports_live, backend.settings.database), backend)
     return list(places.values())

@@ -110,7 +110,7 @@ def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str, str] | Non
         return None
     backend = job_backend(job)
     has_news = JobState(job.state).is_finished or job_not_modified(request, job) is None
-    if has_news or "status" not in granted or not backend.stores_rows:
+    if has_news or "status" not in granted or not backend.supports_live:
         return None
     close_connections()
     return job, backend.settings.database, viewer.holder

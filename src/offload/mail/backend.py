@@ -16,6 +16,7 @@ from django.db import transaction
 from django.tasks import task_backends
 from django.tasks.exceptions import TaskException
 
+from offload.backends.base import OffloadBackend
 from offload.conf import BackendOptions, did_you_mean
 from offload.exceptions import InvalidArguments
 from offload.mail.delivery import is_temporary
@@ -160,7 +161,8 @@ class EmailBackend(BaseEmailBackend):
 
     def _task_settings(self) -> BackendOptions | None:
         """Return the options of the task backend; None if it belongs to another package."""
-        return getattr(task_backends[self.task_backend], "settings", None)
+        backend = task_backends[self.task_backend]
+        return backend.settings if isinstance(backend, OffloadBackend) else None
 
 
 def find_mailers(alias: str | None) -> tuple[EmailBackend, BaseEmailBackend]:

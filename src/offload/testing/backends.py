@@ -31,7 +31,7 @@ LIMIT = 1000
 class MemoryBackend(DatabaseBackend):
     """The backend of the database, on a table in memory."""
 
-    stores_rows = False
+    supports_live = False
 
     @property
     def _store(self) -> Store:
@@ -49,7 +49,7 @@ class MemoryBackend(DatabaseBackend):
     def wait(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002
         self._require_end(result_id)
 
-    async def await_(self, result_id: str) -> None:
+    async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002, ASYNC109
         self._require_end(result_id)
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]

@@ -21,7 +21,7 @@ def get_backend(alias: str) -> DatabaseBackend:
         TypeError: if it is none of ours.
         InvalidTaskBackend: if TASKS does not have it.
     """
-    backend: Any = task_backends[alias]
+    backend = task_backends[alias]
     if not isinstance(backend, DatabaseBackend):
         kind = type(backend)
         raise TypeError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
-from django.tasks import task_backends
 
+from offload.backends.base import get_backend
 from offload.conf import BackendOptions
 from offload.worker.engine import Engine
 from offload.worker.pools.child_process import ChildLimits
@@ -46,8 +46,7 @@ class WorkerConfig:
 
 def make_engine(service: WorkerConfig) -> Engine:
     """Return an engine that is ready to run."""
-    backend: Any = task_backends[service.backend]
-    named = service.queues or sorted(backend.queues)
+    named = service.queues or sorted(get_backend(service.backend).queues)
     queues = [name for name in named if name not in service.excluded]
     if named and not queues:
         raise ImproperlyConfigured(

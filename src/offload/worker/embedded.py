@@ -7,10 +7,11 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
+from offload.backends.base import get_backend
 from offload.worker.config import WorkerConfig, make_engine
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class EmbeddedWorker:
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
-            backend: Any = task_backends[self._backend]
-            options = replace(backend.settings, processes=0)
+            options = replace(get_backend(self._backend).settings, processes=0)
             self._engine = make_engine(WorkerConfig(backend=self._backend, options=options))
             self._thread = threading.Thread(target=self._run, name="offload-engine", daemon=True)
             self._thread.start()

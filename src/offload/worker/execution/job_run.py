@@ -15,6 +15,7 @@ from django.tasks import Task, TaskContext, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 from django.tasks.signals import task_finished, task_started
 
+from offload.backends.base import OffloadBackend
 from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
@@ -212,7 +213,8 @@ def _backend_of(alias: str) -> tuple[BackendOptions, type | None]:
         backend = task_backends[alias]
     except InvalidTaskBackend:  # removed from TASKS while the job waited
         return BackendOptions(), None
-    return getattr(backend, "settings", None) or BackendOptions(), type(backend)
+    options = backend.settings if isinstance(backend, OffloadBackend) else BackendOptions()
+    return options, type(backend)
 
 
 @receiver(setting_changed)
