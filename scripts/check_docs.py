@@ -16,7 +16,7 @@ ELSEWHERE = ("http://", "https://", "mailto:")
 
 def documents() -> list[Path]:
     """Return all documents of the project."""
-    patterns = ("*.md", "docs/**/*.md", "demo/*.md", "benchmarks/*.md")
+    patterns = ("*.md", "docs/**/*.md", "demo/*.md", "benchmarks/*.md", "tests/*.md")
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
