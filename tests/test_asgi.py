@@ -37,8 +37,8 @@ async def inner(scope: Any, receive: Any, send: Any) -> None:
 def application() -> Iterator[Offload]:
     application = Offload(inner)
     yield application
-    if application._engine is not None:
-        application._engine.stop()
+    if application._worker is not None:
+        application._worker.stop()
 
 
 async def live(application: Offload, while_up: Any = None) -> list[str]:

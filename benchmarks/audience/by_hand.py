@@ -40,7 +40,7 @@ async def follow(ids: list[UUID], every: float) -> AsyncIterator[str]:
             if JobState(job.state).is_finished:
                 running.discard(job.pk)
         await asyncio.sleep(every)
-    yield "event: end\ndata: {}\n\n"
+    yield "event: close\ndata: {}\n\n"
 
 
 def look(ids: set[UUID]) -> list[Job]:

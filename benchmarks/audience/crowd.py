@@ -14,7 +14,7 @@ AT_ONCE = 20
 """Streams that are opened at the same time."""
 RETRY = 1.0
 """Seconds after which a reader comes back who was turned away, or told that the server stops."""
-DATA, END, SHUTDOWN = b"data:", b"event: end", b'"shutdown"'
+DATA, END, SHUTDOWN = b"data:", b"event: close", b'"shutdown"'
 
 
 class Crowd:

@@ -43,7 +43,7 @@ function afterThisFrame(callback) {
 }
 const afterNextFrame = (callback) => requestAnimationFrame(() => afterThisFrame(callback));
 const seen = ({ detail: { id } }) => (noticed.painted[id] = now());
-for (const name of ["task-done", "task-failed", "job-drawn"])
+for (const name of ["task-succeeded", "task-failed", "job-drawn"])
   addEventListener(name, (event) => afterThisFrame(() => seen(event)));
 addEventListener("job-done", (event) => afterNextFrame(() => seen(event)));
 

@@ -1,4 +1,4 @@
-"""Beside Django in one process: live streams, and an engine, by one line in `asgi.py`."""
+"""ASGI entry point: streams, WebSockets and a worker beside Django, by one line in `asgi.py`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Offload:
-    """An ASGI application around Django's that serves streams and runs the jobs beside it.
+    """ASGI middleware that serves streams and runs jobs in the process of the web server.
 
         application = Offload(get_asgi_application())
 
-    A stream begins as a request to Django, whose middleware and view decide about it; then it
-    goes on here, without a thread or a connection to the database.
+    Django authorizes a stream as any other request. The stream is then served here, without a
+    thread or a database connection.
 
-    The engine starts and stops with the server (ASGI's lifespan); under a server that knows no
+    The worker starts and stops with the server, by ASGI's lifespan. Under a server without
     lifespan it starts with the first request.
 
     Args:
-        application: what answers the requests.
-        backend: alias in TASKS whose jobs are run here.
-        run_jobs: False runs no jobs in this process.
+        application: Django's ASGI application.
+        backend: alias in TASKS whose jobs the worker runs.
+        run_jobs: False starts no worker.
     """
 
     def __init__(
@@ -36,42 +36,45 @@ class Offload:
         backend: str = DEFAULT_TASK_BACKEND_ALIAS,
         run_jobs: bool = True,
     ) -> None:
-        # asgi.py imports this module before Django's apps are loaded.
+        # A project's asgi.py imports this module before Django's apps are loaded.
         from offload.live.open_connections import open_connections  # noqa: PLC0415
         from offload.streams.middleware import StreamMiddleware  # noqa: PLC0415
         from offload.worker.embedded import EmbeddedWorker  # noqa: PLC0415
 
         self._application = StreamMiddleware(application)
-        self._engine = EmbeddedWorker(backend) if run_jobs else None
+        self._worker = EmbeddedWorker(backend) if run_jobs else None
         self._connections = open_connections
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
             return
-        if self._engine is not None:
-            self._engine.start()
+        if self._worker is not None:
+            self._worker.start()
         await self._application(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """Follow the server's life."""
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        """Start and stop the worker with the server."""
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await self._start_up(send)
             else:
-                self._connections.close_all()
-                if self._engine is not None:
-                    await sync_to_async(self._engine.stop, thread_sensitive=False)()
-                await send({"type": "lifespan.shutdown.complete"})
+                await self._shut_down(send)
                 return
 
     async def _start_up(self, send: Send) -> None:
         self._connections.open()
         try:
-            if self._engine is not None:
-                self._engine.start()
+            if self._worker is not None:
+                self._worker.start()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.startup.complete"})
+
+    async def _shut_down(self, send: Send) -> None:
+        self._connections.close_all()
+        if self._worker is not None:
+            await sync_to_async(self._worker.stop, thread_sensitive=False)()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -112,7 +112,7 @@ def test_without_locks_tabs_do_not_answer_each_other_for_ever(context: BrowserCo
 def test_two_people_in_one_browser_share_nothing(context: BrowserContext, start: Any):
     streams = Streams(context)
     names = set()
-    for name in ("ada", "kill_grace_period"):
+    for name in ("ada", "grace"):
         context.request.get("/sign-in/", params={"name": name})
         job, _ = start(context)
         tab = context.new_page()

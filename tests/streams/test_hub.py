@@ -70,26 +70,26 @@ class Page:
     """Who follows jobs."""
 
     def __init__(self, loop: Loop, hub: Hub, *jobs: Any, known: int = 0) -> None:
-        self.sights: list[RenderedSnapshot] = []
+        self.snapshots: list[RenderedSnapshot] = []
         self.ids = [UUID(str(job.id)) for job in jobs]
         self._loop = loop
         self._hub = hub
-        loop.call(hub.follow, dict.fromkeys(self.ids, known), self)
+        loop.call(hub.subscribe, dict.fromkeys(self.ids, known), self)
 
-    def put(self, sight: RenderedSnapshot) -> None:
-        self.sights.append(sight)
+    def put(self, snapshot: RenderedSnapshot) -> None:
+        self.snapshots.append(snapshot)
 
     @property
     def states(self) -> list[JobState | None]:
-        return [sight.seen.job and JobState(sight.seen.job.state) for sight in self.sights]
+        return [snapshot.job and JobState(snapshot.job.state) for snapshot in self.snapshots]
 
     @property
     def versions(self) -> list[int | None]:
-        return [sight.version for sight in self.sights]
+        return [snapshot.version for snapshot in self.snapshots]
 
     def leave(self) -> None:
         for job in self.ids:
-            self._loop.call(self._hub.leave, job, self)
+            self._loop.call(self._hub.unsubscribe, job, self)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_that_a_worker_was_killed_is_told(follow, start_worker):
     start_worker(1)
 
     until(lambda: {JobState.RUNNING, JobState.SCHEDULED} <= set(page.states))
-    lost = page.sights[page.states.index(JobState.SCHEDULED)].seen.job
+    lost = page.snapshots[page.states.index(JobState.SCHEDULED)].job
     assert lost is not None
     assert lost.worker_losses == 1
     result.cancel()
@@ -173,9 +173,9 @@ def test_what_is_known_is_not_told(follow, loop):
     page = follow(known, other)
     bump(other)
 
-    until(lambda: page.sights)
+    until(lambda: page.snapshots)
 
-    assert [sight.id for sight in page.sights] == [UUID(other.id)]
+    assert [snapshot.id for snapshot in page.snapshots] == [UUID(other.id)]
 
 
 def test_a_job_that_is_gone_is_told_as_such(follow):
@@ -202,7 +202,7 @@ def test_how_it_failed_comes_along(follow, start_worker):
     start_worker(0)
 
     until(lambda: page.states[-1:] == [JobState.FAILED])
-    failure = page.sights[-1].seen.failure
+    failure = page.snapshots[-1].snapshot.failure
     assert failure is not None
     assert failure.message == "Too large."
 
@@ -219,7 +219,7 @@ def test_all_followers_share_one_look_and_one_document(follow, monkeypatch):
     get_notifier("default").notify(Hint.CHANGED)
     until(lambda: all(page.versions == [1] for page in pages))
 
-    assert len({id(page.sights[0]) for page in pages}) == 1
+    assert len({id(page.snapshots[0]) for page in pages}) == 1
     threads = [t for t in threading.enumerate() if t.name.startswith("offload-watch")]
     assert len(threads) == 1
 
@@ -243,9 +243,9 @@ def test_who_has_left_is_told_nothing_more(follow, hub):
     bump(result)
 
     until(lambda: there.versions == [1])
-    assert gone.sights == []
+    assert gone.snapshots == []
     there.leave()
-    assert not hub._followers
+    assert not hub._subscribers
     assert not get_watcher("default")._watched
 
 
@@ -286,7 +286,7 @@ def test_an_event_loop_that_was_closed_harms_no_other(loop, follow):
     bump(result)
 
     until(lambda: page.versions == [1])
-    assert gone.sights == []
+    assert gone.snapshots == []
 
 
 def test_following_goes_on_when_the_connection_breaks(follow):

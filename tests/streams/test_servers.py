@@ -31,15 +31,15 @@ def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_work
     with Reader(server.port, [result.id]) as reader:
         first = reader.expect("snapshot")
         start_worker(0)
-        *changes, last, end = reader.rest()
+        *changes, last, close = reader.rest()
 
     assert first.id == f"{result.id}.0"
     assert first.data["items"][0]["phase"] == "queued"
     assert first.data["missing"] == []
-    assert {event.name for event in [*changes, last]} == {"task"}
+    assert {event.name for event in [*changes, last]} == {"update"}
     assert last.data["phase"] == "succeeded"
     assert last.id == f"{result.id}.{last.data['version']}"
-    assert (end.name, end.data) == ("end", {"reason": "done"})
+    assert (close.name, close.data) == ("close", {"reason": "finished"})
     assert "Traceback" not in server.output
 
 

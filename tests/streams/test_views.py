@@ -134,11 +134,11 @@ def test_a_token_opens_a_stream_of_its_own_jobs_only():
 
 @pytest.mark.parametrize(("each", "total", "status"), [(1, 5, 429), (5, 1, 503)])
 def test_who_has_too_many_streams_is_told_when_to_come_back(monkeypatch, each, total, status):
-    seats = ConnectionLimits(each, total)
-    monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: seats)
+    limits = ConnectionLimits(each, total)
+    monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: limits)
     ada = person("ada")
     mine = start(ada)
-    seats.acquire(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
+    limits.acquire(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
 
     answer = ask(mine, ada.user)  # type: ignore[attr-defined]
 
@@ -169,9 +169,9 @@ def test_where_the_websocket_is_there_is_no_page():
 
 
 def test_the_view_streams_by_itself_and_holds_no_seat_afterwards(monkeypatch):
-    seats = ConnectionLimits(1, 1)
+    limits = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: limits)
     result = tasks.for_all.enqueue()
 
     for _ in range(2):
@@ -182,9 +182,9 @@ def test_the_view_streams_by_itself_and_holds_no_seat_afterwards(monkeypatch):
 
 
 def test_a_stream_that_was_never_begun_holds_no_seat(monkeypatch):
-    seats = ConnectionLimits(1, 1)
+    limits = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: limits)
     result = tasks.for_all.enqueue()
 
     async def body() -> None:
@@ -197,9 +197,9 @@ def test_a_stream_that_was_never_begun_holds_no_seat(monkeypatch):
 
 
 def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monkeypatch):
-    seats = ConnectionLimits(1, 1)
+    limits = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
-        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: seats)
+        monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: limits)
     result = tasks.for_the_patient.enqueue()
     tasks.asked.clear()
     tasks.answered.clear()
@@ -217,7 +217,7 @@ def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monke
 
     asyncio.run(body())
     gc.collect()
-    seats.acquire("")
+    limits.acquire("")
 
 
 class Browser:
@@ -254,10 +254,10 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_wo
     start_worker(0)
 
     for reader in readers:
-        *_, last, end = reader.rest()
+        *_, last, close = reader.rest()
         reader.close()
         assert last.data["phase"] == "succeeded"
-        assert end.data == {"reason": "done"}
+        assert close.data == {"reason": "finished"}
 
 
 # --- with it -----------------------------------------------------------------------------------
@@ -316,9 +316,9 @@ def test_jobs_that_have_ended_are_told_once_and_the_stream_ends(server):
     finish(succeeded("1"))
 
     with Reader(server.port, [result.id]) as reader:
-        first, end = reader.rest()
+        first, close = reader.rest()
     assert first.data["items"][0]["phase"] == "succeeded"
-    assert end.data == {"reason": "done"}
+    assert close.data == {"reason": "finished"}
     with Reader(server.port, [result.id], {"Last-Event-ID": first.id}) as reader:
         assert reader.status == 204
 
@@ -329,7 +329,7 @@ def test_progress_is_told_while_the_job_runs(server, start_worker, gate):
     with Reader(server.port, [result.id]) as reader:
         reader.expect("snapshot")
         start_worker(0)
-        while not (told := reader.expect("task").data["progress"]):
+        while not (told := reader.expect("update").data["progress"]):
             pass
         gate.touch()
         *_, last, _ = reader.rest()
@@ -380,8 +380,8 @@ def test_signing_out_ends_the_stream_and_it_does_not_come_back(server):
         request = urllib.request.Request(url, headers=cookies(ada))
         urllib.request.urlopen(request, timeout=20).close()
 
-        (end,) = reader.rest()
-    assert end.data == {"reason": "lifetime"}
+        (close,) = reader.rest()
+    assert close.data == {"reason": "lifetime"}
     with Reader(server.port, [mine], cookies(ada)) as reader:
         assert reader.status == 404
 

@@ -16,8 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 from offload.lifecycle import succeeded
 from offload.live.tokens import make_token
 from offload.models import Job
-from offload.streams.client_messages import LONGEST
-from offload.streams.websocket import MOST_MESSAGES, MOST_UNREAD, StatusSocket
+from offload.streams.client_messages import MAX_MESSAGE_CHARS
+from offload.streams.websocket import MAX_CLIENT_MESSAGES, MAX_UNREAD_REPLIES, StatusSocket
 from offload.uuid7 import new_id
 from tests.jobs import finish
 from tests.live import tasks
@@ -78,14 +78,14 @@ def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
         say(socket, subscribe=[result.id])
         first = hear(socket)
         start_worker(0)
-        (*changes, last, end), code = hear_all(socket)
+        (*changes, last, close), code = hear_all(socket)
 
     assert first["event"] == "snapshot"
     assert first["id"] == f"{result.id}.0"
     assert first["data"]["items"][0]["phase"] == "queued"
-    assert {message["event"] for message in [*changes, last]} == {"task"}
+    assert {message["event"] for message in [*changes, last]} == {"update"}
     assert last["data"]["phase"] == "succeeded"
-    assert end == {"event": "end", "data": {"reason": "done"}}
+    assert close == {"event": "close", "data": {"reason": "finished"}}
     assert code == 1000
     assert "Traceback" not in server.output
 
@@ -143,7 +143,7 @@ def test_who_may_see_none_of_them_is_told_that_they_are_missing(server):
 
     assert [message["data"] for message in heard] == [
         {"items": [], "missing": [anothers]},
-        {"reason": "done"},
+        {"reason": "finished"},
     ]
     assert code == 1000
 
@@ -232,7 +232,7 @@ def test_a_page_that_has_all_ends_is_done(server):
 
     assert [message["data"] for message in heard] == [
         {"items": [], "missing": []},
-        {"reason": "done"},
+        {"reason": "finished"},
     ]
     assert code == 1000
 
@@ -254,7 +254,7 @@ def test_no_more_than_a_hundred_jobs_are_followed(server):
 
 
 @pytest.mark.parametrize(
-    ("said", "code"), [("[", 1008), (b"{}", 1003), (" " * (LONGEST + 1), 1009)]
+    ("said", "code"), [("[", 1008), (b"{}", 1003), (" " * (MAX_MESSAGE_CHARS + 1), 1009)]
 )
 def test_nonsense_closes_the_socket(server, said, code):
     before = len(server.output)
@@ -267,7 +267,7 @@ def test_nonsense_closes_the_socket(server, said, code):
 
 def test_who_never_stops_talking_is_closed(server):
     with open_socket(server) as socket:
-        for _ in range(MOST_MESSAGES + 1):
+        for _ in range(MAX_CLIENT_MESSAGES + 1):
             say(socket)
 
         assert hear_all(socket) == ([], 1008)
@@ -307,7 +307,7 @@ class Talker:
 
 
 def test_who_is_let_in_nowhere_does_not_stay(monkeypatch):
-    monkeypatch.setattr("offload.streams.websocket.PATIENCE", 0.1)
+    monkeypatch.setattr("offload.streams.websocket.SUBSCRIBE_TIMEOUT", 0.1)
     talker = Talker({}, {"subscribe": [str(new_id())], "token": "forged"})
 
     talker.talk()
@@ -322,7 +322,7 @@ def test_who_is_let_in_nowhere_does_not_stay(monkeypatch):
 
 @pytest.mark.usefixtures("watched")
 def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
-    monkeypatch.setattr("offload.streams.websocket.PATIENCE", 0.05)
+    monkeypatch.setattr("offload.streams.websocket.SUBSCRIBE_TIMEOUT", 0.05)
     tasks.answered.clear()
     result = tasks.for_the_patient.enqueue()
     finish(succeeded("1"))
@@ -340,11 +340,11 @@ def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
 @pytest.mark.usefixtures("watched")
 def test_who_asks_on_and_reads_nothing_is_heard_no_more():
     result = tasks.for_all.enqueue()
-    talker = Talker(*[{"subscribe": [result.id]}] * (3 * MOST_UNREAD), reads=False)
+    talker = Talker(*[{"subscribe": [result.id]}] * (3 * MAX_UNREAD_REPLIES), reads=False)
 
     talker.talk()
 
-    assert len(talker.unsaid) > MOST_UNREAD
+    assert len(talker.unsaid) > MAX_UNREAD_REPLIES
     assert talker.heard[-1]["code"] == 1008
 
 

@@ -1,4 +1,4 @@
-"""What a page says over a WebSocket, checked."""
+"""Messages from the client over a WebSocket, validated."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-LONGEST = 32 * 1024
-"""Characters of a message."""
-UNSUPPORTED, POLICY, TOO_BIG = 1003, 1008, 1009
-"""Codes of the close."""
+MAX_MESSAGE_CHARS = 32 * 1024
+"""Length of a message."""
+CLOSE_UNSUPPORTED_DATA = 1003
+CLOSE_POLICY_VIOLATION = 1008
+CLOSE_MESSAGE_TOO_BIG = 1009
 
 
-class Refused(Exception):
-    """The page said what it may not; the argument is the code of the close."""
+class ProtocolError(Exception):
+    """The client violated the protocol: its socket is closed.
+
+    Args:
+        close_code: of RFC 6455, section 7.4.1.
+    """
+
+    def __init__(self, close_code: int) -> None:
+        super().__init__(close_code)
+        self.close_code = close_code
 
 
 class ClientMessage(NamedTuple):
-    """Attributes:
-    subscribe: the jobs to be followed from now on.
-    known: their versions that the page has.
-    unsubscribe: the jobs to be followed no longer.
-    token: to be checked instead of that of the handshake; None for that one.
+    """A message from the client.
+
+    Attributes:
+        subscribe: jobs to follow from now on.
+        known: versions of them that the client has.
+        unsubscribe: jobs to follow no longer.
+        token: replaces the token of the handshake; None keeps that one.
     """
 
     subscribe: Sequence[UUID] = ()
@@ -32,36 +43,41 @@ class ClientMessage(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Return what a message says.
+        """Parse a message.
+
+        Args:
+            text: of the frame; None for a binary frame.
 
         Raises:
-            Refused: for what is no message of ours.
+            ProtocolError: for a binary, too long or invalid message.
         """
         if text is None:
-            raise Refused(UNSUPPORTED)
-        if len(text) > LONGEST:
-            raise Refused(TOO_BIG)
+            raise ProtocolError(CLOSE_UNSUPPORTED_DATA)
+        if len(text) > MAX_MESSAGE_CHARS:
+            raise ProtocolError(CLOSE_MESSAGE_TOO_BIG)
         try:
-            said = json.loads(text)
+            content = json.loads(text)
+            known = content.get("known", {})
             return cls(
-                subscribe=_ids(said.get("subscribe", [])),
-                known={UUID(pk): int(version) for pk, version in said.get("known", {}).items()},
-                unsubscribe=_ids(said.get("unsubscribe", [])),
-                token=_token(said.get("token")),
+                subscribe=_parse_ids(content.get("subscribe", [])),
+                known={UUID(pk): int(version) for pk, version in known.items()},
+                unsubscribe=_parse_ids(content.get("unsubscribe", [])),
+                token=_parse_token(content.get("token")),
             )
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise Refused(POLICY) from None
+            raise ProtocolError(CLOSE_POLICY_VIOLATION) from None
 
 
-def _ids(value: Any) -> list[UUID]:
+def _parse_ids(value: Any) -> list[UUID]:
     if not isinstance(value, list):
         raise TypeError
     return list(dict.fromkeys(UUID(pk) for pk in value))
 
 
-def _token(value: Any) -> str | None:
-    if value is not None and not (
-        isinstance(value, str) and value.isascii() and value.isprintable()
-    ):
+def _parse_token(value: Any) -> str | None:
+    """Return a token that may stand in a header."""
+    if value is None:
+        return None
+    if not (isinstance(value, str) and value.isascii() and value.isprintable()):
         raise ValueError
     return value

@@ -1,7 +1,7 @@
-"""The hub: what this process hears of watched jobs, fanned out to its streams.
+"""The hub: distributes changes of watched jobs to the streams of this process.
 
-One for each database and event loop. However many streams follow a job, the database is asked
-once, by the thread of the watch; a stream holds neither a thread nor a connection.
+There is one hub for each database and event loop. The watcher's thread runs one query for all
+jobs, however many streams follow them; a stream holds neither a thread nor a connection.
 """
 
 from __future__ import annotations
@@ -19,54 +19,56 @@ if TYPE_CHECKING:
     from offload.store.records import JobSnapshot
 
 
-class Follower(Protocol):
-    """Who is told of changes."""
+class Subscriber(Protocol):
+    """Receives changes of jobs."""
 
-    def put(self, sight: RenderedSnapshot) -> None:
-        """Take a state of a job, in the event loop; must be quick."""
+    def put(self, snapshot: RenderedSnapshot) -> None:
+        """Take the state of a job. Called in the event loop; must return quickly."""
 
 
 class Hub:
-    """Args:
-    watch: looks at the jobs.
-    loop: in which followers are told.
+    """Subscriptions to the jobs of one database, for one event loop.
+
+    Args:
+        watcher: reports changes, in its own thread.
+        loop: the event loop that subscribers are called in.
     """
 
-    def __init__(self, watch: Watcher, loop: asyncio.AbstractEventLoop) -> None:
-        self._watch = watch
-        self._loop = ref(loop)  # a loop that is gone shall take its hub along
-        self._followers: dict[UUID, set[Follower]] = {}
+    def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
+        self._watcher = watcher
+        self._loop = ref(loop)  # weak, so that the hub is deleted with its loop
+        self._subscribers: dict[UUID, set[Subscriber]] = {}
 
-    def follow(self, known: Mapping[UUID, int], follower: Follower) -> None:
-        """Tell of each change of jobs until they are left.
+    def subscribe(self, known: Mapping[UUID, int], subscriber: Subscriber) -> None:
+        """Report each change of some jobs until `unsubscribe`.
 
         Args:
-            known: each job's version that the follower knows; whatever is newer is told.
-            follower: may be told of what it knows, or of what is older.
+            known: each job's version that the subscriber has; newer ones are reported.
+            subscriber: must ignore versions that it has or that are older.
         """
         for job in known:
-            self._followers.setdefault(job, set()).add(follower)
-        self._watch.subscribe(known, self._tell)
+            self._subscribers.setdefault(job, set()).add(subscriber)
+        self._watcher.subscribe(known, self._receive)
 
-    def leave(self, job: UUID, follower: Follower) -> None:
-        """Tell no more of a job."""
-        followers = self._followers.get(job, set())
-        followers.discard(follower)
-        if not followers and self._followers.pop(job, None) is not None:
-            self._watch.unsubscribe([job], self._tell)
+    def unsubscribe(self, job: UUID, subscriber: Subscriber) -> None:
+        """Stop reporting changes of a job."""
+        subscribers = self._subscribers.get(job, set())
+        subscribers.discard(subscriber)
+        if not subscribers and self._subscribers.pop(job, None) is not None:
+            self._watcher.unsubscribe([job], self._receive)
 
-    def _tell(self, seen: Sequence[JobSnapshot]) -> None:
-        """Carry what is new from the thread of the watch into the event loop: once a look."""
+    def _receive(self, snapshots: Sequence[JobSnapshot]) -> None:
+        """Pass all changes of one query from the watcher's thread to the event loop."""
         loop = self._loop()
         if loop is None:
-            raise RuntimeError("The event loop is gone.")  # as of one that is closed
-        loop.call_soon_threadsafe(self._fan_out, seen)
+            raise RuntimeError("The event loop was deleted.")  # as a closed loop raises
+        loop.call_soon_threadsafe(self._distribute, snapshots)
 
-    def _fan_out(self, seen: Sequence[JobSnapshot]) -> None:
-        for each in seen:
-            sight = RenderedSnapshot(each)
-            for follower in tuple(self._followers.get(each.id, ())):
-                follower.put(sight)
+    def _distribute(self, snapshots: Sequence[JobSnapshot]) -> None:
+        for snapshot in snapshots:
+            rendered = RenderedSnapshot(snapshot)
+            for subscriber in tuple(self._subscribers.get(snapshot.id, ())):
+                subscriber.put(rendered)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Watcher, Hub]] = WeakKeyDictionary()
@@ -78,8 +80,8 @@ def get_hub(using: str) -> Hub:
     Args:
         using: alias in DATABASES.
     """
-    loop, watch = asyncio.get_running_loop(), get_watcher(using)
+    loop, watcher = asyncio.get_running_loop(), get_watcher(using)
     hubs = _hubs.setdefault(loop, {})
-    if watch not in hubs:
-        hubs[watch] = Hub(watch, loop)
-    return hubs[watch]
+    if watcher not in hubs:
+        hubs[watcher] = Hub(watcher, loop)
+    return hubs[watcher]

@@ -1,12 +1,12 @@
-"""Streams beside Django: it decides about each of them, and is done; the stream goes on here."""
+"""ASGI middleware: Django authorizes a stream, which is then served here without a thread."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from offload.streams.sse import serve
-from offload.streams.subscription import OFFER, Handoff
-from offload.streams.websocket import StatusSocket, is_for_us
+from offload.streams.subscription import HANDOFF_KEY, Handoff
+from offload.streams.websocket import StatusSocket, is_status_socket
 
 if TYPE_CHECKING:
     from offload.streams.rights_request import Application
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class StreamMiddleware:
-    """An ASGI application.
+    """ASGI middleware that serves streams and status WebSockets.
 
     Args:
-        application: Django's.
+        application: Django's ASGI application.
     """
 
     def __init__(self, application: Application) -> None:
@@ -26,28 +26,28 @@ class StreamMiddleware:
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope.get("method") == "GET":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "websocket" and is_for_us(scope):
+            await self._respond(scope, receive, send)
+        elif scope["type"] == "websocket" and is_status_socket(scope):
             await self._socket(scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
-    async def _answer(self, scope: Event, receive: Receive, send: Send) -> None:
-        """Pass a request on; stream in place of the response if the view wants that."""
-        offer = Handoff()
-        start: Event | None = None
+    async def _respond(self, scope: Event, receive: Receive, send: Send) -> None:
+        """Send Django's response, or a stream in its place if the view accepts the handoff."""
+        handoff = Handoff()
+        replaced: Event | None = None
 
-        async def pass_on(message: Event) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start" and offer.claims(message):
-                start = message
-            elif start is None:
+        async def send_unless_replaced(message: Event) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and handoff.matches(message):
+                replaced = message
+            elif replaced is None:
                 await send(message)
 
-        scope[OFFER] = offer
+        scope[HANDOFF_KEY] = handoff
         try:
-            await self._application(scope, receive, pass_on)
-            if start is not None and offer.order is not None:
-                await serve(offer.order, start, receive, send)
+            await self._application(scope, receive, send_unless_replaced)
+            if replaced is not None and handoff.subscription is not None:
+                await serve(handoff.subscription, replaced, receive, send)
         finally:
-            offer.close()
+            handoff.close()

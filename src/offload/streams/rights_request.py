@@ -1,4 +1,4 @@
-"""Asking Django whether a page may follow jobs, by a request inside this process."""
+"""Authorization of a WebSocket's subscriptions: a request to Django inside this process."""
 
 from __future__ import annotations
 
@@ -13,70 +13,90 @@ from django.conf import settings
 from django.urls import reverse
 
 from offload.streams.sse import CONTENT_TYPE, Event, Receive, Send
-from offload.streams.subscription import OFFER, Handoff
+from offload.streams.subscription import HANDOFF_KEY, Handoff
 
 if TYPE_CHECKING:
     from offload.streams.client_messages import ClientMessage
 
 type Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
-LEFT_OUT = {
+HANDSHAKE_HEADERS = {
     *(b"connection", b"content-length", b"origin", b"transfer-encoding", b"upgrade"),
     *(b"accept", b"accept-encoding", b"last-event-id"),
 }
-"""Headers that are about the handshake itself, beside those that begin with `sec-`."""
-LONGEST_PROBLEM = 64 * 1024
-"""Bytes of an answer that are looked at."""
+"""Headers of the handshake that the request does not repeat, besides those with `sec-`."""
+MAX_PROBLEM_BYTES = 64 * 1024
+"""Length up to which a response body is read."""
 
 
 @dataclass(slots=True)
-class Answer:
-    """Attributes:
-    status: of HTTP.
-    body: its beginning.
-    is_taken: whether the offer was taken up, and no middleware thought otherwise.
+class RightsResponse:
+    """Django's response to a rights request.
+
+    Attributes:
+        status: HTTP status.
+        retry_after: seconds, from the header; None without one.
+        body: its first `MAX_PROBLEM_BYTES`, about.
+        is_authorized: whether the view accepted the handoff, and no middleware replaced its
+            response.
     """
 
     status: int = 500
+    retry_after: int | None = None
     body: bytes = b""
-    is_taken: bool = False
+    is_authorized: bool = False
 
     def problem(self) -> dict[str, Any]:
-        """Return the problem document; of another answer, one that tells its status."""
+        """Return the problem document, or a minimal one for any other response.
+
+        `retry_after` stands for the header.
+        """
         try:
-            found = json.loads(self.body)
+            problem = json.loads(self.body)
         except ValueError:
-            found = None
-        if isinstance(found, dict) and found.get("status") == self.status:
-            return found
-        return {"type": "about:blank", "title": "", "status": self.status}
+            problem = None
+        if not isinstance(problem, dict) or problem.get("status") != self.status:
+            problem = {"type": "about:blank", "title": "", "status": self.status}
+        if self.retry_after is not None:
+            problem["retry_after"] = self.retry_after
+        return problem
 
 
 async def authorize(
-    application: Application, handshake: Event, wish: ClientMessage, offer: Handoff
-) -> Answer:
-    """Send a request for the stream of what a page wishes to follow, as the page itself would.
+    application: Application, handshake: Event, message: ClientMessage, handoff: Handoff
+) -> RightsResponse:
+    """Request the stream that a message subscribes to, as the page itself would.
 
     Args:
-        application: Django's.
-        handshake: scope of the WebSocket: where it came from, and its headers.
-        wish: what is to be followed.
-        offer: what the view may take up.
+        application: Django's ASGI application.
+        handshake: scope of the WebSocket, with the client's address and headers.
+        message: the jobs to follow.
+        handoff: accepted by the view if it authorizes the stream.
     """
-    answer = Answer()
+    response = RightsResponse()
 
-    async def send(message: Event) -> None:
-        if message["type"] == "http.response.start":
-            answer.status, answer.is_taken = message["status"], offer.claims(message)
-        elif len(answer.body) < LONGEST_PROBLEM:
-            answer.body += message.get("body", b"")
+    async def send(event: Event) -> None:
+        if event["type"] == "http.response.start":
+            response.status = event["status"]
+            response.retry_after = _retry_after(event)
+            response.is_authorized = handoff.matches(event)
+        elif len(response.body) < MAX_PROBLEM_BYTES:
+            response.body += event.get("body", b"")
 
-    await application(_scope(handshake, wish, offer), _Body().receive, send)
-    return answer
+    scope = _request_scope(handshake, message, handoff)
+    await application(scope, _EmptyBody().receive, send)
+    return response
 
 
-class _Body:
-    """An empty body, from somebody who stays."""
+def _retry_after(response_start: Event) -> int | None:
+    for name, value in response_start.get("headers", ()):
+        if name.lower() == b"retry-after" and value.isdigit():
+            return int(value)
+    return None
+
+
+class _EmptyBody:
+    """An empty request body, from a client that stays connected."""
 
     def __init__(self) -> None:
         self._is_read = False
@@ -88,17 +108,13 @@ class _Body:
         return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def _scope(handshake: Event, wish: ClientMessage, offer: Handoff) -> Event:
+def _request_scope(handshake: Event, message: ClientMessage, handoff: Handoff) -> Event:
     path = reverse("offload:events")
     if not settings.FORCE_SCRIPT_NAME:
         path = handshake.get("root_path", "") + path
-    query = {"ids": ",".join(map(str, wish.subscribe))}
-    if wish.known:
-        query["known"] = ",".join(f"{pk}.{version}" for pk, version in wish.known.items())
+    inherited = ("root_path", "client", "server")
     return {
-        **{
-            name: handshake[name] for name in ("root_path", "client", "server") if name in handshake
-        },
+        **{name: handshake[name] for name in inherited if name in handshake},
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -106,20 +122,28 @@ def _scope(handshake: Event, wish: ClientMessage, offer: Handoff) -> Event:
         "scheme": {"wss": "https"}.get(handshake.get("scheme", "ws"), "http"),
         "path": path,
         "raw_path": path.encode(),
-        "query_string": urlencode(query).encode(),
-        "headers": _headers(handshake, wish),
-        OFFER: offer,
+        "query_string": _query(message),
+        "headers": _headers(handshake, message.token),
+        HANDOFF_KEY: handoff,
     }
 
 
-def _headers(handshake: Event, wish: ClientMessage) -> list[tuple[bytes, bytes]]:
-    """Return those by which Django, or whatever stands before it, tells who asks."""
-    left_out = LEFT_OUT if wish.token is None else LEFT_OUT | {b"authorization"}
-    kept = [
+def _query(message: ClientMessage) -> bytes:
+    query = {"ids": ",".join(map(str, message.subscribe))}
+    if message.known:
+        query["known"] = ",".join(f"{pk}.{version}" for pk, version in message.known.items())
+    return urlencode(query).encode()
+
+
+def _headers(handshake: Event, token: str | None) -> list[tuple[bytes, bytes]]:
+    """Return the headers by which Django, or a proxy before it, identifies the client."""
+    excluded = HANDSHAKE_HEADERS if token is None else HANDSHAKE_HEADERS | {b"authorization"}
+    headers = [
         (name, value)
         for name, value in handshake["headers"]
-        if name.lower() not in left_out and not name.lower().startswith(b"sec-")
+        if name.lower() not in excluded and not name.lower().startswith(b"sec-")
     ]
-    if wish.token is not None:
-        kept.append((b"authorization", f"Offload {wish.token}".encode()))
-    return [*kept, (b"accept", CONTENT_TYPE.encode())]
+    if token is not None:
+        headers.append((b"authorization", f"Offload {token}".encode()))
+    headers.append((b"accept", CONTENT_TYPE.encode()))
+    return headers

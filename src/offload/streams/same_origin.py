@@ -1,4 +1,4 @@
-"""Whether a WebSocket was opened by a page of this site: browsers let any page open one."""
+"""The same-origin check of WebSockets, which browsers open from any site and with cookies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def is_same_origin(scope: Event) -> bool:
-    """Tell whether the page is of this host, or of one in CSRF_TRUSTED_ORIGINS.
+    """Return whether a handshake comes from this site, or one in `CSRF_TRUSTED_ORIGINS`.
 
-    Who sends no `Origin` is no browser, and has no cookies that are not its own.
+    A client without an `Origin` header is not a browser, and sends only its own cookies.
     """
     scheme = {"wss": "https"}.get(scope.get("scheme", "ws"), "http")
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
@@ -29,16 +29,16 @@ def is_same_origin(scope: Event) -> bool:
         host = request.get_host()
     except DisallowedHost:
         return False
-    return origin == f"{request.scheme}://{host}" or any(
-        _matches(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS
-    )
+    if origin == f"{request.scheme}://{host}":
+        return True
+    return any(_is_trusted(origin, trusted) for trusted in settings.CSRF_TRUSTED_ORIGINS)
 
 
-def _matches(origin: str, trusted: str) -> bool:
+def _is_trusted(origin: str, trusted: str) -> bool:
     if "*" not in trusted:
         return origin == trusted
     try:
-        given, pattern = urlsplit(origin), urlsplit(trusted.replace("*", "", 1))
+        actual, pattern = urlsplit(origin), urlsplit(trusted.replace("*", "", 1))
     except ValueError:
         return False
-    return given.scheme == pattern.scheme and is_same_domain(given.netloc, pattern.netloc)
+    return actual.scheme == pattern.scheme and is_same_domain(actual.netloc, pattern.netloc)

@@ -1,4 +1,4 @@
-"""A job as the hub saw it, and its document as text, made once for all who read it alike."""
+"""Snapshots of jobs, rendered once for all clients with the same rights and language."""
 
 from __future__ import annotations
 
@@ -17,74 +17,92 @@ from offload.live.documents import document
 if TYPE_CHECKING:
     from offload.live.access import Grants
     from offload.live.queue_position import QueuePosition
+    from offload.models import Job
     from offload.store.records import JobSnapshot
 
 SEPARATORS = (",", ":")
 
 
-class Wording(NamedTuple):
-    """What a request says of texts and links; whoever writes them later must know."""
+class RenderContext(NamedTuple):
+    """What texts and links of a status document depend on, besides the job.
+
+    Attributes:
+        language: code of the active translation; None if translations are off.
+        script_prefix: path that Django prepends to URLs.
+        urlconf: module set for this request; None for `ROOT_URLCONF`.
+    """
 
     language: str | None
     script_prefix: str
     urlconf: str | None
 
     @classmethod
-    def current(cls) -> Wording:
-        """Return that of the running request."""
+    def current(cls) -> RenderContext:
+        """Return the context of the current request."""
         return cls(translation.get_language(), get_script_prefix(), get_urlconf())
 
     @contextmanager
-    def spoken(self) -> Iterator[None]:
-        """Write texts and links as that request would, within a `with` block."""
-        before = Wording.current()
-        _speak(self)
+    def activate(self) -> Iterator[None]:
+        """Render texts and links for this context within a `with` block."""
+        previous = RenderContext.current()
+        _activate(self)
         try:
             yield
         finally:
-            _speak(before)
+            _activate(previous)
 
 
-def _speak(wording: Wording) -> None:
-    if wording.language is None:
+def _activate(context: RenderContext) -> None:
+    if context.language is None:
         translation.deactivate_all()
     else:
-        translation.activate(wording.language)
-    set_script_prefix(wording.script_prefix)
-    set_urlconf(wording.urlconf)
+        translation.activate(context.language)
+    set_script_prefix(context.script_prefix)
+    set_urlconf(context.urlconf)
 
 
 @dataclass(slots=True, eq=False)
 class RenderedSnapshot:
-    """Args:
-    seen: the job.
-    queue_position: what is known of a job that has not begun for long.
+    """A snapshot of a job with its status document as JSON.
+
+    Args:
+        snapshot: the job, or its absence.
+        queue_position: why the job has not started, if it is late.
     """
 
-    seen: JobSnapshot
+    snapshot: JobSnapshot
     queue_position: QueuePosition | None = None
-    _texts: dict[tuple[Grants, Wording], str] = field(default_factory=dict)
+    _documents: dict[tuple[Grants, RenderContext], str] = field(default_factory=dict)
 
     @property
     def id(self) -> UUID:
-        return self.seen.id
+        return self.snapshot.id
+
+    @property
+    def job(self) -> Job | None:
+        """None if the job was deleted."""
+        return self.snapshot.job
 
     @property
     def version(self) -> int | None:
-        """None if the job is gone."""
-        return None if self.seen.job is None else self.seen.job.version
+        """None if the job was deleted."""
+        job = self.snapshot.job
+        return None if job is None else job.version
 
-    def text(self, grants: Grants, wording: Wording) -> str:
+    @property
+    def is_finished(self) -> bool:
+        """Whether no other snapshot can follow."""
+        return self.snapshot.is_finished
+
+    def to_json(self, grants: Grants, context: RenderContext) -> str:
         """Return the status document as JSON, in one line."""
-        key = (grants, wording)
-        if key not in self._texts:
-            assert self.seen.job is not None  # noqa: S101  # for the type checker
-            with wording.spoken():
-                found = document(
-                    self.seen.job,
-                    grants,
-                    failure=self.seen.failure,
-                    queue_position=self.queue_position,
-                )
-            self._texts[key] = json.dumps(found, separators=SEPARATORS)
-        return self._texts[key]
+        key = (grants, context)
+        if key not in self._documents:
+            with context.activate():
+                self._documents[key] = json.dumps(self._render(grants), separators=SEPARATORS)
+        return self._documents[key]
+
+    def _render(self, grants: Grants) -> dict[str, object]:
+        job, failure = self.snapshot.job, self.snapshot.failure
+        assert job is not None  # noqa: S101  # for the type checker
+        return document(job, grants, failure=failure, queue_position=self.queue_position)

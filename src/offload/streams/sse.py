@@ -1,4 +1,4 @@
-"""The stream as server-sent events: beside Django by ASGI, or as the response of a view."""
+"""Server-sent events: a stream by ASGI beside Django, or as the response of a view."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
-from offload.streams.stream import LIFE, Message, Stream
-from offload.streams.subscription import MARK
+from offload.streams.stream import LIFETIME_SECONDS, Message, Stream
+from offload.streams.subscription import STREAM_HEADER
 
 if TYPE_CHECKING:
     from offload.streams.subscription import Subscription
@@ -20,87 +20,90 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nginx
 }
 RETRY = b"retry: 2000\n\n"
-"""Milliseconds after which a browser's EventSource comes back."""
-LONGEST = 2 * LIFE
-"""Seconds after which a stream is given up whose reader takes nothing."""
+"""Tells a browser's EventSource to reconnect after 2,000 ms."""
+MAX_CONNECTION_SECONDS = 2 * LIFETIME_SECONDS
+"""Close a connection after this time, even if the client does not read the close message."""
 
 type Event = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Event]]
 type Send = Callable[[Event], Awaitable[None]]
 
 
-def encode(burst: Iterable[Message]) -> bytes:
-    """Return messages as they are sent; data is one line of JSON, without control characters."""
-    return "".join(map(_block, burst)).encode()
+def encode(batch: Iterable[Message]) -> bytes:
+    """Return messages in the format of server-sent events."""
+    return "".join(_encode_message(message) for message in batch).encode()
 
 
-def _block(message: Message) -> str:
+def _encode_message(message: Message) -> str:
     if message.event == "ping":
         return ": ping\n\n"
     identifier = f"id: {message.id}\n" if message.id else ""
     return f"event: {message.event}\n{identifier}data: {message.data}\n\n"
 
 
-async def lines(order: Subscription) -> AsyncGenerator[bytes]:
-    """Yield the bytes of a stream; the order's seat is free afterwards."""
+async def stream_content(subscription: Subscription) -> AsyncGenerator[bytes]:
+    """Yield the content of a stream, then close the subscription."""
     try:
         yield RETRY
-        with Stream(order) as stream:
-            async for burst in stream.bursts():
-                yield encode(burst)
+        with Stream(subscription) as stream:
+            async for batch in stream.batches():
+                yield encode(batch)
     finally:
-        order.close()
+        subscription.close()
 
 
 class EventStream(StreamingHttpResponse):
-    """The stream as a response: for servers without `offload.asgi.Offload`.
+    """The stream as a response, for servers without `offload.asgi.Offload`.
 
-    Django keeps a thread for each request that has not ended.
+    Django keeps a thread for each open response.
     """
 
-    def __init__(self, order: Subscription) -> None:
-        super().__init__(lines(order), content_type=CONTENT_TYPE, headers=HEADERS)
-        self._order = order
+    def __init__(self, subscription: Subscription) -> None:
+        content = stream_content(subscription)
+        super().__init__(content, content_type=CONTENT_TYPE, headers=HEADERS)
+        self._subscription = subscription
 
     def close(self) -> None:
         super().close()
-        self._order.close()  # it may never have been begun
+        self._subscription.close()  # the generator does not, if it never started
 
 
-async def serve(order: Subscription, start: Event, receive: Receive, send: Send) -> None:
+async def serve(
+    subscription: Subscription, response_start: Event, receive: Receive, send: Send
+) -> None:
     """Send a stream by ASGI.
 
     Args:
-        order: what is streamed.
-        start: the beginning of Django's response, with the headers that middleware added.
-        receive: tells when the reader is gone.
-        send: takes the stream.
+        subscription: the jobs to follow.
+        response_start: `http.response.start` of Django, with the headers that middleware added.
+        receive: returns `http.disconnect` when the client has disconnected.
+        send: sends the response.
     """
-    with Stream(order) as stream:
-        gone = asyncio.create_task(_until_gone(receive))
-        gone.add_done_callback(lambda _: stream.cut())
+    with Stream(subscription) as stream:
+        disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+        disconnected.add_done_callback(lambda _: stream.abort())
         try:
-            async with asyncio.timeout(LONGEST):
-                await send({**start, "headers": _headers(start)})
+            async with asyncio.timeout(MAX_CONNECTION_SECONDS):
+                await send({**response_start, "headers": _headers(response_start)})
                 await send(_body(RETRY))
-                async for burst in stream.bursts():
-                    await send(_body(encode(burst), more=burst[-1].event != "end"))
+                async for batch in stream.batches():
+                    await send(_body(encode(batch), more=batch[-1].event != "close"))
         except (TimeoutError, OSError):
-            pass  # nobody reads
+            pass  # the client does not read, or has disconnected
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
 
-def _headers(start: Event) -> list[tuple[bytes, bytes]]:
-    """Leave out what is only about Django's empty body, or only for us."""
-    unfit = {MARK.lower().encode(), b"content-length", b"content-encoding"}
-    return [(name, value) for name, value in start["headers"] if name.lower() not in unfit]
+def _headers(response_start: Event) -> list[tuple[bytes, bytes]]:
+    """Return Django's headers without those that describe its empty body."""
+    excluded = {STREAM_HEADER.lower().encode(), b"content-length", b"content-encoding"}
+    return [item for item in response_start["headers"] if item[0].lower() not in excluded]
 
 
 def _body(content: bytes, *, more: bool = True) -> Event:
     return {"type": "http.response.body", "body": content, "more_body": more}
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,9 +1,9 @@
-"""A stream: what one page is told of its jobs, whatever carries it there.
+"""A stream: the messages for one client, whatever transport carries them.
 
-A snapshot, then whole states of what changes, at most four a second for each job and an end at
-once; then the reason why the stream ends. Jobs that change all the time are told of together, so
-that a page wakes four times a second, however many they are. Of a page that reads slowly only the
-newest state of each job is kept.
+A snapshot comes first, then the whole state of each job that changes, then the reason why the
+stream closes. A job is sent at most four times a second, and at once when it finishes. Jobs that
+change all the time are sent together, so that the page wakes four times a second, however many
+they are. For a client that reads slowly only the newest state of each job is kept.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from offload.streams.snapshots import SEPARATORS
 if TYPE_CHECKING:
     from offload.live.access import Grants
     from offload.models import Job
-    from offload.streams.snapshots import RenderedSnapshot, Wording
+    from offload.streams.snapshots import RenderContext, RenderedSnapshot
     from offload.streams.subscription import Subscription
 
-SPACING = 0.25
-"""Seconds between two states of a job that has not ended."""
-STILL = 4
-"""Spacings after which a job counts as still: its next change is told at once."""
-BURST = 32 * 1024
-"""Characters that are told together; of what is left the page gets the newest states."""
-PING = 15.0
-"""Seconds of silence after which the stream says that it is there."""
-LIFE = 55.0
-"""Seconds until it ends by itself, give or take a fifth: the page comes back, through Django."""
+UPDATE_INTERVAL = 0.25
+"""Seconds between two updates of a job that has not finished."""
+IDLE_INTERVALS = 4
+"""A job without an update for this many intervals is idle: its next change is sent at once."""
+MAX_BATCH_CHARS = 32 * 1024
+"""A batch is closed when it has this many characters. What did not fit may get newer states."""
+PING_INTERVAL = 15.0
+"""Send a ping after this many seconds without a message."""
+LIFETIME_SECONDS = 55.0
+"""Close a stream after this time, +-20 %. The client reconnects, which checks its rights again."""
 
 
 class Message(NamedTuple):
-    """Attributes:
-    event: "snapshot", "task", "end" or "ping"; over a WebSocket also "error".
-    id: the versions that a page has when it has read this: `<id>.<version>,...`.
-    data: JSON, in one line.
+    """A message to the client.
+
+    Attributes:
+        event: "snapshot", "update", "close" or "ping"; over a WebSocket also "error".
+        id: versions that the client has after this message: `<id>.<version>,...`.
+        data: JSON, in one line.
     """
 
     event: str
@@ -51,51 +53,59 @@ class Message(NamedTuple):
     data: str = ""
 
 
-class Followed:
-    """A job that the page follows."""
+class SubscribedJob:
+    """A job that the client follows.
 
-    __slots__ = ("due_at", "grants", "hub", "id", "told_at", "version", "wording")
+    Attributes:
+        hub: None once the job has finished.
+        version: the newest that was sent.
+        sent_at: when that was.
+        due_at: when the pending update may be sent. The final one is sent at once.
+    """
 
-    def __init__(self, job: Job, hub: Hub | None, grants: Grants, wording: Wording) -> None:
-        self.id = str(job.pk)  # each message names all of them
+    __slots__ = ("context", "due_at", "grants", "hub", "id", "sent_at", "version")
+
+    def __init__(self, job: Job, hub: Hub | None, grants: Grants, context: RenderContext) -> None:
+        self.id = str(job.pk)  # as text: each message contains it
         self.hub: Hub | None = hub
-        """None when the job has ended."""
         self.version = job.version
         self.grants = grants
-        self.wording = wording
-        self.told_at = -math.inf
+        self.context = context
+        self.sent_at = -math.inf
         self.due_at = -math.inf
-        """When the change that waits may be told, unless it is the end."""
 
 
 class Stream:
-    """Use it in a `with` block: nothing is held after that.
+    """The messages for one client. Use it in a `with` block, which unsubscribes from all jobs.
 
     Args:
-    order: what is followed from the beginning.
-    life: seconds until it ends by itself.
+        subscription: the first jobs to follow.
+        lifetime: seconds until it closes; None for a random time around `LIFETIME_SECONDS`.
     """
 
-    def __init__(self, order: Subscription | None = None, *, life: float | None = None) -> None:
+    def __init__(
+        self, subscription: Subscription | None = None, *, lifetime: float | None = None
+    ) -> None:
+        if lifetime is None:
+            lifetime = LIFETIME_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._ahead: deque[Subscription | Message] = deque()
-        """What is to be told before all changes."""
-        self._followed: dict[UUID, Followed] = {}
-        self._waiting: dict[UUID, RenderedSnapshot] = {}
-        """What is to be told, the newest of each job."""
-        self._reason: str | None = None
-        self._is_cut = False
-        self._has_begun = False
+        self._opened_at = self._loop.time()
+        self._expires_at = self._opened_at + lifetime
+        self._ping_at = self._opened_at + PING_INTERVAL
+        self._wakeup = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._began_at = self._loop.time()
-        self._ping_at = self._began_at + PING
-        life = LIFE * random.uniform(0.8, 1.2) if life is None else life  # noqa: S311
-        self._ends_at = self._began_at + life
+        self._replies: deque[Subscription | Message] = deque()
+        """Sent before all updates. A subscription is sent as a snapshot of its jobs."""
+        self._jobs: dict[UUID, SubscribedJob] = {}
+        self._pending: dict[UUID, RenderedSnapshot] = {}
+        """The newest state of each job that has changed and was not sent."""
+        self._has_subscribed = False
+        self._is_aborted = False
+        self.close_reason: str | None = None
         self.sessions: set[str] = set()
-        """Keys of the sessions that have a right to it."""
-        if order is not None:
-            self.add(order)
+        """Keys of the sessions whose rights it uses."""
+        if subscription is not None:
+            self.subscribe(subscription)
 
     def __enter__(self) -> Self:
         open_connections.add(self)
@@ -103,198 +113,222 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         open_connections.discard(self)
-        self.remove(self.ids)
+        self.unsubscribe(self.ids)
         self._stop_timer()
 
     @property
     def ids(self) -> set[UUID]:
-        """The jobs that are followed."""
-        return set(self._followed)
+        """The jobs that the client follows."""
+        return set(self._jobs)
 
     @property
-    def unread(self) -> int:
-        """How many answers the page has yet to take."""
-        return len(self._ahead)
+    def unread_replies(self) -> int:
+        """Number of replies that the client has yet to read."""
+        return len(self._replies)
 
-    def add(self, order: Subscription) -> None:
-        """Follow more jobs; a snapshot of them comes first."""
-        self._has_begun = True
-        self._ahead.append(order)
-        if order.session is not None:
-            self.sessions.add(order.session)
+    def subscribe(self, subscription: Subscription) -> None:
+        """Follow more jobs, after a snapshot of them."""
+        self._has_subscribed = True
+        self._replies.append(subscription)
+        if subscription.session_key is not None:
+            self.sessions.add(subscription.session_key)
         known: defaultdict[Hub, dict[UUID, int]] = defaultdict(dict)
-        for pk, (sight, grants) in order.jobs.items():
-            self._drop(pk)
-            job = sight.seen.job
+        for pk, (snapshot, grants) in subscription.jobs.items():
+            self._remove(pk)
+            job = snapshot.job
             assert job is not None  # noqa: S101  # for the type checker
-            hub = None if sight.seen.is_finished else get_hub(str(job._state.db))  # noqa: SLF001
-            self._followed[pk] = Followed(job, hub, grants, order.wording)
+            hub = None if snapshot.is_finished else get_hub(str(job._state.db))  # noqa: SLF001
+            self._jobs[pk] = SubscribedJob(job, hub, grants, subscription.context)
             if hub is not None:
                 known[hub][pk] = job.version
         for hub, versions in known.items():
-            hub.follow(versions, self)
-        self._news.set()
+            hub.subscribe(versions, self)
+        self._wakeup.set()
 
-    def say(self, message: Message) -> None:
-        """Tell something that no job's change brings."""
-        self._has_begun = self._has_begun or message.event == "snapshot"
-        self._ahead.append(message)
-        self._news.set()
-
-    def remove(self, ids: Iterable[UUID]) -> None:
-        """Follow some jobs no longer."""
+    def unsubscribe(self, ids: Iterable[UUID]) -> None:
+        """Stop following some jobs."""
         for pk in ids:
-            self._drop(pk)
-        self._news.set()
+            self._remove(pk)
+        self._wakeup.set()
+
+    def reply(self, message: Message) -> None:
+        """Send a message before all updates."""
+        self._has_subscribed = self._has_subscribed or message.event == "snapshot"
+        self._replies.append(message)
+        self._wakeup.set()
 
     def close(self, reason: str) -> None:
-        """End: "lifetime" or "shutdown" let the page come back."""
-        self._reason = self._reason or reason
-        self._news.set()
+        """Send the reason and close: after "lifetime" or "shutdown" the client reconnects."""
+        self.close_reason = self.close_reason or reason
+        self._wakeup.set()
 
-    def cut(self) -> None:
-        """End without a word: nobody is there any more."""
-        self._is_cut = True
-        self._news.set()
+    def abort(self) -> None:
+        """Close without a message: the client has disconnected."""
+        self._is_aborted = True
+        self._wakeup.set()
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Yield what the page is told."""
-        async for burst in self.bursts():
-            for message in burst:
-                if self._is_cut:
+        """Yield the messages one by one."""
+        async for batch in self.batches():
+            for message in batch:
+                if self._is_aborted:
                     return
                 yield message
 
-    async def bursts(self) -> AsyncIterator[list[Message]]:
-        """Yield what the page is told, together what is due together."""
-        while not self._is_cut:
-            burst = self._burst()
-            if burst:
-                yield burst
-                if burst[-1].event == "end":
+    async def batches(self) -> AsyncIterator[list[Message]]:
+        """Yield the messages; those that are due at the same time in one list."""
+        while not self._is_aborted:
+            batch = self._next_batch()
+            if batch:
+                yield batch
+                if batch[-1].event == "close":
                     return
             else:
-                await self._rest()
+                await self._wait()
 
-    # --- a follower of hubs -------------------------------------------------------------------
+    # --- changes from the hub -----------------------------------------------------------------
 
-    def put(self, sight: RenderedSnapshot) -> None:
-        """Take a state of a job that may be newer than what the page has."""
-        followed = self._followed.get(sight.id)
-        if followed is None:
+    def put(self, snapshot: RenderedSnapshot) -> None:
+        """Take the state of a job, which is ignored unless it is newer than the last one."""
+        job = self._jobs.get(snapshot.id)
+        if job is None:
             return
-        before = self._waiting.get(sight.id)
-        newest = followed.version if before is None else before.version
-        if sight.version is not None and (newest is None or sight.version <= newest):
+        pending = self._pending.get(snapshot.id)
+        newest = job.version if pending is None else pending.version
+        if snapshot.version is not None and (newest is None or snapshot.version <= newest):
             return
-        self._waiting[sight.id] = sight
-        if sight.seen.is_finished:
-            self._news.set()
-        elif before is None:
-            followed.due_at = self._due_at(followed)
-            self._wake_at(followed.due_at)
+        self._pending[snapshot.id] = snapshot
+        if snapshot.is_finished:
+            self._wakeup.set()
+        elif pending is None:
+            job.due_at = self._due_at(job)
+            self._wake_at(job.due_at)
 
-    def _due_at(self, followed: Followed) -> float:
-        """Return when a change may be told: at a tick of the stream, or at once of a still job."""
+    def _due_at(self, job: SubscribedJob) -> float:
+        """Return when an update may be sent: at once for an idle job, else at the next tick."""
         now = self._loop.time()
-        if now >= followed.told_at + STILL * SPACING:
+        if now >= job.sent_at + IDLE_INTERVALS * UPDATE_INTERVAL:
             return now
-        # Less than a whole spacing: a tick may come late, and the next one is not passed over.
-        earliest = max(now, followed.told_at + 0.8 * SPACING)
-        return self._began_at + math.ceil((earliest - self._began_at) / SPACING) * SPACING
+        # Less than an interval, since a tick that ran late must not skip the next one.
+        earliest = max(now, job.sent_at + 0.8 * UPDATE_INTERVAL)
+        ticks = math.ceil((earliest - self._opened_at) / UPDATE_INTERVAL)
+        return self._opened_at + ticks * UPDATE_INTERVAL
 
-    # --- what comes next ----------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------
 
-    def _burst(self) -> list[Message]:
-        """Return what is to be told now, but not much more than a connection takes at once."""
-        burst: list[Message] = []
-        room = BURST
-        while room > 0 and (message := self._next()) is not None:
-            self._ping_at = self._loop.time() + PING
-            burst.append(message)
-            if message.event == "end":
+    def _next_batch(self) -> list[Message]:
+        """Return all messages that are due, up to about `MAX_BATCH_CHARS`."""
+        batch: list[Message] = []
+        chars = 0
+        while chars < MAX_BATCH_CHARS:
+            message = self._next_message()
+            if message is None:
                 break
-            room -= len(message.id) + len(message.data)
-        return burst
+            self._ping_at = self._loop.time() + PING_INTERVAL
+            batch.append(message)
+            if message.event == "close":
+                break
+            chars += len(message.id) + len(message.data)
+        return batch
 
-    def _next(self) -> Message | None:
-        """Return what is to be told now; None if that is nothing."""
+    def _next_message(self) -> Message | None:
+        """Return the next message; None if nothing is due."""
+        if self._replies:
+            return self._next_reply()
         now = self._loop.time()
-        if self._ahead:
-            first = self._ahead.popleft()
-            return first if isinstance(first, Message) else self._snapshot(first)
-        if self._reason is None and now >= self._ends_at:
-            self._reason = "lifetime"
-        if self._reason is None:
-            for pk, sight in self._waiting.items():
-                if sight.seen.is_finished or self._followed[pk].due_at <= now:
-                    return self._change(pk)
-            if self._has_begun and not self._waiting and not any(self._unfinished()):
-                self._reason = "done"
-        if self._reason is not None:
-            return Message("end", data=to_json({"reason": self._reason}))
+        if now >= self._expires_at:
+            self.close("lifetime")
+        due = self._next_due_job(now)
+        if due is not None:
+            return self._update(due)
+        if self._is_finished():
+            self.close("finished")
+        if self.close_reason is not None:
+            return Message("close", data=to_json({"reason": self.close_reason}))
         return Message("ping") if now >= self._ping_at else None
 
-    def _snapshot(self, order: Subscription) -> Message:
-        items = []
-        for pk, (sight, grants) in order.jobs.items():
-            if (sight.version or 0) > order.known.get(pk, -1):
-                items.append(sight.text(grants, order.wording))
-        data = f'{{"items":[{",".join(items)}],"missing":{to_json(list(order.missing))}}}'
-        order.forget()
+    def _next_reply(self) -> Message:
+        reply = self._replies.popleft()
+        return reply if isinstance(reply, Message) else self._snapshot(reply)
+
+    def _next_due_job(self, now: float) -> UUID | None:
+        """Return a job whose update may be sent; None if there is none, or the stream closes."""
+        if self.close_reason is None:
+            for pk, snapshot in self._pending.items():
+                if snapshot.is_finished or self._jobs[pk].due_at <= now:
+                    return pk
+        return None
+
+    def _is_finished(self) -> bool:
+        """Return whether no message about a job can follow."""
+        if not self._has_subscribed or self._pending:
+            return False
+        return all(job.hub is None for job in self._jobs.values())
+
+    def _snapshot(self, subscription: Subscription) -> Message:
+        """Return the states that the client does not have."""
+        items = [
+            snapshot.to_json(grants, subscription.context)
+            for pk, (snapshot, grants) in subscription.jobs.items()
+            if (snapshot.version or 0) > subscription.known.get(pk, -1)
+        ]
+        missing = to_json(list(subscription.missing))
+        subscription.clear()
+        data = f'{{"items":[{",".join(items)}],"missing":{missing}}}'
         return Message("snapshot", self._versions(), data)
 
-    def _change(self, pk: UUID) -> Message:
-        sight, followed = self._waiting.pop(pk), self._followed[pk]
-        if sight.seen.job is None:
-            self._drop(pk)
-            return Message(
-                "snapshot", self._versions(), to_json({"items": [], "missing": [str(pk)]})
-            )
-        followed.version = sight.seen.job.version
-        followed.told_at = self._loop.time()
-        if sight.seen.is_finished:
-            self._leave(pk)
-        return Message("task", self._versions(), sight.text(followed.grants, followed.wording))
+    def _update(self, pk: UUID) -> Message:
+        """Return the pending state of a job."""
+        snapshot, job = self._pending.pop(pk), self._jobs[pk]
+        if snapshot.job is None:
+            self._remove(pk)
+            data = to_json({"items": [], "missing": [str(pk)]})
+            return Message("snapshot", self._versions(), data)
+        job.version = snapshot.job.version
+        job.sent_at = self._loop.time()
+        if snapshot.is_finished:
+            self._unsubscribe(pk)
+        return Message("update", self._versions(), snapshot.to_json(job.grants, job.context))
 
     def _versions(self) -> str:
-        return ",".join(f"{each.id}.{each.version}" for each in self._followed.values())
+        return ",".join(f"{job.id}.{job.version}" for job in self._jobs.values())
 
-    def _unfinished(self) -> Iterable[bool]:
-        return (followed.hub is not None for followed in self._followed.values())
+    # --- waiting ------------------------------------------------------------------------------
 
-    async def _rest(self) -> None:
-        """Wait for news, or until something is due."""
-        due = (self._followed[pk].due_at for pk in self._waiting)
-        self._wake_at(min(self._ping_at, self._ends_at, *due))
-        await self._news.wait()
+    async def _wait(self) -> None:
+        """Wait until something is due, or may be."""
+        due = (self._jobs[pk].due_at for pk in self._pending)
+        self._wake_at(min(self._ping_at, self._expires_at, *due))
+        await self._wakeup.wait()
         self._stop_timer()
-        self._news.clear()
+        self._wakeup.clear()
 
-    def _wake_at(self, moment: float) -> None:
-        """Look at that moment, if not before."""
-        if moment <= self._loop.time():
-            self._news.set()
-        elif self._timer is None or moment < self._timer.when():
+    def _wake_at(self, time: float) -> None:
+        """Wake at this time at the latest."""
+        if time <= self._loop.time():
+            self._wakeup.set()
+        elif self._timer is None or time < self._timer.when():
             self._stop_timer()
-            self._timer = self._loop.call_at(moment, self._news.set)
+            self._timer = self._loop.call_at(time, self._wakeup.set)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _leave(self, pk: UUID) -> None:
-        followed = self._followed[pk]
-        hub, followed.hub = followed.hub, None
-        if hub is not None:
-            hub.leave(pk, self)
+    # --- jobs ---------------------------------------------------------------------------------
 
-    def _drop(self, pk: UUID) -> None:
-        if pk in self._followed:
-            self._leave(pk)
-            del self._followed[pk]
-        self._waiting.pop(pk, None)
+    def _remove(self, pk: UUID) -> None:
+        if pk in self._jobs:
+            self._unsubscribe(pk)
+            del self._jobs[pk]
+        self._pending.pop(pk, None)
+
+    def _unsubscribe(self, pk: UUID) -> None:
+        job = self._jobs[pk]
+        hub, job.hub = job.hub, None
+        if hub is not None:
+            hub.unsubscribe(pk, self)
 
 
 def to_json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""An order: which jobs a page may follow, as the view found out that checked its rights."""
+"""Subscriptions to jobs, and their handoff from the view to the server that streams."""
 
 from __future__ import annotations
 
@@ -14,72 +14,79 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from offload.live.access import Grants
-    from offload.streams.snapshots import RenderedSnapshot, Wording
+    from offload.streams.snapshots import RenderContext, RenderedSnapshot
 
-MARK = "X-Offload-Stream"
-"""Header of the response in whose place the stream is sent; it never leaves the server."""
-OFFER = "offload.live"
-"""Key in the ASGI scope: who can stream beside Django says so there."""
+STREAM_HEADER = "X-Offload-Stream"
+"""Header that marks the response to replace with the stream. It is never sent to the client."""
+HANDOFF_KEY = "offload.handoff"
+"""Key of the `Handoff` in the ASGI scope."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Subscription:
-    """Attributes:
-    jobs: what the page may follow, as it was read, and what the page may do with it.
-    known: versions that the page has already.
-    missing: ids that it asked for, and that do not exist or are not its own.
-    wording: of the request.
-    session: key of the session in which it was made; None without one.
-    holder: who has a seat for it; None if no seat was taken.
+    """The jobs that a client may follow, as authorized by the view.
+
+    Attributes:
+        jobs: the state of each job when rights were checked, and the client's rights to it.
+        known: the versions that the client already has.
+        missing: requested ids of jobs that do not exist or that the client may not see.
+        context: language and URLs of the request.
+        session_key: session that made the request; None without one.
+        holder: person whose limit of connections this one counts against; None if it is not
+            counted.
     """
 
     jobs: Mapping[UUID, tuple[RenderedSnapshot, Grants]]
     known: Mapping[UUID, int] = field(default_factory=dict)
     missing: Sequence[str] = ()
-    wording: Wording
-    session: str | None = None
+    context: RenderContext
+    session_key: str | None = None
     holder: str | None = None
 
-    def forget(self) -> None:
-        """Drop what was told: an order lives as long as its stream, for the seat."""
+    def clear(self) -> None:
+        """Drop the states, which have been sent. The subscription lives as long as its stream."""
         self.jobs, self.known, self.missing = {}, {}, ()
 
     def close(self) -> None:
-        """Free its seat."""
+        """Stop counting the connection."""
         holder, self.holder = self.holder, None
         if holder is not None:
             get_connection_limits().release(holder)
 
     def __del__(self) -> None:
-        self.close()  # a request that was cancelled drops it, and nobody else knows it
+        self.close()  # the only reference may be that of a cancelled request
 
 
 class Handoff:
-    """What a server of streams puts into the scope, and a view may take up.
+    """A server's offer to stream in place of a view's response.
+
+    The server puts it into the scope. A view that accepts it returns an empty response with
+    `STREAM_HEADER`. If middleware replaces that response, nothing is streamed.
 
     Args:
-        seat: whether the view takes a seat for the order.
+        counts_connection: whether the view counts the connection against the limits.
     """
 
-    def __init__(self, *, seat: bool = True) -> None:
-        self.seat = seat
-        self.order: Subscription | None = None
-        self._mark = ""
+    def __init__(self, *, counts_connection: bool = True) -> None:
+        self.counts_connection = counts_connection
+        self.subscription: Subscription | None = None
+        self._response_id = ""
 
-    def take(self, order: Subscription) -> str:
-        """Have an order streamed in place of a response; return the value of its header MARK."""
+    def accept(self, subscription: Subscription) -> str:
+        """Hand over a subscription; return the value of `STREAM_HEADER` for the response."""
         self.close()
-        self.order, self._mark = order, secrets.token_hex(8)
-        return self._mark
+        self.subscription, self._response_id = subscription, secrets.token_hex(8)
+        return self._response_id
 
-    def claims(self, start: Mapping[str, Any]) -> bool:
-        """Tell whether `http.response.start` begins the response in whose place we stream."""
-        if self.order is None or start["status"] != HTTPStatus.OK:
+    def matches(self, response_start: Mapping[str, Any]) -> bool:
+        """Return whether an `http.response.start` message starts the response to replace."""
+        if self.subscription is None or response_start["status"] != HTTPStatus.OK:
             return False
-        wanted = (MARK.lower().encode(), self._mark.encode())
-        return any((name.lower(), value) == wanted for name, value in start.get("headers", ()))
+        expected = (STREAM_HEADER.lower().encode(), self._response_id.encode())
+        headers = response_start.get("headers", ())
+        return any((name.lower(), value) == expected for name, value in headers)
 
     def close(self) -> None:
-        """Free what an order holds."""
-        if self.order is not None:
-            self.order.close()
+        """Close the subscription, if there is one."""
+        if self.subscription is not None:
+            self.subscription.close()

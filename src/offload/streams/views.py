@@ -1,4 +1,4 @@
-"""The view of the stream. It checks rights; what streams is the server beside Django, or itself."""
+"""The view of the stream. It checks rights; the server or the view itself then streams."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from offload.live.long_poll import close_connections
 from offload.live.responses import job_view
 from offload.live.views import exempt_from_atomic_requests, parse_ids
 from offload.store.records import JobSnapshot
-from offload.streams.snapshots import RenderedSnapshot, Wording
+from offload.streams.snapshots import RenderContext, RenderedSnapshot
 from offload.streams.sse import CONTENT_TYPE, HEADERS, EventStream
-from offload.streams.subscription import MARK, OFFER, Handoff, Subscription
+from offload.streams.subscription import HANDOFF_KEY, STREAM_HEADER, Handoff, Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
+
+    from offload.models import Job
 
 _KNOWN = re.compile(r"([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})\.(\d{1,10})", re.IGNORECASE)
 
@@ -34,80 +38,89 @@ _KNOWN = re.compile(r"([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})\.(\d{1,10}
 @exempt_from_atomic_requests
 @login_not_required
 async def events(request: HttpRequest) -> HttpResponseBase:
-    """Stream the states of several jobs."""
-    response: HttpResponseBase = await sync_to_async(_answer)(request)
+    """Stream the states of some jobs."""
+    response: HttpResponseBase = await sync_to_async(_stream_response)(request)
     return response
 
 
 @job_view("GET")
 def websocket(_: HttpRequest) -> HttpResponse:
-    """Say that here is no page, but a WebSocket."""
+    """Refuse a plain request to the URL of the WebSocket."""
     raise problems.upgrade_required()
 
 
 @job_view("GET")
-def _answer(request: HttpRequest) -> HttpResponseBase:
+def _stream_response(request: HttpRequest) -> HttpResponseBase:
     if not isinstance(request, ASGIRequest):
         raise problems.no_stream()
     if not request.accepts(CONTENT_TYPE):
         raise problems.not_acceptable()
     viewer = Viewer(request)
-    order = _order(request, viewer)
+    subscription = _authorize(request, viewer)
     close_connections()
-    if all(_is_done(sight, order) for sight, _ in order.jobs.values()):
+    if _has_every_result(subscription):
         return HttpResponse(status=204)
-    offer: Handoff | None = request.scope.get(OFFER)
-    if offer is None or offer.seat:
+    handoff: Handoff | None = request.scope.get(HANDOFF_KEY)
+    if handoff is None or handoff.counts_connection:
         get_connection_limits().acquire(viewer.holder)
-        order.holder = viewer.holder
-    if offer is None:
-        return EventStream(order)
-    headers = {**HEADERS, MARK: offer.take(order)}
+        subscription.holder = viewer.holder
+    if handoff is None:
+        return EventStream(subscription)
+    headers = {**HEADERS, STREAM_HEADER: handoff.accept(subscription)}
     return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
 
 
-def _order(request: HttpRequest, viewer: Viewer) -> Subscription:
-    """Return what the request may follow, of what it asks for.
+def _authorize(request: HttpRequest, viewer: Viewer) -> Subscription:
+    """Return the subscription to those of the requested jobs that the viewer may see.
 
     Raises:
-        Problem: 404 if that is nothing; 501 for jobs that no database keeps.
+        Problem: 404 if there is none; 501 for a job that is in no database.
     """
     ids = parse_ids(request.GET.get("ids", ""))
     readable = viewer.readable(ids)
     if not readable:
         raise problems.not_found()
-    jobs = [job for job, _ in readable.values()]
-    if any(job_database(job) is None for job in jobs):
-        raise problems.no_stream()
-    details = find_details(jobs)
+    snapshots = _snapshots([job for job, _ in readable.values()])
     return Subscription(
-        jobs={
-            pk: (
-                RenderedSnapshot(
-                    JobSnapshot(pk, job, details[pk].failure), details[pk].queue_position
-                ),
-                granted,
-            )
-            for pk, (job, granted) in readable.items()
-        },
-        # How things stand for a job that has not begun for long is no version of it.
-        known={
-            pk: version
-            for pk, version in _known(request).items()
-            if pk not in details or details[pk].queue_position is None
-        },
+        jobs={pk: (snapshots[pk], grants) for pk, (_, grants) in readable.items()},
+        known=_known_versions(request, snapshots),
         missing=[str(pk) for pk in ids if pk not in readable],
-        wording=Wording.current(),
-        session=getattr(getattr(request, "session", None), "session_key", None),
+        context=RenderContext.current(),
+        session_key=getattr(getattr(request, "session", None), "session_key", None),
     )
 
 
-def _known(request: HttpRequest) -> dict[UUID, int]:
-    """Return the versions that the page has, as the id of the last event it read says."""
+def _snapshots(jobs: Collection[Job]) -> dict[UUID, RenderedSnapshot]:
+    if any(job_database(job) is None for job in jobs):
+        raise problems.no_stream()
+    details = find_details(jobs)
+    snapshots = {}
+    for job in jobs:
+        failure, queue_position = details[job.pk]
+        snapshot = JobSnapshot(job.pk, job, failure)
+        snapshots[job.pk] = RenderedSnapshot(snapshot, queue_position)
+    return snapshots
+
+
+def _known_versions(
+    request: HttpRequest, snapshots: dict[UUID, RenderedSnapshot]
+) -> dict[UUID, int]:
+    """Return the versions that the client has, by the id of the last event that it read.
+
+    A late job is left out: its place in the queue changes without a new version.
+    """
     text = request.headers.get("Last-Event-ID") or request.GET.get("known", "")
-    return {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
+    known = {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
+    return {
+        pk: version
+        for pk, version in known.items()
+        if pk not in snapshots or snapshots[pk].queue_position is None
+    }
 
 
-def _is_done(sight: RenderedSnapshot, order: Subscription) -> bool:
-    """Tell whether the page has the end of a job already."""
-    return sight.seen.is_finished and order.known.get(sight.id, -1) >= (sight.version or 0)
+def _has_every_result(subscription: Subscription) -> bool:
+    """Return whether all jobs have finished, and the client has their final states."""
+    return all(
+        snapshot.is_finished and subscription.known.get(pk, -1) >= (snapshot.version or 0)
+        for pk, (snapshot, _) in subscription.jobs.items()
+    )

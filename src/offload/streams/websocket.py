@@ -1,11 +1,11 @@
-"""The stream over a WebSocket: the same messages, and jobs may be added and taken away.
+"""The stream over a WebSocket: the same messages, and the client can add and remove jobs.
 
-    {"subscribe": [ids], "known": {"<id>": version}, "token": "..."}    from the page
+    {"subscribe": [ids], "known": {"<id>": version}, "token": "..."}    from the client
     {"unsubscribe": [ids]}
-    {"event": "snapshot", "id": "a.17,b.4", "data": {...}}              to the page
+    {"event": "snapshot", "id": "a.17,b.4", "data": {...}}              to the client
 
-Rights are checked by Django itself: each subscription is sent through the project's middleware
-as a request for the stream of events, with the headers of the handshake.
+Django checks rights: each subscription is sent through the project's middleware as a request for
+the stream, with the headers of the handshake.
 """
 
 from __future__ import annotations
@@ -20,34 +20,33 @@ from django.urls import Resolver404, resolve
 
 from offload.live import problems
 from offload.live.views import MAX_IDS
-from offload.streams.client_messages import POLICY, ClientMessage, Refused
+from offload.streams.client_messages import CLOSE_POLICY_VIOLATION, ClientMessage, ProtocolError
 from offload.streams.rights_request import Application, authorize
 from offload.streams.same_origin import is_same_origin
-from offload.streams.sse import LONGEST
+from offload.streams.sse import MAX_CONNECTION_SECONDS
 from offload.streams.stream import Message, Stream, to_json
 from offload.streams.subscription import Handoff, Subscription
 
 if TYPE_CHECKING:
     from offload.streams.sse import Event, Receive, Send
 
-PATIENCE = 10.0
-"""Seconds in which the page must have said what it follows, and have been let in."""
-MOST_MESSAGES = 200
-"""Messages from the page in the life of one socket."""
-MOST_UNREAD = 20
-"""Answers that a page which goes on asking may leave unread."""
-NORMAL, GOING_AWAY = 1000, 1001
-"""Codes of the close: all jobs have ended; come back."""
-DONE = to_json({"reason": "done"})
+SUBSCRIBE_TIMEOUT = 10.0
+"""Seconds in which the client must have subscribed to a job that it may see."""
+MAX_CLIENT_MESSAGES = 200
+"""Messages from the client on one socket."""
+MAX_UNREAD_REPLIES = 20
+"""Close the socket of a client that sends messages while more replies are unread."""
+CLOSE_NORMAL = 1000
+CLOSE_GOING_AWAY = 1001
 
 
 class StatusSocket:
-    """An ASGI application for the WebSocket; `offload.asgi.Offload` has one.
+    """An ASGI application that serves the WebSocket. `offload.asgi.Offload` contains one.
 
     In a Channels router: `path("tasks/ws/", StatusSocket())`.
 
     Args:
-        application: Django's, which checks rights; None makes one.
+        application: Django's ASGI application, which checks rights; None makes one.
     """
 
     def __init__(self, application: Application | None = None) -> None:
@@ -56,15 +55,15 @@ class StatusSocket:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         if not is_same_origin(scope):
-            await send({"type": "websocket.close", "code": POLICY})
+            await send({"type": "websocket.close", "code": CLOSE_POLICY_VIOLATION})
             return
         await send({"type": "websocket.accept"})
         with contextlib.suppress(OSError), Stream() as stream:
-            await Session(self._application, scope, receive, send, stream).run()
+            await SocketConnection(self._application, scope, receive, send, stream).run()
 
 
-def is_for_us(scope: Event) -> bool:
-    """Tell whether a WebSocket asks for the URL that `offload.urls` names so."""
+def is_status_socket(scope: Event) -> bool:
+    """Return whether a WebSocket's path is the URL `offload:websocket`."""
     try:
         match = resolve(scope["path"].removeprefix(get_script_prefix(scope)))
     except Resolver404:
@@ -72,8 +71,16 @@ def is_for_us(scope: Event) -> bool:
     return match.url_name == "websocket" and match.app_names[-1:] == ["offload"]
 
 
-class Session:
-    """One open WebSocket."""
+class SocketConnection:
+    """An open WebSocket.
+
+    Args:
+        application: Django's ASGI application.
+        scope: of the handshake.
+        receive: returns the client's messages.
+        send: sends messages to the client.
+        stream: the messages to send.
+    """
 
     def __init__(
         self, application: Application, scope: Any, receive: Receive, send: Send, stream: Stream
@@ -83,93 +90,99 @@ class Session:
         self._receive = receive
         self._send = send
         self._stream = stream
-        self._first: Subscription | None = None
-        """Its seat is the socket's."""
-        self._heard = 0
-        self._is_gone = False
+        self._counted: Subscription | None = None
+        """The first subscription, which counts the connection against the limits."""
+        self._received = 0
+        self._is_disconnected = False
 
     async def run(self) -> None:
-        """Read and write until the stream ends, or the page is gone or not to be borne."""
+        """Read and write until the stream closes, the client disconnects, or is disconnected."""
         reading = asyncio.create_task(self._read())
         writing = asyncio.create_task(self._write())
-        code = POLICY  # it takes nothing that is sent
         try:
-            await asyncio.wait(
-                (reading, writing), timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in (reading, writing):
-                if task.done():
-                    code = task.result()
-                    break
-        except Refused as refused:
-            code = refused.args[0]
-        except TimeoutError:
-            pass  # it was let in nowhere
+            close_code = await self._first_close_code(reading, writing)
         finally:
             for task in (reading, writing):
                 task.cancel()
-            # What was asked of Django may yet take a seat.
+            # A subscription in progress may still be counted.
             await asyncio.gather(reading, writing, return_exceptions=True)
-            if self._first is not None:
-                self._first.close()
-        if not self._is_gone:
-            await self._send({"type": "websocket.close", "code": code})
+            if self._counted is not None:
+                self._counted.close()
+        if not self._is_disconnected:
+            await self._send({"type": "websocket.close", "code": close_code})
+
+    async def _first_close_code(self, *tasks: asyncio.Task[int]) -> int:
+        """Wait for the first task, and return its close code."""
+        await asyncio.wait(
+            tasks, timeout=MAX_CONNECTION_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        try:
+            for task in tasks:
+                if task.done():
+                    return task.result()
+        except ProtocolError as error:
+            return error.close_code
+        except TimeoutError:
+            pass  # it has subscribed to nothing
+        return CLOSE_POLICY_VIOLATION  # also if the client reads nothing
 
     async def _write(self) -> int:
-        """Send messages; return the code of the close."""
-        code = GOING_AWAY
+        """Send messages until the stream closes; return the close code."""
         async for message in self._stream.messages():
             await self._send({"type": "websocket.send", "text": encode(message)})
-            if message.data == DONE:
-                code = NORMAL
-        return code
+        return CLOSE_NORMAL if self._stream.close_reason == "finished" else CLOSE_GOING_AWAY
 
     async def _read(self) -> int:
-        """Do what the page says, until it is gone."""
-        give_up_at = asyncio.get_running_loop().time() + PATIENCE
+        """Handle messages until the client disconnects; return the close code."""
+        give_up_at = asyncio.get_running_loop().time() + SUBSCRIBE_TIMEOUT
         while True:
-            # A socket without a seat is in nobody's count.
-            async with asyncio.timeout_at(give_up_at if self._first is None else None):
+            # Without a subscription the socket counts against no limit.
+            async with asyncio.timeout_at(give_up_at if self._counted is None else None):
                 event = await self._receive()
             if event["type"] == "websocket.disconnect":
-                self._is_gone = True
-                return GOING_AWAY
-            await self._hear(event.get("text"))
+                self._is_disconnected = True
+                return CLOSE_GOING_AWAY
+            await self._handle(event.get("text"))
 
-    async def _hear(self, text: str | None) -> None:
-        """Do what the page says."""
-        self._heard += 1
-        if self._heard > MOST_MESSAGES or self._stream.unread > MOST_UNREAD:
-            raise Refused(POLICY)
-        wish = ClientMessage.parse(text)
-        kept = self._stream.ids.difference(wish.unsubscribe)
-        if len(kept.union(wish.subscribe)) > MAX_IDS:
-            self._stream.say(Message("error", data=to_json(problems.bad_ids(MAX_IDS).document())))
-        elif wish.subscribe:
-            await self._subscribe(wish)
-        self._stream.remove(wish.unsubscribe)  # now: a stream that follows nothing ends
+    async def _handle(self, text: str | None) -> None:
+        """Subscribe and unsubscribe as the message requests."""
+        self._received += 1
+        if self._received > MAX_CLIENT_MESSAGES or self._stream.unread_replies > MAX_UNREAD_REPLIES:
+            raise ProtocolError(CLOSE_POLICY_VIOLATION)
+        message = ClientMessage.parse(text)
+        kept = self._stream.ids.difference(message.unsubscribe)
+        if len(kept.union(message.subscribe)) > MAX_IDS:
+            self._reply("error", problems.bad_ids(MAX_IDS).document())
+        elif message.subscribe:
+            await self._subscribe(message)
+        # Last, since a stream without jobs closes.
+        self._stream.unsubscribe(message.unsubscribe)
 
-    async def _subscribe(self, wish: ClientMessage) -> None:
-        offer = Handoff(seat=self._first is None)
+    async def _subscribe(self, message: ClientMessage) -> None:
+        handoff = Handoff(counts_connection=self._counted is None)
         try:
-            answer = await authorize(self._application, self._scope, wish, offer)
+            response = await authorize(self._application, self._scope, message, handoff)
         except BaseException:
-            offer.close()
+            handoff.close()
             raise
-        if offer.order is not None and answer.is_taken:
-            self._first = self._first or offer.order
-            self._stream.add(offer.order)
+        if handoff.subscription is not None and response.is_authorized:
+            self._counted = self._counted or handoff.subscription
+            self._stream.subscribe(handoff.subscription)
             return
-        offer.close()
-        if answer.status in (204, 404):
-            missing = [str(pk) for pk in wish.subscribe] if answer.status == 404 else []
-            self._stream.say(Message("snapshot", data=to_json({"items": [], "missing": missing})))
+        handoff.close()
+        if response.status == 204:
+            self._reply("snapshot", {"items": [], "missing": []})
+        elif response.status == 404:
+            self._reply("snapshot", {"items": [], "missing": list(map(str, message.subscribe))})
         else:
-            self._stream.say(Message("error", data=to_json(answer.problem())))
+            self._reply("error", response.problem())
+
+    def _reply(self, event: str, data: dict[str, Any]) -> None:
+        self._stream.reply(Message(event, data=to_json(data)))
 
 
 def encode(message: Message) -> str:
-    """Return a message as it is sent."""
+    """Return a message as JSON."""
     identifier = f',"id":{to_json(message.id)}' if message.id else ""
     data = f',"data":{message.data}' if message.data else ""
     return f'{{"event":{to_json(message.event)}{identifier}{data}}}'

@@ -10,7 +10,7 @@ function listen() {
   if (!ids.length) return;
   source = new EventSource(`/by-hand/events/?ids=${ids}`);
   source.onmessage = ({ data }) => show(JSON.parse(data));
-  source.addEventListener("end", () => source.close());
+  source.addEventListener("close", () => source.close());
 }
 
 function show({ id, percent, words, done }) {

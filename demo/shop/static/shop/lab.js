@@ -64,7 +64,7 @@ document.addEventListener("task-update", ({ target }) => {
   draw();
 });
 
-document.addEventListener("task-done", async ({ target, detail }) => {
+document.addEventListener("task-succeeded", async ({ target, detail }) => {
   const trial = trialOf(target);
   await showOutcome(target.closest("section"), detail.links.result);
   if (trial) settle(trial, painted());

@@ -146,7 +146,7 @@ document.addEventListener("task-failed", ({ target, detail }) => {
 
 // --- what follows ---
 
-document.addEventListener("task-done", ({ target }) => {
+document.addEventListener("task-succeeded", ({ target }) => {
   const path = target.getAttribute("redirect");
   const url = new URL(path ?? "", document.baseURI);
   if (path && url.origin === location.origin) location.assign(url);

@@ -3,7 +3,7 @@
 
 const GATHER = 50; // ms for elements to come and go
 const FIRST_BYTE = 5_000; // ms; else a proxy holds it up
-const LONG = 15_000; // ms until a stream says why jobs wait
+const LONG = 15_000; // ms until a stream asks why jobs wait
 const SILENCE = 45_000; // ms without a byte: dead
 const POLL_ONLY = 300_000; // ms until streaming is tried again
 const MAX_IDS = 100; // of one request
@@ -148,7 +148,7 @@ class Hub {
   #lose(id, phase) {
     const { state } = this.job(id);
     const version = (state?.version ?? 1e9) + 0.5;
-    this.take({ items: [{ ...state, id, phase, version, done: true }] });
+    this.take({ items: [{ ...state, id, phase, version, is_finished: true }] });
   }
 
   #later(name, ms, callback) {
@@ -388,12 +388,12 @@ class TaskStatus extends HTMLElement {
   }
 
   #show(state) {
-    const { phase, title, done, progress, links = {} } = state;
+    const { phase, title, is_finished, progress, links = {} } = state;
     const percent = progress?.percent;
     const delay = delayOf(state);
     this.#shown = state;
     this.dataset.phase = phase;
-    this.toggleAttribute("data-finished", done);
+    this.toggleAttribute("data-finished", is_finished);
     this.toggleAttribute("data-slow", !!delay);
     try {
       this.#internals.states.clear();
@@ -412,7 +412,7 @@ class TaskStatus extends HTMLElement {
     this.#set("result", "href", links.result);
     this.#emit("update");
     if (["missing", "gone", "signed-out"].includes(phase)) this.#emit("offline");
-    else if (done) this.#emit(state.status === "SUCCESSFUL" ? "done" : "failed");
+    else if (is_finished) this.#emit(state.status === "SUCCESSFUL" ? "succeeded" : "failed");
   }
 
   #date() {
