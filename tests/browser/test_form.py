@@ -119,7 +119,7 @@ def test_a_refusal_is_said(form: Page):
 def test_a_server_that_fails_is_said(form: Page):
     form.route("**/form/", lambda route: route.fulfill(status=500, body="<h1>Error</h1>"))
     form.get_by_role("button").click()
-    expect(form.locator("output")).to_have_text("It could not be sent. Please try again.")
+    expect(form.locator("output")).to_have_text("Sending failed. Please try again.")
     expect(form.get_by_role("button")).to_be_enabled()
 
 

@@ -77,8 +77,8 @@ def test_polling_tells_its_place_while_it_moves_up(context: BrowserContext, page
     context.request.get("/staff/", params={"busy": "yes"})
     page.goto(f"/show/?ids={jobs[1]}&transport=poll")
     status = page.locator("task-status")
-    expect(status).to_contain_text("number 2 in the queue")
+    expect(status).to_contain_text("position 2 in the queue")
     expect(status.get_by_text(SLOW)).to_be_visible()
     age(context, jobs[1], minutes=2)
-    expect(status).to_contain_text("number 1 in the queue")
+    expect(status).to_contain_text("position 1 in the queue")
     assert page.evaluate("told.at(-1)") == ["task-update", "queued", 0]

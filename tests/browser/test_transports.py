@@ -172,7 +172,9 @@ def test_an_element_that_comes_later_is_followed_too(
     expect(page.locator("[data-phase=succeeded]")).to_contain_text("Monthly report")
 
 
-@pytest.mark.parametrize(("status", "words"), [(404, "Not available"), (410, "No longer kept")])
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "Not available"), (410, "No longer available")]
+)
 def test_a_job_that_is_gone(
     context: BrowserContext, page: Page, start: Any, status: int, words: str
 ):

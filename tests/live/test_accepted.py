@@ -90,7 +90,7 @@ def test_who_starts_what_only_others_may_see_is_told_once_and_the_log_says_why(c
 
     assert answer.json()["phase"] == "queued"
     assert client.get(answer.headers["Location"]).status_code == 404
-    assert "may not see it" in caplog.text
+    assert "has no permission to see it" in caplog.text
     assert answer.json()["id"] in caplog.text
 
 

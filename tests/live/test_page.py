@@ -59,7 +59,7 @@ def test_the_page_of_a_job_that_is_not_there():
     answer = page_of(person(), new_id())
 
     assert answer.status_code == 404
-    assert "There is no such task, or it is not yours." in answer.text
+    assert "This task does not exist, or you are not allowed to see it." in answer.text
 
 
 def test_hostile_text_is_inert_on_the_page():
@@ -115,7 +115,7 @@ def test_the_words_of_the_page_are_those_of_the_phase():
 
     text = text_of(page_of(client, identifier))
 
-    assert "Being cancelled" in text
+    assert "Cancelling" in text
     assert "tr0ub4dor" not in text
 
 

@@ -1,4 +1,4 @@
-"""What is told of a job that has not begun for long, and how rarely that is asked for."""
+"""The queue position of delayed jobs, and how rarely it is queried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from django.utils import timezone
 from offload import JobState
 from offload.live import queue_position
 from offload.live.jobs import find_jobs
-from offload.live.queue_position import MAX_POSITION, QueuePosition, find_queue_positions
+from offload.live.queue_position import (
+    CACHE_TIME_FACTOR,
+    MAX_CACHE_ENTRIES,
+    MAX_POSITION,
+    MIN_CACHE_SECONDS,
+    QueryCache,
+    QueuePosition,
+    find_queue_positions,
+)
 from offload.models import Job, Worker
 from offload.testing import recording
 from tests.jobs import claim, register
@@ -28,13 +36,13 @@ UNSERVED = QueuePosition("unserved")
 
 
 @pytest.fixture(autouse=True)
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Know nothing of what was asked in the database of another test."""
-    monkeypatch.setattr(queue_position, "_cache", {})
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without answers from the database of another test."""
+    monkeypatch.setattr(queue_position, "query_cache", QueryCache())
 
 
 def age(*ids: Any, seconds: float = 60) -> None:
-    """Let jobs have waited, all of them or those."""
+    """Make jobs wait for some time already: those with the ids, or all."""
     jobs = Job.objects.filter(pk__in=ids) if ids else Job.objects.all()
     jobs.update(run_after=timezone.now() - timedelta(seconds=seconds))
 
@@ -43,10 +51,10 @@ def position_of(result: Any) -> QueuePosition | None:
     return find_queue_positions(Job.objects.filter(pk=result.id)).get(UUID(result.id))
 
 
-# --- what it is ---------------------------------------------------------------------------------
+# --- position and delay -------------------------------------------------------------------------
 
 
-def test_of_a_young_job_nothing_is_asked(django_assert_num_queries):
+def test_a_young_job_is_not_queried_for(django_assert_num_queries):
     add.enqueue(1)
     age(seconds=14)
     jobs = list(Job.objects.all())
@@ -56,7 +64,7 @@ def test_of_a_young_job_nothing_is_asked(django_assert_num_queries):
 
 
 @pytest.mark.parametrize("state", [JobState.READY, JobState.SCHEDULED])
-def test_a_late_job_is_not_served_if_there_is_no_engine(state):
+def test_a_delayed_job_is_unserved_if_no_worker_runs(state):
     job = add.enqueue(1)
     age()
     Job.objects.update(state=state)
@@ -76,7 +84,7 @@ def test_a_late_job_is_not_served_if_there_is_no_engine(state):
         ({"expires_at": timezone.now() - timedelta(seconds=1)}, False),
     ],
 )
-def test_a_queue_is_served_by_engines_that_live_and_name_it(columns, is_served):
+def test_a_queue_is_served_by_live_workers_that_name_it(columns, is_served):
     register()
     Worker.objects.update(**columns)
     job = add.enqueue(1)
@@ -85,31 +93,31 @@ def test_a_queue_is_served_by_engines_that_live_and_name_it(columns, is_served):
     assert (position_of(job) != UNSERVED) is is_served
 
 
-def test_a_late_job_has_its_place_among_those_that_run_before_it():
+def test_the_position_of_a_delayed_job_counts_the_jobs_that_run_before_it():
     register()
     third, first, second = (add.using(priority=priority).enqueue(1) for priority in (0, 5, 5))
     other_queue, other_kind = add.using(queue_name="mail").enqueue(1), aadd.enqueue(1)
     age()
 
-    places = [position_of(each) for each in (first, second, third, other_queue, other_kind)]
+    positions = [position_of(each) for each in (first, second, third, other_queue, other_kind)]
 
-    assert places == [QueuePosition("slow", place) for place in (1, 2, 3, 1, 1)]
+    assert positions == [QueuePosition("slow", number) for number in (1, 2, 3, 1, 1)]
 
 
-def test_behind_many_others_it_has_none(django_assert_num_queries):
+def test_behind_many_other_jobs_there_is_no_position(django_assert_num_queries):
     register()
     jobs = add.enqueue_many([((number,), {}) for number in range(MAX_POSITION + 1)])
     age()
     rows = list(Job.objects.order_by("run_after", "pk"))
 
     with django_assert_num_queries(2):
-        found = find_queue_positions(rows)
+        positions = find_queue_positions(rows)
 
-    assert [found[row.pk].position for row in rows] == [*range(1, MAX_POSITION + 1), None]
-    assert len(jobs) == len(found)
+    assert [positions[row.pk].position for row in rows] == [*range(1, MAX_POSITION + 1), None]
+    assert len(jobs) == len(positions)
 
 
-def test_one_that_is_due_but_not_ready_yet_has_no_place():
+def test_a_due_job_that_is_not_promoted_has_no_position():
     register()
     job = add.enqueue(1)
     age()
@@ -118,7 +126,7 @@ def test_one_that_is_due_but_not_ready_yet_has_no_place():
     assert position_of(job) == QueuePosition("slow")
 
 
-def test_one_that_runs_or_waits_for_its_time_is_not_late():
+def test_a_running_or_scheduled_job_is_not_delayed():
     claimed, _ = add.enqueue(1), claim(register())
     later = add.using(run_after=timedelta(hours=1)).enqueue(1)
     age(claimed.id)
@@ -126,7 +134,7 @@ def test_one_that_runs_or_waits_for_its_time_is_not_late():
     assert position_of(claimed) is position_of(later) is None
 
 
-def test_a_job_in_memory_has_none(django_assert_num_queries):
+def test_a_job_in_memory_has_no_position(django_assert_num_queries):
     with recording():
         pk = UUID(add.enqueue(1).id)
         found = find_jobs([pk])
@@ -136,52 +144,53 @@ def test_a_job_in_memory_has_none(django_assert_num_queries):
             assert find_queue_positions(found.values()) == {}
 
 
-# --- how often it is asked for ------------------------------------------------------------------
+# --- the cache ----------------------------------------------------------------------------------
 
 
-def test_all_who_ask_within_some_seconds_get_one_answer(monkeypatch, django_assert_num_queries):
+def test_an_answer_is_cached_for_some_seconds(monkeypatch, django_assert_num_queries):
     register()
     add.enqueue(1)
     age()
     now = 1000.0
-    monkeypatch.setattr(queue_position.time, "monotonic", lambda: now)
+    monkeypatch.setattr(queue_position, "query_cache", QueryCache(lambda: now))
     jobs = list(Job.objects.all())
 
     with django_assert_num_queries(2):
         find_queue_positions(jobs)
-        now += queue_position.MIN_CACHE_SECONDS - 0.1
+        now += MIN_CACHE_SECONDS - 0.1
         find_queue_positions(jobs)
     now += 0.2
     with django_assert_num_queries(2):
         find_queue_positions(jobs)
 
 
-def test_a_question_that_takes_long_is_asked_seldom(monkeypatch):
-    now, asked = 1000.0, []
+def test_the_answer_to_a_slow_query_is_cached_for_longer():
+    now, queries = 1000.0, 0
 
-    def question(about: str) -> int:
-        nonlocal now
+    def query(_: str) -> int:
+        nonlocal now, queries
         now += 2.0
-        asked.append(about)
-        return len(asked)
+        queries += 1
+        return queries
 
-    monkeypatch.setattr(queue_position.time, "monotonic", lambda: now)
+    cache = QueryCache(lambda: now)
 
-    assert queue_position._cached(question, "a") == queue_position._cached(question, "a") == 1
-    now += 2 * queue_position.CACHE_TIME_FACTOR - 3
-    assert queue_position._cached(question, "a") == 1
+    assert cache.get(query, "a") == cache.get(query, "a") == 1
+    now += 2 * CACHE_TIME_FACTOR - 3
+    assert cache.get(query, "a") == 1
     now += 2
-    assert queue_position._cached(question, "a") == 2
+    assert cache.get(query, "a") == 2
 
 
-def test_answers_do_not_pile_up(monkeypatch):
-    for number in range(queue_position.MAX_CACHE_ENTRIES + 10):
-        queue_position._cached(str, number)
+def test_the_cache_has_a_limit():
+    cache = QueryCache()
+    for number in range(MAX_CACHE_ENTRIES + 10):
+        cache.get(str, number)
 
-    assert len(queue_position._cache) <= queue_position.MAX_CACHE_ENTRIES
+    assert len(cache) <= MAX_CACHE_ENTRIES
 
 
-# --- who is told --------------------------------------------------------------------------------
+# --- where it is shown --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -190,26 +199,26 @@ def ada() -> Client:
 
 
 @pytest.fixture
-def late(ada: Client) -> str:
+def delayed(ada: Client) -> str:
     identifier = start(ada)
     age()
     return identifier
 
 
-def test_the_document_says_it(ada, late):
-    assert ada.get(f"/tasks/{late}/").json()["estimate"] == {
+def test_the_document_has_the_delay(ada, delayed):
+    assert ada.get(f"/tasks/{delayed}/").json()["estimate"] == {
         "remaining_seconds": None,
         "position": None,
         "delay": "unserved",
     }
 
 
-def test_a_list_has_another_tag_when_it_changes(ada, late, monkeypatch):
-    url = f"/tasks/?ids={late}"
+def test_the_tag_of_a_list_changes_with_the_delay(ada, delayed, monkeypatch):
+    url = f"/tasks/?ids={delayed}"
     first = ada.get(url)
     same = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
     register()
-    monkeypatch.setattr(queue_position, "_cache", {})
+    monkeypatch.setattr(queue_position, "query_cache", QueryCache())
     changed = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
 
     assert first.json()["items"][0]["estimate"]["delay"] == "unserved"
@@ -218,34 +227,34 @@ def test_a_list_has_another_tag_when_it_changes(ada, late, monkeypatch):
     assert changed.json()["items"][0]["estimate"]["position"] == 1
 
 
-def test_the_page_says_it_in_words_without_any_script(ada, late, monkeypatch):
-    unserved = ada.get(f"/tasks/{late}/page/", headers=BROWSER).text.partition("<main>")[2]
+def test_the_page_has_the_delay_as_text_without_scripts(ada, delayed, monkeypatch):
+    unserved = ada.get(f"/tasks/{delayed}/page/", headers=BROWSER).text.partition("<main>")[2]
     register()
-    monkeypatch.setattr(queue_position, "_cache", {})
-    slow = ada.get(f"/tasks/{late}/page/", headers=BROWSER).text.partition("<main>")[2]
+    monkeypatch.setattr(queue_position, "query_cache", QueryCache())
+    slow = ada.get(f"/tasks/{delayed}/page/", headers=BROWSER).text.partition("<main>")[2]
 
     assert " data-slow" in unserved
-    assert "It cannot be started at the moment. It will start by itself." in unserved
-    assert "number" not in unserved
+    assert "It cannot be started at the moment. It will start automatically." in unserved
+    assert "position" not in unserved
     assert " data-slow" in slow
     assert "This takes longer than usual." in slow
-    assert "number 1 in the queue" in slow
+    assert "position 1 in the queue" in slow
 
 
-def test_of_a_young_job_the_page_says_nothing(ada):
+def test_the_page_of_a_young_job_has_no_delay(ada):
     page = ada.get(f"/tasks/{start(ada)}/page/", headers=BROWSER).text
 
     assert " data-slow" not in page
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stream_says_it_when_it_begins_whatever_version_is_known(server):
-    young, late = for_all.enqueue(), for_all.enqueue()
-    age(late.id)
-    known = {"Last-Event-ID": f"{young.id}.0,{late.id}.0"}
+def test_a_stream_starts_with_delayed_jobs_also_in_known_versions(server):
+    young, delayed = for_all.enqueue(), for_all.enqueue()
+    age(delayed.id)
+    known = {"Last-Event-ID": f"{young.id}.0,{delayed.id}.0"}
 
-    with Reader(server.port, [young.id, late.id], known) as reader:
+    with Reader(server.port, [young.id, delayed.id], known) as reader:
         (item,) = reader.expect("snapshot").data["items"]
 
-    assert (item["id"], item["version"]) == (late.id, 0)
+    assert (item["id"], item["version"]) == (delayed.id, 0)
     assert item["estimate"]["delay"] == "unserved"

@@ -1,4 +1,4 @@
-"""The answer to a request that has enqueued a job."""
+"""The response of a view that has enqueued a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.http import HttpResponse
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.urls import reverse
 
@@ -16,45 +15,46 @@ from offload.live.jobs import find_jobs
 from offload.live.responses import add_privacy_headers, job_response
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.tasks import TaskResult
 
 logger = logging.getLogger("offload.live")
 
 
 def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse:
-    """Return what a view answers that has enqueued a job: the job's state, and where to ask again.
+    """Return a response with the state of a job that the view has enqueued, and its status URL.
 
-    A script gets 202 with the status document, htmx 202 with a fragment of HTML, and a plain
-    HTML form is sent to the job's page (303).
+    A script gets 202 with the status document, htmx gets 202 with an HTML fragment, and a plain
+    HTML form is redirected to the job's page (303).
 
         def start(request):
             return offload.accepted(request, build_report.enqueue(request.user.pk))
 
     Args:
-        request: what is answered.
+        request: the request to answer.
         result: what `enqueue` returned.
 
     Raises:
-        TaskResultDoesNotExist: if the job is not there.
+        TaskResultDoesNotExist: if the job does not exist.
         NoReverseMatch: if the project's URLs do not include `offload.urls`.
     """
-    location = reverse("offload:status", args=[result.id])
-    job = find_jobs([UUID(result.id)]).get(UUID(result.id))
+    status_url = reverse("offload:status", args=[result.id])
+    identifier = UUID(result.id)
+    job = find_jobs([identifier]).get(identifier)
     if job is None:
         raise TaskResultDoesNotExist(f"There is no job {result.id}.")
     granted = grants(request, job)
     if "status" not in granted:
         logger.warning(
-            "Who started the job %s may not see it, and will get 404: its visibility is for "
-            "others, or the request has neither a user nor a session, or OffloadMiddleware is "
-            "missing.",
+            "The client that enqueued job %s has no permission to see it and will get 404. Check "
+            "the task's visibility, that OffloadMiddleware runs, and that the request has a user "
+            "or a session.",
             result.id,
         )
     response = job_response(request, job, granted | {"status"}, status=202)
     if response.status_code == 202:
-        response.headers["Location"] = location
-        response.headers["Content-Location"] = location
+        response.headers["Location"] = status_url
+        response.headers["Content-Location"] = status_url
         response.headers.setdefault("Retry-After", "1")
     add_privacy_headers(response)
     return response

@@ -1,4 +1,4 @@
-"""Limits on the streams and held requests of one user, and of one web process."""
+"""Limits on the streams and held requests of one process, for each client and for all."""
 
 from __future__ import annotations
 
@@ -15,62 +15,73 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from offload.live import problems
 from offload.live.jobs import backend_options
 
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 5, 15
+"""Refused clients retry after a random time between these, so that they do not return at once."""
+
 
 class ConnectionLimits:
-    """The seats of this process.
+    """The open connections of a process, counted by holder.
 
     Args:
-        each: how many one holder may have.
-        total: how many there are.
+        per_holder: how many connections one holder may have.
+        total: how many connections all holders may have together.
     """
 
-    def __init__(self, each: int, total: int) -> None:
-        self._each = each
+    def __init__(self, per_holder: int, total: int) -> None:
+        self._per_holder = per_holder
         self._total = total
-        self._taken: Counter[str] = Counter()
-        self._left: SimpleQueue[str] = SimpleQueue()
+        self._open: Counter[str] = Counter()
+        self._released: SimpleQueue[str] = SimpleQueue()
         self._lock = threading.Lock()
 
     def acquire(self, holder: str) -> None:
-        """Take a seat.
+        """Count one more connection.
 
         Args:
-            holder: who takes it; "" for somebody unknown, whose seats only the total limits.
+            holder: of the connection; "" for an unknown client, whom only the total limits.
 
         Raises:
-            Problem: 429 if the holder has too many, 503 if all are taken.
+            Problem: 429 if the holder has too many connections, 503 if the process has.
         """
         with self._lock:
-            self._clear()
-            if self._taken.total() >= self._total:
-                raise problems.busy(random.randint(5, 15))  # noqa: S311  # spreads them in time
-            if holder and self._taken[holder] >= self._each:
-                raise problems.too_many_streams(random.randint(5, 15))  # noqa: S311
-            self._taken[holder] += 1
+            self._subtract_released()
+            if self._open.total() >= self._total:
+                raise problems.busy(_retry_seconds())
+            if holder and self._open[holder] >= self._per_holder:
+                raise problems.too_many_streams(_retry_seconds())
+            self._open[holder] += 1
 
     def release(self, holder: str) -> None:
-        """Free a seat. It takes no lock: Python may delete an order at any moment."""
-        self._left.put(holder)
+        """Count one connection less.
 
-    def _clear(self) -> None:
-        while not self._left.empty():
-            holder = self._left.get()
-            self._taken[holder] -= 1
-            if self._taken[holder] <= 0:
-                del self._taken[holder]
+        It takes no lock, since the garbage collector may call it at any moment, also in a thread
+        that is in `acquire`.
+        """
+        self._released.put(holder)
 
     @contextmanager
     def acquired_by(self, holder: str) -> Iterator[None]:
-        """Take a seat for as long as a `with` block lasts."""
+        """Count one more connection within a `with` block."""
         self.acquire(holder)
         try:
             yield
         finally:
             self.release(holder)
 
+    def _subtract_released(self) -> None:
+        while not self._released.empty():
+            holder = self._released.get()
+            self._open[holder] -= 1
+            if self._open[holder] <= 0:
+                del self._open[holder]
+
 
 @cache
 def get_connection_limits() -> ConnectionLimits:
-    """Return the seats of this process, as many as the options of the default backend say."""
+    """Return the limits of this process, from the options of the default backend."""
     options = backend_options(DEFAULT_TASK_BACKEND_ALIAS)
     return ConnectionLimits(options.max_streams_per_user, options.max_streams)
+
+
+def _retry_seconds() -> int:
+    return random.randint(MIN_RETRY_SECONDS, MAX_RETRY_SECONDS)  # noqa: S311  # spreads clients

@@ -1,4 +1,4 @@
-"""What people read about where a job stands, on the server and in the browser."""
+"""The texts of `<task-status>`, on the server and in the browser."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ PHASE_LABELS = {
     "scheduled": _("Scheduled"),
     "queued": _("Waiting"),
     "running": _("Running"),
-    "retrying": _("Will be tried again"),
-    "cancelling": _("Being cancelled"),
+    "retrying": _("Retrying"),
+    "cancelling": _("Cancelling"),
     "succeeded": _("Done"),
     "failed": _("Failed"),
     "lost": _("Failed"),
     "cancelled": _("Cancelled"),
     "expired": _("Expired"),
 }
-"""A word for each phase of the status document."""
+"""The label of each phase of a job."""
 
 UNAVAILABLE_LABELS = {
     "missing": _("Not available"),
-    "gone": _("No longer kept"),
+    "gone": _("No longer available"),
     "signed-out": _("Please sign in again"),
 }
-"""A word for each phase that is no phase of a job: the page cannot see it."""
+"""The labels of what takes the place of a phase where the page cannot see the job."""
 
 MESSAGES = {
     "percent": _("{}%"),
     "remaining": _("about {} left"),
-    "position": _("number {} in the queue"),
+    "position": _("position {} in the queue"),
     "slow": _("This takes longer than usual."),
-    "unserved": _("It cannot be started at the moment. It will start by itself."),
+    "unserved": _("It cannot be started at the moment. It will start automatically."),
     "reference": _("Reference: {}"),
     "offline": _("Reconnecting …"),
     "online": _("Connected again"),
     "sending": _("Sending …"),
-    "unsent": _("It could not be sent. Please try again."),
+    "unsent": _("Sending failed. Please try again."),
 }
-"""What is said around it; {} stands for a value."""
+"""The other texts; {} is the place of a value."""
 
 
 def translated_labels() -> dict[str, str]:
-    """Return all that the browser may have to say, in the language of the request."""
-    return {
-        name: str(text) for name, text in (PHASE_LABELS | UNAVAILABLE_LABELS | MESSAGES).items()
-    }
+    """Return all texts for the browser, in the active language."""
+    texts = PHASE_LABELS | UNAVAILABLE_LABELS | MESSAGES
+    return {name: str(text) for name, text in texts.items()}

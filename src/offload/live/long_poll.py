@@ -1,4 +1,4 @@
-"""Holding a request until there is news, under ASGI: it holds no connection meanwhile."""
+"""Long polling under ASGI: hold a request, without a database connection, until a job changes."""
 
 from __future__ import annotations
 
@@ -20,61 +20,64 @@ if TYPE_CHECKING:
     from offload.store.records import JobSnapshot
 
 MAX_WAIT_SECONDS = 20
-"""Seconds that a request is held at most: proxies give up after 30 to 60."""
+"""Longest time that a request is held: proxies time out after 30 to 60 seconds."""
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
+"""The preference of RFC 7240, 4.3."""
 
 
 def requested_wait(request: HttpRequest) -> int:
-    """Return for how many seconds a request wants to be held, by `Prefer: wait=20`.
+    """Return for how many seconds to hold a request, from its header `Prefer: wait=20`.
 
-    Under WSGI it would hold a worker of the server, so it is not.
+    Under WSGI the answer is 0: a held request would occupy a thread of the server.
     """
     if not isinstance(request, ASGIRequest):
         return 0
-    found = _WAIT.search(request.headers.get("Prefer", ""))
-    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(match[1]), MAX_WAIT_SECONDS) if match else 0
 
 
 async def wait_for_change(job: Job, using: str, seconds: float) -> None:
-    """Return when a job's version has grown, or after some seconds.
+    """Return when a job has a newer version, or after a timeout.
 
     Args:
-        job: as who asks knows it.
-        using: alias in DATABASES where it is stored.
-        seconds: how long at most.
+        job: in the version that the client has.
+        using: alias in DATABASES where the job is stored.
+        seconds: the timeout.
     """
     loop = asyncio.get_running_loop()
     held = HeldRequest()
 
-    def tell(told: Sequence[JobSnapshot]) -> None:
-        if any(seen.job is None or seen.job.version > job.version for seen in told):
-            loop.call_soon_threadsafe(held.news.set)
+    def on_change(snapshots: Sequence[JobSnapshot]) -> None:
+        """Wake the request; called in the watcher's thread."""
+        for snapshot in snapshots:
+            if snapshot.job is None or snapshot.job.version > job.version:
+                loop.call_soon_threadsafe(held.released.set)
 
-    watch = get_watcher(using)
-    watch.subscribe({job.pk: job.version}, tell)
+    watcher = get_watcher(using)
+    watcher.subscribe({job.pk: job.version}, on_change)
     open_connections.add(held)
     try:
-        await asyncio.wait_for(held.news.wait(), seconds)
+        await asyncio.wait_for(held.released.wait(), seconds)
     except TimeoutError:
         return
     finally:
         open_connections.discard(held)
-        watch.unsubscribe([job.pk], tell)
+        watcher.unsubscribe([job.pk], on_change)
 
 
 class HeldRequest:
-    """A request that is held; it is answered at once when the server is told to stop."""
+    """A held request; it is answered at once when the server shuts down."""
 
     def __init__(self) -> None:
         self.sessions: set[str] = set()
-        self.news = asyncio.Event()
+        self.released = asyncio.Event()
 
-    def close(self, reason: str) -> None:  # noqa: ARG002  # its answer is the same for all of them
-        self.news.set()
+    def close(self, reason: str) -> None:  # noqa: ARG002  # the response is the same for all
+        self.released.set()
 
 
 def close_connections() -> None:
-    """Close this thread's connections, but for those in a transaction."""
+    """Close the database connections of this thread, except those in a transaction."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()

@@ -1,7 +1,8 @@
-"""The streams that are open in this process, so that they can be ended together.
+"""The open streams and held requests of this process, to close them all at a shutdown.
 
-Servers wait for open connections when they are told to stop, and tell the application only
-after that. So we listen to the signal too, before it is passed on to the server.
+A server waits for its open connections when it receives a signal, and sends the ASGI event
+`lifespan.shutdown` only after they are closed. So the signal is handled here first, and is then
+passed on to the server's handler.
 """
 
 from __future__ import annotations
@@ -18,79 +19,82 @@ from django.db import transaction
 from django.dispatch import receiver
 
 SIGN_OUT_DELAY_SECONDS = 1.0
-"""Seconds that Django has to empty the session of who signs out."""
+"""Time for Django to flush the session of a user who signs out."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class OpenConnection(Protocol):
-    """A stream."""
+    """A stream or a held request."""
 
     sessions: set[str]
-    """Keys of the sessions that have a right to it."""
+    """Keys of the sessions that gave it its permissions."""
 
     def close(self, reason: str) -> None:
-        """End it, in its event loop."""
+        """Close it; called in its event loop."""
 
 
 class OpenConnections:
-    """All streams of this process, of whichever event loop."""
+    """All open connections of this process, of whichever event loop."""
 
     def __init__(self) -> None:
-        self._streams: dict[OpenConnection, asyncio.AbstractEventLoop] = {}
-        self._listens = False
+        self._loops: dict[OpenConnection, asyncio.AbstractEventLoop] = {}
+        self._has_handlers = False
         self._is_closing = False
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._loops)
 
-    def add(self, stream: OpenConnection) -> None:
-        self._listen()
-        self._streams[stream] = asyncio.get_running_loop()
+    def add(self, connection: OpenConnection) -> None:
+        """Register a connection of the running event loop; it is closed during a shutdown."""
+        self._install_handlers()
+        self._loops[connection] = asyncio.get_running_loop()
         if self._is_closing:
-            stream.close("shutdown")
+            connection.close("shutdown")
 
-    def discard(self, stream: OpenConnection) -> None:
-        self._streams.pop(stream, None)
+    def discard(self, connection: OpenConnection) -> None:
+        self._loops.pop(connection, None)
 
     def open(self) -> None:
-        """The server starts, maybe for a second time in this process."""
+        """Accept connections: the server starts, perhaps again in this process."""
         self._is_closing = False
 
     def close_all(self) -> None:
-        """The server stops: end all streams. May be called from a signal."""
-        self._close_where(lambda _: True, "shutdown")
+        """Close all connections. May be called from a signal handler."""
+        self._close_later(list(self._loops), "shutdown")
 
     def close_session(self, session: str) -> None:
-        """End the streams of a session: when their pages come back, rights are checked anew.
+        """Close the connections of a session; pages that reconnect are authorised again.
 
-        Django tells of a sign-out before it empties the session, so they end a little later.
+        Django sends the signal of a sign-out before it flushes the session, so this waits for
+        SIGN_OUT_DELAY_SECONDS.
         """
-        self._close_where(
-            lambda stream: session in stream.sessions, "lifetime", after=SIGN_OUT_DELAY_SECONDS
-        )
+        of_session = [each for each in tuple(self._loops) if session in each.sessions]
+        self._close_later(of_session, "lifetime", delay=SIGN_OUT_DELAY_SECONDS)
 
-    def _close_where(
-        self, which: Callable[[OpenConnection], bool], reason: str, *, after: float = 0.0
+    def _close_later(
+        self, chosen: list[OpenConnection], reason: str, *, delay: float = 0.0
     ) -> None:
-        for stream, loop in tuple(self._streams.items()):
-            if which(stream) and not loop.is_closed():
-                loop.call_soon_threadsafe(loop.call_later, after, stream.close, reason)
+        for connection in chosen:
+            loop = self._loops.get(connection)
+            if loop is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.call_later, delay, connection.close, reason)
 
-    def _listen(self) -> None:
-        """Notice when the server is told to stop; its own handlers are in place by now."""
-        if self._listens or threading.current_thread() is not threading.main_thread():
+    def _install_handlers(self) -> None:
+        """Handle the signals; the server has installed its own handlers by now."""
+        if self._has_handlers or threading.current_thread() is not threading.main_thread():
             return
-        self._listens = True
+        self._has_handlers = True
         for number in SIGNALS:
-            before = signal.getsignal(number)
-            if callable(before):  # else nobody waits for connections: the process just ends
-                signal.signal(number, self._chained(before))
+            previous = signal.getsignal(number)
+            # Without a handler the process exits at once and waits for no connection.
+            if callable(previous):
+                signal.signal(number, self._handler_before(previous))
 
-    def _chained(self, before: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
+    def _handler_before(self, previous: Callable[[int, Any], Any]) -> Callable[[int, Any], Any]:
         def handle(number: int, frame: Any) -> None:
-            self._is_closing = True  # also for those that come while the server waits
+            self._is_closing = True  # also for connections that open while the server waits
             self.close_all()
-            before(number, frame)
+            previous(number, frame)
 
         return handle
 
@@ -99,12 +103,12 @@ open_connections = OpenConnections()
 
 
 @receiver(user_logged_out, dispatch_uid="offload.live.open_connections")
-def _end_streams_of_session(request: Any = None, **_: Any) -> None:
+def _close_session(request: Any = None, **_: Any) -> None:
     session = getattr(getattr(request, "session", None), "session_key", None)
     if not session:
         return
-    sign_out = partial(open_connections.close_session, session)
+    close = partial(open_connections.close_session, session)
     if transaction.get_connection().in_atomic_block:
-        transaction.on_commit(sign_out, robust=True)  # others still see the session
+        transaction.on_commit(close, robust=True)  # other connections still see the session
     else:
-        sign_out()
+        close()

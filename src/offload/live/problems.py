@@ -1,4 +1,4 @@
-"""Problem documents: why a request was not answered, as RFC 9457 has it."""
+"""Problem documents (RFC 9457): the responses to refused requests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Problem(Exception):
-    """A request that is refused.
+    """A refused request.
 
     Args:
         status: HTTP status.
-        kind: what the type's URI ends with, for programs.
+        kind: last part of the type's URI, for programs.
         title: one sentence, for people.
-        headers: more headers.
+        headers: additional headers of the response.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Problem(Exception):
         }
 
     def response(self) -> JsonResponse:
-        """Return the answer."""
+        """Return the HTTP response."""
         return JsonResponse(
             self.document(),
             status=self.status,
@@ -55,89 +55,96 @@ class Problem(Exception):
 
 
 def not_found() -> Problem:
-    """There is no such job, or none that the reader may know of: nobody learns which."""
-    return Problem(404, "not-found", _("There is no such task, or it is not yours."))
+    """The job does not exist, or the client may not see it; the response is the same for both."""
+    title = _("This task does not exist, or you are not allowed to see it.")
+    return Problem(404, "not-found", title)
 
 
 def gone() -> Problem:
-    """The reader's job was pruned."""
-    return Problem(410, "gone", _("The task ended long ago and is no longer kept."))
+    """The job was deleted, and the client may learn that it existed."""
+    return Problem(410, "gone", _("The task finished long ago and has been deleted."))
 
 
 def token_expired() -> Problem:
-    """The token was good: whoever made it can make a new one."""
+    """The token is too old; the site that made it can make a new one."""
     return Problem(401, "token-expired", _("The token has expired."), _CHALLENGE)
 
 
 def token_refused() -> Problem:
-    """The token never was good, or is of a user who is gone."""
+    """The token was not made by this site, or its user was deactivated or deleted."""
     return Problem(401, "token-refused", _("The token is not valid."), _CHALLENGE)
 
 
-def unfinished(seconds: str) -> Problem:
-    """The result is not there yet."""
+def unfinished(retry_after: str) -> Problem:
+    """The job has no result yet.
+
+    Args:
+        retry_after: seconds until the client should try again.
+    """
     title = _("The task has not finished yet.")
-    return Problem(409, "unfinished", title, {"Retry-After": seconds})
+    return Problem(409, "unfinished", title, {"Retry-After": retry_after})
 
 
 def finished() -> Problem:
-    """What has ended cannot be cancelled."""
+    """A finished job cannot be cancelled."""
     return Problem(409, "finished", _("The task has already finished."))
 
 
 def no_result() -> Problem:
-    """A job that failed has no result."""
+    """A job that did not succeed has no result."""
     return Problem(409, "no-result", _("The task did not succeed, so it has no result."))
 
 
 def result_unavailable() -> Problem:
-    """The code that shows the result failed."""
+    """The `expose_result` function of the task raised."""
     return Problem(500, "result-unavailable", _("The result cannot be shown."))
 
 
 def bad_ids(limit: int) -> Problem:
-    """There are no ids, too many, or what is none."""
-    title = _("Give up to %(limit)d ids of tasks, separated by commas: ?ids=...")
+    """The query has no ids, too many, or something that is not an id."""
+    title = _("Pass 1 to %(limit)d comma-separated task ids: ?ids=...")
     return Problem(400, "bad-ids", str(title) % {"limit": limit})
 
 
 def method_not_allowed(allowed: str) -> Problem:
-    """The view answers other methods."""
+    """The view does not accept the HTTP method."""
     return Problem(405, "method-not-allowed", _("This method is not allowed."), {"Allow": allowed})
 
 
 def cross_site() -> Problem:
-    """A browser says that another site's page sent the request."""
-    return Problem(403, "cross-site", _("Another site may not do this."))
+    """According to the browser, the request comes from a page of another site."""
+    return Problem(403, "cross-site", _("Cross-site requests are not allowed."))
 
 
-def too_many_streams(seconds: int) -> Problem:
-    """One person holds as many streams as one may."""
-    title = _("Too many pages of yours are listening.")
-    return Problem(429, "too-many-streams", title, {"Retry-After": str(seconds)})
+def too_many_streams(retry_after_seconds: int) -> Problem:
+    """The client has reached `max_streams_per_user`."""
+    headers = {"Retry-After": str(retry_after_seconds)}
+    return Problem(429, "too-many-streams", _("Too many open connections."), headers)
 
 
-def busy(seconds: int) -> Problem:
-    """The server holds as many streams as it may, or the queue's database does not answer."""
-    return Problem(
-        503, "busy", _("The server is busy. Try again soon."), {"Retry-After": str(seconds)}
-    )
+def busy(retry_after_seconds: int) -> Problem:
+    """The process has reached `max_streams`, or the database does not answer."""
+    headers = {"Retry-After": str(retry_after_seconds)}
+    return Problem(503, "busy", _("The server is busy. Please try again soon."), headers)
 
 
 def no_stream() -> Problem:
-    """Under WSGI a stream would hold a worker of the server, and arrive all at its end."""
-    return Problem(501, "no-stream", _("This server cannot stream: ask again and again instead."))
+    """The server cannot stream: under WSGI a stream would occupy a thread, unread until its end."""
+    title = _("Streaming is not available on this server; poll the status URL instead.")
+    return Problem(501, "no-stream", title)
 
 
 def not_acceptable() -> Problem:
-    """Who asks does not want a stream."""
-    return Problem(406, "not-acceptable", _("This is a stream of events: text/event-stream."))
+    """The client does not accept an event stream."""
+    title = _("This resource is only available as text/event-stream.")
+    return Problem(406, "not-acceptable", title)
 
 
 def upgrade_required() -> Problem:
-    """A page was asked for where a WebSocket is."""
+    """The URL of the WebSocket was requested without an upgrade."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    return Problem(426, "upgrade-required", _("This is a WebSocket."), headers)
+    title = _("This URL only accepts WebSocket connections.")
+    return Problem(426, "upgrade-required", title, headers)
 
 
 _CHALLENGE = {"WWW-Authenticate": "Offload"}

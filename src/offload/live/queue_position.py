@@ -1,8 +1,7 @@
-"""What people are told of a job that has not begun for long: its place, or that nobody serves it.
+"""The place in the queue of a job that has been waiting for long, or that no worker serves it.
 
-Only those who ask after a while are told, since the database has to be asked for it: at most
-once in some seconds for each queue, whoever and however many look. Streams do not ask at all,
-but when they begin.
+Both cost queries. So they are found only for jobs that have waited for DELAYED_AFTER_SECONDS, and
+answers are cached for each queue and process. Streams find them only when they open.
 """
 
 from __future__ import annotations
@@ -23,77 +22,102 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 DELAYED_AFTER_SECONDS = 15.0
-"""Seconds after which a job that could run is late."""
+"""A job is delayed if it has not started this long after it could."""
 MAX_POSITION = 100
-"""Places that are counted; who stands behind them is told none."""
+"""Jobs further back have no position."""
 MIN_CACHE_SECONDS = 5.0
-"""Seconds for which an answer of the database is good for all in this process."""
+"""Shortest time for which an answer of the database is cached."""
 CACHE_TIME_FACTOR = 20
-"""Times as long as it took an answer is good, too: behind a long transaction it takes long."""
+"""A slow answer is cached for this many times its query time.
+
+Behind a long transaction, even the first MAX_POSITION rows can take long to find.
+"""
 MAX_CACHE_ENTRIES = 1000
-"""Answers that are kept."""
+"""The cache is emptied when it is full."""
 
 
 class QueuePosition(NamedTuple):
-    """Attributes:
-    delay: "unserved" if no engine serves its queue, else "slow".
-    position: its place in its queue, from 1; None if there are too many before it.
+    """Why a job has not started.
+
+    Attributes:
+        delay: "unserved" if no worker serves its queue, else "slow".
+        position: its place in its queue, from 1; None if it is unknown or above MAX_POSITION.
     """
 
     delay: Literal["slow", "unserved"]
     position: int | None = None
 
 
+class QueryCache:
+    """Answers of the database that may be some seconds old; for all threads of a process.
+
+    Args:
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._answers: dict[Hashable, tuple[float, Any]] = {}
+        """From a query with its arguments to the end of the answer's validity, and the answer."""
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get[T](self, query: Callable[..., T], *arguments: Hashable) -> T:
+        """Return the answer to a query."""
+        started = self._clock()
+        valid_until, answer = self._answers.get((query, arguments), (0.0, None))
+        if valid_until <= started:
+            answer = query(*arguments)
+            query_time = self._clock() - started
+            lifetime = max(MIN_CACHE_SECONDS, CACHE_TIME_FACTOR * query_time)
+            if len(self._answers) >= MAX_CACHE_ENTRIES:
+                self._answers.clear()
+            self._answers[query, arguments] = (started + lifetime, answer)
+        return answer  # type: ignore[no-any-return]
+
+
+query_cache = QueryCache()
+
+
 def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
-    """Return the position of each job that is late; no query if none is."""
-    return {job.pk: _find_position(job, using) for job, using in _late(jobs)}
-
-
-def _late(jobs: Iterable[Job]) -> Iterable[tuple[Job, str]]:
-    earliest = now_microseconds() - int(DELAYED_AFTER_SECONDS * 1_000_000)
+    """Return the position of each delayed job; no query if no job is delayed."""
+    positions = {}
     for job in jobs:
-        # One that is due is still scheduled if no engine is there to make it ready.
-        since = job.run_after if job.state in {JobState.SCHEDULED, JobState.READY} else None
         using = job_database(job)
-        if since is not None and using is not None and to_microseconds(since) < earliest:
-            yield job, using
+        if using is not None and _is_delayed(job):
+            positions[job.pk] = _find_position(job, using)
+    return positions
+
+
+def _is_delayed(job: Job) -> bool:
+    # A due job is still scheduled if no worker runs that could promote it.
+    if job.state not in {JobState.SCHEDULED, JobState.READY} or job.run_after is None:
+        return False
+    waited = now_microseconds() - to_microseconds(job.run_after)
+    return waited > DELAYED_AFTER_SECONDS * 1_000_000
 
 
 def _find_position(job: Job, using: str) -> QueuePosition:
     from offload.store.queries import live_workers, serves  # noqa: PLC0415  # needs the app registry
 
     with explained(using):
-        engines = _cached(live_workers, using, job.backend)
-        if not any(serves(engine, job.queue_name) for engine in engines):
+        workers = query_cache.get(live_workers, using, job.backend)
+        if not any(serves(worker, job.queue_name) for worker in workers):
             return QueuePosition("unserved")
         if job.state != JobState.READY:
             return QueuePosition("slow")
-        line = _cached(_line, using, job.backend, job.queue_name, job.is_async)
-    return QueuePosition("slow", line.index(job.pk) + 1 if job.pk in line else None)
+        ready_ids = query_cache.get(_ready_ids, using, job.backend, job.queue_name, job.is_async)
+    if job.pk not in ready_ids:
+        return QueuePosition("slow")
+    return QueuePosition("slow", ready_ids.index(job.pk) + 1)
 
 
-def _line(
+def _ready_ids(
     using: str,
     backend: str,
     queue_name: str,
-    is_async: bool,  # noqa: FBT001  # what is asked is a key
+    is_async: bool,  # noqa: FBT001  # part of the cache key
 ) -> list[UUID]:
+    """Return the first ready jobs of a queue and kind, in the order of their claims."""
     return get_store(using).ready_order(backend, queue_name, is_async=is_async, limit=MAX_POSITION)
-
-
-_cache: dict[Hashable, tuple[float, Any]] = {}
-"""Until when an answer is good, and the answer."""
-
-
-def _cached[T](question: Callable[..., T], *about: Hashable) -> T:
-    """Return an answer of the database that may be some seconds old."""
-    begun = time.monotonic()
-    good_until, answer = _cache.get((question, about), (0.0, None))
-    if good_until <= begun:
-        answer = question(*about)
-        took = time.monotonic() - begun
-        if len(_cache) >= MAX_CACHE_ENTRIES:
-            _cache.clear()
-        _cache[question, about] = (begun + max(MIN_CACHE_SECONDS, CACHE_TIME_FACTOR * took), answer)
-    found: T = answer
-    return found

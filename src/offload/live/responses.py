@@ -34,19 +34,20 @@ PRIVACY_HEADERS = {
 }
 VARY = ("Cookie", "Authorization", "Accept", "HX-Request")
 DATABASE_RETRY_AFTER_SECONDS = 5
-"""Seconds after which to try again when the database does not answer."""
+"""Value of Retry-After while the database does not answer."""
 
 
 def job_view(*methods: str) -> Callable[[View], View]:
-    """Make a view one of ours: it answers these methods, refuses in our way, is cached nowhere.
+    """Restrict a view to HTTP methods, and answer refusals with problem documents.
 
-    Whom it lets in it decides itself, so a site that asks everybody to sign in need not.
+    The view decides about permissions, so LoginRequiredMiddleware leaves it alone. Its responses
+    are private and are never cached.
     """
 
     def decorate(view: View) -> View:
         @login_not_required
         @wraps(view)
-        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 if request.method not in methods:
                     raise problems.method_not_allowed(", ".join(methods))
@@ -61,28 +62,28 @@ def job_view(*methods: str) -> Callable[[View], View]:
                 response = problems.busy(DATABASE_RETRY_AFTER_SECONDS).response()
             return finalize_response(request, response)
 
-        return answer
+        return wrapper
 
     return decorate
 
 
 def finalize_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return an answer as all of ours are: it is for who asked, and leaves the session alone."""
-    _keep_session(request)
+    """Add the privacy headers to a response, and leave the client's session cookie alone."""
+    _keep_session_cookie(request)
     return add_privacy_headers(response)
 
 
-def _keep_session(request: HttpRequest) -> None:
-    """Keep Django from having the browser delete the cookie of a session that has ended.
+def _keep_session_cookie(request: HttpRequest) -> None:
+    """Keep Django from deleting the cookie of a session that no longer exists.
 
-    Pages ask by themselves, also while somebody else signs in: when such an answer comes, the
-    browser may have the cookie of the new session already, and would sign out who is in it.
+    Pages poll in the background, also while the user signs in again: the browser may have the
+    cookie of the new session when the response arrives, and would delete that one.
     """
     request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
 
 def add_privacy_headers(response: HttpResponseBase) -> HttpResponseBase:
-    """Add the headers that keep an answer to the one who asked."""
+    """Add the headers that keep a response from caches and from other sites."""
     for name, value in PRIVACY_HEADERS.items():
         response.headers.setdefault(name, value)
     patch_vary_headers(response, VARY)
@@ -92,55 +93,67 @@ def add_privacy_headers(response: HttpResponseBase) -> HttpResponseBase:
 def job_response(
     request: HttpRequest, job: Job, grants: Collection[str], *, status: int = 200
 ) -> HttpResponse:
-    """Return a job's state: as JSON, as a fragment of HTML for htmx, or by its page.
+    """Return a job's state: as JSON, as an HTML fragment for htmx, or by a redirect to its page.
 
     Args:
-        request: what is answered.
+        request: the request to answer.
         job: its row.
         grants: what the reader may do with it.
-        status: 202 when something was begun; then a plain HTML form is sent to the job's page.
+        status: 202 after a change; a plain HTML form is then redirected to the job's page.
     """
-    status_document = job_document(job, grants)
-    if status == 202 and prefers_html(request) and status_document["links"]["page"]:
-        return HttpResponseRedirect(status_document["links"]["page"], status=303)
-    if "HX-Request" in request.headers:
-        response = render(
-            request,
-            "offload/task_status.html",
-            widget_context(request, status_document, htmx=True),
-            status=status,
-        )
+    document = job_document(job, grants)
+    page_url = document["links"]["page"]
+    if status == 202 and page_url and prefers_html(request):
+        return HttpResponseRedirect(page_url, status=303)
+    if _is_htmx(request):
+        context = widget_context(request, document, htmx=True)
+        response = render(request, "offload/task_status.html", context, status=status)
     else:
-        response = JsonResponse(status_document, status=status)
-    return _tag(response, etag(job), status_document["poll_ms"])
+        response = JsonResponse(document, status=status)
+    return _add_validators(response, etag(job), document["poll_ms"])
+
+
+def job_list_response(content: dict[str, Any], tag: str) -> HttpResponse:
+    """Return the documents of several jobs.
+
+    Args:
+        content: with the keys `items`, `missing` and `poll_ms`.
+        tag: entity tag of all of it.
+    """
+    return _add_validators(JsonResponse(content), tag, content["poll_ms"])
+
+
+def job_not_modified(request: HttpRequest, job: Job) -> HttpResponse | None:
+    """Return a 304 if the client has this version of the job."""
+    return not_modified(request, etag(job), poll_delay_ms(job))
 
 
 def not_modified(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpResponse | None:
-    """Return 304 if who asked knows what is tagged so already."""
-    known = parse_etags(request.headers.get("If-None-Match", ""))
-    if "*" in known or tag.removeprefix("W/") in (each.removeprefix("W/") for each in known):
-        return _tag(HttpResponseNotModified(), tag, poll_ms)
+    """Return a 304 if the client has the representation with this entity tag.
+
+    Tags are compared weakly (RFC 9110, 13.1.2).
+    """
+    client_tags = {
+        client_tag.removeprefix("W/")
+        for client_tag in parse_etags(request.headers.get("If-None-Match", ""))
+    }
+    if "*" in client_tags or tag.removeprefix("W/") in client_tags:
+        return _add_validators(HttpResponseNotModified(), tag, poll_ms)
     return None
 
 
-def job_list_response(items: dict[str, Any], tag: str) -> HttpResponse:
-    """Return a document of several jobs."""
-    return _tag(JsonResponse(items), tag, items["poll_ms"])
-
-
 def prefers_html(request: HttpRequest) -> bool:
-    """Tell whether a browser sent it that wants a page: neither a script nor htmx."""
-    if "HX-Request" in request.headers:
+    """Return whether a browser sent the request to show a page; not a script, and not htmx."""
+    if _is_htmx(request):
         return False
     return request.get_preferred_type(["application/json", "text/html"]) == "text/html"
 
 
-def job_not_modified(request: HttpRequest, job: Job) -> HttpResponse | None:
-    """Return 304 if who asked knows this version of the job."""
-    return not_modified(request, etag(job), poll_delay_ms(job))
+def _is_htmx(request: HttpRequest) -> bool:
+    return "HX-Request" in request.headers
 
 
-def _tag(response: HttpResponse, tag: str, poll_ms: int | None) -> HttpResponse:
+def _add_validators(response: HttpResponse, tag: str, poll_ms: int | None) -> HttpResponse:
     response.headers["ETag"] = tag
     if poll_ms is not None:
         response.headers["Retry-After"] = retry_after(poll_ms)
