@@ -1,4 +1,4 @@
-"""The life of a job: its states, which may follow which, and how an attempt ends."""
+"""The life of a job: its states, the transitions between them, and how an attempt finishes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.tasks import TaskResultStatus
 
 
 class JobState(IntegerChoices):
-    """Where a job stands. *State* is ours; *status* is Django's coarser word."""
+    """The state of a job. *State* is this package's word, *status* Django's coarser one."""
 
     SCHEDULED = 1, "scheduled"
     READY = 2, "ready"
@@ -40,7 +40,6 @@ STATUS = {
     JobState.EXPIRED: TaskResultStatus.FAILED,
 }
 
-# The statements of the store keep to it, and the crash tests hold every change against it.
 TRANSITIONS = {
     JobState.SCHEDULED: {JobState.READY, JobState.CANCELLED},
     JobState.READY: {JobState.RUNNING, JobState.CANCELLED},
@@ -49,18 +48,30 @@ TRANSITIONS = {
         JobState.FAILED,
         JobState.CANCELLED,
         JobState.EXPIRED,
-        JobState.READY,  # handed back, retried at once
-        JobState.SCHEDULED,  # retried, snoozed or lost
+        JobState.READY,  # released, or retried at once
+        JobState.SCHEDULED,  # retried later, snoozed or lost
     },
     JobState.SUCCESSFUL: set(),
     JobState.FAILED: {JobState.READY},  # retried by hand
     JobState.CANCELLED: {JobState.READY},
     JobState.EXPIRED: {JobState.READY},
 }
+"""The states that may follow each state. The crash tests check every change against it."""
+
+CANCELLABLE = tuple(state for state in JobState if JobState.CANCELLED in TRANSITIONS[state])
+"""States in which a job can be cancelled: at once, or by stopping it if it is running."""
+WAITING = tuple(state for state in CANCELLABLE if state != JobState.RUNNING)
+"""States of a job that no worker holds and that will run."""
+RETRYABLE = tuple(
+    state for state in JobState if state.is_finished and JobState.READY in TRANSITIONS[state]
+)
+"""States in which a user can have a job run again."""
 
 
-def keeping(successful: timedelta | None, failed: timedelta | None) -> dict[JobState, timedelta]:
-    """Return how long ended jobs of each state are kept; states kept for ever are left out."""
+def retention_periods(
+    successful: timedelta | None, failed: timedelta | None
+) -> dict[JobState, timedelta]:
+    """Return how long finished jobs of each state are kept; None keeps them indefinitely."""
     periods = {
         JobState.SUCCESSFUL: successful,
         JobState.FAILED: failed,
@@ -71,7 +82,7 @@ def keeping(successful: timedelta | None, failed: timedelta | None) -> dict[JobS
 
 
 class JobFailure(NamedTuple):
-    """What is kept of an exception: text only, so that reading it can run no code."""
+    """An exception as it is stored: text only, so that reading it can run no code."""
 
     class_path: str
     message: str
@@ -79,7 +90,7 @@ class JobFailure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended, as the store will write it.
+    """The outcome of an attempt, as the store will write it.
 
     A plain tuple of JSON-like values, because it crosses the pipe between processes.
     """
@@ -91,50 +102,50 @@ class Outcome(NamedTuple):
     counts: bool = True
     """Whether the attempt counts towards `max_attempts`."""
     worker_lost: bool = False
-    """Whether it ended because its process died."""
+    """Whether the attempt failed because its process died."""
     failure: tuple[str, str, str] | None = None
     """A JobFailure, if the attempt did not succeed."""
     written: bool = False
-    """Whether it stands in the database already, written with the task's own effects."""
+    """Whether it is in the database already, committed together with the task's own writes."""
 
 
 def succeeded(return_value: str) -> Outcome:
-    """The task returned; `return_value` is JSON text."""
+    """Return the outcome of a task that returned; `return_value` is JSON text."""
     return _outcome(JobState.SUCCESSFUL, return_value=return_value)
 
 
 def failed(failure: JobFailure) -> Outcome:
-    """The task raised and will not be tried again."""
+    """Return the outcome of a task that raised and will not be tried again."""
     return _outcome(JobState.FAILED, failure=failure)
 
 
 def retried(failure: JobFailure, delay: float) -> Outcome:
-    """The task raised and will be tried again after `delay` seconds."""
+    """Return the outcome of a task that raised and will be tried again after `delay` seconds."""
     return _outcome(_waiting(delay), delay=delay, failure=failure)
 
 
 def snoozed(delay: float) -> Outcome:
-    """The task asked to be run later; the attempt does not count."""
+    """Return the outcome of a task that asked to run later; the attempt does not count."""
     return _outcome(_waiting(delay), delay=delay, counts=False)
 
 
 def released() -> Outcome:
-    """The job was claimed but not begun, or is handed back at a stop."""
+    """Return the outcome of a job that is handed back without running, or at a stop."""
     return _outcome(JobState.READY, counts=False)
 
 
 def cancelled(failure: JobFailure) -> Outcome:
-    """The task was stopped because somebody cancelled the job."""
+    """Return the outcome of a task that was stopped because its job was cancelled."""
     return _outcome(JobState.CANCELLED, failure=failure)
 
 
 def expired(failure: JobFailure) -> Outcome:
-    """The job was too old to be begun."""
+    """Return the outcome of a job that was not started before its expiry."""
     return _outcome(JobState.EXPIRED, counts=False, failure=failure)
 
 
 def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
-    """The process that ran the job died; `for_good` if it must not be run again."""
+    """Return the outcome of a job whose process died; `for_good` if it must not run again."""
     state = JobState.FAILED if for_good else _waiting(delay)
     return _outcome(state, delay=delay, counts=for_good, worker_lost=True, failure=failure)
 
@@ -148,8 +159,8 @@ def _outcome(
     worker_lost: bool = False,
     failure: JobFailure | None = None,
 ) -> Outcome:
-    kept = None if failure is None else (failure[0], failure[1], failure[2])
-    return Outcome(int(state), return_value, delay, counts, worker_lost, kept)
+    stored_failure = None if failure is None else (failure[0], failure[1], failure[2])
+    return Outcome(int(state), return_value, delay, counts, worker_lost, stored_failure)
 
 
 def _waiting(delay: float) -> JobState:

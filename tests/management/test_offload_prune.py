@@ -115,7 +115,7 @@ def test_deletes_the_attempts_too(rows):
 
 
 def test_goes_through_more_than_one_batch(monkeypatch):
-    monkeypatch.setattr("offload.store.base.MAX_ROWS_PER_STATEMENT", 3)
+    monkeypatch.setattr("offload.store.retention.MAX_ROWS_PER_STATEMENT", 3)
     ids = [result.id for result in add.enqueue_many([((n,), {}) for n in range(10)])]
     Job.objects.filter(pk__in=ids).update(state=JobState.FAILED, finished_at=days(40))
 
@@ -124,7 +124,7 @@ def test_goes_through_more_than_one_batch(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_others_can_write_between_two_batches(monkeypatch):
-    monkeypatch.setattr("offload.store.base.MAX_ROWS_PER_STATEMENT", 2)
+    monkeypatch.setattr("offload.store.retention.MAX_ROWS_PER_STATEMENT", 2)
     for _ in range(4):
         end(add.enqueue(1), JobState.SUCCESSFUL, days(40))
     written = []

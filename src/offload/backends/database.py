@@ -6,14 +6,12 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
 from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
@@ -21,9 +19,6 @@ from django.tasks.signals import task_enqueued
 from offload.backends.base import OffloadBackend
 from offload.backends.rows import Enqueueing, result_of
 from offload.exceptions import InvalidJobState, OffloadError, TaskNotFound, TaskResultExpired
-from offload.failpoints import failpoint
-from offload.lifecycle import JobState
-from offload.notifier import Hint, get_notifier
 from offload.ownership import take_reserved_id
 from offload.results import OffloadResult
 from offload.serialization import encode_arguments
@@ -82,8 +77,6 @@ class DatabaseBackend(OffloadBackend):
                 store.insert(first)
             else:
                 store.insert_many(first, jobs)
-        failpoint("enqueue.inserted")
-        self._ring_after_commit(Hint.WORK)
 
     def get_result(self, result_id: str) -> OffloadResult:
         """Return the job as it is now.
@@ -148,17 +141,12 @@ class DatabaseBackend(OffloadBackend):
             state = self._store.cancel(_parse(result_id))
         if state is None:
             raise self._cannot("cancelled", result_id)
-        if state == JobState.RUNNING:
-            self._ring_after_commit(Hint.CONTROL)
-        self._ring_after_commit(Hint.CHANGED)
 
     def retry(self, result_id: str) -> None:
         with explained(self._store.using):
             retried = self._store.retry(_parse(result_id))
         if not retried:
             raise self._cannot("retried", result_id)
-        self._ring_after_commit(Hint.WORK)
-        self._ring_after_commit(Hint.CHANGED)
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         problems = list(super().check(**kwargs))
@@ -176,14 +164,6 @@ class DatabaseBackend(OffloadBackend):
     @property
     def _store(self) -> Store:
         return get_store(self.settings.database)
-
-    def _ring_after_commit(self, hint: Hint) -> None:
-        using = self.settings.database
-        connection = self._store.connection
-        if connection.in_atomic_block or connection.get_autocommit():
-            ring = partial(get_notifier(using).notify, hint)
-            transaction.on_commit(ring, using=using, robust=True)
-        # Else the caller commits by hand, unseen: engines find the job at their next look.
 
     def _cannot(self, be: str, result_id: str) -> InvalidJobState:
         state = self.get_result(result_id).state

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from django.db import transaction
 
-from offload.store.base import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT, Store, seconds_left
+from offload.store.base import Store
+from offload.store.exchange import seconds_until
 from offload.store.records import (
-    CallRow,
     ClaimedJob,
     ClaimKey,
     ClaimRequest,
     FinishedJob,
-    NewJob,
     ProgressUpdates,
 )
+from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 
 if TYPE_CHECKING:
@@ -32,20 +32,14 @@ class MySQLStore(Store):
     """The verbs as MariaDB and MySQL have them."""
 
     dialect = "mysql"
-    clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
-    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
-        # The driver makes one statement of many, as long as all values are parameters.
-        with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
-
-    def _prepare(self, *, waits: bool) -> None:
+    def _prepare_transaction(self, *, waits: bool) -> None:
         if not waits:
             return
         with self.connection.cursor() as cursor:
             cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
 
-    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Lock the rows that are still ours, then write at once what ended alike.
 
         There is no UPDATE ... RETURNING that would tell which rows were still ours.
@@ -70,11 +64,11 @@ class MySQLStore(Store):
         return accepted
 
     def keep_progress(
-        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
-        mine = set(over)
+        mine = set(finished)
         with self.connection.cursor() as cursor:
-            ids = [key[0] for key, _ in progress if key not in over]
+            ids = [key[0] for key, _ in progress if key not in finished]
             if ids:
                 cursor.execute(statement("mysql", "held_free"), {"ids": ids})
                 mine |= {(str(pk), run) for pk, run in cursor.fetchall()}
@@ -102,11 +96,11 @@ class MySQLStore(Store):
                 names.append(name)
 
     def poll(self, backend: str) -> tuple[list[str], float | None]:
-        sql = statement("mysql", "poll").replace("{clock}", self.clock)
+        sql = statement("mysql", "poll")
         with self.connection.cursor() as cursor:
             cursor.execute(sql, {"backend": backend})
             first, left = cursor.fetchone()
-        return self.ready_queues(backend) if first else [], seconds_left(left)
+        return self.ready_queues(backend) if first else [], seconds_until(left)
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from django.db.backends.postgresql import base as backend
 
-from offload.store.base import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT, Store
+from offload.store.base import Store
 from offload.store.records import (
     CallRow,
     ClaimedJob,
@@ -20,6 +20,7 @@ from offload.store.records import (
     ProgressUpdates,
     Watermark,
 )
+from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 
 # JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
@@ -46,8 +47,6 @@ class PostgreSQLStore(Store):
     """The verbs as PostgreSQL has them."""
 
     dialect = "postgresql"
-    # Not clock_timestamp(): it may change from row to row, so it opens no range of an index.
-    clock = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
     def enable_keepalives(self) -> None:
         connection = self.connection
@@ -56,7 +55,7 @@ class PostgreSQLStore(Store):
         # Other threads' connections share the old ones.
         connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 
-    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
+    def _insert_rows(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         ids, arguments = zip(*calls, strict=True)
         parameters = job._asdict() | {"ids": _array(ids), "arguments": _array(arguments)}
         with self.connection.cursor() as cursor:
@@ -89,11 +88,11 @@ class PostgreSQLStore(Store):
             return connection.make_debug_cursor(cursor)
         return connection.make_cursor(cursor)
 
-    def _prepare(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
+    def _prepare_transaction(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
         with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
-    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         parameters: dict[str, Any] = {
             "ids": _array(job.id for job, _ in finished),
             "fences": _array(job.fence for job, _ in finished),
@@ -108,12 +107,12 @@ class PostgreSQLStore(Store):
             return set(cursor.fetchall())
 
     def keep_progress(
-        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
         parameters = {
             "ids": _array(key[0] for key, _ in progress),
             "fences": _array(key[1] for key, _ in progress),
-            "finished": _array(key in over for key, _ in progress),
+            "finished": _array(key in finished for key, _ in progress),
             "progress": _array(text for _, text in progress),
         }
         with self._cursor() as cursor:

@@ -43,8 +43,8 @@ class NewJob(NamedTuple):
     request_id: str
     parent: str | None
 
-    def alike(self, calls: Iterable[CallRow]) -> list[tuple[Any, ...]]:
-        """Return the rows of several calls that have all else in common."""
+    def rows_for(self, calls: Iterable[CallRow]) -> list[tuple[Any, ...]]:
+        """Return the rows of several calls that have all other columns in common."""
         common = self[2:]
         return [call + common for call in calls]
 
@@ -86,8 +86,6 @@ class ClaimedJob(NamedTuple):
         """Return a key that sorts the most urgent job first."""
         return (-self.priority, self.run_after, self.id)
 
-
-CLAIM_COLUMNS = ", ".join(ClaimedJob._fields[:-1])
 
 MIN_JOBS_PER_QUEUE = 16
 """Jobs that a claim takes strictly in order, however many queues there are."""

@@ -10,21 +10,20 @@ from sqlite3 import Connection, Cursor, ProgrammingError
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import Value
 
 from offload.models import Job
-from offload.store.base import MAX_ROWS_PER_STATEMENT, Store
+from offload.store.base import Store
 from offload.store.records import (
-    CallRow,
     ClaimedJob,
     ClaimKey,
     ClaimRequest,
     ExchangeResult,
     FinishedJob,
-    NewJob,
     ProgressUpdates,
 )
+from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 from offload.timestamps import now_microseconds, to_datetime
 
@@ -33,16 +32,11 @@ class SQLiteStore(Store):
     """The verbs as SQLite has them."""
 
     dialect = "sqlite"
-    clock = "%(now)s"  # SQLite's own stops at milliseconds: this host's is a parameter.
     keeps_dead_entries = False  # it removes them at once: who reads older pages finds them in WAL
 
     @property
     def address(self) -> str:
         return str(Path(self.connection.settings_dict["NAME"]).absolute())
-
-    def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
-        with transaction.atomic(self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.executemany(statement(self.dialect, "insert"), job.alike(calls))
 
     def exchange(
         self,
@@ -62,7 +56,7 @@ class SQLiteStore(Store):
                     raise
                 return ExchangeResult()
 
-    def _prepare(self, *, waits: bool) -> None:
+    def _prepare_transaction(self, *, waits: bool) -> None:
         """Wait for the one lock at once, as long as the busy timeout says.
 
         Django begins transactions as DEFERRED by default: one that reads first and writes later
@@ -72,7 +66,7 @@ class SQLiteStore(Store):
             with self._raw() as connection:
                 connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
 
-    def _finish(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         now = now_microseconds()
         sql = statement("sqlite", "finish")
         accepted = set()
@@ -93,14 +87,14 @@ class SQLiteStore(Store):
         return accepted
 
     def keep_progress(
-        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
         sql = statement("sqlite", "progress")
         with self._raw() as connection:
             return {
                 key
                 for key, text in progress
-                if connection.execute(sql, (*key, key in over, text)).rowcount
+                if connection.execute(sql, (*key, key in finished, text)).rowcount
             }
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:

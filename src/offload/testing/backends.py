@@ -21,7 +21,6 @@ from offload.testing.memory import MemoryStore
 from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
-    from offload.notifier import Hint
     from offload.store.base import Store
 
 LIMIT = 1000
@@ -54,9 +53,6 @@ class MemoryBackend(DatabaseBackend):
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         return OffloadBackend.check(self, **kwargs)
-
-    def _ring_after_commit(self, hint: Hint) -> None:
-        """Wake nobody: no engine looks at jobs in memory."""
 
     def _require_end(self, result_id: str) -> None:
         if not self.get_result(result_id).is_finished:

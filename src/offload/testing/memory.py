@@ -14,7 +14,7 @@ from uuid import UUID
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from offload.lifecycle import JobState, Outcome
+from offload.lifecycle import RETRYABLE, WAITING, JobState, Outcome
 from offload.store.records import (
     CallRow,
     ClaimedJob,
@@ -29,9 +29,6 @@ from offload.timestamps import now_microseconds, to_datetime
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-WAITING = {JobState.SCHEDULED, JobState.READY}
-RETRIED = {JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
 
 _lock = threading.RLock()
 _jobs: dict[UUID, MemoryJob] = {}
@@ -180,7 +177,7 @@ class MemoryJob:
 
     def retry(self) -> bool:
         """Do what `Store.retry` does."""
-        if self.state not in RETRIED:
+        if self.state not in RETRYABLE:
             return False
         self.new = self.new._replace(expires_at=None)
         self.state = JobState.READY
@@ -206,7 +203,7 @@ class MemoryStore:
         self.insert_many(job, [job[:2]])
 
     def insert_many(self, job: NewJob, calls: Sequence[CallRow]) -> None:
-        rows = [NewJob._make(row) for row in job.alike(calls)]
+        rows = [NewJob._make(row) for row in job.rows_for(calls)]
         with _lock:
             _jobs.update((UUID(row.id), MemoryJob(row)) for row in rows)
 
@@ -232,13 +229,17 @@ class MemoryStore:
         return refused
 
     def keep_progress(
-        self, progress: ProgressUpdates, over: Collection[ClaimKey] = ()
+        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
         moved = set()
         with _lock:
             for key, text in progress:
                 job = _jobs.get(UUID(key[0]))
-                if job and job.fence == key[1] and (job.state == JobState.RUNNING or key in over):
+                if (
+                    job
+                    and job.fence == key[1]
+                    and (job.state == JobState.RUNNING or key in finished)
+                ):
                     job.progress = text
                     moved.add(key)
         return moved

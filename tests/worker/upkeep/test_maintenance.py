@@ -17,7 +17,7 @@ from offload import JobState
 from offload.conf import BackendOptions
 from offload.lifecycle import succeeded
 from offload.models import Job, Worker
-from offload.store import base, get_store
+from offload.store import get_store, retention
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, FinishedJob
 from offload.worker import cooldown as rest
@@ -182,7 +182,7 @@ def test_the_time_of_an_outage_is_no_silence_of_a_suspect(
         raise OperationalError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.store, "expired", fail)
+        patch.setattr(engine.store, "expired_workers", fail)
         with pytest.raises(OperationalError):
             engine.rescue()
     engine.rescue(after=ENOUGH)
@@ -298,7 +298,7 @@ def test_pruning_goes_on_soon_until_nothing_old_is_left(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queue may be faster than one batch in a minute."""
-    for patched in (module, base):
+    for patched in (module, retention):
         monkeypatch.setattr(patched, "MAX_ROWS_PER_STATEMENT", 3)
     for result in add.enqueue_many([((n,), {}) for n in range(7)]):
         result.cancel()
@@ -315,15 +315,15 @@ def test_pruning_that_takes_long_takes_a_part_of_the_time(
 ) -> None:
     add.enqueue(1).cancel()
     Job.objects.update(finished_at=timezone.now() - timedelta(days=400))
-    for patched in (module, base):
+    for patched in (module, retention):
         monkeypatch.setattr(patched, "MAX_ROWS_PER_STATEMENT", 1)
-    forget = engine.store._forget
+    forget = engine.store._delete
 
     def take_long(jobs: Sequence[UUID]) -> int:
         engine.clock.now += 3 * bool(jobs)
         return forget(jobs)
 
-    monkeypatch.setattr(engine.store, "_forget", take_long)
+    monkeypatch.setattr(engine.store, "_delete", take_long)
 
     assert engine.upkeep._prune() == 3 * module.PRUNE_TIMES
 

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from offload.conf import did_you_mean
-from offload.lifecycle import JobState
+from offload.lifecycle import CANCELLABLE, RETRYABLE, JobState
 from offload.management.arguments import (
     add_backend_arguments,
     parse_state,
@@ -24,7 +24,6 @@ from offload.management.arguments import (
     whole_number,
 )
 from offload.management.formatting import attempt_document, document_of, page_of, table_of
-from offload.notifier import Hint, get_notifier
 from offload.store.queries import JobFilter, find_by_prefix, find_jobs, find_workers, recent_tasks
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ AT_ONCE = 100
 SHORTEST_PREFIX = 8
 """Digits of an id that may stand for the whole_number of it, if only one job's id begins so."""
 
-RETRIED = (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
-CANCELLED = (JobState.RUNNING, JobState.READY, JobState.SCHEDULED)
 PARTICIPLES = {"retry": "retried", "cancel": "cancelled"}
 
 
@@ -96,16 +93,16 @@ class Command(BaseCommand):
         self.stdout.write(page_of(job, attempts, find_workers(self.store.using, list(ids))))
 
     def _retry(self, choices: dict[str, Any]) -> None:
-        ids = self._choose("retry", choices, RETRIED, default=(JobState.FAILED,))
+        ids = self._choose("retry", choices, RETRYABLE, default=(JobState.FAILED,))
         if ids is not None:
-            done = self._change(ids, self.store.retry, Hint.WORK)
+            done = self._change(ids, self.store.retry)
             self.stdout.write(f"{sum(done.values()):,} to run again.")
             self._explain([pk for pk, retried in done.items() if not retried], "retried")
 
     def _cancel(self, choices: dict[str, Any]) -> None:
-        ids = self._choose("cancel", choices, CANCELLED, default=CANCELLED)
+        ids = self._choose("cancel", choices, CANCELLABLE, default=CANCELLABLE[::-1])
         if ids is not None:
-            done = self._change(ids, self.store.cancel, Hint.CONTROL)
+            done = self._change(ids, self.store.cancel)
             states = list(done.values())
             running = states.count(JobState.RUNNING)
             asked = f", {running:,} running asked to stop" if running else ""
@@ -205,17 +202,13 @@ class Command(BaseCommand):
 
     # --- changing ---------------------------------------------------------------------------
 
-    def _change[T](
-        self, ids: Sequence[UUID], verb: Callable[[UUID], T], hint: Hint
-    ) -> dict[UUID, T]:
-        """Do it to each job, in the order of ids in which everybody locks them; ring once."""
+    def _change[T](self, ids: Sequence[UUID], verb: Callable[[UUID], T]) -> dict[UUID, T]:
+        """Apply a verb to each job, in the order of ids in which all transactions lock them."""
         done: dict[UUID, T] = {}
         ordered = sorted(set(ids))
         for start in range(0, len(ordered), AT_ONCE):
             with transaction.atomic(self.store.using):
                 done |= {pk: verb(pk) for pk in ordered[start : start + AT_ONCE]}
-        for told in (hint, Hint.CHANGED):
-            get_notifier(self.store.using).notify(told)
         return done
 
     def _explain(self, refused: Sequence[UUID], be: str) -> None:

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from offload.conf import BackendOptions
-from offload.lifecycle import JobState, keeping
+from offload.lifecycle import JobState, retention_periods
 from offload.management.arguments import (
     add_backend_arguments,
     non_negative_number,
@@ -88,8 +88,8 @@ def _periods(choices: dict[str, Any], options: BackendOptions) -> dict[JobState,
     if both is not None:
         successful = failed = both
     elif successful is None and failed is None:
-        return keeping(options.keep_successful, options.keep_failed)
-    return keeping(_days(successful), _days(failed))
+        return retention_periods(options.keep_successful, options.keep_failed)
+    return retention_periods(_days(successful), _days(failed))
 
 
 def _days(number: float | None) -> timedelta | None:

@@ -142,7 +142,7 @@ def _run_atomically(attempt: JobRun, gate: Gate, store: Store) -> Outcome:
                 raise ClaimLost  # noqa: TRY301  # rolls the transaction back
             if attempt.reporter is not None:  # the engine's would come too late
                 key = attempt.job.key
-                store.keep_progress([(key, attempt.reporter.snapshot())], over=[key])
+                store.keep_progress([(key, attempt.reporter.snapshot())], finished=[key])
             failpoint("executor.atomic_finished")
     except BaseException as error:
         if committed.is_set():
@@ -165,7 +165,7 @@ def _succeed(attempt: JobRun, value: Any) -> Outcome:
 
 def _not_committed(job: ClaimedJob, error: CommitLost) -> Outcome:
     """Return an outcome that is refused if the transaction was committed all the same."""
-    from offload.store.base import lost_outcome  # noqa: PLC0415  # needs the app registry
+    from offload.store.losses import lost_outcome  # noqa: PLC0415  # needs the app registry
 
     outcome: Outcome = lost_outcome(job, f"its transaction could not be committed: {error}")
     return outcome

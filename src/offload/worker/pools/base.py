@@ -9,7 +9,7 @@ from offload import lifecycle
 from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import JobFailure, Outcome
 from offload.policies import DEFAULT_BACKOFF
-from offload.store.base import lost_outcome
+from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.pools.capacity import Capacity
 

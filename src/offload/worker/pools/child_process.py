@@ -14,7 +14,7 @@ from pathlib import Path
 
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import Outcome, released
-from offload.store.base import lost_outcome
+from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.child import main as other_side
 from offload.worker.child.channel import Channel

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
-from offload.lifecycle import JobState, keeping
-from offload.store.base import MAX_ROWS_PER_STATEMENT
+from offload.lifecycle import JobState, retention_periods
+from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.worker.cooldown import Cooldown
 from offload.worker.timers import Timer
 
@@ -153,7 +153,9 @@ class Maintenance:
         """Prune one batch of each state; soon again if one was full, as jobs come faster then."""
         options = self._options
         begun, most = time.monotonic(), 0
-        for state, period in keeping(options.keep_successful, options.keep_failed).items():
+        for state, period in retention_periods(
+            options.keep_successful, options.keep_failed
+        ).items():
             before = self._store.now(after=-period.total_seconds())
             old = self._store.finished_before(self._registration.backend, state, before=before)
             most = max(most, next(self._store.prune(old), 0))

@@ -1,6 +1,6 @@
 -- There is no UPDATE ... RETURNING: read and lock here, mark by primary key afterwards.
 SELECT {claim_columns},
-    TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) AS now
+    {clock} AS now
 FROM offload_job FORCE INDEX (offload_job_ready)
 WHERE state = {READY} AND backend = %(backend)s
     AND queue_name = %(queue)s AND is_async = %(is_async)s {above}

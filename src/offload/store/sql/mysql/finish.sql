@@ -2,14 +2,14 @@
 -- MySQL assigns from left to right: what reads an old value comes before its assignment.
 UPDATE offload_job FORCE INDEX (PRIMARY) SET
     finished_at = CASE WHEN %(state)s >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
-        THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) END,
+        THEN {clock} END,
     state = CASE WHEN %(state)s <= {READY} AND cancel_requested_at IS NOT NULL
         THEN {CANCELLED} ELSE %(state)s END,
     version = version + 1,
     attempt = attempt - %(discount)s,
     worker_losses = worker_losses + %(loss)s,
     run_after = CASE WHEN %(delay)s > 0
-        THEN TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + %(delay)s
+        THEN {clock} + %(delay)s
         ELSE run_after END,
     return_value = CASE id {return_values} END
 WHERE id IN %(ids)s

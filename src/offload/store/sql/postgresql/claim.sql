@@ -4,7 +4,9 @@ WITH picked AS MATERIALIZED (
             PARTITION BY kind.is_async ORDER BY ready.priority DESC, ready.run_after, ready.id
         ) <= kind.count AS fits
     FROM (
-        VALUES (FALSE, %(sync_slots)s, %(sync_per_queue)s), (TRUE, %(async_slots)s, %(async_per_queue)s)
+        VALUES
+            (FALSE, %(sync_slots)s, %(sync_per_queue)s),
+            (TRUE, %(async_slots)s, %(async_per_queue)s)
     ) AS kind (is_async, count, per_queue)
     CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
     CROSS JOIN LATERAL (
@@ -18,12 +20,7 @@ UPDATE offload_job SET
     fence = fence + 1,
     attempt = attempt + 1,
     worker = %(worker)s,
-    last_attempted_at = (extract(epoch FROM statement_timestamp()) * 1000000)::bigint,
-    started_at = coalesce(
-        started_at, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint
-    )
+    last_attempted_at = {clock},
+    started_at = coalesce(started_at, {clock})
 WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
-RETURNING
-    id::text, fence, attempt, task_path, arguments, is_async, backend, queue_name, priority,
-    run_after, expires_at, enqueued_at, started_at, last_attempted_at, timeout, max_attempts,
-    worker_losses, max_worker_losses, owner, tenant, request_id, worker::text
+RETURNING {claim_columns}

@@ -13,7 +13,7 @@ UPDATE offload_job AS job SET
         THEN finished.now END,
     return_value = finished.return_value
 FROM (
-    SELECT *, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint AS now
+    SELECT *, {clock} AS now
     FROM unnest(
         %(ids)s::uuid[], %(fences)s::int[], %(states)s::smallint[], %(delays)s::bigint[],
         %(discounts)s::int[], %(losses)s::int[], %(return_values)s::text[]

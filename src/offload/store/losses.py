@@ -1,0 +1,39 @@
+"""What happens to a job whose process died."""
+
+from __future__ import annotations
+
+import random
+
+from offload.lifecycle import JobFailure, Outcome, lost
+from offload.store.records import ClaimedJob
+
+MAX_RERUN_DELAY_SECONDS = 60.0
+"""Longest time until a lost job runs again."""
+WORKER_LOST = "offload.exceptions.WorkerLost"
+
+
+def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
+    """Return the outcome of a job whose process died: run again, or failed as poisonous.
+
+    One of the jobs in a process may have killed it, and which one is unknown. They run again
+    after random delays, so that the same jobs do not meet in one process again.
+
+    Args:
+        job: the job as it was claimed.
+        reason: why the process is lost, in a few words.
+    """
+    losses = job.worker_losses + 1
+    gives_up = losses > job.max_worker_losses
+    verdict = "running again"
+    if gives_up:
+        verdict = f"giving up after max_worker_losses={job.max_worker_losses}"
+    message = f"Worker process lost for the {_ordinal(losses)} time ({reason}): {verdict}."
+    delay = random.uniform(0, min(MAX_RERUN_DELAY_SECONDS, 2.0**job.worker_losses))  # noqa: S311  # no secret
+    return lost(JobFailure(WORKER_LOST, message, message), for_good=gives_up, delay=delay)
+
+
+def _ordinal(number: int) -> str:
+    if number % 100 in {11, 12, 13}:
+        return f"{number}th"
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"

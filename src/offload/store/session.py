@@ -1,0 +1,74 @@
+"""The connection of a store, and what a dialect decides about it."""
+
+from __future__ import annotations
+
+from abc import ABC
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import connections
+from django.db.models import F
+from django.db.models.expressions import RawSQL
+
+from offload.models import Job
+from offload.store.reads import JobReads
+from offload.store.statements import CLOCKS
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+LOCK_TIMEOUT_SECONDS = 1
+"""How long a transaction of the worker waits for one lock."""
+MAX_ROWS_PER_STATEMENT = 1000
+"""Rows that one maintenance statement changes, so that it holds its locks briefly."""
+NEXT_VERSION = F("version") + 1
+
+
+class Session(JobReads, ABC):
+    """The connection through which the verbs work.
+
+    Args:
+        using: alias in DATABASES. Verbs use the calling thread's connection of that alias, so
+            they take part in the caller's transaction.
+    """
+
+    keeps_dead_entries: ClassVar[bool] = True
+    """Whether an open transaction elsewhere keeps the index entries of jobs already claimed."""
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return connections[self.using]
+
+    @property
+    def address(self) -> str:
+        """Text that identifies this database among others."""
+        settings = self.connection.settings_dict
+        return ":".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+
+    def now(self, *, after: float = 0.0) -> Any:
+        """Return the database's clock, plus `after` seconds, as an expression for a query."""
+        field = Job._meta.get_field("run_after")
+        sql = f"({CLOCKS[self.dialect]} + {int(after * 1_000_000)})"
+        return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
+
+    def diagnose(self) -> dict[str, str]:
+        """Return the server settings that system checks judge, by the server's own names."""
+        self.connection.ensure_connection()
+        return {}
+
+    def enable_keepalives(self) -> None:  # the other drivers have no such option
+        """Reconnect this thread so that it notices within seconds that the server is gone."""
+
+    def _pipeline(self) -> AbstractContextManager[object]:
+        """Send the statements within without waiting for each answer, if the driver can."""
+        return nullcontext()
+
+    def _prepare_transaction(self, *, waits: bool) -> None:
+        """Limit each wait for a lock in this transaction to LOCK_TIMEOUT_SECONDS.
+
+        A user's transaction may hold a running job's row for long, by `cancel()`, and the worker
+        must send heartbeats meanwhile.
+
+        Args:
+            waits: whether the transaction will wait for locks at all.
+        """
