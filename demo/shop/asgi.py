@@ -1,4 +1,4 @@
-"""The web server's way in, with the engine in the same process."""
+"""The ASGI application, which also runs the jobs in the web server's process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What the lab shows of its experiments to one visitor, and what it keeps for that."""
+"""The lab's cards: each experiment with one visitor's last job and result."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ NAMES = ("photos", "orders", "mails", "visits", "parcels", "payment")
 
 
 class Card(NamedTuple):
-    """One experiment: the job that runs or ran last, and what came of the work last."""
+    """One experiment with its last job and its last result."""
 
     name: str
     job: TaskResult | None
@@ -22,12 +22,12 @@ class Card(NamedTuple):
 
     @property
     def template(self) -> str:
-        """What describes the experiment."""
+        """The template of the experiment."""
         return f"shop/experiments/{self.name}.html"
 
     @property
     def ways(self) -> list[tuple[str, str, str]]:
-        """The two ways to do it: name, label of the button, and where it leads."""
+        """The two ways to run it: name, label and URL of the button."""
         return [
             (way, label, reverse(f"{self.name}-{way}"))
             for way, label in (("blocking", "Blocking"), ("background", "Background"))
@@ -35,13 +35,13 @@ class Card(NamedTuple):
 
 
 def cards(request: HttpRequest) -> list[Card]:
-    """Return all experiments as this visitor has left them."""
+    """Return all experiments with this visitor's jobs and results."""
     visitor = visitor_of(request)
     return [card(visitor, name) for name in NAMES]
 
 
 def card(visitor: str, name: str) -> Card:
-    """Return one experiment as a visitor has left it."""
+    """Return one experiment with a visitor's job and result."""
     runs = Run.objects.filter(visitor=visitor, experiment=name)
     job, last = find_job(runs.exclude(job=None).last()), runs.last()
     value = last.result if last else None
@@ -51,7 +51,7 @@ def card(visitor: str, name: str) -> Card:
 
 
 def find_job(run: Run | None) -> TaskResult | None:
-    """Return the job that does it, if it is still kept."""
+    """Return the job of a run, unless it was deleted."""
     try:
         return default_task_backend.get_result(str(run.job)) if run else None
     except TaskResultDoesNotExist:
@@ -59,17 +59,17 @@ def find_job(run: Run | None) -> TaskResult | None:
 
 
 def visitor_of(request: HttpRequest) -> str:
-    """Return the key of the visitor's session; begin one if there is none."""
+    """Return the key of the visitor's session; create the session if needed."""
     if not request.session.session_key:
         request.session.create()
     return request.session.session_key
 
 
 def keep_result(request: HttpRequest, name: str, value: dict[str, Any]) -> None:
-    """Keep what came of work that was done before the response."""
+    """Store the result of blocking work."""
     Run.objects.create(visitor=visitor_of(request), experiment=name, result=value)
 
 
 def keep_job(request: HttpRequest, name: str, job: TaskResult) -> None:
-    """Keep which job does the work."""
+    """Store the job that does the work."""
     Run.objects.create(visitor=visitor_of(request), experiment=name, job=job.id)

@@ -1,4 +1,4 @@
-"""Files from the disk: a real site leaves them to its web server."""
+"""Static and media files; in production the web server serves them."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ def asset(request: HttpRequest, path: str) -> HttpResponseBase:
 
 
 def media(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve a picture that the shop has made."""
+    """Serve a picture that the shop created."""
     return whole(serve(request, path, document_root=settings.MEDIA_ROOT))
 
 
 def sample(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve one of the files that the shop works on."""
+    """Serve one of the sample files."""
     return whole(serve(request, path, document_root=settings.SAMPLES))
 
 

@@ -1,4 +1,4 @@
-"""What people may send to the shop."""
+"""The shop's forms."""
 
 from django import forms
 from django.conf import settings
@@ -18,7 +18,7 @@ class PhotoForm(forms.ModelForm):
 
 
 def receive_photo(request: HttpRequest) -> Photo:
-    """Store the uploaded picture; who has sent none gets the sample's previews.
+    """Store the uploaded picture, or the sample photo if none was uploaded.
 
     Raises:
         BadRequest: if it is no picture.
@@ -30,5 +30,5 @@ def receive_photo(request: HttpRequest) -> Photo:
 
 
 def sample() -> SimpleUploadedFile:
-    """Return the photo that the shop works on otherwise."""
+    """Return the sample photo as an upload."""
     return SimpleUploadedFile("photo.jpg", (settings.SAMPLES / "photo.jpg").read_bytes())

@@ -14,7 +14,7 @@ PAPER = "#16181d"
 
 
 def make_previews(photo_id: int) -> dict[str, Any]:
-    """Write the thumbnails and the contact sheet of a photo, and say where they are."""
+    """Write the thumbnails and the contact sheet of a photo; return their URLs."""
     photo = Photo.objects.get(pk=photo_id)
     progress(message="Reading the photo")
     with Image.open(photo.image.path) as image:
@@ -51,7 +51,7 @@ def arrange(thumbnails: list[Image.Image]) -> list[tuple[int, int]]:
 
 
 def contact_sheet(thumbnails: list[Image.Image], corners: list[tuple[int, int]]) -> Image.Image:
-    """Return one picture that shows all of them."""
+    """Return one picture with all thumbnails."""
     placed = list(zip(thumbnails, corners, strict=True))
     width = max(left + thumbnail.width for thumbnail, (left, _) in placed) + GAP
     height = max(top + thumbnail.height for thumbnail, (_, top) in placed) + GAP

@@ -1,4 +1,4 @@
-"""The newsletter: one e-mail to each customer."""
+"""The newsletter: one email to each customer."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from shop.models import Newsletter
 CUSTOMERS = 500
 TEXT = """Dear customer,
 
-our autumn catalogue is here, and this letter did not keep anybody waiting.
+our autumn catalogue is here, and sending this email kept nobody waiting.
 
 The shop
 """
@@ -42,10 +42,10 @@ def send_all(newsletter_id: int) -> dict[str, Any]:
 
 
 def tally(newsletter: Newsletter) -> tuple[int, int]:
-    """Return how many jobs of a newsletter have ended, and how many of them failed."""
+    """Return how many jobs of a newsletter have finished, and how many of them failed."""
     states = Job.objects.filter(pk__in=newsletter.jobs).values_list("state", flat=True)
-    ended = [JobState(state) for state in states if JobState(state).is_finished]
-    return len(ended), sum(state.status == TaskResultStatus.FAILED for state in ended)
+    finished = [JobState(state) for state in states if JobState(state).is_finished]
+    return len(finished), sum(state.status == TaskResultStatus.FAILED for state in finished)
 
 
 def receipt(newsletter_id: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the shop stores."""
+"""The shop's models."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Photo(models.Model):
-    """A picture somebody uploaded."""
+    """An uploaded picture."""
 
     image = models.ImageField(upload_to="photos")
 
@@ -21,7 +21,7 @@ class Photo(models.Model):
 
 
 class OrderImport(models.Model):
-    """One reading of a file of orders."""
+    """One import of a file of orders."""
 
     path = models.CharField(max_length=255)
 
@@ -30,7 +30,7 @@ class OrderImport(models.Model):
 
 
 class Order(models.Model):
-    """One line of such a file."""
+    """One order of an imported file."""
 
     order_import = models.ForeignKey(OrderImport, models.CASCADE)
     number = models.PositiveIntegerField()
@@ -45,17 +45,17 @@ class Order(models.Model):
 
 
 class Newsletter(models.Model):
-    """One letter to all customers."""
+    """One email to all customers."""
 
     jobs = models.JSONField(default=list)
-    """The ids of the jobs that send it, if it goes out in the background."""
+    """Ids of the jobs that send it in the background."""
 
     def __str__(self) -> str:
         return f"Newsletter {self.pk}"
 
 
 class Visit(models.Model):
-    """Somebody has looked at a product."""
+    """One view of a product."""
 
     product = models.CharField(max_length=40)
     hour = models.PositiveSmallIntegerField()
@@ -66,10 +66,10 @@ class Visit(models.Model):
 
 
 class Enquiry(models.Model):
-    """One round of asking the courier where the parcels are."""
+    """One series of requests for the places of all parcels."""
 
     places = models.JSONField(default=list)
-    """What it said so far, in the order of the parcels' numbers."""
+    """Places received so far, in the order of the parcels' numbers."""
     refusals = models.PositiveIntegerField(default=0)
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Enquiry(models.Model):
 
 
 class Payment(models.Model):
-    """Money that a customer owes."""
+    """An amount that a customer owes."""
 
     cents = models.PositiveIntegerField(default=4990)
 
@@ -86,10 +86,10 @@ class Payment(models.Model):
 
 
 class Run(models.Model):
-    """An experiment that a visitor has done: what came of it, or the job that does it."""
+    """A visitor's run of an experiment: its result, or the job that does the work."""
 
     visitor = models.CharField(max_length=40)
-    """The key of the session."""
+    """Key of the session."""
     experiment = models.CharField(max_length=10)
     result = models.JSONField(null=True)
     job = models.UUIDField(null=True)

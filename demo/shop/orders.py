@@ -1,4 +1,4 @@
-"""The import of a file of orders, and the report about them."""
+"""The import of a file of orders, and a report on them."""
 
 import csv
 from collections import defaultdict
@@ -19,11 +19,11 @@ CHUNK = 500
 
 
 def import_orders(import_id: int) -> dict[str, Any]:
-    """Read a file of orders into the database and report about them."""
+    """Import a file of orders and return a report on them."""
     order_import = OrderImport.objects.get(pk=import_id)
-    order_import.order_set.all().delete()  # what an interrupted attempt left
+    order_import.order_set.all().delete()  # rows of an interrupted attempt
     rows = track(read(order_import), "Reading orders", total=count(order_import), step=(1, 2))
-    # SQLite has one writer: short transactions let requests write in between.
+    # SQLite has one writer: short transactions let web requests write in between.
     for orders in batched(rows, CHUNK):
         Order.objects.bulk_create(orders)
     progress(message="Adding up", step=(2, 2))
@@ -33,7 +33,7 @@ def import_orders(import_id: int) -> dict[str, Any]:
 
 
 def count(order_import: OrderImport) -> int:
-    """Return the number of orders in the file: its lines, without the headings."""
+    """Return the number of orders in the file: its lines without the header."""
     with Path(order_import.path).open("rb") as file:
         return sum(1 for _ in file) - 1
 

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from shop import outside
+from shop import api_client
 from shop.models import Payment
 
 
 class BankClosed(Exception):
-    """The bank cannot do it now."""
+    """The bank refuses payments at the moment."""
 
 
 def pay(payment_id: int) -> dict[str, Any]:
-    """Have the bank book a payment.
+    """Ask the bank to book a payment.
 
     Raises:
         BankClosed: if it was not booked.
     """
     payment = Payment.objects.get(pk=payment_id)
-    answer = outside.ask("POST", f"/payments/{payment.pk}")
+    answer = api_client.request("POST", f"/payments/{payment.pk}")
     if answer.status != 200:
         raise BankClosed(f"The bank answered {answer.status}.")
     return {
@@ -29,7 +29,7 @@ def pay(payment_id: int) -> dict[str, Any]:
 
 
 def pay_once(payment_id: int) -> dict[str, Any]:
-    """Do what `pay` does; if the bank is closed, say so."""
+    """Do what `pay` does; return an error if the bank is closed."""
     try:
         return pay(payment_id)
     except BankClosed as error:

@@ -1,4 +1,4 @@
-"""What came of the work, as HTML: on the lab's page, and on a page of its own."""
+"""Results as HTML: on the lab's page, and on a page of their own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 
 
 def page_of(name: str) -> Callable[[TaskResult], HttpResponse]:
-    """Return what makes the page that shows a result of this experiment."""
+    """Return a function that renders the result page of this experiment."""
 
     def page(result: TaskResult) -> HttpResponse:
         context = {"name": name, "outcome": outcome(name, result.return_value)}
@@ -19,7 +19,7 @@ def page_of(name: str) -> Callable[[TaskResult], HttpResponse]:
 
 
 def outcome(name: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Return what `shop/outcome.html` shows of a result."""
+    """Return the context of `shop/outcome.html` for a result."""
     return {
         "template": f"shop/outcomes/{name}.html",
         "value": value,

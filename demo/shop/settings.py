@@ -13,7 +13,7 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "shop.urls"
 ASGI_APPLICATION = "shop.asgi.application"
 
-# The shop comes before offload: it has its own page of a job.
+# The shop comes before offload so that its template of a job's page is used.
 INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
@@ -58,10 +58,10 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Django 6.1 would rather have MAILERS; these two work on 6.0 as well.
+# Django 6.1 prefers MAILERS; these settings also work on Django 6.0.
 EMAIL_HOST = "127.0.0.1"
 EMAIL_PORT = int(os.environ.get("DEMO_SMTP_PORT", "25"))
-OUTSIDE_PORT = int(os.environ.get("DEMO_OUTSIDE_PORT", "80"))
+API_PORT = int(os.environ.get("DEMO_API_PORT", "80"))
 DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
 
 STATIC_URL = "static/"
@@ -81,6 +81,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    # What a visitor does wrong is told to the visitor, and what is tried again the lab shows.
+    # The page shows a visitor's mistakes and the lab shows retries, so neither is logged.
     "loggers": {"django.request": {"level": "ERROR"}, "offload.worker": {"level": "ERROR"}},
 }

@@ -1,4 +1,4 @@
-"""The slow work, as tasks: what people see of it, and how often it is tried."""
+"""The slow work as tasks, with titles, timeouts and retries."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ def make_previews(photo_id: int) -> dict[str, Any]:
 
 @task(title="Report", timeout=600, expose_result=page_of("orders"))
 def import_orders(import_id: int) -> dict[str, Any]:
-    """Import a file of orders and report about them."""
+    """Import a file of orders and return a report on them."""
     return orders.import_orders(import_id)
 
 
@@ -29,30 +29,30 @@ def send_letter(newsletter_id: int, address: str) -> None:
 
 @task(title="Newsletter", timeout=600, expose_result=page_of("mails"))
 async def watch_newsletter(newsletter_id: int) -> dict[str, Any]:
-    """Tell how many letters are sent, until all are."""
+    """Report how many emails have been sent until all have."""
     newsletter = await Newsletter.objects.aget(pk=newsletter_id)
-    ended, failed = 0, 0
-    while ended < len(newsletter.jobs):
+    finished, failed = 0, 0
+    while finished < len(newsletter.jobs):
         await asyncio.sleep(0.2)
-        ended, failed = await asyncio.to_thread(mails.tally, newsletter)
-        progress(ended, len(newsletter.jobs), "Letters to customers")
+        finished, failed = await asyncio.to_thread(mails.tally, newsletter)
+        progress(finished, len(newsletter.jobs), "Emails to customers")
     if failed:
-        raise UserFacingError(f"{failed} letters could not be sent.")
+        raise UserFacingError(f"{failed} emails could not be sent.")
     return mails.receipt(newsletter_id)
 
 
 @task(title="Statistics", timeout=120, expose_result=page_of("visits"))
 def add_up_visits() -> dict[str, Any]:
-    """Add up what visitors looked at."""
+    """Compute statistics of the visits."""
     return visits.add_up()
 
 
 @task(title="Parcels", timeout=60, expose_result=page_of("parcels"))
 def locate_parcels(enquiry_id: int) -> dict[str, Any]:
-    """Ask the courier where the parcels are; while it refuses, no thread waits."""
+    """Request the places of the parcels; snooze, without a thread, while the courier refuses."""
     try:
         return parcels.locate(enquiry_id)
-    except parcels.TooOften as refusal:
+    except parcels.TooManyRequests as refusal:
         raise Snooze(refusal.seconds) from refusal
 
 
@@ -65,6 +65,6 @@ def locate_parcels(enquiry_id: int) -> dict[str, Any]:
     expose_result=page_of("payment"),
 )
 def pay(payment_id: int) -> dict[str, Any]:
-    """Pay; if the bank is closed, it is tried again."""
+    """Pay; retry while the bank is closed."""
     progress(message=f"Asking the bank, attempt {current_job().attempt}")
     return payments.pay(payment_id)

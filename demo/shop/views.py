@@ -1,4 +1,4 @@
-"""Each piece of slow work twice: before the response, and in the background."""
+"""The views: each piece of slow work once blocking and once in the background."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from shop.models import Enquiry, Newsletter, OrderImport, Payment
 
 @never_cache
 def lab(request: HttpRequest) -> HttpResponse:
-    """Show the experiments; the visitor's jobs will belong to the session that it begins."""
+    """Show the experiments. This creates the session that will own the visitor's jobs."""
     return render(request, "shop/lab.html", {"cards": cards(request)})
 
 
@@ -60,7 +60,7 @@ def mails_blocking(request: HttpRequest) -> HttpResponse:
 @offload.idempotent
 @transaction.atomic
 def mails_background(request: HttpRequest) -> HttpResponse:
-    """Have each letter sent by a job of its own: either all are accepted or none."""
+    """Enqueue one job per email, all or none."""
     newsletter = Newsletter.objects.create()
     watch = tasks.watch_newsletter.enqueue(newsletter.pk)
     letters = tasks.send_letter.enqueue_many(
@@ -114,19 +114,19 @@ def open_import() -> OrderImport:
 
 
 def answered(request: HttpRequest, name: str, value: dict[str, Any]) -> HttpResponse:
-    """Show what came of the work: on the lab's page, where a reload does not repeat the work."""
+    """Redirect to the lab with the result, so that a reload does not repeat the work."""
     keep_result(request, name, value)
     return redirect(f"{reverse('lab')}#{name}")
 
 
 def accepted(request: HttpRequest, name: str, job: TaskResult) -> HttpResponse:
-    """Answer at once: the work is accepted, and this is where it stands."""
+    """Respond at once with the state of the accepted job."""
     keep_job(request, name, job)
     return offload.accepted(request, job)
 
 
 def refuse(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Say why a request was bad."""
+    """Return the reason for a bad request."""
     if request.accepts("text/html"):
         return HttpResponseBadRequest(str(exception), content_type="text/plain; charset=utf-8")
     return JsonResponse({"title": "Refused", "detail": str(exception)}, status=400)

@@ -1,4 +1,4 @@
-"""What 400,000 visits say about the shop's products."""
+"""Statistics of 400,000 visits."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from shop.models import Visit
 
 
 def add_up() -> dict[str, Any]:
-    """Return for each product how often, how long and when it was looked at."""
+    """Return the visits of each product: their number, durations and busiest hour."""
     products = Visit.objects.order_by("product").values_list("product", flat=True).distinct()
     return {
         "visits": Visit.objects.count(),

@@ -1,4 +1,4 @@
-"""The demo does its work, blocking and in the background, and says so."""
+"""The demo runs and checks all its work, blocking and in the background."""
 
 import os
 import re
@@ -16,7 +16,7 @@ ROW = re.compile(r"(?P<name>.+?)\s+[\d,]+\s+[\d,]+\s+[\d.]+   (?P<result>.+)")
 def test_all_scenarios(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, RUN, "--once"],
-        # As a user runs it: Python's development mode would slow the blocking work down.
+        # As users run it: Python's development mode would slow down the blocking work.
         env=os.environ | {"DEMO_VAR": str(tmp_path), "PYTHONDEVMODE": ""},
         capture_output=True,
         text=True,
@@ -28,7 +28,7 @@ def test_all_scenarios(tmp_path: Path) -> None:
     assert [row and row.groupdict() for row in rows] == [
         {"name": "photo to thumbnails", "result": "ok"},
         {"name": "import of 100,000 orders", "result": "ok"},
-        {"name": "newsletter of 500 e-mails", "result": "ok"},
+        {"name": "newsletter of 500 emails", "result": "ok"},
         {"name": "sums of 400,000 visits", "result": "ok"},
         {"name": "24 parcels, slow courier", "result": "ok"},
         {"name": "payment, bank closed", "result": "ok"},

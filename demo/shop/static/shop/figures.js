@@ -1,4 +1,4 @@
-// Writes what is known: the figures of the newest clicks, and the comparison of all.
+// Writes the figures: those of the newest clicks, and the comparison of all clicks.
 
 import { newest, trials } from "./journal.js";
 import { knows } from "./measure.js";

@@ -1,13 +1,13 @@
-// What was measured, kept as long as the tab is open: a blocking click takes the page away.
+// The measurements, kept in sessionStorage: a blocking click replaces the page.
 
 const KEY = "lab";
-const MOST = 200; // trials that are kept
+const MAX_TRIALS = 200;
 
 export const trials = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
 
-// A trial is one click. `pressed` is in ms since 1970, so that the next page understands it;
-// its figures are null until they are known, and it is open until nothing more belongs to it.
-export function begin(experiment, way, pressed) {
+// A trial is one click. `pressed` is in ms since 1970, which the next page understands too. Its
+// figures are null until they are known. It is open while measurements still belong to it.
+export function start(experiment, way, pressed) {
   const unknown = { firstByte: null, feedback: null, result: null, inp: null };
   const counted = { draws: way === "background" ? 0 : null, forced: 0, shift: 0 };
   const trial = { experiment, way, pressed, job: null, isOpen: true, ...unknown, ...counted };
@@ -19,7 +19,7 @@ export function begin(experiment, way, pressed) {
 }
 
 export function keep() {
-  sessionStorage.setItem(KEY, JSON.stringify(trials.slice(-MOST)));
+  sessionStorage.setItem(KEY, JSON.stringify(trials.slice(-MAX_TRIALS)));
 }
 
 export function forget() {

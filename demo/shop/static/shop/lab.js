@@ -1,11 +1,11 @@
-// The lab: which click is which trial, what becomes of it, and the result on the page.
+// The lab: assigns clicks and job states to trials, and puts results into the page.
 
 import { draw } from "./figures.js";
-import { begin, forget, keep, newest, trials } from "./journal.js";
+import { forget, keep, newest, start, trials } from "./journal.js";
 import { epoch, firstPaint, knows, painted } from "./measure.js";
 
-const SETTLE = 2000; // ms after the result in which frames and shifts still belong to a trial
-const REDIRECT = 5000; // ms between a click and the navigation that it began, at most
+const SETTLE_MS = 2000; // frames and shifts this long after the result belong to the trial
+const MAX_REDIRECT_MS = 5000; // longest time between a click and the navigation it starts
 
 let pressed = 0;
 addEventListener("click", (event) => (pressed = epoch(event.timeStamp)), { capture: true });
@@ -13,9 +13,9 @@ addEventListener("click", (event) => (pressed = epoch(event.timeStamp)), { captu
 for (const form of document.querySelectorAll("form[data-experiment]")) {
   form.addEventListener("submit", (event) => {
     const way = event.submitter.value;
-    if (way === "blocking") event.stopPropagation(); // so the browser sends it, as it always did
+    if (way === "blocking") event.stopPropagation(); // the browser submits it as usual
     else if (form.getAttribute("aria-busy") === "true") return;
-    const trial = begin(form.dataset.experiment, way, pressed);
+    const trial = start(form.dataset.experiment, way, pressed);
     if (way === "background") note(trial, "feedback", painted());
   });
 }
@@ -26,12 +26,12 @@ async function note(trial, figure, moment) {
   draw();
 }
 
-// --- a blocking click: this page is its answer ---
+// --- a blocking click: this page is the response ---
 
 function answerBlocking(trial) {
   if (!trial?.isOpen) return;
   const delay = performance.timeOrigin - trial.pressed;
-  if (trial.firstByte !== null || delay < -5 || delay > REDIRECT) {
+  if (trial.firstByte !== null || delay < -5 || delay > MAX_REDIRECT_MS) {
     trial.isOpen = false;
     return;
   }
@@ -91,14 +91,14 @@ function outcomeOf({ experiment }) {
 // --- both ---
 
 async function settle(trial, moment) {
-  trial.hasEnded = true;
+  trial.isFinished = true;
   if (!trial.failed) await note(trial, "result", moment);
-  setTimeout(close, SETTLE, trial);
+  setTimeout(close, SETTLE_MS, trial);
 }
 
 function close(trial) {
   trial.isOpen = false;
-  if (knows("event")) trial.inp ??= 0; // so short that it was not reported
+  if (knows("event")) trial.inp ??= 0; // too short to be reported
   keep();
   draw();
 }
@@ -108,7 +108,7 @@ document.querySelector("#forget").addEventListener("click", () => {
   draw();
 });
 
-// The sample is put where a visitor's own photo would be, so that it is really sent.
+// The sample takes the place of a visitor's own photo, so that it is really uploaded.
 async function offerSample(input) {
   const response = await fetch(input.dataset.sample);
   const files = new DataTransfer();
@@ -116,15 +116,15 @@ async function offerSample(input) {
   if (!input.files.length) input.files = files.files;
 }
 
-// --- what the page before this one has left ---
+// --- trials of the previous page ---
 
 const answered = trials.findLast(({ way }) => way === "blocking");
 for (const trial of trials)
-  if (trial.isOpen && (trial.hasEnded || (trial.way === "blocking" && trial !== answered))) close(trial);
+  if (trial.isOpen && (trial.isFinished || (trial.way === "blocking" && trial !== answered))) close(trial);
 answerBlocking(answered);
 for (const element of document.querySelectorAll("task-status")) {
   const trial = trialOf(element);
-  // It has ended while the page was away.
+  // The job finished before this page was loaded.
   if (trial && element.dataset.finished !== undefined) settle(trial, firstPaint());
 }
 draw();

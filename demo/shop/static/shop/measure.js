@@ -1,9 +1,9 @@
-// What the browser measures by itself, handed to the trials that are open.
+// The browser's own measurements, added to the open trials.
 
 import { keep, open } from "./journal.js";
 
 const kinds = new Set(PerformanceObserver.supportedEntryTypes);
-// Without it, what belongs to one click is not known.
+// Without interactionId the events of one click cannot be grouped.
 if (!("interactionId" in (window.PerformanceEventTiming?.prototype ?? {}))) kinds.delete("event");
 export const knows = (kind) => kinds.has(kind);
 export const epoch = (moment) => performance.timeOrigin + moment;
@@ -20,7 +20,7 @@ function watch(type, take, options = {}) {
 
 const during = ({ startTime }) => open().filter(({ pressed }) => epoch(startTime) >= pressed);
 
-// A window that is resized moves everything, and no work is to blame.
+// Resizing the window shifts the layout, too: ignore that.
 let resized = -Infinity;
 addEventListener("resize", ({ timeStamp }) => (resized = timeStamp));
 watch("layout-shift", (entry) => {
@@ -34,20 +34,20 @@ watch("long-animation-frame", (entry) => {
   for (const trial of during(entry)) trial.forced += sum;
 });
 
-// The events of one click (pointerdown, pointerup, click) are one interaction: its longest counts.
-// By keyboard it is the key's event that has the moment of the click.
+// The events of one click (pointerdown, pointerup, click) are one interaction; its longest event
+// counts. With the keyboard the key's event has the time of the click.
 const longest = new Map();
 watch("event", ({ interactionId, startTime, duration }) => {
   if (!interactionId) return;
   longest.set(interactionId, Math.max(duration, longest.get(interactionId) ?? 0));
   for (const trial of open()) {
-    // Both are rounded, each in its way.
+    // The two times are rounded differently.
     if (Math.abs(epoch(startTime) - trial.pressed) < 2) trial.interaction = interactionId;
     if (trial.interaction === interactionId) trial.inp = longest.get(interactionId);
   }
 }, { durationThreshold: 16 });
 
-// The request of a form that is sent without leaving the page.
+// The request of a form that is submitted without leaving the page.
 watch("resource", ({ initiatorType, name, startTime, responseStart }) => {
   if (initiatorType !== "fetch") return;
   for (const trial of open())
@@ -55,7 +55,7 @@ watch("resource", ({ initiatorType, name, startTime, responseStart }) => {
       trial.firstByte ??= responseStart - startTime;
 });
 
-// A task that is posted in the frame's callback runs when the frame has been painted.
+// A task posted in the frame's callback runs after the frame was painted.
 export function painted() {
   return new Promise((resolve) => {
     requestAnimationFrame(() => {
@@ -66,7 +66,7 @@ export function painted() {
   });
 }
 
-// When this page was first painted; never, if it is hidden from its beginning.
+// The time of this page's first paint. It never resolves for a page that was hidden from the start.
 export function firstPaint() {
   return new Promise((resolve) => {
     new PerformanceObserver((list) => {

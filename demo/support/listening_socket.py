@@ -1,11 +1,11 @@
-"""A socket that waits for connections on this machine."""
+"""A listening socket on loopback."""
 
 import socket
 from contextlib import suppress
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket on the first free port from `port` on; 0 is any free port."""
+    """Return a socket on the first free port starting at `port`; 0 means any free port."""
     for candidate in range(port, port + 100):
         # Only if the protocol is named does asyncio switch off Nagle's algorithm, which would
         # delay answers by 40 ms.
@@ -16,4 +16,4 @@ def listen(port: int) -> socket.socket:
             listener.listen()
             return listener
         listener.close()
-    raise SystemExit(f"No port from {port} on is free.")
+    raise SystemExit(f"No free port between {port} and {port + 99}. Choose another with PORT=...")

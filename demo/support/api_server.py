@@ -1,24 +1,24 @@
-"""The world outside the shop: an HTTP server on this machine that answers for other firms."""
+"""An HTTP server that plays the external APIs."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Self
 
-from stage.firms import Bank, Courier, Reply
+from support.apis import Bank, Courier, Reply
 
 
-class Counter(BaseHTTPRequestHandler):
-    """Where one request is received."""
+class Handler(BaseHTTPRequestHandler):
+    """The handler of one request."""
 
-    server: "Outside"
+    server: "ApiServer"
 
     def do_GET(self) -> None:
-        """`/parcels/17`: where is it?"""
+        """Handle `/parcels/17`: return the parcel's place."""
         self.answer(self.server.courier.locate(self.number("/parcels/")))
 
     def do_POST(self) -> None:
-        """`/payments/17`: book it."""
+        """Handle `/payments/17`: book the payment."""
         self.answer(self.server.bank.book(self.number("/payments/")))
 
     def number(self, folder: str) -> int:
@@ -26,7 +26,7 @@ class Counter(BaseHTTPRequestHandler):
         return int(self.path.removeprefix(folder))
 
     def answer(self, reply: Reply) -> None:
-        """Send what a firm says."""
+        """Send an API's reply."""
         body = json.dumps(reply.body).encode()
         self.send_response(reply.status)
         for name, value in reply.headers.items():
@@ -37,22 +37,22 @@ class Counter(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the terminal is for the shop."""
+        """Log nothing: the terminal belongs to the shop."""
 
 
-class Outside(ThreadingHTTPServer):
-    """The server, on a free port of this machine, in a thread of its own."""
+class ApiServer(ThreadingHTTPServer):
+    """The server, on a free loopback port, in its own thread."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Counter)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.closing = Event()
         self.courier = Courier(self.closing)
         self.bank = Bank(self.closing)
-        self.thread = Thread(target=self.serve_forever, name="outside")
+        self.thread = Thread(target=self.serve_forever, name="api-server")
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self.server_address[1])
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A year of visitors looking at products, generated instead of shipped."""
+"""The sample visits: generated views of products."""
 
 import random
 import sqlite3
@@ -7,15 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from stage.orderbook import PRODUCTS
+from support.sample_orders import PRODUCTS
 
 VISITS = 400_000
 HOURS = (1, 1, 1, 1, 1, 2, 4, 7, 9, 10, 11, 12, 13, 11, 10, 10, 11, 13, 16, 19, 21, 17, 9, 4)
-"""How much is going on in each hour of a day."""
+"""Weight of each hour of the day."""
 
 
 class GeneratedVisit(NamedTuple):
-    """Somebody looks at a product."""
+    """One view of a product."""
 
     product: str
     hour: int
@@ -33,7 +33,7 @@ def visits() -> Iterator[GeneratedVisit]:
 
 
 def record_visits(path: Path) -> None:
-    """Write the visits into the shop's database, all or none, if they are not there yet."""
+    """Write the visits into the shop's database in one transaction, unless they exist."""
     statement = "INSERT INTO shop_visit (product, hour, seconds) VALUES (?, ?, ?)"
     with closing(sqlite3.connect(path)) as database, database:
         if database.execute("SELECT NOT EXISTS (SELECT 1 FROM shop_visit)").fetchone()[0]:

@@ -1,4 +1,4 @@
-"""The shop's web server, with the engine inside, in a process of its own."""
+"""The shop's web server, which also runs the jobs, in its own process."""
 
 import multiprocessing
 from contextlib import suppress
@@ -6,23 +6,23 @@ from socket import socket
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 
-from stage.listener import listen
+from support.listening_socket import listen
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
 SPAWN = multiprocessing.get_context("spawn")
-GRACE = 60
-"""Seconds the server has to finish what it is doing."""
+SHUTDOWN_SECONDS = 60
+"""Seconds that the server has to shut down."""
 
 
-class Website:
-    """The server as the one who opens it sees it: an address and a process."""
+class WebServer:
+    """The server: its address and its process."""
 
     def __init__(self, port: int) -> None:
         self.listener = listen(port)
         self.address = "http://{}:{}/".format(*self.listener.getsockname())
-        self.process = SPAWN.Process(target=serve, args=(self.listener,), name="website")
+        self.process = SPAWN.Process(target=serve, args=(self.listener,), name="web-server")
 
     def __enter__(self) -> Self:
         with self.listener:
@@ -31,15 +31,15 @@ class Website:
 
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
-        with suppress(KeyboardInterrupt):  # who interrupts again is in a hurry
-            self.process.join(GRACE)
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C skips the wait
+            self.process.join(SHUTDOWN_SECONDS)
         self.process.kill()
 
 
 def serve(listener: socket) -> None:
-    """Be the web server, until a signal or the end of the parent process."""
+    """Run the web server until a signal arrives or the parent process exits."""
     with suppress(KeyboardInterrupt):
-        import uvicorn  # noqa: PLC0415  # an interrupt may come while it is imported
+        import uvicorn  # noqa: PLC0415  # Ctrl-C may arrive during the import
 
         config = uvicorn.Config("shop.asgi:application", lifespan="on", log_level="warning")
         server = uvicorn.Server(config)
@@ -48,7 +48,7 @@ def serve(listener: socket) -> None:
 
 
 def stop_with_parent(server: "Server") -> None:
-    """End the server when the process that started it has ended, however it did."""
+    """Stop the server when its parent process has exited."""
     if parent := multiprocessing.parent_process():
         parent.join()
         server.should_exit = True

@@ -1,4 +1,4 @@
-"""Two firms that the shop depends on, as they are: one is slow and strict, one often closed."""
+"""Two external APIs: a courier that is slow and rate-limited, and a bank that is often closed."""
 
 import math
 import time
@@ -7,14 +7,14 @@ from threading import Event, Lock
 from typing import Any, NamedTuple
 
 PLACES = ("at the sender", "in Linz", "in Salzburg", "in Innsbruck", "at the customer's")
-IN_A_ROW = 8
-"""Answers that the courier gives before it rests."""
+REQUESTS_PER_BURST = 8
+"""Requests that the courier answers before it refuses them for a second."""
 CLOSED = 2
-"""How often the bank is closed before it books a payment."""
+"""Requests that the bank refuses before it books a payment."""
 
 
 class Reply(NamedTuple):
-    """What a firm answers over HTTP."""
+    """An API's HTTP response."""
 
     status: int
     body: dict[str, Any]
@@ -22,34 +22,34 @@ class Reply(NamedTuple):
 
 
 class Courier:
-    """Knows where parcels are; takes 60 ms to say it, and a second's rest after 8 answers."""
+    """The courier's API: 60 ms per request, and 429 for a second after every 8 answers."""
 
     def __init__(self, closing: Event) -> None:
         self.closing = closing
         self.lock = Lock()
         self.answers = 0
-        self.rest_until = 0.0
+        self.refuses_until = 0.0
 
     def locate(self, number: int) -> Reply:
-        """Say where a parcel is, or when to ask again."""
+        """Return a parcel's place, or 429 with Retry-After."""
         with self.lock:
-            wait = self.rest_until - time.monotonic()
+            wait = self.refuses_until - time.monotonic()
             if wait > 0:
                 return Reply(429, {}, {"Retry-After": str(math.ceil(wait))})
             self.closing.wait(0.06)
             self.answers += 1
-            if self.answers % IN_A_ROW == 0:
-                self.rest_until = time.monotonic() + 1
+            if self.answers % REQUESTS_PER_BURST == 0:
+                self.refuses_until = time.monotonic() + 1
         return Reply(200, {"parcel": number, "place": place_of(number)})
 
 
 def place_of(number: int) -> str:
-    """Return where a parcel is."""
+    """Return a parcel's place."""
     return PLACES[number * number % len(PLACES)]
 
 
 class Bank:
-    """Books a payment when it is asked for the third time, and however often it is asked, once."""
+    """The bank's API: it books a payment at the third request, and only once."""
 
     def __init__(self, closing: Event) -> None:
         self.closing = closing
@@ -58,7 +58,7 @@ class Bank:
         self.lock = Lock()
 
     def book(self, payment: int) -> Reply:
-        """Take 300 ms; then book a payment, or be closed."""
+        """Book a payment, or return 503 while the bank is closed, after 300 ms."""
         self.closing.wait(0.3)
         with self.lock:
             self.asked[payment] += 1

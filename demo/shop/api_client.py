@@ -1,4 +1,4 @@
-"""What the shop asks of other firms, over HTTP."""
+"""HTTP requests to external APIs."""
 
 import json
 from contextlib import closing
@@ -9,16 +9,16 @@ from django.conf import settings
 
 
 class Answer(NamedTuple):
-    """What came back, and after how many seconds to ask again, if that was said."""
+    """A response, with the seconds of its Retry-After header (0 without one)."""
 
     status: int
     body: dict[str, Any]
     retry_after: float
 
 
-def ask(method: str, path: str) -> Answer:
-    """Send one request and wait for the answer."""
-    with closing(HTTPConnection("127.0.0.1", settings.OUTSIDE_PORT, timeout=10)) as connection:
+def request(method: str, path: str) -> Answer:
+    """Send one request and return the response."""
+    with closing(HTTPConnection("127.0.0.1", settings.API_PORT, timeout=10)) as connection:
         connection.request(method, path)
         response = connection.getresponse()
         retry_after = float(response.headers.get("Retry-After", 0))

@@ -1,4 +1,4 @@
-"""A year of orders, generated instead of shipped."""
+"""The sample orders: a generated year of them."""
 
 import csv
 import random

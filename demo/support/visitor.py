@@ -1,4 +1,4 @@
-"""A visitor of the shop without a browser."""
+"""A visitor of the shop: an HTTP client with cookies."""
 
 import json
 import re
@@ -12,17 +12,17 @@ from urllib.parse import urljoin
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 from uuid import uuid4
 
-PATIENCE = 300
-"""Seconds a visitor waits for an answer, and for the end of a job."""
+TIMEOUT_SECONDS = 300
+"""Longest wait for a response, and for a job to finish."""
 RESULT = '<script id="{}-result" type="application/json">(.*?)</script>'
 
 
-class Wrong(Exception):
-    """Something is not as it should be."""
+class CheckFailed(Exception):
+    """A result differs from the expected one."""
 
 
 class Answer(NamedTuple):
-    """What came back from the shop, and after how many seconds."""
+    """The shop's response and the seconds it took."""
 
     status: int
     content: bytes
@@ -30,12 +30,12 @@ class Answer(NamedTuple):
 
 
 class Visitor:
-    """Reads pages, presses buttons and waits."""
+    """A client that reads pages, submits forms and follows jobs."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.cookies = CookieJar()
-        # Loopback is reached directly, whatever proxy the environment names.
+        # Ignore proxies in the environment: the shop is on loopback.
         self.opener = build_opener(HTTPCookieProcessor(self.cookies), ProxyHandler({}))
 
     def read(self, path: str) -> bytes:
@@ -47,47 +47,49 @@ class Visitor:
         """Return the result of an experiment that a page shows."""
         found = re.search(RESULT.format(name), page.decode(), re.DOTALL)
         if not found:
-            raise Wrong("The page shows no result.")
+            raise CheckFailed("The page shows no result.")
         return json.loads(found[1])
 
     def press(self, path: str, upload: Path | None = None, accept: str = "text/html") -> Answer:
-        """Send a form, go where the answer leads, and measure how long it takes."""
+        """Submit a form, follow redirects, and measure the time."""
         token = next(cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
         body, kind = form(upload)
         headers = {"Content-Type": kind, "X-CSRFToken": str(token), "Accept": accept}
-        begin = time.perf_counter()
+        started = time.perf_counter()
         with self.open(Request(urljoin(self.address, path), body, headers)) as response:
             content = response.read()
-        return Answer(response.status, content, time.perf_counter() - begin)
+        return Answer(response.status, content, time.perf_counter() - started)
 
     def follow(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Look at a job until it has ended, as often as it says, and return its last state."""
-        deadline = time.monotonic() + PATIENCE
+        """Poll a job at the pace it asks for until it has finished; return its last document."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         version = document["version"]
         while not document["is_finished"]:
             if time.monotonic() > deadline:
-                raise Wrong(f"{document['title']} has not ended within {PATIENCE} s.")
-            time.sleep(document["poll_ms"] / 1000)  # noqa: TID251  # nobody tells a visitor to stop
+                raise CheckFailed(
+                    f"{document['title']} has not finished within {TIMEOUT_SECONDS} s."
+                )
+            time.sleep(document["poll_ms"] / 1000)  # noqa: TID251  # a real client waits like this
             document = json.loads(self.read(document["links"]["self"]))
             if document["version"] < version:
-                raise Wrong(f"Version {document['version']} came after {version}.")
+                raise CheckFailed(f"Version {document['version']} came after {version}.")
             version = document["version"]
         return document
 
     def refused(self, path: str) -> int:
-        """Return with which status a page is refused."""
+        """Return the status code with which the server refuses a page."""
         try:
-            self.opener.open(urljoin(self.address, path), timeout=PATIENCE).close()
+            self.opener.open(urljoin(self.address, path), timeout=TIMEOUT_SECONDS).close()
         except HTTPError as error:
             return error.code
-        raise Wrong(f"{path} is shown to anybody.")
+        raise CheckFailed(f"{path} is visible to everybody.")
 
     def open(self, request: Request) -> HTTPResponse:
-        """Send a request; what is no success is wrong."""
+        """Send a request; raise CheckFailed unless it succeeds."""
         try:
-            return self.opener.open(request, timeout=PATIENCE)
+            return self.opener.open(request, timeout=TIMEOUT_SECONDS)
         except OSError as error:
-            raise Wrong(f"{request.full_url}: {error}") from error
+            raise CheckFailed(f"{request.full_url}: {error}") from error
 
 
 def form(upload: Path | None) -> tuple[bytes, str]:

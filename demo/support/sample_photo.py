@@ -1,4 +1,4 @@
-"""A photo of mountains at dusk, painted instead of shipped."""
+"""The sample photo: mountains at dusk, drawn by the program."""
 
 import random
 from itertools import chain, pairwise

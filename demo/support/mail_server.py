@@ -1,4 +1,4 @@
-"""A mail server that keeps what it receives."""
+"""A mail server that stores every message it receives."""
 
 import asyncio
 from email.message import Message as Letter
@@ -10,10 +10,10 @@ from uuid import uuid4
 from aiosmtpd.handlers import Message
 from aiosmtpd.smtp import SMTP
 
-from stage.listener import listen
+from support.listening_socket import listen
 
 
-class Postman(Message):
+class MessageStore(Message):
     """Writes each message to a file, in one folder per newsletter."""
 
     def __init__(self, folder: Path) -> None:
@@ -21,21 +21,21 @@ class Postman(Message):
         self.folder = folder
 
     def handle_message(self, message: Letter) -> None:
-        """Keep one message."""
+        """Store one message."""
         folder = self.folder / str(int(message["X-Newsletter"]))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{uuid4()}.eml").write_bytes(message.as_bytes())
 
 
-class Mailbox:
-    """The server, on a free port of this machine, in a thread of its own."""
+class MailServer:
+    """The server, on a free loopback port, in its own thread."""
 
     def __init__(self, folder: Path) -> None:
-        self.postman = Postman(folder)
+        self.store = MessageStore(folder)
         self.listener = listen(0)
         self.port = self.listener.getsockname()[1]
         self.loop = asyncio.new_event_loop()
-        self.thread = Thread(target=self.serve, name="mailbox")
+        self.thread = Thread(target=self.serve, name="mail-server")
 
     def __enter__(self) -> Self:
         self.thread.start()
@@ -53,6 +53,6 @@ class Mailbox:
             self.loop.run_forever()
 
     def greet(self) -> SMTP:
-        """Begin a conversation with a sender."""
-        # With a name given it does not ask the DNS for one at every connection.
-        return SMTP(self.postman, hostname="localhost", loop=self.loop)
+        """Return the protocol for a new connection."""
+        # Without a hostname it would query the DNS at every connection.
+        return SMTP(self.store, hostname="localhost", loop=self.loop)

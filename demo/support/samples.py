@@ -1,17 +1,17 @@
-"""The files that the shop works on, made at the first start."""
+"""The sample files, created at the first start."""
 
 from pathlib import Path
 
-from stage.landscape import write_photo
-from stage.orderbook import write_orders
+from support.sample_orders import write_orders
+from support.sample_photo import write_photo
 
 
 def prepare(folder: Path) -> None:
-    """Write the samples that are not there yet."""
+    """Write the missing sample files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in {"photo.jpg": write_photo, "orders.csv": write_orders}.items():
         if not (folder / name).exists():
-            # A sample that was interrupted while being written must not be taken for a whole one.
+            # A file that was only partly written must not look complete.
             unfinished = folder / f"unfinished-{name}"
             write(unfinished)
             unfinished.rename(folder / name)

@@ -1,0 +1,1 @@
+"""Support for the demo: sample files, a mail server, a web server and a visitor."""
