@@ -20,7 +20,7 @@ from offload.store import get_store
 from offload.store.errors import explain
 from offload.task_lookup import find_task
 from offload.uuid7 import new_id
-from tests.management.rows import end, register
+from tests.management.factories import finish, register_worker
 from tests.tasks import add, plain
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "howto" / "errors.md").read_text()
@@ -129,7 +129,7 @@ def test_the_page_quotes_what_is_wrong_with_a_job():
     assert is_quoted(message_of(lambda: add.get_result(str(new_id()))))
     assert "was pruned: it is 1590 days old." in PAGE
 
-    end(result, JobState.SUCCESSFUL)
+    finish(result, JobState.SUCCESSFUL)
     assert is_quoted(message_of(result.cancel))
 
 
@@ -140,7 +140,7 @@ def test_who_waits_in_vain_is_told_if_no_engine_runs():
     message = message_of(lambda: result.wait(timeout=0.05))
     assert is_quoted(message.replace("0.05 s", "1 s"))
 
-    register()
+    register_worker()
     assert message_of(lambda: result.wait(timeout=0.05)).endswith("after 0.05 s.")
 
 

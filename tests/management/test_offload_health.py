@@ -1,4 +1,4 @@
-"""`offload_health`: its exit code is what container probes look at."""
+"""`offload_health`, whose exit code container probes check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from offload.models import Job
 from offload.store.queries import oldest_wait
-from tests.management.rows import plans_of, register, run
+from tests.management.factories import register_worker, start
+from tests.management.query_plans import explain_queries
 from tests.tasks import add, plain
 
 pytestmark = pytest.mark.django_db
@@ -24,19 +25,19 @@ def health(*args: str) -> tuple[int, str]:
     output = StringIO()
     try:
         call_command("offload_health", *args, stdout=output)
-    except SystemExit as end:
-        return int(end.code or 0), output.getvalue()
+    except SystemExit as error:
+        return int(error.code or 0), output.getvalue()
     return 0, output.getvalue()
 
 
-def wait_for(seconds: float, result: object) -> None:
-    """Let a job have been ready for so long."""
-    moment = timezone.now() - timedelta(seconds=seconds)
-    Job.objects.filter(pk=result.id).update(run_after=moment)  # type: ignore[attr-defined]
+def make_ready_for(seconds: float, result: object) -> None:
+    """Change the time since when a job has been ready."""
+    run_after = timezone.now() - timedelta(seconds=seconds)
+    Job.objects.filter(pk=result.id).update(run_after=run_after)  # type: ignore[attr-defined]
 
 
-def test_is_well_with_an_engine_and_no_jobs():
-    register()
+def test_succeeds_with_a_worker_and_no_jobs():
+    register_worker()
 
     code, output = health()
 
@@ -44,27 +45,27 @@ def test_is_well_with_an_engine_and_no_jobs():
     assert [line.split()[:2] for line in output.splitlines()] == [
         ["ok", "database"],
         ["ok", "migrations"],
-        ["ok", "engine"],
+        ["ok", "worker"],
         ["ok", "queue"],
     ]
-    assert "Backend 'default' is served by worker-1:42." in output
-    assert "No job waits to be run." in output
+    assert "Serving backend 'default': worker-1:42." in output
+    assert "No job is waiting." in output
 
 
 @pytest.mark.parametrize("lease", [None, -1])
-def test_fails_without_an_engine_that_beats(lease):
+def test_fails_without_a_worker_whose_lease_is_valid(lease):
     if lease is not None:
-        register(lease=lease)
+        register_worker(lease=lease)
 
     code, output = health()
 
     assert code == 1
-    assert "FAILED  engine      No engine serves backend 'default'." in output
+    assert "FAILED  worker      No worker serves backend 'default'." in output
     assert "Start one: python manage.py offload_worker\n" in output
 
 
-def test_an_engine_of_another_backend_does_not_count():
-    register(backend="other")
+def test_ignores_workers_of_other_backends():
+    register_worker(backend="other")
 
     assert health()[0] == 1
 
@@ -72,20 +73,20 @@ def test_an_engine_of_another_backend_does_not_count():
 @pytest.mark.parametrize(
     ("queues", "code"), [("", 0), ("mail", 0), ("default,mail", 0), ("default", 1), ("mails", 1)]
 )
-def test_asks_for_an_engine_that_serves_the_queue(queues, code):
-    register(queues=queues)
+def test_checks_for_a_worker_that_serves_the_queue(queues, code):
+    register_worker(queues=queues)
 
     assert health("--queue", "mail")[0] == code
 
 
-def test_names_the_command_that_would_serve_the_queue():
+def test_shows_the_command_that_serves_the_queue():
     output = health("--queue", "mail")[1]
 
     assert "Start one: python manage.py offload_worker --queues mail\n" in output
 
 
-def test_asks_for_an_engine_on_this_host(monkeypatch):
-    register()
+def test_checks_for_a_worker_on_this_host(monkeypatch):
+    register_worker()
 
     assert health("--this-host")[0] == 1
 
@@ -94,9 +95,9 @@ def test_asks_for_an_engine_on_this_host(monkeypatch):
     assert health("--this-host")[0] == 0
 
 
-def test_fails_if_a_job_waits_for_too_long():
-    register()
-    wait_for(100, add.enqueue(1))
+def test_fails_if_a_job_has_been_waiting_for_too_long():
+    register_worker()
+    make_ready_for(100, add.enqueue(1))
     add.using(priority=50).enqueue(2)
 
     assert health()[0] == 0
@@ -105,24 +106,24 @@ def test_fails_if_a_job_waits_for_too_long():
     code, output = health("--max-age", "50")
 
     assert code == 1
-    assert "The oldest waiting job could have run for 100." in output
+    assert "The oldest waiting job has been ready for 100." in output
     assert "longer than --max-age 50 s" in output
 
 
-def test_a_due_job_that_nobody_promoted_waits_too():
+def test_a_due_job_that_no_worker_promoted_counts_as_waiting():
     result = add.using(run_after=timedelta(seconds=60)).enqueue(1)
 
     assert oldest_wait("default", "default") is None
 
-    wait_for(30, result)
+    make_ready_for(30, result)
 
     assert 29 < (oldest_wait("default", "default") or 0) < 60
 
 
-def test_looks_only_at_waiting_jobs_of_the_queue():
-    register()
-    wait_for(100, plain.enqueue(1))
-    wait_for(100, run(add.enqueue(1)))
+def test_checks_only_waiting_jobs_of_the_queue():
+    register_worker()
+    make_ready_for(100, plain.enqueue(1))
+    make_ready_for(100, start(add.enqueue(1)))
 
     assert health("--max-age", "50", "--queue", "default")[0] == 0
     assert health("--max-age", "50", "--queue", "mail")[0] == 1
@@ -134,15 +135,16 @@ def test_prints_json():
     document = json.loads(output)
     assert code == 1
     assert document["healthy"] is False
-    assert [(one["check"], one["ok"]) for one in document["findings"]] == [
+    assert (document["backend"], document["queue_name"]) == ("default", None)
+    assert [(check["check"], check["ok"]) for check in document["checks"]] == [
         ("database", True),
         ("migrations", True),
-        ("engine", False),
+        ("worker", False),
         ("queue", True),
     ]
 
 
-def test_says_which_migrations_are_missing():
+def test_reports_missing_migrations():
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'offload' AND name LIKE '0001%%'")
 
@@ -153,7 +155,7 @@ def test_says_which_migrations_are_missing():
     assert "Run: python manage.py migrate\n" in output
 
 
-def test_says_that_the_database_does_not_answer(monkeypatch):
+def test_reports_that_the_database_does_not_respond(monkeypatch):
     def refuse() -> None:
         raise OperationalError("connection refused")
 
@@ -177,18 +179,18 @@ def test_says_that_the_database_does_not_answer(monkeypatch):
         (["--max-age", "soon"], "'soon' is not a number."),
     ],
 )
-def test_says_what_is_wrong(args, message):
+def test_explains_an_invalid_argument(args, message):
     with pytest.raises(CommandError) as caught:
         health(*args)
 
     assert message in str(caught.value)
 
 
-def test_finds_the_oldest_job_by_indexes():
+def test_the_oldest_job_is_found_by_indexes():
     add.enqueue(1)
     plain.using(priority=7).enqueue(1)
 
-    plans = plans_of(lambda: oldest_wait("default", "default"))
+    plans = explain_queries(lambda: oldest_wait("default", "default"))
 
     assert plans
     assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in plans)

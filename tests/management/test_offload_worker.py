@@ -1,4 +1,4 @@
-"""`manage.py offload_worker`, as a process of its own."""
+"""`manage.py offload_worker`, run as a process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BACKEND = "offload.backends.database.DatabaseBackend"
 
 
 class Terminal:
-    """A worker's process, and what it has written so far."""
+    """A worker process and its output so far."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -56,9 +56,9 @@ class Terminal:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.end()
+        return self.wait_for_exit()
 
-    def end(self) -> int:
+    def wait_for_exit(self) -> int:
         code = self.process.wait(30)
         self._reader.join(30)
         return code
@@ -66,7 +66,7 @@ class Terminal:
     def _read(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as output:
-            self._lines.extend(output)  # line by line, as they come
+            self._lines.extend(output)  # as soon as each line is written
 
 
 type StartWorker = Callable[..., Terminal]
@@ -79,7 +79,7 @@ def start_worker(
     started: list[Terminal] = []
 
     def start(*arguments: str, settings: str = "", **environment: str) -> Terminal:
-        """Start a worker, with lines added to the settings."""
+        """Start a worker with lines appended to the settings."""
         (tmp_path / "project_settings.py").write_text(f"from tests.settings import *\n{settings}\n")
         changes = {
             "DJANGO_SETTINGS_MODULE": "project_settings",
@@ -95,16 +95,16 @@ def start_worker(
     for terminal in started:
         if terminal.process.poll() is None:
             terminal.process.kill()
-        terminal.end()
+        terminal.wait_for_exit()
 
 
 READY = r"Stop with Ctrl-C\."
 
 
-# --- what it says -------------------------------------------------------------------------
+# --- output -------------------------------------------------------------------------------
 
 
-def test_a_banner_says_what_is_served(start_worker):
+def test_the_banner_shows_queues_and_processes(start_worker):
     worker = start_worker("--queues", "mail,slow", "--processes", "1", "--threads", "3")
     worker.wait_for(READY)
 
@@ -114,32 +114,32 @@ def test_a_banner_says_what_is_served(start_worker):
     assert worker.stop() == 0
 
 
-def test_nothing_is_said_with_verbosity_0(start_worker):
+def test_nothing_is_printed_with_verbosity_0(start_worker):
     add.enqueue(1)
     worker = start_worker("--processes", "0", "--drain", "--verbosity", "0")
 
-    assert worker.end() == 0
+    assert worker.wait_for_exit() == 0
     assert worker.text == ""
 
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_start_end_and_failure_of_each_job_are_shown_once(start_worker, debug, processes):
+def test_start_and_finish_of_each_job_are_logged_once(start_worker, debug, processes):
     good, bad = add.enqueue(1), fail.enqueue("because")
     worker = start_worker(
         "--processes", processes, "--drain", "--no-reload", settings=f"DEBUG = {debug}"
     )
-    assert worker.end() == 0
+    assert worker.wait_for_exit() == 0
 
-    for result, last in ((good, "SUCCESSFUL"), (bad, "FAILED")):
+    for result, final_state in ((good, "SUCCESSFUL"), (bad, "FAILED")):
         lines = [line for line in worker.text.splitlines() if result.id in line]
         assert len(lines) == 2, worker.text
         assert "RUNNING" in lines[0]
-        assert last in lines[1]
+        assert final_state in lines[1]
     assert worker.text.count("ValueError: because") == 1
 
 
-def test_a_line_that_the_project_logs_itself_is_shown_once(start_worker):
+def test_a_line_that_the_projects_handlers_print_is_shown_once(start_worker):
     bad = fail.enqueue("because")
     logging = {
         "version": 1,
@@ -148,13 +148,13 @@ def test_a_line_that_the_project_logs_itself_is_shown_once(start_worker):
         "root": {"handlers": ["console"]},
     }
     worker = start_worker("--processes", "0", "--drain", settings=f"LOGGING = {logging}")
-    assert worker.end() == 0
+    assert worker.wait_for_exit() == 0
 
     assert sum("FAILED" in line and bad.id in line for line in worker.text.splitlines()) == 1
     assert worker.text.count("ValueError: because") == 1
 
 
-# --- what it refuses ----------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -173,7 +173,7 @@ def test_a_line_that_the_project_logs_itself_is_shown_once(start_worker):
         (["--processes", "0", "--max-jobs", "5"], "--max-jobs"),
     ],
 )
-def test_a_bad_choice_is_refused_by_name(arguments, message):
+def test_an_invalid_argument_is_named(arguments, message):
     dummy = {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}
     ours = {"BACKEND": BACKEND, "QUEUES": ["default", "mail", "slow"]}
     with (
@@ -185,23 +185,23 @@ def test_a_bad_choice_is_refused_by_name(arguments, message):
     assert message in str(caught.value)
 
 
-def test_bad_options_in_the_settings_are_refused_by_name(start_worker):
+def test_an_invalid_option_in_the_settings_is_named(start_worker):
     worker = start_worker(settings="TASKS['default']['OPTIONS']['treads'] = 3")
 
-    assert worker.end() != 0
+    assert worker.wait_for_exit() != 0
     assert "Did you mean 'threads'?" in worker.text
     assert "Traceback" not in worker.text
 
 
-def test_excluding_all_queues_is_refused_by_name(start_worker):
+def test_excluding_all_queues_is_refused(start_worker):
     worker = start_worker("--queues", "mail", "--exclude-queues", "mail", "--drain")
 
-    assert worker.end() != 0
+    assert worker.wait_for_exit() != 0
     assert "No queue is left to serve: mail without mail." in worker.text
     assert "Traceback" not in worker.text
 
 
-def test_missing_tables_are_an_error_that_says_what_to_do(start_worker, tmp_path):
+def test_missing_tables_are_reported_with_the_command_to_run(start_worker, tmp_path):
     file = tmp_path / "empty.sqlite3"
     worker = start_worker(
         "--database",
@@ -210,19 +210,19 @@ def test_missing_tables_are_an_error_that_says_what_to_do(start_worker, tmp_path
         f"'NAME': {str(file)!r}}}",
     )
 
-    assert worker.end() != 0
+    assert worker.wait_for_exit() != 0
     assert "python manage.py migrate --database empty" in worker.text
     assert "Traceback" not in worker.text
 
 
-def test_it_waits_for_a_database_that_does_not_answer(start_worker, tmp_path):
+def test_it_waits_for_a_database_that_does_not_respond(start_worker, tmp_path):
     folder = tmp_path / "later"
     settings = (
         "DATABASES['later'] = {**DATABASES['default'], 'ENGINE': 'django.db.backends.sqlite3', "
         f"'NAME': {str(folder / 'jobs.sqlite3')!r}, 'OPTIONS': {{}}}}"
     )
     worker = start_worker("--processes", "0", "--database", "later", "--drain", settings=settings)
-    worker.wait_for("does not answer.*\n.*Waiting for it")
+    worker.wait_for("does not answer.*\n.*Waiting for the database")
 
     there = tmp_path / "there"
     there.mkdir()
@@ -241,8 +241,8 @@ def test_it_waits_for_a_database_that_does_not_answer(start_worker, tmp_path):
     )
     there.rename(folder)
 
-    worker.wait_for("The database answers")
-    assert worker.end() == 0
+    worker.wait_for("The database responds")
+    assert worker.wait_for_exit() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -254,42 +254,42 @@ def test_it_stops_while_it_waits_for_the_database(start_worker, tmp_path, number
         settings="DATABASES['later'] = {'ENGINE': 'django.db.backends.sqlite3', "
         f"'NAME': {name!r}}}",
     )
-    worker.wait_for("Waiting for it")
+    worker.wait_for("Waiting for the database")
 
     worker.stop(number)
 
     assert "Traceback" not in worker.text
 
 
-# --- what it runs -------------------------------------------------------------------------
+# --- jobs ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_it_drains_the_queue_and_ends(start_worker, processes):
+def test_it_exits_when_the_queue_is_empty(start_worker, processes):
     results = [*add.enqueue_many([((n,), {}) for n in range(20)]), aadd.enqueue(1)]
 
-    assert start_worker("--processes", processes, "--drain").end() == 0
+    assert start_worker("--processes", processes, "--drain").wait_for_exit() == 0
 
     assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == len(results)
     assert not Worker.objects.exists()
 
 
-def test_it_serves_the_queues_it_is_told(start_worker):
-    ours = add.using(queue_name="mail").enqueue(1)
+def test_it_serves_the_chosen_queues(start_worker):
+    served = add.using(queue_name="mail").enqueue(1)
     others = [add.enqueue(1), add.using(queue_name="slow").enqueue(1)]
 
     arguments = ("--queues", "mail,slow", "--exclude-queues", "slow", "--processes", "0")
-    start_worker(*arguments, "--drain").end()
+    start_worker(*arguments, "--drain").wait_for_exit()
 
-    ours.refresh()
-    assert ours.state == JobState.SUCCESSFUL
+    served.refresh()
+    assert served.state == JobState.SUCCESSFUL
     for other in others:
         other.refresh()
         assert other.state == JobState.READY
 
 
-def test_without_queues_in_the_settings_it_serves_any(start_worker):
-    names = ["default", "slow", "of anybody"]
+def test_without_queues_in_the_settings_it_serves_all(start_worker):
+    names = ["default", "slow", "unlisted"]
     for name in names:
         result = add.enqueue(1)
         Job.objects.filter(pk=result.id).update(queue_name=name)
@@ -302,10 +302,10 @@ def test_without_queues_in_the_settings_it_serves_any(start_worker):
     assert Job.objects.get(state=JobState.READY).queue_name == "slow"
 
 
-def test_children_are_replaced_after_so_many_jobs(start_worker):
+def test_child_processes_restart_after_max_jobs(start_worker):
     results = tasks.mark.enqueue_many([((f"command{n}",), {}) for n in range(40)])
 
-    start_worker("--processes", "1", "--max-jobs", "5", "--drain").end()
+    start_worker("--processes", "1", "--max-jobs", "5", "--drain").wait_for_exit()
 
     for result in results:
         result.refresh()
@@ -317,7 +317,7 @@ def test_children_are_replaced_after_so_many_jobs(start_worker):
 
 @pytest.mark.parametrize("processes", ["0", "1"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_running_jobs_end(start_worker, tmp_path, processes, number):
+def test_running_jobs_finish_after_a_signal(start_worker, tmp_path, processes, number):
     gate = tmp_path / "gate"
     worker = start_worker("--processes", processes, "--threads", "1")
     running, waiting = tasks.hold.enqueue(str(gate)), tasks.hold.enqueue(str(gate))
@@ -328,7 +328,7 @@ def test_a_signal_lets_running_jobs_end(start_worker, tmp_path, processes, numbe
     until(lambda: Job.objects.filter(pk=waiting.id, state=JobState.READY).exists())
     gate.touch()
 
-    assert worker.end() == 0
+    assert worker.wait_for_exit() == 0
     assert "Stopped." in worker.text
     assert "Traceback" not in worker.text
     running.refresh()
@@ -337,7 +337,7 @@ def test_a_signal_lets_running_jobs_end(start_worker, tmp_path, processes, numbe
     assert not Worker.objects.exists()
 
 
-def test_a_second_signal_ends_it_at_once(start_worker, tmp_path):
+def test_a_second_signal_stops_it_at_once(start_worker, tmp_path):
     worker = start_worker("--processes", "1")
     running = tasks.hold.enqueue(str(tmp_path / "never"))
     until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
@@ -349,8 +349,8 @@ def test_a_second_signal_ends_it_at_once(start_worker, tmp_path):
     assert running.state == JobState.READY
 
 
-def test_a_signal_to_the_terminals_whole_group_ends_it_in_order(start_worker, tmp_path):
-    """As Ctrl-C does, which reaches children and fork server too."""
+def test_a_signal_to_the_whole_process_group_stops_it_gracefully(start_worker, tmp_path):
+    """Ctrl-C also sends the signal to the child processes and the fork server."""
     gate = tmp_path / "gate"
     worker = start_worker("--processes", "1")
     running = tasks.hold.enqueue(str(gate))
@@ -360,21 +360,23 @@ def test_a_signal_to_the_terminals_whole_group_ends_it_in_order(start_worker, tm
         os.kill(pid, signal.SIGINT)
     gate.touch()
 
-    assert worker.end() == 0
+    assert worker.wait_for_exit() == 0
     running.refresh()
     assert running.state == JobState.SUCCESSFUL
 
 
-def test_sigquit_shows_what_engine_and_children_do(start_worker, tmp_path):
+def test_sigquit_prints_the_stacks_of_worker_and_child_processes(start_worker, tmp_path):
     gate = tmp_path / "gate"
     worker = start_worker("--processes", "1")
     running = tasks.hold.enqueue(str(gate))
     until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
 
-    for pid in family_of(worker.process.pid):  # one by one: they write to one terminal, in pieces
-        shown = worker.text.count("most recent call first")
+    for pid in family_of(
+        worker.process.pid
+    ):  # one after the other, because their output would interleave
+        count = worker.text.count("most recent call first")
         os.kill(pid, signal.SIGQUIT)
-        until(lambda shown=shown: worker.text.count("most recent call first") > shown)
+        until(lambda count=count: worker.text.count("most recent call first") > count)
     worker.wait_for(r'engine\.py", line \d+ in _step')
     worker.wait_for(r'tests/worker/tasks\.py", line \d+ in hold')
     gate.touch()
@@ -385,7 +387,7 @@ def test_sigquit_shows_what_engine_and_children_do(start_worker, tmp_path):
 
 
 def family_of(pid: int) -> list[int]:
-    """Return a process and all that descend from it, except the tracker of shared resources."""
+    """Return a process and its descendants, except the tracker of shared resources."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     if b"resource_tracker" in command:
@@ -397,7 +399,7 @@ def family_of(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, processes):
+def test_a_changed_file_restarts_it_after_running_jobs_finish(start_worker, tmp_path, processes):
     gate = tmp_path / "gate"
     module = tmp_path / "watched_module.py"
     module.write_text("VALUE = 1\n")
@@ -408,7 +410,7 @@ def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, p
     running = tasks.hold.enqueue(str(gate))
     until(lambda: worker.shows(rf"{running.id}.*RUNNING"))
 
-    # The first look at the files may come after this: change it until it is seen.
+    # The first check of the files may come later than this: change the file until it is seen.
     other = tasks.hold.enqueue(str(gate))
     until(lambda: os.utime(module) or Job.objects.get(pk=other.id).state == JobState.READY)
     gate.touch()
@@ -420,11 +422,11 @@ def test_a_changed_file_restarts_it_and_what_runs_ends(start_worker, tmp_path, p
     assert worker.stop() == 0
 
 
-# --- what others see of its jobs ----------------------------------------------------------
+# --- progress -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_progress_moves_before_the_job_ends_and_ends_at_the_last_word(
+def test_progress_is_published_while_the_job_runs_and_keeps_its_last_value(
     start_worker, tmp_path, processes
 ):
     result = progress_tasks.climb.enqueue(str(tmp_path), 3)

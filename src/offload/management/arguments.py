@@ -1,4 +1,4 @@
-"""What the commands let one choose alike: a backend, its database, a queue, a task, a state."""
+"""Arguments that the commands share, and what their values refer to."""
 
 from __future__ import annotations
 
@@ -26,64 +26,66 @@ if TYPE_CHECKING:
 
 
 def add_backend_arguments(parser: ArgumentParser) -> None:
-    """Let the command be told where the jobs are."""
+    """Add --backend and --database."""
     parser.add_argument(
         "--backend",
         default=DEFAULT_TASK_BACKEND_ALIAS,
         help="Alias in TASKS (default: %(default)s).",
     )
     parser.add_argument(
-        "--database", help="Alias in DATABASES, if not the one in the backend's OPTIONS."
+        "--database", help="Alias in DATABASES (default: the one in the backend's OPTIONS)."
     )
 
 
-def resolve_options(choices: dict[str, Any]) -> BackendOptions:
-    """Return the options of the chosen backend, with the chosen database.
-
-    Raises:
-        CommandError: for an unknown backend, or bad OPTIONS.
-    """
-    try:
-        options = resolve_backend(choices["backend"]).settings
-    except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
-    return replace(options, database=choices["database"]) if choices["database"] else options
-
-
 def resolve_backend(alias: str) -> OffloadBackend:
-    """Return a backend of ours.
+    """Return the backend with an alias.
 
     Raises:
-        CommandError: for an unknown alias, or a backend of somebody else.
+        CommandError: for an unknown alias, or a backend of another package.
     """
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend as error:
-        known = sorted(settings.TASKS)
-        raise CommandError(f"{error}{did_you_mean(alias, known)}") from error
+        raise CommandError(f"{error}{did_you_mean(alias, sorted(settings.TASKS))}") from error
     if not isinstance(backend, OffloadBackend):
-        kind = f"{type(backend).__module__}.{type(backend).__qualname__}"
+        path = f"{type(backend).__module__}.{type(backend).__qualname__}"
         raise CommandError(
-            f"TASKS[{alias!r}] names {kind}, which keeps no jobs in a database. Set its BACKEND to "
-            "'offload.backends.database.DatabaseBackend'."
+            f"TASKS[{alias!r}] uses {path}, which does not store jobs in a database. Set its "
+            "BACKEND to 'offload.backends.database.DatabaseBackend'."
         )
     return backend
 
 
-def resolve_store(options: BackendOptions) -> Store:
-    """Return the store of the chosen database.
+def resolve_options(options: dict[str, Any]) -> BackendOptions:
+    """Return the OPTIONS of --backend, with the database of --database.
+
+    Raises:
+        CommandError: for an unknown backend, or invalid OPTIONS.
+    """
+    backend = resolve_backend(options["backend"])
+    try:
+        backend_options = backend.settings
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
+    if options["database"]:
+        return replace(backend_options, database=options["database"])
+    return backend_options
+
+
+def resolve_store(backend_options: BackendOptions) -> Store:
+    """Return the store of a backend's database.
 
     Raises:
         CommandError: for an unknown database, or if the app is not installed.
     """
     try:
-        return get_store(options.database)
+        return get_store(backend_options.database)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
 
 
 def require_queue(backend: OffloadBackend, name: str) -> None:
-    """Raise CommandError if the settings list queues, and not this one."""
+    """Raise CommandError if the settings list the backend's queues without this one."""
     if backend.queues and name not in backend.queues:
         raise CommandError(
             f"Unknown queue {name!r}.{did_you_mean(name, sorted(backend.queues))} "
@@ -92,7 +94,7 @@ def require_queue(backend: OffloadBackend, name: str) -> None:
 
 
 def parse_state(text: str) -> JobState:
-    """Return the state of that name, for an argument parser."""
+    """Return the state with a name; a type for argparse."""
     names = [state.label for state in JobState]
     if text.lower() not in names:
         raise ArgumentTypeError(f"Unknown state {text!r}.{did_you_mean(text, names)}")
@@ -100,7 +102,7 @@ def parse_state(text: str) -> JobState:
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
-    """Return a type for an argument parser: whole numbers of at least a minimum."""
+    """Return a type for argparse: whole numbers of at least `minimum`."""
 
     def parse(text: str) -> int:
         try:
@@ -115,7 +117,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 def non_negative_number(text: str) -> float:
-    """Return a number of at least 0, for an argument parser."""
+    """Return a finite number of at least 0; a type for argparse."""
     try:
         number = float(text)
     except ValueError:
@@ -127,7 +129,7 @@ def non_negative_number(text: str) -> float:
 
 @contextmanager
 def report_database_errors(using: str) -> Iterator[None]:
-    """Turn the errors of a database that does not answer, or was not migrated, into messages."""
+    """Raise CommandError if the database does not respond or was not migrated."""
     try:
         with explained(using):
             yield

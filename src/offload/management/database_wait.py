@@ -1,4 +1,4 @@
-"""Before an engine starts: is the queue there?"""
+"""Waiting for the database before a worker starts."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from django.db import DatabaseError, InterfaceError, connections
 from offload.store import get_store
 from offload.store.errors import explain, is_missing_migration
 
-PAUSE = 2.0
-"""Seconds between two tries to reach the database."""
+RETRY_INTERVAL_SECONDS = 2.0
+"""Time between two attempts to reach the database."""
 
 
-def wait_for_database(using: str, *, tell: Callable[[str], None]) -> None:
-    """Return when the queue's tables answer; tell once that it waits.
+def wait_for_database(using: str, *, report: Callable[[str], None]) -> None:
+    """Return when the queue's tables can be read.
+
+    Args:
+        using: alias in DATABASES.
+        report: called with a message once when the wait starts and once when it is over.
 
     Raises:
-        CommandError: if the database answers and the tables are missing.
+        CommandError: if the database responds but the tables are missing.
     """
-    told = False
+    is_waiting = False
     while True:
         try:
             get_store(using).ready_queues("")
+            break
         except (DatabaseError, InterfaceError) as error:
             connections[using].close()
+            explanation = str(explain(error, using))
             if is_missing_migration(error):
-                raise CommandError(str(explain(error, using))) from error
-            if not told:
-                tell(f"{explain(error, using)}\nWaiting for it.")
-                told = True
-            threading.Event().wait(PAUSE)
-        else:
-            if told:
-                tell("The database answers.")
-            return
+                raise CommandError(explanation) from error
+        if not is_waiting:
+            is_waiting = True
+            report(f"{explanation}\nWaiting for the database.")
+        threading.Event().wait(RETRY_INTERVAL_SECONDS)
+    if is_waiting:
+        report("The database responds.")

@@ -1,4 +1,4 @@
-"""How the commands show jobs: as a line, as a page, as JSON."""
+"""How `offload_jobs` shows jobs: as a table, as a page of one job, as JSON."""
 
 from __future__ import annotations
 
@@ -10,46 +10,67 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from offload.lifecycle import JobState
+from offload.live.documents import job_fields
+from offload.timestamps import to_iso
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from offload.models import Attempt, Job, Worker
 
-TIMES = ("enqueued_at", "run_after", "started_at", "last_attempted_at", "finished_at", "expires_at")
-COLUMNS = ("ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK")
+TIME_FIELDS = (
+    "enqueued_at",
+    "run_after",
+    "started_at",
+    "last_attempted_at",
+    "finished_at",
+    "expires_at",
+)
+TABLE_HEADER = ("ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK")
+LABEL_WIDTH = 20
+"""Characters of the left column of a page."""
 
 
-def table_of(jobs: Sequence[Job]) -> str:
-    """Return one line per job, under a line of titles."""
-    rows = [COLUMNS, *map(_line_of, jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+def format_table(jobs: Sequence[Job]) -> str:
+    """Return one line per job, below a header."""
+    rows = [TABLE_HEADER, *map(_table_row, jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
-def document_of(job: Job) -> dict[str, Any]:
-    """Return what is known of a job, as JSON values."""
+def format_page(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID, Worker]) -> str:
+    """Return the details of a job and its failed attempts, one per line.
+
+    Args:
+        job: the job.
+        attempts: its failed attempts.
+        workers: those of its workers that are still registered.
+    """
+    lines = [_line(label, value) for label, value in _details(job, workers).items() if value]
+    for attempt in attempts:
+        lines += _attempt_lines(attempt, workers)
+    return "\n".join(lines)
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """Return a job as JSON values: the status document's, and the operator's."""
     args, kwargs = _arguments(job)
     return {
-        "id": str(job.pk),
-        "state": JobState(job.state).label,
-        "task": job.task_path,
+        **job_fields(job),
         "args": args,
         "kwargs": kwargs,
-        "backend": job.backend,
-        "queue": job.queue_name,
-        "priority": job.priority,
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "worker_losses": job.worker_losses,
-        "timeout": job.timeout,
-        **{name: _iso(getattr(job, name)) for name in TIMES},
-        "cancel_requested_at": _iso(job.cancel_requested_at),
         "return_value": None if job.return_value is None else json.loads(job.return_value),
+        "backend": job.backend,
+        "priority": job.priority,
+        "timeout": job.timeout,
         "worker": str(job.worker) if job.worker else None,
+        "worker_losses": job.worker_losses,
+        "last_attempted_at": to_iso(job.last_attempted_at),
+        "cancel_requested_at": to_iso(job.cancel_requested_at),
         "owner": job.owner,
         "tenant": job.tenant,
         "request_id": job.request_id,
@@ -58,93 +79,111 @@ def document_of(job: Job) -> dict[str, Any]:
 
 
 def attempt_document(attempt: Attempt) -> dict[str, Any]:
-    """Return what is known of a failed attempt, as JSON values."""
+    """Return a failed attempt as JSON values."""
     return {
         "number": attempt.number,
         "worker": str(attempt.worker),
-        "started_at": _iso(attempt.started_at),
-        "finished_at": _iso(attempt.finished_at),
+        "started_at": to_iso(attempt.started_at),
+        "finished_at": to_iso(attempt.finished_at),
         "exception": attempt.exception_class_path,
         "message": attempt.message,
         "traceback": attempt.traceback,
     }
 
 
-def page_of(job: Job, attempts: Sequence[Attempt], engines: Mapping[UUID, Worker]) -> str:
-    """Return all that is known of a job, one thing a line."""
+def _table_row(job: Job) -> tuple[str, ...]:
+    return (
+        str(job.pk),
+        JobState(job.state).label,
+        job.queue_name,
+        f"{job.attempt}/{job.max_attempts}",
+        _format_time(_in_state_since(job)) or "",
+        job.task_path,
+    )
+
+
+def _in_state_since(job: Job) -> datetime | None:
+    match JobState(job.state):
+        case JobState.SCHEDULED | JobState.READY:
+            return job.run_after
+        case JobState.RUNNING:
+            return job.last_attempted_at
+        case _:
+            return job.finished_at
+
+
+def _details(job: Job, workers: Mapping[UUID, Worker]) -> dict[str, Any]:
+    """Return the values of a job's page by label; those without a value are falsy."""
     args, kwargs = _arguments(job)
-    facts = {
+    timeout = "" if job.timeout is None else f"{job.timeout:g} s"
+    return {
         "id": job.pk,
         "task": job.task_path,
-        "state": _state_of(job),
+        "state": _format_state(job),
         "queue": f"{job.queue_name} (backend {job.backend!r}, priority {job.priority})",
         "args": json.dumps(args, ensure_ascii=False),
         "kwargs": json.dumps(kwargs, ensure_ascii=False),
-        "attempts": f"{job.attempt} of {job.max_attempts}"
-        + (f", lost {job.worker_losses}" * (job.worker_losses > 0)),
-        "timeout": f"{job.timeout:g} s" if job.timeout is not None else None,
-        **{name: _shown(getattr(job, name)) for name in TIMES},
+        "attempts": _format_attempts(job),
+        "timeout": timeout,
+        **{name: _format_time(getattr(job, name)) for name in TIME_FIELDS},
         "return value": job.return_value,
-        "worker": _engine_of(job.worker, engines),
-        "owner": job.owner or None,
-        "tenant": job.tenant or None,
-        "request id": job.request_id or None,
+        "worker": _format_worker(job.worker, workers),
+        "owner": job.owner,
+        "tenant": job.tenant,
+        "request id": job.request_id,
         "enqueued by job": job.parent,
     }
-    lines = [f"{name + ':':20}{value}" for name, value in facts.items() if value is not None]
-    for attempt in attempts:
-        when = f"{_shown(attempt.started_at)} to {_shown(attempt.finished_at)}"
-        lines += [
-            "",
-            f"Attempt {attempt.number} did not succeed ({when})",
-            f"{'worker:':20}{_engine_of(attempt.worker, engines)}",
-            f"{'exception:':20}{attempt.exception_class_path}: {attempt.message}",
-            attempt.traceback.rstrip(),
-        ]
-    return "\n".join(lines)
 
 
-def _line_of(job: Job) -> tuple[str, ...]:
-    state = JobState(job.state)
-    since = {
-        JobState.SCHEDULED: job.run_after,
-        JobState.READY: job.run_after,
-        JobState.RUNNING: job.last_attempted_at,
-    }.get(state, job.finished_at)
-    tries = f"{job.attempt}/{job.max_attempts}"
-    return (str(job.pk), state.label, job.queue_name, tries, _shown(since) or "", job.task_path)
+def _attempt_lines(attempt: Attempt, workers: Mapping[UUID, Worker]) -> list[str]:
+    started_at, finished_at = _format_time(attempt.started_at), _format_time(attempt.finished_at)
+    return [
+        "",
+        f"Attempt {attempt.number} did not succeed ({started_at} to {finished_at})",
+        _line("worker", _format_worker(attempt.worker, workers)),
+        _line("exception", f"{attempt.exception_class_path}: {attempt.message}"),
+        attempt.traceback.rstrip(),
+    ]
 
 
-def _state_of(job: Job) -> str:
+def _line(label: str, value: object) -> str:
+    return f"{label + ':':{LABEL_WIDTH}}{value}"
+
+
+def _format_state(job: Job) -> str:
     state = JobState(job.state)
     if state == JobState.RUNNING and job.cancel_requested_at is not None:
-        return f"{state.label}, asked to stop at {_shown(job.cancel_requested_at)}"
+        return f"{state.label}, cancel requested at {_format_time(job.cancel_requested_at)}"
     return state.label
 
 
-def _engine_of(identifier: UUID | None, engines: Mapping[UUID, Worker]) -> str | None:
-    if identifier is None:
+def _format_attempts(job: Job) -> str:
+    text = f"{job.attempt} of {job.max_attempts}"
+    if job.worker_losses:
+        text += f", lost {job.worker_losses}"
+    return text
+
+
+def _format_worker(worker_id: UUID | None, workers: Mapping[UUID, Worker]) -> str | None:
+    if worker_id is None:
         return None
-    engine = engines.get(identifier)
-    return f"{identifier} ({engine})" if engine else f"{identifier} (gone)"
+    worker = workers.get(worker_id)
+    return f"{worker_id} ({worker or 'no longer running'})"
+
+
+def _format_time(time: datetime | None) -> str | None:
+    """Return a time in the current time zone, as the log shows it."""
+    if time is None:
+        return None
+    if timezone.is_aware(time):
+        time = timezone.localtime(time)
+    return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def _arguments(job: Job) -> tuple[Any, Any]:
-    """Return what the row holds, even if somebody wrote it by hand."""
+    """Return args and kwargs; if they are no JSON, their text and None."""
     try:
         args, kwargs = json.loads(job.arguments)
     except ValueError:
         return job.arguments, None
     return args, kwargs
-
-
-def _local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
-
-
-def _shown(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{_local(moment):%Y-%m-%d %H:%M:%S}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else _local(moment).isoformat()

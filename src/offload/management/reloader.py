@@ -1,4 +1,4 @@
-"""Restarting a worker when its code changes, for development."""
+"""Restarts a worker when code changes, for development."""
 
 from __future__ import annotations
 
@@ -11,42 +11,48 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.autoreload import StatReloader
 
-PAUSE = 1.0
-"""Seconds between two looks at the files."""
+CHECK_INTERVAL_SECONDS = 1.0
+"""Time between two checks of the files' modification times."""
 
 
 class Reloader:
-    """Watches the files of all imported modules, as Django's own development server does.
+    """A thread that checks files for changes, as Django's development server does.
 
-    And those of the project's apps: the engine imports no task, only its children do.
+    It checks the files of all imported modules and of the project's apps: the worker's process
+    imports no tasks, only its child processes do.
 
     Args:
-        stop: called once, when a file has changed.
+        stop: called once, after a file has changed.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self.has_seen_change = False
         self._stop = stop
-        self._files = StatReloader()
-        for folder in _folders_of_project():
-            self._files.watch_dir(folder, "**/*.py")
+        self._reloader = StatReloader()
+        self._modified_at: dict[Path, float] = {}
+        for folder in _project_folders():
+            self._reloader.watch_dir(folder, "**/*.py")
 
     def start(self) -> None:
-        """Watch from a thread of its own; what changes from now on is seen."""
-        self._seen = dict(self._files.snapshot_files())
-        threading.Thread(target=self._watch, name="offload-reloader", daemon=True).start()
+        """Record the files' modification times and start the thread."""
+        self._modified_at = dict(self._reloader.snapshot_files())
+        threading.Thread(target=self._run, name="offload-reloader", daemon=True).start()
 
-    def _watch(self) -> None:
-        pause = threading.Event()
+    def _run(self) -> None:
+        timer = threading.Event()
         while not self.has_seen_change:
-            for path, changed in self._files.snapshot_files():
-                if self._seen.setdefault(path, changed) != changed:
-                    self.has_seen_change = True
-            pause.wait(PAUSE)
+            self._check_files()
+            timer.wait(CHECK_INTERVAL_SECONDS)
         self._stop()
 
+    def _check_files(self) -> None:
+        for path, modified_at in self._reloader.snapshot_files():
+            # A module that is imported later is new here, not changed.
+            if self._modified_at.setdefault(path, modified_at) != modified_at:
+                self.has_seen_change = True
 
-def _folders_of_project() -> set[Path]:
+
+def _project_folders() -> set[Path]:
     """Return the folders of the settings and of all apps that were not installed by pip."""
     folders = {Path(config.path) for config in apps.get_app_configs()}
     settings_file = getattr(sys.modules.get(settings.SETTINGS_MODULE or ""), "__file__", None)

@@ -1,4 +1,4 @@
-"""`manage.py offload_health`: are jobs being run? The exit code says so: 0 yes, 1 no."""
+"""`manage.py offload_health`: check whether jobs are run. Exits with 0 if they are, else with 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connections
@@ -24,15 +24,22 @@ from offload.management.arguments import (
 from offload.store.errors import explain, migrate_command
 from offload.store.queries import live_workers, oldest_wait
 
+if TYPE_CHECKING:
+    from offload.models import Worker
+
+MAX_HOSTNAME_CHARS = 255
+"""Length of the column in the table of workers."""
+MAX_WORKERS_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found.
+class CheckResult:
+    """The result of one check.
 
     Attributes:
-        check: database, migrations, engine or queue.
-        ok: whether it is as it should be.
-        message: what is the case, and what to do if it is not as it should be.
+        check: "database", "migrations", "worker" or "queue".
+        ok: whether the check passed.
+        message: what was found, and how to correct it if the check failed.
     """
 
     check: str
@@ -41,104 +48,121 @@ class Finding:
 
 
 class Command(BaseCommand):
-    """Tell whether jobs are being run."""
+    """Check whether jobs are run."""
 
-    help = "Exit with 0 if the database answers, is migrated, and an engine is alive; else with 1."
+    help = (
+        "Exit with 0 if the database responds, is migrated, and a worker is running; "
+        "otherwise with 1."
+    )
     requires_system_checks = ()
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--queue", help="Ask for an engine that serves this queue, and for its oldest job.")
+        add("--queue", help="Check for a worker that serves this queue, and its oldest job.")
         add(
             "--max-age",
             type=non_negative_number,
             metavar="SECONDS",
-            help="Fail if a job could have run for longer and was not begun.",
+            help="Fail if a job has been ready for longer and was not started.",
         )
         add(
             "--this-host",
             action="store_true",
-            help="Ask for an engine on this host, or in this container.",
+            help="Check for a worker on this host, or in this container.",
         )
         add("--json", action="store_true", help="Print one JSON document.")
         add_backend_arguments(parser)
 
-    def handle(self, **choices: Any) -> None:
-        options = resolve_options(choices)
-        resolve_store(options)
-        if choices["queue"] is not None:
-            require_queue(resolve_backend(choices["backend"]), choices["queue"])
-        findings = list(_look(options.database, choices))
-        healthy = all(finding.ok for finding in findings)
-        if choices["json"]:
-            document = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        backend_options = resolve_options(options)
+        resolve_store(backend_options)
+        if options["queue"] is not None:
+            require_queue(resolve_backend(options["backend"]), options["queue"])
+        results = list(_run_checks(backend_options.database, options))
+        is_healthy = all(result.ok for result in results)
+        if options["json"]:
+            document = {
+                "healthy": is_healthy,
+                "backend": options["backend"],
+                "queue_name": options["queue"],
+                "checks": [asdict(result) for result in results],
+            }
             self.stdout.write(json.dumps(document))
-        elif choices["verbosity"] > 0:
-            for finding in findings:
-                word = "ok" if finding.ok else "FAILED"
-                self.stdout.write(f"{word:8}{finding.check:12}{finding.message}")
-        if not healthy:
+        elif options["verbosity"] > 0:
+            for result in results:
+                word = "ok" if result.ok else "FAILED"
+                self.stdout.write(f"{word:8}{result.check:12}{result.message}")
+        if not is_healthy:
             sys.exit(1)
 
 
-def _look(using: str, choices: dict[str, Any]) -> Iterator[Finding]:
-    """Check one thing after the other; what needs one that failed is left out."""
+def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
+    """Run the checks in order; skip those that need a check that failed."""
     try:
         connections[using].ensure_connection()
-        yield Finding("database", ok=True, message=f"DATABASES[{using!r}] answers.")
-        migrations = _migrations(using)
+        yield CheckResult("database", ok=True, message=f"DATABASES[{using!r}] responds.")
+        migrations = _check_migrations(using)
         yield migrations
         if migrations.ok:
-            yield _engines(using, choices)
-            yield _queue(using, choices)
+            yield _check_workers(using, options)
+            yield _check_queue(using, options)
     except (DatabaseError, InterfaceError) as error:
         connections[using].close()
         problem = str(explain(error, using)).rstrip(".")
         message = f"{problem}. Start the database, or correct DATABASES[{using!r}]."
-        yield Finding("database", ok=False, message=message)
+        yield CheckResult("database", ok=False, message=message)
 
 
-def _migrations(using: str) -> Finding:
+def _check_migrations(using: str) -> CheckResult:
     missing = missing_migrations(connections[using])
     if not missing:
-        return Finding("migrations", ok=True, message="All migrations of offload are applied.")
+        return CheckResult("migrations", ok=True, message="All migrations of offload are applied.")
     message = f"Not applied: {', '.join(missing)}. Run: {migrate_command(using)}"
-    return Finding("migrations", ok=False, message=message)
+    return CheckResult("migrations", ok=False, message=message)
 
 
-def _engines(using: str, choices: dict[str, Any]) -> Finding:
-    backend, queue = choices["backend"], choices["queue"]
-    engines = live_workers(using, backend, queue)
-    where = ""
-    if choices["this_host"]:
-        host = socket.gethostname()[:255]
-        engines = [engine for engine in engines if engine.hostname == host]
-        where = f" on this host ({host})"
+def _check_workers(using: str, options: dict[str, Any]) -> CheckResult:
+    backend, queue = options["backend"], options["queue"]
+    workers = live_workers(using, backend, queue)
     served = f"queue {queue!r} of backend {backend!r}" if queue else f"backend {backend!r}"
-    if engines:
-        names = ", ".join(str(engine) for engine in engines[:5])
-        more = f" and {len(engines) - 5} more" if len(engines) > 5 else ""
-        message = f"{served} is served{where} by {names}{more}."
-        return Finding("engine", ok=True, message=message[0].upper() + message[1:])
-    command = "python manage.py offload_worker"
-    command += "" if backend == "default" else f" --backend {backend}"
-    command += f" --queues {queue}" if queue else ""
-    message = f"No engine serves {served}{where}. Start one: {command}"
-    return Finding("engine", ok=False, message=message)
+    if options["this_host"]:
+        hostname = socket.gethostname()[:MAX_HOSTNAME_CHARS]
+        workers = [worker for worker in workers if worker.hostname == hostname]
+        served += f" on this host ({hostname})"
+    if workers:
+        message = f"Serving {served}: {_format_workers(workers)}."
+        return CheckResult("worker", ok=True, message=message)
+    message = f"No worker serves {served}. Start one: {_worker_command(backend, queue)}"
+    return CheckResult("worker", ok=False, message=message)
 
 
-def _queue(using: str, choices: dict[str, Any]) -> Finding:
-    longest = choices["max_age"]
-    age = oldest_wait(using, choices["backend"], choices["queue"])
+def _check_queue(using: str, options: dict[str, Any]) -> CheckResult:
+    max_age = options["max_age"]
+    age = oldest_wait(using, options["backend"], options["queue"])
     if age is None:
-        return Finding("queue", ok=True, message="No job waits to be run.")
-    message = f"The oldest waiting job could have run for {max(0.0, age):,.1f} s"
-    if longest is None or age <= longest:
-        return Finding("queue", ok=True, message=f"{message}.")
+        return CheckResult("queue", ok=True, message="No job is waiting.")
+    message = f"The oldest waiting job has been ready for {max(0.0, age):,.1f} s"
+    if max_age is None or age <= max_age:
+        return CheckResult("queue", ok=True, message=f"{message}.")
     message += (
-        f", longer than --max-age {longest:g} s. Start more engines or give them more "
-        "--processes or --threads, and look what they run: "
+        f", longer than --max-age {max_age:g} s. Start more workers, raise --processes or "
+        "--threads, or check which jobs are running: "
         "python manage.py offload_jobs list --state running"
     )
-    return Finding("queue", ok=False, message=message)
+    return CheckResult("queue", ok=False, message=message)
+
+
+def _format_workers(workers: list[Worker]) -> str:
+    names = ", ".join(str(worker) for worker in workers[:MAX_WORKERS_SHOWN])
+    hidden = len(workers) - MAX_WORKERS_SHOWN
+    return f"{names} and {hidden} more" if hidden > 0 else names
+
+
+def _worker_command(backend: str, queue: str | None) -> str:
+    command = "python manage.py offload_worker"
+    if backend != "default":
+        command += f" --backend {backend}"
+    if queue:
+        command += f" --queues {queue}"
+    return command

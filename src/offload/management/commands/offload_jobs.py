@@ -1,4 +1,4 @@
-"""`manage.py offload_jobs`: look at jobs, run them again, cancel them."""
+"""`manage.py offload_jobs`: list and show jobs, retry and cancel them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from offload.management.arguments import (
     resolve_store,
     whole_number,
 )
-from offload.management.formatting import attempt_document, document_of, page_of, table_of
+from offload.management.formatting import (
+    attempt_document,
+    format_page,
+    format_table,
+    job_document,
+)
 from offload.store.queries import JobFilter, find_by_prefix, find_jobs, find_workers, recent_tasks
 
 if TYPE_CHECKING:
@@ -31,193 +36,239 @@ if TYPE_CHECKING:
 
     from offload.models import Job
 
-AT_ONCE = 100
-"""Jobs changed in one transaction."""
-SHORTEST_PREFIX = 8
-"""Digits of an id that may stand for the whole_number of it, if only one job's id begins so."""
+BATCH_SIZE = 100
+"""Number of jobs changed in one transaction."""
+MIN_PREFIX_DIGITS = 8
+"""Digits of an id that are enough to identify a job, if no other id starts with them."""
+DEFAULT_LIST_LIMIT = 20
+DEFAULT_CHANGE_LIMIT = 1000
 
 PARTICIPLES = {"retry": "retried", "cancel": "cancelled"}
 
 
 class Command(BaseCommand):
-    """Look at jobs and change them."""
+    """List, show, retry and cancel jobs."""
 
-    help = "List and show jobs, run them again, cancel them."
+    help = "List and show jobs, retry and cancel them."
     requires_system_checks = ()
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        shown = actions.add_parser("list", help="List jobs.")
-        _add_filters(shown, limit=20)
-        shown.add_argument("--json", action="store_true", help="Print a JSON list.")
-        one = actions.add_parser("show", help="Show all that is known of a job.")
-        one.add_argument("id", help="The job's id, or its first digits.")
-        one.add_argument("--json", action="store_true", help="Print a JSON document.")
-        again = actions.add_parser("retry", help="Run jobs again that failed or were cancelled.")
-        stop = actions.add_parser("cancel", help="Cancel jobs that wait or run.")
-        for action in (again, stop):
+        list_ = actions.add_parser("list", help="List jobs.")
+        _add_filters(list_, limit=DEFAULT_LIST_LIMIT)
+        list_.add_argument("--json", action="store_true", help="Print a JSON list.")
+        show = actions.add_parser("show", help="Show the details of one job.")
+        show.add_argument("id", help="The job's id, or its first digits.")
+        show.add_argument("--json", action="store_true", help="Print a JSON document.")
+        retry = actions.add_parser("retry", help="Run failed, cancelled or expired jobs again.")
+        cancel = actions.add_parser("cancel", help="Cancel waiting or running jobs.")
+        for action in (retry, cancel):
             action.add_argument("ids", nargs="*", metavar="ID", help="Ids, or their first digits.")
-            _add_filters(action, limit=1000)
-            action.add_argument("--yes", action="store_true", help="Do not ask.")
-        for action in (shown, one, again, stop):
+            _add_filters(action, limit=DEFAULT_CHANGE_LIMIT)
+            action.add_argument("--yes", action="store_true", help="Skip the confirmation prompt.")
+        for action in (list_, show, retry, cancel):
             add_backend_arguments(action)
 
-    def handle(self, **choices: Any) -> None:
-        self.backend = resolve_backend(choices["backend"])
-        options = resolve_options(choices)
-        self.store = resolve_store(options)
-        with report_database_errors(options.database):
-            getattr(self, f"_{choices['action']}")(choices)
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        self.backend = resolve_backend(options["backend"])
+        backend_options = resolve_options(options)
+        self.store = resolve_store(backend_options)
+        with report_database_errors(backend_options.database):
+            match options["action"]:
+                case "list":
+                    self._list(options)
+                case "show":
+                    self._show(options)
+                case "retry":
+                    self._retry(options)
+                case "cancel":
+                    self._cancel(options)
 
-    def _list(self, choices: dict[str, Any]) -> None:
-        jobs = self._find(choices, [choices["state"]])
-        if choices["json"]:
-            self.stdout.write(json.dumps([document_of(job) for job in jobs], indent=2))
+    def _list(self, options: dict[str, Any]) -> None:
+        jobs = self._find_jobs(options, [options["state"]])
+        if options["json"]:
+            self.stdout.write(json.dumps([job_document(job) for job in jobs], indent=2))
         elif jobs:
-            self.stdout.write(table_of(jobs))
-            if len(jobs) == choices["limit"]:
-                self.stdout.write(f"There may be more: --limit is {choices['limit']}.")
+            self.stdout.write(format_table(jobs))
+            if len(jobs) == options["limit"]:
+                self.stdout.write(f"There may be more: --limit is {options['limit']}.")
         else:
-            self.stdout.write("No such jobs.")
+            self.stdout.write("No matching jobs.")
 
-    def _show(self, choices: dict[str, Any]) -> None:
-        job, attempts = self.store.read(self._identify(choices["id"]))
+    def _show(self, options: dict[str, Any]) -> None:
+        job, attempts = self.store.read(self._identify(options["id"]))
         if job is None:
-            raise CommandError(_unknown(choices["id"]))
-        if choices["json"]:
-            tried = [attempt_document(attempt) for attempt in attempts]
-            self.stdout.write(json.dumps({**document_of(job), "attempts": tried}, indent=2))
+            raise CommandError(_not_found(options["id"]))
+        if options["json"]:
+            document = job_document(job)
+            document["attempts"] = [attempt_document(attempt) for attempt in attempts]
+            self.stdout.write(json.dumps(document, indent=2))
             return
-        ids = {attempt.worker for attempt in attempts} | ({job.worker} if job.worker else set())
-        self.stdout.write(page_of(job, attempts, find_workers(self.store.using, list(ids))))
+        worker_ids = {attempt.worker for attempt in attempts}
+        if job.worker:
+            worker_ids.add(job.worker)
+        workers = find_workers(self.store.using, list(worker_ids))
+        self.stdout.write(format_page(job, attempts, workers))
 
-    def _retry(self, choices: dict[str, Any]) -> None:
-        ids = self._choose("retry", choices, RETRYABLE, default=(JobState.FAILED,))
-        if ids is not None:
-            done = self._change(ids, self.store.retry)
-            self.stdout.write(f"{sum(done.values()):,} to run again.")
-            self._explain([pk for pk, retried in done.items() if not retried], "retried")
+    def _retry(self, options: dict[str, Any]) -> None:
+        ids = self._select("retry", options, RETRYABLE, default=[JobState.FAILED])
+        if not ids:
+            return
+        retried = self._change(ids, self.store.retry)
+        self.stdout.write(f"{sum(retried.values()):,} retried.")
+        self._require_none([pk for pk, done in retried.items() if not done], "retried")
 
-    def _cancel(self, choices: dict[str, Any]) -> None:
-        ids = self._choose("cancel", choices, CANCELLABLE, default=CANCELLABLE[::-1])
-        if ids is not None:
-            done = self._change(ids, self.store.cancel)
-            states = list(done.values())
-            running = states.count(JobState.RUNNING)
-            asked = f", {running:,} running asked to stop" if running else ""
-            self.stdout.write(f"{states.count(JobState.CANCELLED):,} cancelled{asked}.")
-            self._explain([pk for pk, state in done.items() if state is None], "cancelled")
+    def _cancel(self, options: dict[str, Any]) -> None:
+        running_first = CANCELLABLE[::-1]
+        ids = self._select("cancel", options, CANCELLABLE, default=running_first)
+        if not ids:
+            return
+        states = self._change(ids, self.store.cancel)
+        counts = Counter(states.values())
+        text = f"{counts[JobState.CANCELLED]:,} cancelled"
+        if counts[JobState.RUNNING]:
+            text += f", cancel requested for {counts[JobState.RUNNING]:,} running"
+        self.stdout.write(f"{text}.")
+        self._require_none([pk for pk, state in states.items() if state is None], "cancelled")
 
-    # --- choosing ---------------------------------------------------------------------------
+    # --- selecting jobs ----------------------------------------------------------------------
 
-    def _choose(
+    def _select(
         self,
-        verb: str,
-        choices: dict[str, Any],
+        action: str,
+        options: dict[str, Any],
         allowed: Sequence[JobState],
         *,
         default: Sequence[JobState],
-    ) -> list[UUID] | None:
-        """Return the ids of the jobs to change; None if somebody said no, or there are none."""
-        filters = [name for name in ("state", "queue", "task") if choices[name] is not None]
-        if choices["ids"] and filters:
-            raise CommandError(f"Give ids or filters (--{filters[0]}), not both.")
-        if choices["ids"]:
-            return [self._identify(text) for text in choices["ids"]]
-        if not filters:
-            raise CommandError(f"Which jobs? Give ids, or choose: {verb} --state, --queue, --task.")
-        state = choices["state"]
-        if state is not None and state not in allowed:
-            names = ", ".join(other.label for other in allowed)
-            raise CommandError(
-                f"No {state.label} job can be {PARTICIPLES[verb]}; possible are: {names}."
-            )
-        jobs = self._find(choices, default if state is None else [state])
-        if not jobs:
-            self.stdout.write("No such jobs.")
-            return None
-        question = f"{verb.title()} {_summary(jobs, limit=choices['limit'])}?"
-        return [job.pk for job in jobs] if choices["yes"] or self._agree(question) else None
+    ) -> list[UUID]:
+        """Return the ids of the jobs to change; none if no job matches or the user declined.
 
-    def _agree(self, question: str) -> bool:
+        Args:
+            action: "retry" or "cancel".
+            options: ids, or filters.
+            allowed: states of jobs that the action can change.
+            default: states of the jobs to change without --state.
+        """
+        filters = [name for name in ("state", "queue", "task") if options[name] is not None]
+        if options["ids"]:
+            if filters:
+                raise CommandError(f"Pass either ids or filters (--{filters[0]}), not both.")
+            return [self._identify(text) for text in options["ids"]]
+        if not filters:
+            raise CommandError(f"No jobs selected. Pass ids, or {action} --state, --queue, --task.")
+        states = default
+        if options["state"] is not None:
+            _require_allowed(action, options["state"], allowed)
+            states = [options["state"]]
+        jobs = self._find_jobs(options, states, search_all=True)
+        if not jobs:
+            self.stdout.write("No matching jobs.")
+        elif options["yes"] or self._confirm(action, jobs, options["limit"]):
+            return [job.pk for job in jobs]
+        return []
+
+    def _confirm(self, action: str, jobs: Sequence[Job], limit: int) -> bool:
         try:
-            answer = input(f"{question} [y/N] ")
+            answer = input(f"{action.title()} {_summary(jobs, limit)}? [y/N] ")
         except EOFError:
-            raise CommandError("Nobody is there to answer. To do it unasked, give --yes.") from None
+            raise CommandError(
+                "Cannot ask for confirmation: no terminal. Pass --yes to skip the prompt."
+            ) from None
         if answer.strip().lower() in {"y", "yes"}:
             return True
-        self.stdout.write("Nothing was changed.")
+        self.stdout.write("No jobs were changed.")
         return False
 
-    def _find(self, choices: dict[str, Any], states: Sequence[JobState | None]) -> list[Job]:
+    def _find_jobs(
+        self,
+        options: dict[str, Any],
+        states: Sequence[JobState | None],
+        *,
+        search_all: bool = False,
+    ) -> list[Job]:
+        """Return the jobs that match the filters, up to --limit.
+
+        Raises:
+            CommandError: if there are none and a name is unknown.
+        """
         jobs: list[Job] = []
         for state in states:
-            wanted = JobFilter(
-                backend=choices["backend"],
-                state=state,
-                queue_name=choices["queue"],
-                task=choices["task"],
-            )
-            bulk = choices["action"] != "list"
-            room = choices["limit"] - len(jobs)
-            if room > 0:
-                jobs += find_jobs(self.store.using, wanted, limit=room, everywhere=bulk)
+            remaining = options["limit"] - len(jobs)
+            if remaining > 0:
+                job_filter = JobFilter(
+                    backend=options["backend"],
+                    state=state,
+                    queue_name=options["queue"],
+                    task=options["task"],
+                )
+                jobs += find_jobs(
+                    self.store.using, job_filter, limit=remaining, everywhere=search_all
+                )
         if not jobs:
-            self._require_known(choices)
+            self._require_known_queue(options["queue"])
+            self._require_known_task(options["task"])
         return jobs
 
-    def _require_known(self, choices: dict[str, Any]) -> None:
-        """Nothing was found: raise CommandError if a name was mistyped."""
-        queue, task, queues = choices["queue"], choices["task"], sorted(self.backend.queues)
-        if queue is not None and queues and queue not in queues:
+    def _require_known_queue(self, name: str | None) -> None:
+        queues = sorted(self.backend.queues)
+        if name is not None and queues and name not in queues:
             raise CommandError(
-                f"No such jobs, and no queue {queue!r} in TASKS[{self.backend.alias!r}]['QUEUES']."
-                f"{did_you_mean(queue, queues)}"
+                f"No matching jobs, and no queue {name!r} in "
+                f"TASKS[{self.backend.alias!r}]['QUEUES'].{did_you_mean(name, queues)}"
             )
-        if task is None:
+
+    def _require_known_task(self, name: str | None) -> None:
+        """Raise CommandError if no recent job is of this task: its name may be mistyped."""
+        if name is None:
             return
         paths = recent_tasks(self.store.using, self.backend.alias)
         names = [path.rpartition(".")[2] for path in paths]
-        if task not in paths and task not in names:
-            hint = did_you_mean(task, paths if "." in task else names) if paths else ""
-            raise CommandError(f"No such jobs: none of a task {task!r}.{hint}")
+        if name in paths or name in names:
+            return
+        hint = ""
+        if paths:
+            hint = did_you_mean(name, paths if "." in name else names)
+        raise CommandError(f"No matching jobs: no recent job of a task {name!r}.{hint}")
 
     def _identify(self, text: str) -> UUID:
-        """Return the id that a text is, or begins."""
+        """Return the id of the job whose id is, or starts with, a text."""
         digits = text.strip().lower().replace("-", "")
         if not re.fullmatch("[0-9a-f]{1,32}", digits):
-            raise CommandError(f"{text!r} is not the id of a job, nor the beginning of one.")
-        if len(digits) < SHORTEST_PREFIX:
-            raise CommandError(f"{text!r} is too short: give at least {SHORTEST_PREFIX} digits.")
-        found = find_by_prefix(self.store.using, digits)
-        if not found:
-            raise CommandError(_unknown(text))
-        if len(found) > 1:
+            raise CommandError(f"{text!r} is not a job id or the first digits of one.")
+        if len(digits) < MIN_PREFIX_DIGITS:
+            raise CommandError(f"{text!r} is too short: pass at least {MIN_PREFIX_DIGITS} digits.")
+        ids = find_by_prefix(self.store.using, digits)
+        if not ids:
+            raise CommandError(_not_found(text))
+        if len(ids) > 1:
             raise CommandError(
-                f"Several ids begin with {text!r}, such as {found[0]} and {found[1]}. Give more "
-                "digits."
+                f"Several ids start with {text!r}, such as {ids[0]} and {ids[1]}. Pass more digits."
             )
-        return found[0]
+        return ids[0]
 
-    # --- changing ---------------------------------------------------------------------------
+    # --- changing jobs -----------------------------------------------------------------------
 
     def _change[T](self, ids: Sequence[UUID], verb: Callable[[UUID], T]) -> dict[UUID, T]:
-        """Apply a verb to each job, in the order of ids in which all transactions lock them."""
-        done: dict[UUID, T] = {}
+        """Change each job in batches, in the order of ids, in which all transactions lock jobs."""
+        results: dict[UUID, T] = {}
         ordered = sorted(set(ids))
-        for start in range(0, len(ordered), AT_ONCE):
+        for start in range(0, len(ordered), BATCH_SIZE):
             with transaction.atomic(self.store.using):
-                done |= {pk: verb(pk) for pk in ordered[start : start + AT_ONCE]}
-        return done
+                for pk in ordered[start : start + BATCH_SIZE]:
+                    results[pk] = verb(pk)
+        return results
 
-    def _explain(self, refused: Sequence[UUID], be: str) -> None:
-        """Raise CommandError if jobs could not be changed, saying why."""
+    def _require_none(self, refused: Sequence[UUID], participle: str) -> None:
+        """Raise CommandError with the states of the jobs that could not be changed."""
         reasons = []
         for pk in refused:
             job, _ = self.store.read(pk)
-            state = "gone" if job is None else JobState(job.state).label
-            reasons.append(f"The job {pk} is {state}; it cannot be {be}.")
+            if job is None:
+                reasons.append(f"The job {pk} no longer exists; it cannot be {participle}.")
+            else:
+                state = JobState(job.state).label
+                reasons.append(f"The job {pk} is {state}; it cannot be {participle}.")
         if reasons:
             raise CommandError("\n".join(reasons))
 
@@ -231,19 +282,31 @@ def _add_filters(parser: ArgumentParser, *, limit: int) -> None:
         "--limit",
         type=whole_number(1),
         default=limit,
-        help="At most so many (default: %(default)s).",
+        help="Maximum number of jobs (default: %(default)s).",
     )
 
 
-def _summary(jobs: Sequence[Job], *, limit: int) -> str:
+def _require_allowed(action: str, state: JobState, allowed: Sequence[JobState]) -> None:
+    """Raise CommandError if an action cannot change jobs of a state."""
+    if state not in allowed:
+        labels = ", ".join(other.label for other in allowed)
+        raise CommandError(
+            f"A {state.label} job cannot be {PARTICIPLES[action]}. Possible states: {labels}."
+        )
+
+
+def _summary(jobs: Sequence[Job], limit: int) -> str:
     counts = Counter(JobState(job.state).label for job in jobs)
     text = ", ".join(f"{number:,} {label}" for label, number in counts.items())
-    more = " (there may be more: --limit)" if len(jobs) == limit else ""
-    return f"{text} {'job' if len(jobs) == 1 else 'jobs'}{more}"
+    noun = "job" if len(jobs) == 1 else "jobs"
+    text = f"{text} {noun}"
+    if len(jobs) == limit:
+        text += " (there may be more: --limit)"
+    return text
 
 
-def _unknown(text: str) -> str:
+def _not_found(text: str) -> str:
     return (
-        f"There is no job {text}. Jobs that ended are deleted after a while: see keep_successful "
+        f"There is no job {text}. Finished jobs are deleted after the time set by keep_successful "
         "and keep_failed in OPTIONS."
     )

@@ -1,4 +1,4 @@
-"""`manage.py offload_prune`: delete old ended jobs now. Engines do it by themselves, too."""
+"""`manage.py offload_prune`: delete old finished jobs now. Workers also do this regularly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -21,86 +21,113 @@ from offload.management.arguments import (
     resolve_store,
 )
 
-COUNTED = 1_000_000
-"""Jobs of one state that a dry run counts at most."""
+if TYPE_CHECKING:
+    from offload.store.base import Store
 
-MOST_DAYS = 36_600
-"""A hundred years, so that every date before now exists."""
+MAX_COUNTED_JOBS = 1_000_000
+"""Largest number of jobs of one state that a dry run counts."""
 
-rest = Event().wait
-"""Called with seconds."""
+MAX_DAYS = 36_600
+"""A hundred years; a date further back might not exist."""
+
+pause = Event().wait
+"""Waits for a number of seconds."""
 
 
 class Command(BaseCommand):
-    """Delete old ended jobs."""
+    """Delete old finished jobs."""
 
-    help = "Delete jobs that ended long ago. Without options: those that the settings call old."
+    help = (
+        "Delete jobs that finished long ago: by default, those older than keep_successful and "
+        "keep_failed in OPTIONS."
+    )
     requires_system_checks = ()
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         days: Any = {"type": non_negative_number, "metavar": "DAYS"}
-        add("--successful-days", help="Delete successful jobs that ended so long ago.", **days)
-        add("--failed-days", help="Delete failed, cancelled and expired jobs likewise.", **days)
-        add("--older-than", help="Both: delete all jobs that ended so long ago.", **days)
+        add(
+            "--successful-days",
+            help="Delete successful jobs that finished more than DAYS ago.",
+            **days,
+        )
+        add(
+            "--failed-days",
+            help="Delete failed, cancelled and expired jobs that finished more than DAYS ago.",
+            **days,
+        )
+        add("--older-than", help="Same as --successful-days and --failed-days.", **days)
         add("--queue", help="Delete only jobs of this queue.")
-        add("--dry-run", action="store_true", help="Only tell how many jobs would be deleted.")
+        add("--dry-run", action="store_true", help="Only print how many jobs would be deleted.")
         add_backend_arguments(parser)
 
-    def handle(self, **choices: Any) -> None:
-        options = resolve_options(choices)
-        store = resolve_store(options)
-        periods = _periods(choices, options)
-        now = timezone.now()
-        counts = []
-        for state, period in periods.items():
-            with report_database_errors(options.database):
-                old = store.finished_before(
-                    choices["backend"], state, before=now - period, queue_name=choices["queue"]
-                )
-                if choices["dry_run"]:
-                    number = old[:COUNTED].count()
-                else:
-                    number = sum(_with_rests(store.prune(old)))
-            counts.append((number, state))
-        if choices["verbosity"] > 0:
-            self.stdout.write(_report(counts, dry_run=choices["dry_run"]))
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        backend_options = resolve_options(options)
+        store = resolve_store(backend_options)
+        periods = _periods(options, backend_options)
+        with report_database_errors(backend_options.database):
+            counts = _prune(store, periods, options)
+        if options["verbosity"] > 0:
+            self.stdout.write(_report(counts, dry_run=options["dry_run"]))
 
 
-def _with_rests(batches: Iterator[int]) -> Iterator[int]:
-    """Rest after each batch as long as it took: on SQLite only then can others write."""
-    begun = monotonic()
+def _prune(
+    store: Store, periods: dict[JobState, timedelta], options: dict[str, Any]
+) -> dict[JobState, int]:
+    """Delete jobs, or count them in a dry run; return their number by state."""
+    now = timezone.now()
+    counts = {}
+    for state, period in periods.items():
+        jobs = store.finished_before(
+            options["backend"], state, before=now - period, queue_name=options["queue"]
+        )
+        if options["dry_run"]:
+            counts[state] = jobs[:MAX_COUNTED_JOBS].count()
+        else:
+            counts[state] = sum(_with_pauses(store.prune(jobs)))
+    return counts
+
+
+def _with_pauses(batches: Iterator[int]) -> Iterator[int]:
+    """Pause after each batch for as long as it took: on SQLite only then can others write."""
+    started_at = monotonic()
     for deleted in batches:
         yield deleted
-        rest(monotonic() - begun)
-        begun = monotonic()
+        pause(monotonic() - started_at)
+        started_at = monotonic()
 
 
-def _periods(choices: dict[str, Any], options: BackendOptions) -> dict[JobState, timedelta]:
-    """Return how long jobs of each state are kept; states that are kept for ever are left out."""
-    successful, failed = choices["successful_days"], choices["failed_days"]
-    both = choices["older_than"]
-    if both is not None and (successful is not None or failed is not None):
+def _periods(options: dict[str, Any], backend_options: BackendOptions) -> dict[JobState, timedelta]:
+    """Return the retention period of each state; states whose jobs are all kept are left out."""
+    successful_days, failed_days = options["successful_days"], options["failed_days"]
+    older_than = options["older_than"]
+    has_days_by_state = successful_days is not None or failed_days is not None
+    if older_than is not None and has_days_by_state:
         raise CommandError(
-            "--older-than is for all jobs; give it, or --successful-days and --failed-days."
+            "--older-than applies to all jobs: pass either --older-than, or --successful-days "
+            "and --failed-days."
         )
-    if both is not None:
-        successful = failed = both
-    elif successful is None and failed is None:
-        return retention_periods(options.keep_successful, options.keep_failed)
-    return retention_periods(_days(successful), _days(failed))
+    if older_than is not None:
+        return retention_periods(_days(older_than), _days(older_than))
+    if has_days_by_state:
+        return retention_periods(_days(successful_days), _days(failed_days))
+    return retention_periods(backend_options.keep_successful, backend_options.keep_failed)
 
 
 def _days(number: float | None) -> timedelta | None:
-    return None if number is None else timedelta(days=min(number, MOST_DAYS))
+    return None if number is None else timedelta(days=min(number, MAX_DAYS))
 
 
-def _report(counts: list[tuple[int, JobState]], *, dry_run: bool) -> str:
+def _report(counts: dict[JobState, int], *, dry_run: bool) -> str:
     if not counts:
-        return "Nothing to do: OPTIONS keep all jobs for ever. Say which with --older-than DAYS."
-    total = sum(number for number, _ in counts)
-    least = "at least " if any(number >= COUNTED for number, _ in counts) and dry_run else ""
-    verb = "Would delete" if dry_run else "Deleted"
-    details = ", ".join(f"{number:,} {state.label}" for number, state in counts if number)
-    return f"{verb} {least}{total:,} jobs{f': {details}' if details else ''}."
+        return "Nothing to delete: OPTIONS keep all jobs. Pass --older-than DAYS to delete some."
+    is_capped = dry_run and max(counts.values()) >= MAX_COUNTED_JOBS
+    total = f"{sum(counts.values()):,} jobs"
+    if is_capped:
+        total = f"at least {total}"
+    details = [f"{number:,} {state.label}" for state, number in counts.items() if number]
+    text = f"Would delete {total}" if dry_run else f"Deleted {total}"
+    if details:
+        text += f": {', '.join(details)}"
+    return f"{text}."

@@ -1,4 +1,4 @@
-"""`manage.py offload_worker`: run an engine until it is told to stop."""
+"""`manage.py offload_worker`: run jobs until a signal stops the worker."""
 
 from __future__ import annotations
 
@@ -30,137 +30,164 @@ from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
 
-MEBIBYTE = 1024**2
+BYTES_PER_MEBIBYTE = 1024**2
 
 
 class Command(BaseCommand):
-    """Run an engine in this process."""
+    """Run a worker in this process."""
 
     help = "Run the jobs of this project's queues."
     requires_system_checks = ()
-    # It waits for a database that does not answer yet, and says itself what is missing.
+    # The command waits for a database that does not respond, and reports missing migrations.
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--queues", type=_names, default=(), metavar="A,B", help="Serve only these queues.")
-        add("--exclude-queues", type=_names, default=(), metavar="A,B", help="Leave these out.")
+        names: Any = {"type": _split_names, "default": (), "metavar": "A,B"}
+        at_least_one = whole_number(1)
+        add("--queues", help="Serve only these queues.", **names)
+        add("--exclude-queues", help="Serve all queues except these.", **names)
         add(
             "--processes",
             type=whole_number(0),
-            help="Child processes; 0 runs tasks in this process.",
+            help="Number of child processes; 0 runs tasks in the worker's own process.",
         )
+        add("--threads", type=at_least_one, help="Threads per process for tasks written with def.")
         add(
-            "--threads",
-            type=whole_number(1),
-            help="Threads per process for tasks written with def.",
+            "--async-slots",
+            type=at_least_one,
+            help="Tasks written with async def that one process runs at once.",
         )
-        add("--async-slots", type=whole_number(1), help="Tasks written with async def at once.")
         add_backend_arguments(parser)
-        add("--shutdown-timeout", type=float, help="Seconds that running jobs have at a stop.")
+        add(
+            "--shutdown-timeout",
+            type=float,
+            help="Seconds that running jobs have to finish when the worker stops.",
+        )
         add("--drain", action="store_true", help="Exit when no job is ready.")
-        add("--max-jobs", type=whole_number(1), help="Replace a child process after so many jobs.")
-        add("--max-memory", type=whole_number(1), help="Replace a child process above so many MiB.")
+        add("--max-jobs", type=at_least_one, help="Restart a child process after N jobs.")
+        add(
+            "--max-memory",
+            type=at_least_one,
+            help="Restart a child process when it uses more than N MiB.",
+        )
         add(
             "--reload",
             action="store_true",
             default=None,
             help="Restart when code changes (default with DEBUG).",
         )
-        add("--no-reload", action="store_false", dest="reload", help="Do not.")
+        add(
+            "--no-reload",
+            action="store_false",
+            dest="reload",
+            help="Do not restart when code changes.",
+        )
 
-    def handle(self, **choices: Any) -> None:
-        service = self._service(choices)
-        verbose = choices["verbosity"] > 0
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        config = self._config(options)
+        verbose = options["verbosity"] > 0
         if verbose:
             show_job_lines()
-        engine = self._engine(service)
-        reloads = choices["reload"] if choices["reload"] is not None else settings.DEBUG
-        reloader = Reloader(engine.stop) if reloads and not service.drain else None
+        engine = self._prepare_engine(config)
+        reloader = None
+        if _is_reload_enabled(options):
+            reloader = Reloader(engine.stop)
         if verbose:
-            self._tell(_banner(service, reloads=reloader is not None))
+            self._write(_banner(config, reloads=reloader is not None))
         if reloader is not None:
             reloader.start()
         engine.run()
         if reloader is not None and reloader.has_seen_change:
-            self._tell("Code changed: starting again.")
+            self._write("Code changed: restarting.")
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
         if verbose:
-            self._tell("Stopped.")
+            self._write("Stopped.")
 
-    def _engine(self, service: WorkerConfig) -> Engine:
-        """Return an engine whose database answers, and that listens to signals."""
+    def _config(self, options: dict[str, Any]) -> WorkerConfig:
+        backend = resolve_backend(options["backend"])
+        try:
+            backend_options = _with_arguments(backend.settings, options)
+            get_store(backend_options.database)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        for name in (*options["queues"], *options["exclude_queues"]):
+            require_queue(backend, name)
+        if backend_options.processes == 0 and (options["max_jobs"] or options["max_memory"]):
+            raise CommandError("--max-jobs and --max-memory need at least --processes 1.")
+        max_memory = options["max_memory"]
+        if max_memory is not None:
+            max_memory *= BYTES_PER_MEBIBYTE
+        return WorkerConfig(
+            backend=backend.alias,
+            options=backend_options,
+            queues=options["queues"],
+            excluded=options["exclude_queues"],
+            drain=options["drain"],
+            max_jobs=options["max_jobs"],
+            max_memory=max_memory,
+            shows_logs=options["verbosity"] > 0,
+        )
+
+    def _prepare_engine(self, config: WorkerConfig) -> Engine:
+        """Return an engine whose database responds and that signals stop."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
-            wait_for_database(service.options.database, tell=self._tell)
-            engine = make_engine(service)
+            wait_for_database(config.options.database, report=self._write)
+            engine = make_engine(config)
         except KeyboardInterrupt:
-            raise CommandError("Stopped while the database did not answer.") from None
+            raise CommandError("Stopped while waiting for the database.") from None
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        self._listen_to_signals(engine.stop)
+        _handle_signals(engine.stop)
         return engine
 
-    def _service(self, choices: dict[str, Any]) -> WorkerConfig:
-        backend = resolve_backend(choices["backend"])
-        try:
-            options = _options(backend.settings, choices)
-            get_store(options.database)
-        except ImproperlyConfigured as error:
-            raise CommandError(str(error)) from error
-        for name in (*choices["queues"], *choices["exclude_queues"]):
-            require_queue(backend, name)
-        if options.processes == 0 and (choices["max_jobs"] or choices["max_memory"]):
-            raise CommandError("--max-jobs and --max-memory need --processes of at least 1.")
-        return WorkerConfig(
-            backend=backend.alias,
-            options=options,
-            queues=choices["queues"],
-            excluded=choices["exclude_queues"],
-            drain=choices["drain"],
-            max_jobs=choices["max_jobs"],
-            max_memory=choices["max_memory"] and choices["max_memory"] * MEBIBYTE,
-            shows_logs=choices["verbosity"] > 0,
-        )
-
-    def _listen_to_signals(self, stop: Callable[[], None]) -> None:
-        """Stop in order at the first signal, at once at the second; the handler only says so."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop())
-        if hasattr(faulthandler, "register"):
-            faulthandler.register(signal.SIGQUIT, all_threads=True)
-
-    def _tell(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 
 
-def _options(options: BackendOptions, choices: dict[str, Any]) -> BackendOptions:
-    """Return the backend's options as the command line changes them."""
+def _with_arguments(backend_options: BackendOptions, arguments: dict[str, Any]) -> BackendOptions:
+    """Return the backend's OPTIONS with those that the command line overrides."""
     names = ("processes", "threads", "async_slots", "shutdown_timeout", "database")
-    return replace(options, **{n: choices[n] for n in names if choices[n] is not None})
+    overrides = {name: arguments[name] for name in names if arguments[name] is not None}
+    return replace(backend_options, **overrides)
 
 
-def _banner(service: WorkerConfig, *, reloads: bool) -> str:
-    options = service.options
-    queues = ", ".join(service.queues or sorted(task_backends[service.backend].queues)) or "all"
-    if service.excluded:
-        queues += f" without {', '.join(service.excluded)}"
-    place = (
-        f"{options.processes} processes x {options.threads} threads"
-        if options.processes
-        else f"{options.threads} threads of this process"
-    )
+def _is_reload_enabled(options: dict[str, Any]) -> bool:
+    if options["drain"]:
+        return False
+    return settings.DEBUG if options["reload"] is None else options["reload"]
+
+
+def _handle_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` at each signal: the first lets running jobs finish, the second does not."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop())
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGQUIT, all_threads=True)
+
+
+def _banner(config: WorkerConfig, *, reloads: bool) -> str:
+    options = config.options
+    queues = ", ".join(config.queues or sorted(task_backends[config.backend].queues)) or "all"
+    if config.excluded:
+        queues += f" except {', '.join(config.excluded)}"
+    if options.processes:
+        place = f"{options.processes} processes x {options.threads} threads"
+    else:
+        place = f"{options.threads} threads of this process"
+    restarts = "when code changes" if reloads else "never automatically"
     return (
         f"django-offload {offload.__version__}, pid {os.getpid()}\n"
-        f"  queues    {queues} (backend {service.backend!r})\n"
+        f"  queues    {queues} (backend {config.backend!r})\n"
         f"  database  {options.database!r}\n"
         f"  runs in   {place}, {options.async_slots} async tasks each\n"
-        f"  restarts  {'when code changes' if reloads else 'never by itself'}\n"
+        f"  restarts  {restarts}\n"
         "Stop with Ctrl-C."
     )
 
 
-def _names(text: str) -> list[str]:
+def _split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
