@@ -14,7 +14,6 @@ from django.test import override_settings
 
 from offload import checks
 from offload.middleware import OffloadMiddleware
-from offload.task_lookup import find_task
 from tests.pooler import pooler
 
 BACKEND = "offload.backends.database.DatabaseBackend"
@@ -365,28 +364,3 @@ def test_where_nobody_sees_jobs_they_need_no_owners(urls, settings):
     settings.ROOT_URLCONF = urls
 
     assert ids_of(checks.check_middleware()) == []
-
-
-def test_what_a_task_names_must_be_there():
-    named = {
-        ("shop.tasks.a", "visibility", "tests.live.tasks.is_named"),
-        ("shop.tasks.b", "visibility", "tests.live.tasks.gone"),
-        ("shop.tasks.c", "expose_result", "gone.shown"),
-        ("shop.tasks.d", "expose_result", "tests.test_checks.OURS"),
-    }
-
-    messages = list(checks.check_named_paths(named))
-
-    assert ids_of(messages) == ["offload.E015"] * 3
-    assert messages[0].msg == (
-        "visibility='tests.live.tasks.gone' of the task shop.tasks.b is not a callable that can be "
-        "imported."
-    )
-
-
-def test_tasks_that_name_something_are_known_to_the_check():
-    path = "tests.live.tasks.for_nobody_knows"
-    find_task(path)
-    problems = [m.msg for m in checks.check_live() if path in m.msg]
-
-    assert len(problems) == 2

@@ -131,14 +131,14 @@ BAD_VALUES = [
     ("backoff", 5),
     ("visibility", "onwer"),
     ("visibility", ""),
-    ("visibility", "a b.c"),
-    ("visibility", "a..b"),
+    ("visibility", "shop.rules.may_see"),
     ("visibility", None),
     ("visibility", True),
     ("visibility", ["owner"]),
     ("expose_result", None),
     ("expose_result", 1),
     ("expose_result", "yes"),
+    ("expose_result", "shop.rules.shown"),
     ("priority", 101),
     ("priority", -101),
     ("priority", 1.5),
@@ -170,13 +170,12 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
         {"visibility": "staff"},
         {"visibility": "authenticated"},
         {"visibility": "public"},
-        {"visibility": "shop.rules.may_see", "expose_result": "shop.rules.shown"},
         {"visibility": bool, "expose_result": str},
         {"expose_result": True},
         {"expose_result": False},
     ],
 )
-def test_who_sees_a_job_and_its_result_is_said_by_word_path_or_callable(options):
+def test_who_sees_a_job_and_its_result_is_said_by_word_or_callable(options):
     made = task(**options)(work)
 
     assert {name: getattr(made, name) for name in options} == options
@@ -307,9 +306,9 @@ def test_using_leaves_what_is_none_and_what_is_not_named():
         ({"prioritty": 1}, "'prioritty'. Did you mean 'priority'?"),
         ({"zzz": 1}, "Known are: backend, expires, max_attempts, priority"),
         ({"func": work}, "'func'"),
-        ({"backoff": Fixed(1)}, "'backoff': it is not stored with a job"),
-        ({"atomic": True}, "'atomic': it is not stored with a job"),
-        ({"takes_context": True}, "'takes_context': it is not stored with a job"),
+        ({"backoff": Fixed(1)}, "'backoff', which is not stored with a job"),
+        ({"atomic": True}, "'atomic', which is not stored with a job"),
+        ({"takes_context": True}, "'takes_context', which is not stored with a job"),
     ],
 )
 def test_using_refuses_what_no_worker_would_learn(options, message):

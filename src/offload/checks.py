@@ -6,10 +6,9 @@ work. `migrate` runs the checks of its database too, so a missing migration is n
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,13 +19,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
-from django.utils.module_loading import autodiscover_modules, import_string
+from django.utils.module_loading import import_string
 
 from offload.backends.base import offload_backends
 from offload.notifier import get_notifier
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
-from offload.tasks import named_paths
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -72,7 +70,6 @@ def check_databases(*, databases: Sequence[str] | None = None, **_kwargs: Any) -
 def check_live(**_kwargs: Any) -> Messages:
     """Check what decides who sees jobs in the browser."""
     yield from check_middleware()
-    yield from check_named_paths(_declared_paths())
 
 
 def _connections() -> list[BaseDatabaseWrapper]:
@@ -241,21 +238,6 @@ def check_middleware() -> Messages:
         )
 
 
-def check_named_paths(named: Iterable[tuple[str, str, str]]) -> Messages:
-    """Check that the callables exist by which tasks decide who sees what."""
-    for task, option, path in sorted(named):
-        try:
-            found = import_string(path)
-        except ImportError:
-            found = None
-        if not callable(found):
-            yield Error(
-                f"{option}={path!r} of the task {task} is not a callable that can be imported.",
-                hint="Correct the path. Until then nobody is shown what it decides about.",
-                id="offload.E015",
-            )
-
-
 def _is_mounted() -> bool:
     """Tell whether the project's URLs include ours; a broken URLconf has checks of its own."""
     try:
@@ -271,13 +253,6 @@ def _is_middleware(path: str) -> bool:
         return False
     kinds = found.__mro__ if isinstance(found, type) else ()
     return any(f"{kind.__module__}.{kind.__qualname__}" == MIDDLEWARE for kind in kinds)
-
-
-def _declared_paths() -> set[tuple[str, str, str]]:
-    """Return what the tasks of the installed apps name, as far as they can be imported."""
-    with contextlib.suppress(Exception):  # a worker tells what is wrong with such a module
-        autodiscover_modules("tasks")
-    return named_paths
 
 
 # --- all databases --------------------------------------------------------------------------

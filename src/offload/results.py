@@ -1,9 +1,10 @@
-"""What `enqueue` and `get_result` return: Django's TaskResult, and what only we know."""
+"""OffloadResult: Django's TaskResult with state, progress, waiting, cancelling and retrying."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
@@ -13,32 +14,58 @@ from offload.imported import find_imported_class
 from offload.lifecycle import JobState
 from offload.progress import Progress
 
+if TYPE_CHECKING:
+
+    class _TaskResult[R](TaskResult[..., R]):
+        """Django's class, which is generic only for type checkers."""
+else:
+
+    class _TaskResult:
+        def __class_getitem__(cls, _parameters: Any) -> type:
+            return TaskResult
+
+
+class _Backend(Protocol):
+    """The methods of the backend that a result calls."""
+
+    def get_result(self, result_id: str) -> TaskResult[..., Any]: ...
+
+    async def aget_result(self, result_id: str) -> TaskResult[..., Any]: ...
+
+    def wait(self, result_id: str, timeout: float | None) -> None: ...
+
+    async def wait_async(self, result_id: str, timeout: float | None) -> None: ...  # noqa: ASYNC109
+
+    def cancel(self, result_id: str) -> None: ...
+
+    def retry(self, result_id: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the stubs
-    """A job as it was when it was looked at; `refresh()` looks again.
+class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in the stubs
+    """A job as it was when it was read; `refresh()` reads it again.
 
     Attributes:
-        state: where the job stands; finer than Django's `status`.
-        progress: how far the attempt is that runs, or ran last, if its code said so.
+        state: the job's state; finer than Django's `status`.
+        progress: the progress of the running or last attempt, if the task reported it.
     """
 
     state: JobState = JobState.READY
     progress: Progress | None = None
 
     def __hash__(self) -> int:
-        """Hash by id: asyncio keeps what it waits for in dicts."""
+        """Hash by id: other fields are lists, and change."""
         return hash(self.id)
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until the job has ended, then return this result, refreshed.
+        """Wait until the job has finished, then return this result, refreshed.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; None waits indefinitely.
 
         Raises:
-            TimeoutError: if the job has not ended by then.
-            OffloadError: inside a transaction, where the job cannot be seen to end.
+            TimeoutError: if the job has not finished by then.
+            OffloadError: inside a transaction, where the job cannot be seen to finish.
             TaskResultExpired: if the job was pruned meanwhile.
         """
         if not self.is_finished:
@@ -57,7 +84,7 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
         """Cancel the job: at once if it waits, as soon as it can be stopped if it runs.
 
         Raises:
-            InvalidJobState: if the job has ended.
+            InvalidJobState: if the job has finished.
         """
         self._backend().cancel(self.id)
         self.refresh()
@@ -67,10 +94,10 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
         await sync_to_async(self.cancel)()
 
     def retry(self) -> None:
-        """Run a job again that failed, was cancelled or expired, with all its attempts.
+        """Run a failed, cancelled or expired job again, with all its attempts.
 
         Raises:
-            InvalidJobState: if it did not fail, was not cancelled and has not expired.
+            InvalidJobState: if the job is in another state.
         """
         self._backend().retry(self.id)
         self.refresh()
@@ -80,35 +107,34 @@ class OffloadResult(TaskResult):  # type: ignore[type-arg,misc]  # other in the 
         await sync_to_async(self.retry)()
 
     def refresh(self) -> None:
-        """Look at the job again."""
-        self._take(self._backend().get_result(self.id))
+        """Read the job again."""
+        self._update_from(self._backend().get_result(self.id))
 
     async def arefresh(self) -> None:
-        """Look at the job again."""
-        self._take(await self._backend().aget_result(self.id))
+        """Do what `refresh` does."""
+        self._update_from(await self._backend().aget_result(self.id))
 
-    def _take(self, other: TaskResult[Any, Any]) -> None:
+    def _update_from(self, other: TaskResult[..., Any]) -> None:
         for name in _REFRESHED:
             object.__setattr__(self, name, getattr(other, name))
 
-    def _backend(self) -> Any:
-        """Return the backend, whose room lies above this one."""
-        return self.task.get_backend()
+    def _backend(self) -> _Backend:
+        return cast("_Backend", self.task.get_backend())
 
 
 _FIELDS = [field.name for field in fields(OffloadResult)]
 _SETTERS = {name: getattr(OffloadResult, name).__set__ for name in _FIELDS}
-"""Past what makes the class frozen."""
+"""The slots' own setters, which a frozen dataclass hides."""
 _REFRESHED = [name for name in _FIELDS if name not in {"task", "id", "args", "kwargs", "backend"}]
 
 
-def make_result(**values: Any) -> OffloadResult:
-    """Return a result of values that are known to be exact JSON, at little cost.
+def make_result(**values: Any) -> OffloadResult[Any]:
+    """Return a result of values that are known to be exact JSON, without Django's checks.
 
     Args:
         values: every field; `progress` and `_return_value` may be left out.
     """
-    result = object.__new__(OffloadResult)
+    result: OffloadResult[Any] = object.__new__(OffloadResult)
     _SETTERS["progress"](result, None)
     _SETTERS["_return_value"](result, None)
     for name, value in values.items():
@@ -117,13 +143,13 @@ def make_result(**values: Any) -> OffloadResult:
 
 
 def canonical_id(key: str) -> str:
-    """Return an id as results show it: SQLite keeps ids as 32 digits, results have dashes."""
+    """Return an id with dashes, as results have it: SQLite stores the 32 digits alone."""
     if len(key) != 32:
         return key
     return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
 
 
-def task_errors(failures: Any) -> list[TaskError]:
+def task_errors(failures: Iterable[tuple[str, str]]) -> list[TaskError]:
     """Return Django's errors for pairs of exception class path and traceback."""
     return [
         SafeTaskError(exception_class_path=path, traceback=traceback)
@@ -135,7 +161,7 @@ def task_errors(failures: Any) -> list[TaskError]:
 class SafeTaskError(TaskError):  # type: ignore[misc]  # frozen, but not in the stubs
     """An error whose class is looked up only in modules that are already imported.
 
-    Django's own imports whatever module the row names, so that who can write a row could
+    Django's own class imports any module that the row names: anyone who can write a row could
     have any module imported.
     """
 

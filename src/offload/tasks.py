@@ -1,12 +1,22 @@
-"""What the author of a task may set: the `task` decorator and `OffloadTask`."""
+"""The `task` decorator, its options, and `OffloadTask`."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, overload
+from datetime import datetime, timedelta
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    Protocol,
+    Self,
+    TypedDict,
+    Unpack,
+    overload,
+    runtime_checkable,
+)
 
 from django.tasks import (
     DEFAULT_TASK_BACKEND_ALIAS,
@@ -15,131 +25,255 @@ from django.tasks import (
     task_backends,
 )
 from django.tasks.base import DEFAULT_TASK_PRIORITY
-from django.tasks.exceptions import InvalidTask
 
-from offload.conf import MAX_INTEGER, did_you_mean
-from offload.durations import seconds
+from offload.conf import did_you_mean
+from offload.task_validation import validate_options
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from django.http import HttpRequest
+    from django.tasks import TaskContext
+    from django.utils.functional import Promise
 
     from offload.policies import Backoff
+    from offload.results import OffloadResult
 
-VISIBILITIES = ["authenticated", "owner", "public", "staff"]
-named_paths: set[tuple[str, str, str]] = set()
-"""Of each task that names a callable by its path: the task's path, the option, and that path."""
+    class _Task[**P, R](Task[P, R]):
+        """Django's class, which is generic only for type checkers."""
+else:
+
+    class _Task:
+        def __class_getitem__(cls, _parameters: Any) -> type:
+            return Task
+
 
 type Call = tuple[Iterable[Any], Mapping[str, Any]]
 """The arguments of one call: positional and by keyword."""
 
+type Duration = float | timedelta
+"""Seconds or a timedelta."""
+
+type Visibility = (
+    Literal["authenticated", "owner", "public", "staff"]
+    | Callable[[HttpRequest, OffloadResult[Any]], bool]
+)
+"""Who may see a job, or a callable that decides it for a request and a result."""
+
+type ExposeResult = bool | Callable[[OffloadResult[Any]], Any]
+"""Whether the return value is shown, or a callable that makes what is shown in its place."""
+
+
+class UsingOptions(TypedDict, total=False):
+    """The options of `OffloadTask.using`, which are stored with a job. None keeps a value."""
+
+    priority: int | None
+    queue_name: str | None
+    run_after: datetime | timedelta | None
+    backend: str | None
+    max_attempts: int | None
+    timeout: Duration | None
+    expires: Duration | None
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of the `task` decorator, besides `takes_context`; see `OffloadTask`."""
+
+    priority: int
+    queue_name: str
+    backend: str
+    max_attempts: int | None
+    backoff: Backoff | None
+    retry_on: tuple[type[BaseException], ...]
+    no_retry_on: tuple[type[BaseException], ...]
+    timeout: Duration | None
+    expires: Duration | None
+    atomic: bool
+    at_most_once: bool
+    title: str | Promise
+    visibility: Visibility
+    expose_result: ExposeResult
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OffloadTask(Task):  # type: ignore[type-arg]  # generic only in the stubs
-    """A Django task with what its author asks of the engine.
+class OffloadTask[**P, R](_Task[P, R]):
+    """A Django task with retry, timeout and visibility options.
 
     Attributes:
-        max_attempts: how often a job is tried; OPTIONS["max_attempts"] if None.
+        max_attempts: attempts before the job fails; OPTIONS["max_attempts"] if None.
         backoff: from the exception and the result to the seconds until the next attempt.
         retry_on: exceptions after which the job is tried again.
         no_retry_on: exceptions among those after which it is not.
         timeout: seconds one attempt may run; OPTIONS["timeout"] if None.
-        expires: time after enqueueing (or after run_after) by which the job must have begun.
-        atomic: run the task and write its result in one transaction.
-        at_most_once: never run a job again that may have begun.
-        title: what people see instead of the function's name.
-        visibility: who may see a job's state in the browser: "owner", "staff", "authenticated",
-            "public", or a callable (request, result) -> bool, or the dotted path of one.
-        expose_result: whether they may see what it returned, or a callable (or the dotted path
-            of one) from the result to what they are shown instead.
+        expires: time after enqueueing (or after run_after) by which the job must have started.
+        atomic: run the task and store its result in one transaction.
+        at_most_once: never run a job again that may have started.
+        title: shown to people instead of the function's name.
+        visibility: who may see a job in the browser: "owner", "staff", "authenticated",
+            "public", or a callable `(request, result) -> bool`.
+        expose_result: whether they may see its return value, or a callable `(result)` that
+            returns what they are shown in its place.
     """
 
     priority: int = DEFAULT_TASK_PRIORITY
     backend: str = DEFAULT_TASK_BACKEND_ALIAS
     queue_name: str = DEFAULT_TASK_QUEUE_NAME
-    run_after: datetime | timedelta | None = None  # type: ignore[assignment]
+    run_after: datetime | timedelta | None = None  # type: ignore[assignment]  # no timedelta there
     max_attempts: int | None = None
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     no_retry_on: tuple[type[BaseException], ...] = ()
-    timeout: float | timedelta | None = None
-    expires: float | timedelta | None = None
+    timeout: Duration | None = None
+    expires: Duration | None = None
     atomic: bool = False
     at_most_once: bool = False
-    title: str = ""
-    visibility: str | Callable[..., bool] = "owner"
-    expose_result: bool | str | Callable[..., Any] = False
+    title: str | Promise = ""
+    visibility: Visibility = "owner"
+    expose_result: ExposeResult = False
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        validate_options(self)
         # The zero-argument super() does not work in a slotted dataclass before Python 3.14.
         Task.__post_init__(self)
-        for option in ("visibility", "expose_result"):
-            path = getattr(self, option)
-            if isinstance(path, str) and path not in VISIBILITIES:
-                named_paths.add((self.module_path, option, path))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen; Django's way would import the task by its path
 
-    def using(self, **options: Any) -> OffloadTask:
+    if TYPE_CHECKING:  # Django's methods, whose results are ours
+
+        def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> OffloadResult[R]:  # type: ignore[override]
+            """Add a job in the caller's transaction."""
+
+        async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> OffloadResult[R]:  # type: ignore[override]
+            """Do what `enqueue` does."""
+
+        def get_result(self, result_id: str) -> OffloadResult[R]:  # type: ignore[override]
+            """Return the current result of one of this task's jobs."""
+
+        async def aget_result(self, result_id: str) -> OffloadResult[R]:  # type: ignore[override]
+            """Do what `get_result` does."""
+
+        def call(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function here, without a job."""
+
+        async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Do what `call` does."""
+
+    def using(self, **options: Unpack[UsingOptions]) -> OffloadTask[P, R]:
         """Return a copy with other options for the jobs enqueued through it.
 
         Args:
             options: priority, queue_name, run_after (a datetime, or a timedelta from the time of
-                enqueueing), backend, max_attempts, timeout, expires. None leaves a value.
+                enqueueing), backend, max_attempts, timeout, expires. None keeps a value.
 
         Raises:
             TypeError: for an unknown option, or one that only the decorator takes.
             InvalidTask: for a value that the backend refuses.
         """
         for name in options:
-            if name in AUTHOR_OPTIONS and name not in JOB_OPTIONS:
-                raise TypeError(
-                    f"using() cannot change {name!r}: it is not stored with a job, so no worker "
-                    "would know. Give it to the decorator."
-                )
             if name not in JOB_OPTIONS:
-                raise TypeError(
-                    f"using() got an unknown option {name!r}.{did_you_mean(name, JOB_OPTIONS)}"
-                )
-        return replace(self, **{k: v for k, v in options.items() if v is not None})
+                raise _unusable(name)
+        changes: dict[str, Any] = {
+            name: value for name, value in options.items() if value is not None
+        }
+        return replace(self, **changes)
 
-    def enqueue_many(self, calls: Iterable[Call]) -> list[Any]:
+    def enqueue_many(self, calls: Iterable[Call]) -> list[OffloadResult[R]]:
         """Enqueue one job per call in one statement; return their results in the same order.
 
         Args:
             calls: pairs of positional and keyword arguments, `[((1,), {}), ((2,), {})]`.
         """
         backend: Any = self.get_backend()
-        if hasattr(backend, "enqueue_many"):
-            return backend.enqueue_many(self, calls)  # type: ignore[no-any-return]
+        if isinstance(backend, _BulkBackend):
+            return backend.enqueue_many(self, calls)
         return [backend.enqueue(self, args, kwargs) for args, kwargs in calls]
 
-    async def aenqueue_many(self, calls: Iterable[Call]) -> list[Any]:
+    async def aenqueue_many(self, calls: Iterable[Call]) -> list[OffloadResult[R]]:
         """Do what `enqueue_many` does."""
         backend: Any = self.get_backend()
-        if hasattr(backend, "aenqueue_many"):
-            return await backend.aenqueue_many(self, calls)  # type: ignore[no-any-return]
+        if isinstance(backend, _BulkBackend):
+            return await backend.aenqueue_many(self, calls)
         return [await backend.aenqueue(self, args, kwargs) for args, kwargs in calls]
 
 
+@runtime_checkable
+class _BulkBackend(Protocol):
+    """A backend that enqueues many jobs at once, unlike Django's own."""
+
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[Any]: ...
+
+    async def aenqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[Any]: ...
+
+
 AUTHOR_OPTIONS = [f.name for f in fields(OffloadTask) if f.name not in {"func", "run_after"}]
-JOB_OPTIONS = [
-    "priority",
-    "queue_name",
-    "run_after",
-    "backend",
-    "max_attempts",
-    "timeout",
-    "expires",
-]
-"""Options that a job's row keeps; a worker reads the others from the code."""
+"""Options of the decorator."""
+JOB_OPTIONS = list(UsingOptions.__annotations__)
+"""Options that a job's row stores; a worker reads the others from the code."""
+
+
+class _Decorator(Protocol):
+    """Makes a function a task."""
+
+    @overload
+    def __call__[**P, R](
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> OffloadTask[P, R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, R], /) -> OffloadTask[P, R]: ...
+
+
+class _ContextDecorator(Protocol):
+    """Makes a function a task, whose first argument Django passes: the context."""
+
+    @overload
+    def __call__[**P, R](
+        self,
+        function: Callable[Concatenate[TaskContext[..., Any], P], Coroutine[Any, Any, R]],
+        /,
+    ) -> OffloadTask[P, R]: ...
+    @overload
+    def __call__[**P, R](
+        self, function: Callable[Concatenate[TaskContext[..., Any], P], R], /
+    ) -> OffloadTask[P, R]: ...
 
 
 @overload
-def task[F: Callable[..., Any]](function: F, /) -> OffloadTask: ...
+def task[**P, R](
+    function: Callable[Concatenate[TaskContext[..., Any], P], Coroutine[Any, Any, R]],
+    /,
+    *,
+    takes_context: Literal[True],
+    **options: Unpack[TaskOptions],
+) -> OffloadTask[P, R]: ...
 @overload
-def task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask]: ...
+def task[**P, R](
+    function: Callable[Concatenate[TaskContext[..., Any], P], R],
+    /,
+    *,
+    takes_context: Literal[True],
+    **options: Unpack[TaskOptions],
+) -> OffloadTask[P, R]: ...
+@overload
+def task[**P, R](
+    function: Callable[P, Coroutine[Any, Any, R]],
+    /,
+    *,
+    takes_context: Literal[False] = False,
+    **options: Unpack[TaskOptions],
+) -> OffloadTask[P, R]: ...
+@overload
+def task[**P, R](
+    function: Callable[P, R],
+    /,
+    *,
+    takes_context: Literal[False] = False,
+    **options: Unpack[TaskOptions],
+) -> OffloadTask[P, R]: ...
+@overload
+def task(*, takes_context: Literal[True], **options: Unpack[TaskOptions]) -> _ContextDecorator: ...
+@overload
+def task(
+    *, takes_context: Literal[False] = False, **options: Unpack[TaskOptions]
+) -> _Decorator: ...
 def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task.
 
@@ -156,19 +290,14 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     for name in options:
         if name not in AUTHOR_OPTIONS:
-            hint = (
-                " Give it where the job is enqueued: my_task.using(run_after=...)."
-                if name == "run_after"
-                else did_you_mean(name, AUTHOR_OPTIONS)
-            )
-            raise TypeError(f"task() got an unknown option {name!r}.{hint}")
+            raise _unknown(name)
     if function is not None and not callable(function):
         raise TypeError(
             f"task() got {function!r} where a function belongs; options are given by name, for "
             'example @task(queue_name="mail").'
         )
 
-    def decorate(func: Callable[..., Any]) -> OffloadTask:
+    def decorate(func: Callable[..., Any]) -> OffloadTask[..., Any]:
         alias = options.get("backend", DEFAULT_TASK_BACKEND_ALIAS)
         task_class = task_backends[alias].task_class
         if not issubclass(task_class, OffloadTask):
@@ -178,65 +307,23 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def _check_choices(task: OffloadTask) -> None:
-    """Raise InvalidTask for a choice that makes no sense, naming it."""
-    if task.max_attempts is not None and not (
-        type(task.max_attempts) is int and 1 <= task.max_attempts <= MAX_INTEGER
-    ):
-        raise InvalidTask(f"max_attempts must be a whole number >= 1, not {task.max_attempts!r}.")
-    for name in ("timeout", "expires"):
-        _check_duration(name, getattr(task, name))
-    for name in ("retry_on", "no_retry_on"):
-        _check_exceptions(name, getattr(task, name))
-    if task.backoff is not None and not callable(task.backoff):
-        raise InvalidTask(
-            f"backoff must be a callable (exception, result) -> seconds, not {task.backoff!r}."
+# --- unknown options -----------------------------------------------------------------
+
+
+def _unknown(name: str) -> TypeError:
+    """Return the error for an option that the decorator does not take."""
+    if name == "run_after":
+        hint = " Give it where the job is enqueued: my_task.using(run_after=...)."
+    else:
+        hint = did_you_mean(name, AUTHOR_OPTIONS)
+    return TypeError(f"task() got an unknown option {name!r}.{hint}")
+
+
+def _unusable(name: str) -> TypeError:
+    """Return the error for an option that `using` does not take."""
+    if name in AUTHOR_OPTIONS:
+        return TypeError(
+            f"using() cannot change {name!r}, which is not stored with a job: workers read it "
+            "from the code. Give it to the decorator."
         )
-    _check_shown(task)
-    if task.at_most_once and (task.max_attempts or 1) > 1:
-        raise InvalidTask("at_most_once and max_attempts > 1 contradict each other.")
-    if task.atomic and inspect.iscoroutinefunction(task.func):
-        raise InvalidTask(
-            "atomic needs a task written with def: Django's transactions are not async."
-        )
-    if task.at_most_once and task.atomic:
-        raise InvalidTask("at_most_once and atomic contradict each other: choose one.")
-
-
-def _check_shown(task: OffloadTask) -> None:
-    visibility, expose_result = task.visibility, task.expose_result
-    if visibility not in VISIBILITIES and not _is_callable_or_path(visibility):
-        hint = did_you_mean(visibility, VISIBILITIES) if isinstance(visibility, str) else ""
-        raise InvalidTask(
-            f"visibility must be one of {', '.join(map(repr, VISIBILITIES))}, or a callable "
-            "(request, result) -> bool written with def, or the dotted path of one, not "
-            f"{visibility!r}.{hint}"
-        )
-    if not isinstance(expose_result, bool) and not _is_callable_or_path(expose_result):
-        raise InvalidTask(
-            "expose_result must be True, False, or a callable from the result to what is shown, "
-            f"written with def, or the dotted path of one, not {expose_result!r}."
-        )
-
-
-def _is_callable_or_path(value: Any) -> bool:
-    if isinstance(value, str):
-        names = value.split(".")
-        return len(names) > 1 and all(name.isidentifier() for name in names)
-    return callable(value) and not inspect.iscoroutinefunction(value)
-
-
-def _check_duration(name: str, value: float | timedelta | None) -> None:
-    try:
-        valid = value is None or seconds(value) > 0
-    except (TypeError, ValueError):
-        valid = False
-    if not valid:
-        raise InvalidTask(f"{name} must be seconds > 0 or a timedelta, not {value!r}.")
-
-
-def _check_exceptions(name: str, value: Any) -> None:
-    if not isinstance(value, tuple) or not all(
-        isinstance(kind, type) and issubclass(kind, BaseException) for kind in value
-    ):
-        raise InvalidTask(f"{name} must be a tuple of exception classes, not {value!r}.")
+    return TypeError(f"using() got an unknown option {name!r}.{did_you_mean(name, JOB_OPTIONS)}")

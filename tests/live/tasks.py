@@ -47,11 +47,6 @@ def for_named(*names: str) -> int:
     return 1
 
 
-@task(visibility="tests.live.tasks.gone", expose_result="tests.live.tasks.gone")
-def for_nobody_knows() -> int:
-    return 1
-
-
 def raises(request: Any, result: Any) -> bool:
     raise RuntimeError("secret")
 

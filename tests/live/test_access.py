@@ -62,7 +62,6 @@ TABLE = {
         "stranger": NOTHING,
     },
 }  # fmt: skip
-TABLE["for_nobody_knows"] = dict.fromkeys(ROLES, NOTHING)
 TABLE["for_raising"] = dict.fromkeys(ROLES, NOTHING)
 
 

@@ -91,7 +91,7 @@ def test_a_job_that_failed_has_no_result(task):
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:offload:no-result")
 
 
-@pytest.mark.parametrize("task", ["private", "for_nobody_knows", "explode"])
+@pytest.mark.parametrize("task", ["private", "explode"])
 def test_a_result_that_is_not_exposed_is_not_found(task):
     assert result_of(task, *(["x"] if task == "explode" else [])).status_code == 404
 

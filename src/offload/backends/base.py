@@ -86,22 +86,22 @@ class OffloadBackend(BaseTaskBackend):
             )
 
     @abstractmethod
-    def enqueue(
+    def enqueue(  # type: ignore[override]  # a narrower result
         self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]
-    ) -> OffloadResult: ...
+    ) -> OffloadResult[Any]: ...
 
     @abstractmethod
-    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         """Enqueue one job per call; return their results in the same order."""
 
     async def aenqueue_many(
         self, task: Task[..., Any], calls: Iterable[Call]
-    ) -> list[OffloadResult]:
+    ) -> list[OffloadResult[Any]]:
         """Do what `enqueue_many` does."""
         return await sync_to_async(self.enqueue_many, thread_sensitive=True)(task, calls)
 
     @abstractmethod
-    def get_result(self, result_id: str) -> OffloadResult:
+    def get_result(self, result_id: str) -> OffloadResult[Any]:
         """Return the current result of a job.
 
         Raises:
@@ -109,7 +109,7 @@ class OffloadBackend(BaseTaskBackend):
             TaskResultDoesNotExist: if there is no such job.
         """
 
-    async def aget_result(self, result_id: str) -> OffloadResult:
+    async def aget_result(self, result_id: str) -> OffloadResult[Any]:
         """Do what `get_result` does."""
         return await sync_to_async(self.get_result, thread_sensitive=True)(result_id)
 
@@ -122,7 +122,7 @@ class OffloadBackend(BaseTaskBackend):
         """Return the last unsuccessful attempt of each job that has one."""
 
     @abstractmethod
-    def result_of(self, job: Job) -> OffloadResult:
+    def result_of(self, job: Job) -> OffloadResult[Any]:
         """Return the result of a job whose row was read before."""
 
     @abstractmethod

@@ -43,7 +43,9 @@ class DatabaseBackend(OffloadBackend):
 
     supports_live: ClassVar[bool] = True
 
-    def enqueue(self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> OffloadResult:
+    def enqueue(  # type: ignore[override]  # a narrower result
+        self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]
+    ) -> OffloadResult[Any]:
         """Add a job in the caller's transaction; a hint wakes an engine after the commit.
 
         Raises:
@@ -53,7 +55,7 @@ class DatabaseBackend(OffloadBackend):
         """
         return self.enqueue_many(task, [(args, kwargs)])[0]
 
-    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         self.validate_task(task)
         _require_findable(task)
         limit = self.settings.max_arguments_size
@@ -78,7 +80,7 @@ class DatabaseBackend(OffloadBackend):
             else:
                 store.insert_many(first, jobs)
 
-    def get_result(self, result_id: str) -> OffloadResult:
+    def get_result(self, result_id: str) -> OffloadResult[Any]:
         """Return the job as it is now.
 
         Raises:
@@ -103,7 +105,7 @@ class DatabaseBackend(OffloadBackend):
         with explained(self._store.using):
             return self._store.failures(ids)
 
-    def result_of(self, job: Job) -> OffloadResult:
+    def result_of(self, job: Job) -> OffloadResult[Any]:
         """Return what a row says that was read before."""
         with explained(self._store.using):
             return result_of(job, self._store.attempts_at(job))

@@ -83,7 +83,7 @@ class Enqueueing:
         """Return the row of one call; its arguments are JSON text."""
         return NewJob(id=key, arguments=arguments, **self._columns)
 
-    def result(self, key: str, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult:
+    def result(self, key: str, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult[Any]:
         """Return the result of one call, whose arguments are exact JSON."""
         return make_result(
             task=self.task,
@@ -102,7 +102,7 @@ class Enqueueing:
         )
 
 
-def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult:
+def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
     """Return what a row and its failed attempts say, whatever became of the code since."""
     state = JobState(job.state)
     deferred = job.run_after != job.enqueued_at and state == JobState.SCHEDULED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.tasks.exceptions import TaskResultDoesNotExist
@@ -32,7 +32,7 @@ def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
     return {pk: why for pk, why in found.items() if why.fence == runs[pk]}
 
 
-def job_result(job: Job) -> OffloadResult:
+def job_result(job: Job) -> OffloadResult[Any]:
     """Return the result of a job that was read before."""
     return job_backend(job).result_of(job)
 

@@ -102,7 +102,7 @@ class EmailBackend(BaseEmailBackend):
             backend=self.task_backend,
             **options,
         )
-        cast("OffloadTask", send_message).enqueue_many(calls)
+        cast("OffloadTask[..., Any]", send_message).enqueue_many(calls)
 
     def sending_mailer(self) -> BaseEmailBackend:
         """Return the mailer that sends.

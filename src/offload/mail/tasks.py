@@ -22,14 +22,14 @@ BACKOFF = Exponential(30, maximum=3600)
 TIMEOUT_SECONDS = 1800
 
 
-def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask]:
+def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask[..., Any]]:
     """Create a task without validating it.
 
     The settings may name another backend and another queue for email than the task's defaults,
     so the task is validated when it is enqueued.
     """
 
-    def decorate(func: Callable[..., Any]) -> OffloadTask:
+    def decorate(func: Callable[..., Any]) -> OffloadTask[..., Any]:
         values = {field.name: field.default for field in fields(OffloadTask)}
         values |= {**options, "func": func}
         task = object.__new__(OffloadTask)

@@ -36,7 +36,7 @@ class ExpectedCall(TypedDict, total=False):
 
 def enqueued_jobs(
     task: Task[..., Any] | None = None, *, backend: str | None = None
-) -> list[OffloadResult]:
+) -> list[OffloadResult[Any]]:
     """Return the jobs that were enqueued, in that order, whatever became of them since.
 
     Args:
@@ -52,7 +52,7 @@ def assert_enqueued(
     count: int | None = None,
     backend: str | None = None,
     **wanted: Unpack[ExpectedCall],
-) -> list[OffloadResult]:
+) -> list[OffloadResult[Any]]:
     """Fail unless jobs of a task were enqueued; return them.
 
     Args:
@@ -85,7 +85,7 @@ def assert_enqueues(
     count: int | None = None,
     backend: str | None = None,
     **wanted: Unpack[ExpectedCall],
-) -> Iterator[list[OffloadResult]]:
+) -> Iterator[list[OffloadResult[Any]]]:
     """Fail unless the block enqueues jobs of a task; afterwards the list has them.
 
     with assert_enqueues(send_report, args=[42]) as jobs:
@@ -93,7 +93,7 @@ def assert_enqueues(
     """
     expected = _ExpectedJob(task, **wanted)
     before = {row.pk for row in _rows(expected, backend)}
-    jobs: list[OffloadResult] = []
+    jobs: list[OffloadResult[Any]] = []
     yield jobs
     rows = [row for row in _rows(expected, backend) if row.pk not in before]
     found = [row for row in rows if expected.matches(row)]
@@ -151,7 +151,7 @@ def _matching(expected: _ExpectedJob, backend: str | None) -> list[Any]:
     return [row for row in _rows(expected, backend) if expected.matches(row)]
 
 
-def _results(rows: Sequence[Any]) -> list[OffloadResult]:
+def _results(rows: Sequence[Any]) -> list[OffloadResult[Any]]:
     results = []
     for row in rows:
         attempts = store_of(get_backend(row.backend)).read(row.pk)[1] if row.fence else []

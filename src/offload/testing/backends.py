@@ -42,7 +42,7 @@ class MemoryBackend(DatabaseBackend):
         return MemoryStore(self.settings.database)
 
     @async_unsafe("enqueue() blocks, as it does in production: in async code await aenqueue().")
-    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         return super().enqueue_many(task, calls)
 
     def wait(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002
@@ -82,7 +82,7 @@ class ImmediateBackend(MemoryBackend):
         self.options = dict(self.options)
         self.raise_errors = bool(self.options.pop("raise_errors", False))
 
-    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult]:
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         results = super().enqueue_many(task, calls)
         for result in results:
             error = self._run(result.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
@@ -41,7 +41,7 @@ def run_jobs(
     include_scheduled: bool = False,
     raise_errors: bool = False,
     limit: int = 1000,
-) -> list[OffloadResult]:
+) -> list[OffloadResult[Any]]:
     """Run the waiting jobs, and those that they enqueue, as a worker would; most urgent first.
 
     Args:
@@ -70,7 +70,7 @@ def run_jobs(
     return drain.results()
 
 
-async def arun_jobs(**choices: Unpack[Choices]) -> list[OffloadResult]:
+async def arun_jobs(**choices: Unpack[Choices]) -> list[OffloadResult[Any]]:
     """Do what `run_jobs` does."""
     return await sync_to_async(run_jobs, thread_sensitive=True)(**choices)
 
@@ -105,7 +105,7 @@ class _Drain:
         if self._claimed:
             self._finish([(job, released()) for job in self._claimed])
 
-    def results(self) -> list[OffloadResult]:
+    def results(self) -> list[OffloadResult[Any]]:
         results = []
         for identifier in self._begun:
             with suppress(TaskResultDoesNotExist):  # a job may delete jobs

@@ -78,7 +78,7 @@ class JobRun:
         return canonical_id(self.job.id)
 
     @cached_property
-    def result(self) -> OffloadResult:
+    def result(self) -> OffloadResult[Any]:
         """The job as receivers, backoffs and tasks that take their context see it.
 
         It is made when somebody asks for it: for most short jobs nobody does.
@@ -225,7 +225,7 @@ def _forget_backends(*, setting: str, **_: Any) -> None:
 
 def _running(
     job: ClaimedJob, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
-) -> OffloadResult:
+) -> OffloadResult[Any]:
     last_attempted_at = to_datetime(job.last_attempted_at)
     is_first = job.started_at == job.last_attempted_at
     return make_result(
