@@ -210,8 +210,8 @@ def test_how_it_failed_comes_along(follow, start_worker):
 def test_all_followers_share_one_look_and_one_document(follow, monkeypatch):
     looks: list[int] = []
     watch = get_watcher("default")
-    look = watch._look
-    monkeypatch.setattr(watch, "_look", lambda: (looks.append(1), look()))
+    look = watch.poll
+    monkeypatch.setattr(watch, "poll", lambda: (looks.append(1), look()))
     result = tasks.private.enqueue()
     pages = [follow(result) for _ in range(50)]
 

@@ -1,4 +1,4 @@
-"""Waiting for jobs to end."""
+"""The watcher: waiting for jobs to finish, and subscribing to their changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from offload.exceptions import TaskResultDoesNotExist
 from offload.lifecycle import succeeded
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.watching.poll_timer import LONGEST_PAUSE
+from offload.watching.poll_timer import MAX_POLL_INTERVAL
 from offload.watching.watcher import Watcher, get_watcher
 from tests.jobs import finish
 from tests.tasks import add
@@ -36,46 +36,46 @@ def watch(transactional_db: None) -> Iterator[Watcher]:
 
 
 @pytest.fixture
-def looks(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Count the looks at the database."""
-    counted: list[float] = []
-    look = watch._look
+def polls(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count the polls of the database."""
+    counted: list[None] = []
+    poll = watch.poll
 
     def count() -> None:
-        counted.append(0)
-        look()
+        counted.append(None)
+        poll()
 
-    monkeypatch.setattr(watch, "_look", count)
+    monkeypatch.setattr(watch, "poll", count)
     return counted
 
 
-def threads() -> list[threading.Thread]:
+def watcher_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("offload-watch")]
 
 
-def end_one(result: Any) -> None:
-    """End the one job that is ready, as an engine would."""
+def finish_job() -> None:
+    """Finish the one ready job, as a worker would."""
     finish(succeeded("1"))
     get_notifier("default").notify(Hint.CHANGED)
     connections.close_all()
 
 
-def soon(function: Any, *args: Any) -> threading.Thread:
-    thread = threading.Timer(0.2, function, args)
+def run_soon(function: Any) -> threading.Thread:
+    thread = threading.Timer(0.2, function)
     thread.start()
     return thread
 
 
-def test_wait_returns_the_result_when_the_job_has_ended():
+def test_wait_returns_the_result_when_the_job_has_finished():
     result = add.enqueue(1)
-    thread = soon(end_one, result)
+    thread = run_soon(finish_job)
 
     assert result.wait(20).state == JobState.SUCCESSFUL
     assert result.return_value == 1
     thread.join()
 
 
-def test_wait_gives_up_after_its_time():
+def test_wait_raises_after_its_timeout():
     result = add.enqueue(1)
 
     with pytest.raises(TimeoutError, match=result.id):
@@ -84,37 +84,37 @@ def test_wait_gives_up_after_its_time():
         result.wait(0)
 
 
-def test_a_job_that_ended_before_is_not_waited_for():
+def test_wait_returns_at_once_for_a_finished_job():
     result = add.enqueue(1)
-    end_one(result)
+    finish_job()
 
     assert result.wait(0).state == JobState.SUCCESSFUL
     result.wait(0)
     assert not get_watcher("default")._watched
 
 
-def test_a_long_wait_looks_seldom(looks):
+def test_a_long_wait_polls_rarely(polls):
     result = add.enqueue(1)
 
     with pytest.raises(TimeoutError):
         result.wait(2)
 
     # 2, 4, 8, ... ms apart, then a quarter of a second.
-    assert len(looks) <= 10 + 2 / LONGEST_PAUSE
+    assert len(polls) <= 10 + 2 / MAX_POLL_INTERVAL
 
 
 def test_await(transactional_db):
     async def main() -> Any:
         result = await add.aenqueue(1)
-        thread = soon(end_one, result)
-        ended = await result.wait_async()
+        thread = run_soon(finish_job)
+        finished = await result.wait_async()
         thread.join()
-        return ended
+        return finished
 
     assert asyncio.run(main()).return_value == 1
 
 
-def test_wait_for_ends_an_await_in_time_and_leaves_nothing_behind(watch):
+def test_a_cancelled_await_leaves_no_subscription(watch):
     async def main() -> None:
         result = await add.aenqueue(1)
         with pytest.raises(TimeoutError):
@@ -125,7 +125,7 @@ def test_wait_for_ends_an_await_in_time_and_leaves_nothing_behind(watch):
     assert not watch._watched
 
 
-def test_an_event_loop_that_was_closed_harms_no_other_waiter(watch):
+def test_a_closed_event_loop_does_not_disturb_other_subscribers(watch):
     result = add.enqueue(1)
     loop = asyncio.new_event_loop()
     waiting = watch.wait_async(UUID(result.id))
@@ -133,103 +133,103 @@ def test_an_event_loop_that_was_closed_harms_no_other_waiter(watch):
     loop.run_until_complete(asyncio.sleep(0))
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
-    thread = soon(end_one, result)
+    thread = run_soon(finish_job)
 
     assert result.wait(20).state == JobState.SUCCESSFUL
     thread.join()
 
 
-def test_many_waiters_share_one_thread():
+def test_many_waiting_threads_share_one_watcher_thread():
     result = add.enqueue(1)
 
     def wait(_: int) -> JobState:
-        mine = add.get_backend().get_result(result.id)
-        state: JobState = mine.wait(20).state
+        fresh = add.get_backend().get_result(result.id)
+        state: JobState = fresh.wait(20).state
         connections.close_all()
         return state
 
     with ThreadPoolExecutor(30) as pool:
         waits = [pool.submit(wait, n) for n in range(30)]
-        until_waiting(result.id, 30)
-        assert len(threads()) == 1
-        end_one(result)
-        assert {found.result() for found in waits} == {JobState.SUCCESSFUL}
+        until_subscribed(result.id, 30)
+        assert len(watcher_threads()) == 1
+        finish_job()
+        assert {waiting.result() for waiting in waits} == {JobState.SUCCESSFUL}
 
 
-def until_waiting(identifier: str, count: int) -> None:
+def until_subscribed(identifier: str, count: int) -> None:
     watch = get_watcher("default")
     pause = threading.Event()
     for _ in range(1000):
-        if any(len(watched.tells) == count for watched in list(watch._watched.values())):
+        if any(len(watched.subscribers) == count for watched in list(watch._watched.values())):
             return
         pause.wait(0.01)
-    raise AssertionError("Not all wait.")
+    raise AssertionError("Not all have subscribed.")
 
 
-def test_a_job_that_is_pruned_meanwhile_ends_the_wait():
+def test_wait_raises_when_the_job_is_pruned():
     result = add.enqueue(1)
 
     def prune() -> None:
         Job.objects.all().delete()
         connections.close_all()
 
-    thread = soon(prune)
+    thread = run_soon(prune)
 
     with pytest.raises((TaskResultExpired, TaskResultDoesNotExist)):
         result.wait(20)
     thread.join()
 
 
-def test_the_thread_ends_when_nobody_waits_and_starts_again(watch):
+def test_the_thread_exits_without_subscribers_and_starts_again(watch):
     for _ in range(2):
         with pytest.raises(TimeoutError):
             add.using(run_after=timedelta(hours=1)).enqueue(1).wait(0.05)
         watch.stop()
-        assert not threads()
+        assert not watcher_threads()
 
 
-def test_a_wait_goes_on_when_what_watches_broke(watch, monkeypatch, caplog):
-    look, broken = watch._look, threading.Event()
+def test_a_wait_survives_an_error_in_the_watcher(watch, monkeypatch, caplog):
+    poll, broken = watch.poll, threading.Event()
 
     def fail_once() -> None:
-        monkeypatch.setattr(watch, "_look", look)
+        monkeypatch.setattr(watch, "poll", poll)
         broken.set()
         raise RuntimeError("broken")
 
     result = add.enqueue(1)
-    monkeypatch.setattr(watch, "_look", fail_once)
+    monkeypatch.setattr(watch, "poll", fail_once)
     waiter = threading.Thread(target=watch.wait, args=(UUID(result.id), None), daemon=True)
     waiter.start()
     assert broken.wait(20)
-    end_one(result)
+    finish_job()
 
     waiter.join(20)
     assert not waiter.is_alive()
     assert "RuntimeError: broken" in caplog.text
 
 
-def test_what_watches_ends_although_it_breaks_at_each_look(watch, monkeypatch):
+def test_the_thread_exits_although_each_poll_fails(watch, monkeypatch):
     def fail() -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(watch, "_look", fail)
+    monkeypatch.setattr(watch, "poll", fail)
     with pytest.raises(TimeoutError):
         add.enqueue(1).wait(0.05)
     watch.stop()
 
-    assert not threads()
+    assert not watcher_threads()
 
 
-def test_following_never_waits_for_the_thread(watch, monkeypatch):
-    let_go = threading.Event()
-    monkeypatch.setattr(watch, "_look", let_go.wait)
-    job, told = UUID(add.enqueue(1).id), threading.Event()
+def test_subscribing_never_waits_for_the_thread(watch, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(watch, "poll", release.wait)
+    job, changed = UUID(add.enqueue(1).id), threading.Event()
 
     for _ in range(100_000):
-        watch.subscribe({job: 0}, told.set)
+        watch.subscribe({job: 0}, changed.set)
 
-    let_go.set()
-    watch.unsubscribe([job], told.set)
+    release.set()
+    watch.unsubscribe([job], changed.set)
 
 
 def test_waiting_works_with_more_than_1024_open_files():
@@ -239,13 +239,11 @@ def test_waiting_works_with_more_than_1024_open_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
-        watch = Watcher("default")  # its pipe has descriptors above 1024
+        watch = Watcher("default")  # its sockets have descriptors above 1024
         result = add.enqueue(1)
-        end_one(result)
+        finish_job()
         assert watch.wait(UUID(result.id), 20)
         watch.stop()
-        os.close(watch._news)
-        os.close(watch._bell)
     finally:
         for file in files:
             os.close(file)

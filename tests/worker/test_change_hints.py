@@ -113,8 +113,8 @@ def test_the_begin_and_the_end_of_a_job_are_told(heard, gate):
 
 def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_worker, monkeypatch):
     """Its outcome comes to no exchange, and here no clock would bring a look at it."""
-    monkeypatch.setattr("offload.watching.poll_timer.LONGEST_PAUSE", 60)
-    monkeypatch.setattr("offload.watching.poll_timer.LONGEST_CALM", 60)
+    monkeypatch.setattr("offload.watching.poll_timer.MAX_POLL_INTERVAL", 60)
+    monkeypatch.setattr("offload.watching.poll_timer.MAX_RELIABLE_POLL_INTERVAL", 60)
     diary = Diary()
     result = tasks.atomic_write.enqueue("once")
     watch.subscribe({UUID(result.id): 0}, diary.tell)

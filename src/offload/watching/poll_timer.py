@@ -1,57 +1,75 @@
-"""When a watch looks at the database."""
+"""The times at which the watcher polls the database."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from offload.notifier import Listener
 
-FIRST_PAUSE = 0.002
-LONGEST_PAUSE = 0.25
-"""Seconds between two looks without a hint: from the first to the second, doubling."""
-LONGEST_CALM = 1.0
-"""Seconds between two looks where the database itself tells of every change."""
-SHORT = 0.002
-SHARE = 4
-LONGEST_BREATH = 0.1
-"""After a look that took longer than the first, a pause of so many times what it took more."""
+MIN_POLL_INTERVAL = 0.002
+"""Seconds between the first two polls without a hint; it doubles from poll to poll."""
+MAX_POLL_INTERVAL = 0.25
+"""Longest time between two polls without a hint, in seconds."""
+MAX_RELIABLE_POLL_INTERVAL = 1.0
+"""The same where the listener reports every change."""
+SLOW_QUERY_SECONDS = 0.002
+"""A query that takes longer is followed by a cooldown."""
+COOLDOWN_FACTOR = 4
+"""Cooldown after a slow query, in multiples of its time above SLOW_QUERY_SECONDS."""
+MAX_COOLDOWN_SECONDS = 0.1
 
 
 class PollTimer:
-    """When to look: at a hint, and by the clock, as far as hints cannot be relied on."""
+    """When to poll: at a hint, and at growing intervals, as far as hints are unreliable.
 
-    def __init__(self, listener: Listener) -> None:
+    Args:
+        listener: receives the hints.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, listener: Listener, clock: Callable[[], float] = time.monotonic) -> None:
         self._listener = listener
-        self._pause = FIRST_PAUSE
-        self._look_at = self._breath_until = 0.0
-
-    def is_due(self, now: float) -> bool:
-        return now >= max(self._look_at, self._breath_until)
-
-    def patience(self) -> float:
-        """Return the seconds until the next look, or until `changed` should be asked."""
-        left = max(self._look_at, self._breath_until) - time.monotonic()
-        return max(0.0, min(left, self._listener.check_interval))
-
-    def begin(self) -> None:
-        """Look at once, and soon again: an engine may not know yet that somebody watches."""
-        self._look_at, self._pause = 0.0, FIRST_PAUSE
-
-    def hint(self) -> None:
-        """Look at once, and again if hints that followed closely may have been left out."""
-        self._look_at = 0.0
-        self._pause = min(self._listener.repoll_delay, self._longest)
-
-    def looked(self, *, took: float) -> None:
-        """Plan the next look."""
-        now = time.monotonic()
-        # However many jobs are watched, and however fast they change, other threads get on.
-        self._breath_until = now + min(SHARE * max(0.0, took - SHORT), LONGEST_BREATH)
-        self._look_at = now + self._pause
-        self._pause = min(2 * self._pause, self._longest)
+        self._clock = clock
+        self._interval = MIN_POLL_INTERVAL
+        self._next_poll_at = 0.0
+        self._cooldown_until = 0.0
 
     @property
-    def _longest(self) -> float:
-        return LONGEST_PAUSE if self._listener.poll_interval is None else LONGEST_CALM
+    def is_due(self) -> bool:
+        return self._clock() >= self._due_at
+
+    def timeout(self) -> float:
+        """Return the seconds until the next poll, or until `Listener.changed` is to be called."""
+        return max(0.0, min(self._due_at - self._clock(), self._listener.check_interval))
+
+    def restart(self) -> None:
+        """Poll at once, then often: workers may not know yet that a subscriber exists."""
+        self._next_poll_at = 0.0
+        self._interval = MIN_POLL_INTERVAL
+
+    def expect_change(self) -> None:
+        """Poll at once, and again after hints that the sender may have left out."""
+        self._next_poll_at = 0.0
+        self._interval = min(self._listener.repoll_delay, self._max_interval)
+
+    def polled(self, *, took: float) -> None:
+        """Plan the next poll after one that took some seconds."""
+        now = self._clock()
+        # Other threads get their time, however many jobs are watched and however fast they change.
+        cooldown = COOLDOWN_FACTOR * max(0.0, took - SLOW_QUERY_SECONDS)
+        self._cooldown_until = now + min(cooldown, MAX_COOLDOWN_SECONDS)
+        self._next_poll_at = now + self._interval
+        self._interval = min(2 * self._interval, self._max_interval)
+
+    @property
+    def _due_at(self) -> float:
+        return max(self._next_poll_at, self._cooldown_until)
+
+    @property
+    def _max_interval(self) -> float:
+        if self._listener.poll_interval is None:
+            return MAX_POLL_INTERVAL
+        return MAX_RELIABLE_POLL_INTERVAL

@@ -1,14 +1,13 @@
-"""Watching jobs: one thread per process and database, woken by hints.
+"""Watching jobs: one thread per process and database reads changes for all subscribers.
 
-It looks at all watched jobs with one query when a hint comes, and now and then without one, and
-tells those who watch what is new. It ends by itself when nobody watches any more, and not
-before: what breaks begins anew.
+The thread queries all watched jobs at once, at a hint and now and then without one, and passes
+the changes on. It exits when no subscriber is left, and not before: after an error it starts
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import select
@@ -25,224 +24,236 @@ from django.db import DatabaseError, InterfaceError, connections
 from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
 from offload.store.records import UNKNOWN_VERSION, JobSnapshot
+from offload.wakeup import Wakeup
 from offload.watching.poll_timer import PollTimer
 
 logger = logging.getLogger("offload.store")
 
-REMIND = 20.0
-"""Seconds after which engines are told again that somebody watches; they remember it for 60."""
-LINGER = 5.0
-"""Seconds for which the thread stays when nobody watches."""
-BROKEN_PAUSE = 1.0
-"""Seconds until what broke begins anew."""
+ANNOUNCE_INTERVAL = 20.0
+"""Seconds between two WATCH hints; workers report changes for 60 s after each."""
+LINGER_SECONDS = 5.0
+"""How long the thread stays without subscribers."""
+RESTART_DELAY = 1.0
+"""Seconds until the thread starts again after an error."""
 
 type OnChange = Callable[[Sequence[JobSnapshot]], None]
-"""Is told, in the thread that looks, what is new; not twice that a job has ended."""
+"""Called in the watcher's thread with changed jobs. A finished job is reported once."""
 
 
 @dataclass(slots=True)
 class WatchedJob:
-    """A job that somebody watches."""
+    """A job with its subscribers."""
 
     version: int
-    """The newest that all who watch it were told of."""
-    tells: set[OnChange] = field(default_factory=set)
+    """The newest version that all subscribers have received."""
+    subscribers: set[OnChange] = field(default_factory=set)
 
 
 class Watcher:
-    """Who watches which job of one database, in this process."""
+    """The watched jobs of one database, in this process, and the thread that reads them.
 
-    def __init__(self, using: str) -> None:
+    Args:
+        using: alias in DATABASES.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, using: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._using = using
+        self._clock = clock
         self._lock = threading.Lock()
         self._watched: dict[UUID, WatchedJob] = {}
         self._thread = threading.Thread()
-        self._runs = False
-        """Whether the thread will look at what is added: not when it is about to end."""
-        self._linger = LINGER
-        self._news, self._bell = os.pipe()
-        for end in (self._news, self._bell):
-            os.set_blocking(end, False)
+        self._is_running = False
+        """Whether the thread will read jobs that are added: no longer when it is about to exit."""
+        self._linger = LINGER_SECONDS
+        self._wakeup = Wakeup()
 
-    def subscribe(self, known: Mapping[UUID, int], tell: OnChange) -> None:
-        """Tell of each change of jobs, until each has ended or is left.
+    def subscribe(self, known: Mapping[UUID, int], on_change: OnChange) -> None:
+        """Report each change of jobs, until each has finished or is unsubscribed.
 
-        Nothing is lost between a caller's own look at a job and this call: whatever is newer than
-        what is known is told.
+        No change is lost between the caller's own read and this call: every version above the
+        known one is reported.
 
         Args:
-            known: each job's version that is known already; UNKNOWN_VERSION if none is.
-            tell: called in another thread; should be quick. It may be told of a version that it
-                knows, or of one that is older.
+            known: the version of each job that the caller knows; UNKNOWN_VERSION if none.
+            on_change: called in another thread, so it should be quick. It may receive a version
+                that it knows already, or an older one.
         """
         with self._lock:
             for job, version in known.items():
                 watched = self._watched.setdefault(job, WatchedJob(version))
                 watched.version = min(watched.version, version)
-                watched.tells.add(tell)
-            if not (self._runs and self._thread.is_alive()):
-                self._runs = True
+                watched.subscribers.add(on_change)
+            if not (self._is_running and self._thread.is_alive()):
+                self._is_running = True
                 self._thread = threading.Thread(
                     target=self._run, name=f"offload-watch-{self._using}", daemon=True
                 )
                 self._thread.start()
-        self._ring()
+        self._wakeup.notify()
 
-    def unsubscribe(self, jobs: Collection[UUID], tell: OnChange) -> None:
-        """Tell no more of these jobs."""
+    def unsubscribe(self, jobs: Collection[UUID], on_change: OnChange) -> None:
+        """Report no further changes of these jobs."""
         with self._lock:
             for job in jobs:
                 watched = self._watched.get(job)
-                if watched is not None:
-                    watched.tells.discard(tell)
-                    if not watched.tells:
-                        del self._watched[job]
+                if watched is None:
+                    continue
+                watched.subscribers.discard(on_change)
+                if not watched.subscribers:
+                    del self._watched[job]
 
     def wait(self, job: UUID, timeout: float | None) -> bool:
-        """Return True when the job has ended or is gone, False after `timeout` seconds."""
-        ended = threading.Event()
-        tell = _at_the_end(ended.set)
-        self.subscribe({job: UNKNOWN_VERSION}, tell)
+        """Wait until a job has finished or was deleted; return False after `timeout` seconds."""
+        finished = threading.Event()
+        on_change = _when_finished(finished.set)
+        self.subscribe({job: UNKNOWN_VERSION}, on_change)
         try:
-            return ended.wait(timeout)
+            return finished.wait(timeout)
         finally:
-            self.unsubscribe([job], tell)
+            self.unsubscribe([job], on_change)
 
     async def wait_async(self, job: UUID) -> None:
-        """Return when the job has ended or is gone."""
+        """Wait until a job has finished or was deleted."""
         loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        tell = _at_the_end(lambda: loop.call_soon_threadsafe(ended.set))
-        self.subscribe({job: UNKNOWN_VERSION}, tell)
+        finished = asyncio.Event()
+        on_change = _when_finished(lambda: loop.call_soon_threadsafe(finished.set))
+        self.subscribe({job: UNKNOWN_VERSION}, on_change)
         try:
-            await ended.wait()
+            await finished.wait()
         finally:
-            self.unsubscribe([job], tell)
+            self.unsubscribe([job], on_change)
 
     def stop(self) -> None:
-        """Let the thread end as soon as nobody watches, so that it holds no connection."""
+        """Wait for the thread to close its connection and exit, without subscribers at once."""
         self._linger = 0.0
         thread = self._thread
         if thread.is_alive():
-            self._ring()
+            self._wakeup.notify()
             thread.join()
+
+    def poll(self) -> None:
+        """Read the changes of all watched jobs, and pass them to the subscribers."""
+        with self._lock:
+            known = {job: watched.version for job, watched in self._watched.items()}
+        try:
+            changed = get_store(self._using).changed_since(known)
+        except (DatabaseError, InterfaceError):
+            connections[self._using].close()
+            return
+        for on_change, snapshots in self._take_in(changed).items():
+            try:
+                on_change(snapshots)
+            except RuntimeError:  # the subscriber's event loop is closed
+                self.unsubscribe(known, on_change)
+
+    def _take_in(self, changed: Sequence[JobSnapshot]) -> Mapping[OnChange, list[JobSnapshot]]:
+        """Keep the versions that were read; return the changes for each subscriber."""
+        changes: defaultdict[OnChange, list[JobSnapshot]] = defaultdict(list)
+        with self._lock:
+            for snapshot in changed:
+                watched = self._watched.get(snapshot.id)
+                if watched is None:
+                    continue
+                for on_change in watched.subscribers:
+                    changes[on_change].append(snapshot)
+                if snapshot.job is None or snapshot.is_finished:
+                    del self._watched[snapshot.id]
+                else:
+                    watched.version = snapshot.job.version
+        return changes
 
     # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Look until nobody watches any more: nobody else would wake who waits without a limit."""
+        """Watch until no subscriber is left: one that waits without a timeout depends on it."""
         while True:
             try:
-                self._look_on()
+                self._watch()
             except Exception:
-                logger.exception("Watching jobs in DATABASES[%r] broke.", self._using)
+                logger.exception("Watching jobs in DATABASES[%r] failed; retrying.", self._using)
             else:
                 return
-            if self._end():
+            if self._try_exit():
                 return
-            self._rest(BROKEN_PAUSE)
+            self._wakeup.wait(RESTART_DELAY)
 
-    def _look_on(self) -> None:
+    def _watch(self) -> None:
         get_store(self._using).enable_keepalives()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
-        reminded, idle_since, rhythm = float("-inf"), None, PollTimer(listener)
+        timer = PollTimer(listener, self._clock)
+        announced_at = float("-inf")
+        idle_since: float | None = None
         try:
             while True:
-                now = time.monotonic()
+                now = self._clock()
                 if self._watched:
                     idle_since = None
-                    if now - reminded > REMIND:
+                    if now - announced_at > ANNOUNCE_INTERVAL:
                         notifier.notify(Hint.WATCH)
-                        reminded = now
-                    if rhythm.is_due(now):
-                        self._look()
-                        rhythm.looked(took=time.monotonic() - now)
-                    patience = rhythm.patience()
-                elif idle_since is None:
-                    idle_since, patience = now, self._linger
-                elif now - idle_since >= self._linger and self._end():
-                    return
-                self._rest(patience, listener, rhythm)
+                        announced_at = now
+                    self._poll_if_due(timer)
+                    timeout = timer.timeout()
+                else:
+                    idle_since = now if idle_since is None else idle_since
+                    timeout = max(0.0, idle_since + self._linger - now)
+                    if not timeout and self._try_exit():
+                        return
+                self._wait(timeout, listener, timer)
         finally:
             listener.close()
             connections.close_all()
 
-    def _rest(
-        self, patience: float, listener: Listener | None = None, rhythm: PollTimer | None = None
-    ) -> None:
-        """Wait for a hint, for somebody else who watches, or until it is time to look."""
+    def _poll_if_due(self, timer: PollTimer) -> None:
+        if timer.is_due:
+            started = self._clock()
+            self.poll()
+            timer.polled(took=self._clock() - started)
+
+    def _wait(self, timeout: float, listener: Listener, timer: PollTimer) -> None:
+        """Wait for a hint, a new subscription, or the time of the next poll."""
         poll = select.poll()  # select() fails in a process with many open files
-        poll.register(self._news, select.POLLIN)
-        descriptor = listener.fileno() if listener else None
-        if descriptor is not None:
-            poll.register(descriptor, select.POLLIN)
-        ready = [descriptor for descriptor, _ in poll.poll(patience * 1000)]
-        if self._news in ready:
-            os.read(self._news, 65536)
-        if listener is None or rhythm is None:
-            return
+        poll.register(self._wakeup, select.POLLIN)
+        hints = listener.fileno()
+        if hints is not None:
+            poll.register(hints, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
+        has_new_subscription = self._wakeup.fileno() in ready
+        if has_new_subscription:
+            self._wakeup.clear()
         if listener.receive():
-            rhythm.hint()
-        elif self._news in ready:
-            rhythm.begin()
+            timer.expect_change()
+        elif has_new_subscription:
+            timer.restart()
         elif self._watched and listener.changed():
-            rhythm.hint()
+            timer.expect_change()
 
-    def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it is full: the thread will look anyhow
-            os.write(self._bell, b"!")
-
-    def _end(self) -> bool:
-        """Tell whether this thread may end; whoever watches from then on starts the next one."""
+    def _try_exit(self) -> bool:
+        """Return True if the thread may exit; the next subscription then starts a new one."""
         with self._lock:
-            self._runs = bool(self._watched)
-            return not self._runs
-
-    def _look(self) -> None:
-        with self._lock:
-            known = {job: watched.version for job, watched in self._watched.items()}
-        try:
-            found = get_store(self._using).changed_since(known)
-        except (DatabaseError, InterfaceError):
-            connections[self._using].close()
-            return
-        news: defaultdict[OnChange, list[JobSnapshot]] = defaultdict(list)
-        with self._lock:
-            for seen in found:
-                watched = self._watched.get(seen.id)
-                if watched is None:
-                    continue
-                for tell in watched.tells:
-                    news[tell].append(seen)
-                if seen.job is None or seen.is_finished:
-                    del self._watched[seen.id]
-                else:
-                    watched.version = seen.job.version
-        for tell, told in news.items():
-            try:
-                tell(told)
-            except RuntimeError:  # who watched is gone, with its event loop
-                self.unsubscribe(known, tell)
+            self._is_running = bool(self._watched)
+            return not self._is_running
 
 
-def _at_the_end(wake: Callable[[], object]) -> OnChange:
-    """Return what wakes somebody when the job has ended."""
+def _when_finished(wake: Callable[[], object]) -> OnChange:
+    """Return a subscriber that calls `wake` when a job has finished."""
 
-    def tell(seen: Sequence[JobSnapshot]) -> None:
-        if any(job.is_finished for job in seen):
+    def on_change(snapshots: Sequence[JobSnapshot]) -> None:
+        if any(snapshot.is_finished for snapshot in snapshots):
             wake()
 
-    return tell
+    return on_change
 
 
 def get_watcher(using: str) -> Watcher:
-    """Return this process's watch over a database."""
-    # In an event loop `connections[using]` makes a connection for each task that asks.
-    return _watch_of(using, str(connections.settings[using]["NAME"]), os.getpid())
+    """Return this process's watcher of a database."""
+    # In an event loop `connections[using]` makes a connection for each asyncio task.
+    name = str(connections.settings[using]["NAME"])
+    return _make_watcher(using, name, os.getpid())
 
 
 @cache
-def _watch_of(using: str, name: str, pid: int) -> Watcher:  # noqa: ARG001  # they tell watches apart
-    """Make a watch; a forked child and a test's other database get one of their own."""
+def _make_watcher(using: str, name: str, pid: int) -> Watcher:  # noqa: ARG001  # keys of the cache
+    """Make a watcher; a forked child and a test's other database get their own."""
     return Watcher(using)
