@@ -215,4 +215,4 @@ def test_no_script_can_write_html():
 def test_a_job_that_is_lost_or_unknown_has_words_too(ada):
     document = {"phase": "gone", "is_finished": True, "version": None, "title": "", "links": {}}
 
-    assert widget_context(request_of(ada), document)["word"] == "No longer available"
+    assert widget_context(request_of(ada), document)["phase_label"] == "No longer available"

@@ -1,7 +1,7 @@
-"""A form that is sent twice starts one job.
+"""Idempotent views: a form that is sent twice starts one job.
 
-The id of the job is made of the key that the form carries, so there is nothing to remember and
-nothing to clean up: the primary key of the jobs' table decides who came first.
+The id of the job is derived from the key in the form, so there is nothing to store and nothing to
+clean up: the primary key of the jobs' table rejects the second job.
 """
 
 from __future__ import annotations
@@ -32,91 +32,95 @@ MAX_KEY_CHARS = 255
 
 
 def idempotent[View: Callable[..., Any]](view: View) -> View:
-    """Let a view start one job for each key, however often a form or a client sends it.
+    """Decorate a view so that it starts one job per key, however often a client sends it.
 
-    The key is the form's field `{% idempotency_key %}`, or the header `Idempotency-Key`. A view
-    that gets a key again is not called again: the job that it started is the answer, as by
-    `accepted`. Of two that come at once, one starts its job; the other is rolled back. Without
-    a key, or from somebody who cannot be told from others, the view is called as ever.
+    The key is the form's field `{% idempotency_key %}` or the header `Idempotency-Key`. A view
+    is not called again for a key that started a job: the response is the one of `accepted` for
+    that job. Of two concurrent requests one starts its job, and the other is rolled back. Requests
+    without a key, or without a user, session or CSRF cookie, are not changed.
 
         @offload.idempotent
         def start(request):
             report = Report.objects.create(author=request.user)
             return offload.accepted(request, build_report.enqueue(report.pk))
 
-    The first job that the view enqueues is the one; the view runs in a transaction. An async view
-    has none: what it writes before it enqueues may be written twice.
+    The key counts for the first job that the view enqueues. A sync view runs in a transaction; an
+    async view does not, so what it writes before it enqueues may be written twice.
     """
-    return wraps(view)((_async if iscoroutinefunction(view) else _sync)(view))  # type: ignore[return-value]
+    decorate = _decorate_async if iscoroutinefunction(view) else _decorate_sync
+    return wraps(view)(decorate(view))  # type: ignore[return-value]
 
 
-def _sync(view: Callable[..., Any]) -> Callable[..., Any]:
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+def _decorate_sync(view: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         identifier = _job_id(request, view)
         if identifier is None:
             return view(request, *args, **kwargs)
         using = backend_options(DEFAULT_TASK_BACKEND_ALIAS).database
         try:
             with transaction.atomic(using), reserve_id(identifier):
-                return _repeated(request, identifier) or view(request, *args, **kwargs)
+                return _existing_response(request, identifier) or view(request, *args, **kwargs)
         except IntegrityError:
-            if response := _repeated(request, identifier):
+            if response := _existing_response(request, identifier):
                 return response
             raise
 
-    return answer
+    return wrapper
 
 
-def _async(view: Callable[..., Any]) -> Callable[..., Any]:
-    async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+def _decorate_async(view: Callable[..., Any]) -> Callable[..., Any]:
+    existing_response = sync_to_async(_existing_response)
+
+    async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         identifier = await sync_to_async(_job_id)(request, view)
         if identifier is None:
             return await view(request, *args, **kwargs)
         try:
             with reserve_id(identifier):
-                repeated = await sync_to_async(_repeated)(request, identifier)
-                return repeated or await view(request, *args, **kwargs)
+                response = await existing_response(request, identifier)
+                return response or await view(request, *args, **kwargs)
         except IntegrityError:
-            if response := await sync_to_async(_repeated)(request, identifier):
+            if response := await existing_response(request, identifier):
                 return response
             raise
 
-    return answer
+    return wrapper
 
 
 def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
-    """Return the id that the job of a request has; None if it can be any.
+    """Return the id that the job of a request gets; None for a random one.
 
-    It is nothing that a client could choose or guess for somebody else.
+    It depends on the client, so that no client can choose or guess the id of another one's job.
     """
     if request.method != "POST":
         return None
     key = request.headers.get("Idempotency-Key") or request.POST.get(FIELD_NAME, "")
-    holder = _holder(request)
-    if not key or len(key) > MAX_KEY_CHARS or not holder:
+    client = _client_name(request)
+    if not key or len(key) > MAX_KEY_CHARS or not client:
         return None
-    name = "\n".join([holder, f"{view.__module__}.{view.__qualname__}", key])
-    return derive_id(
-        key, salted_hmac("offload.live.idempotency", name, algorithm="sha256").digest()
-    )
+    name = "\n".join([client, f"{view.__module__}.{view.__qualname__}", key])
+    digest = salted_hmac("offload.live.idempotency", name, algorithm="sha256").digest()
+    return derive_id(key, digest)
 
 
-def _holder(request: HttpRequest) -> str:
-    """Return who asks, by what stays the same from one request to the next; "" for anybody."""
+def _client_name(request: HttpRequest) -> str:
+    """Return what identifies the client across requests; "" for an unknown client."""
     user: Any = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return owner_of_user(user)
-    # Of sessions in signed cookies the key is another one after each change.
-    cookie = request.COOKIES.get(settings.CSRF_COOKIE_NAME)
-    return cookie or getattr(getattr(request, "session", None), "session_key", None) or ""
+    # The key of a session in signed cookies changes with its content; the CSRF cookie does not.
+    csrf_cookie = request.COOKIES.get(settings.CSRF_COOKIE_NAME)
+    session = getattr(request, "session", None)
+    return csrf_cookie or getattr(session, "session_key", None) or ""
 
 
-def _repeated(request: HttpRequest, identifier: UUID) -> HttpResponseBase | None:
-    """Return the answer for a job that is there; None if it is not."""
+def _existing_response(request: HttpRequest, identifier: UUID) -> HttpResponseBase | None:
+    """Return the response for a job that exists already; None if it does not exist."""
     job = find_jobs([identifier]).get(identifier)
     if job is None:
         return None
-    # Of two first requests of a visitor each has named the session; the job goes by one name.
+    # Each of a visitor's first two concurrent requests has given the session another owner's
+    # name; the session keeps the name that the job has.
     if job.owner.startswith("session:") and getattr(request, "session", None) is not None:
         request.session[SESSION_KEY] = job.owner.removeprefix("session:")
     return accepted(request, job_result(job))

@@ -1,8 +1,8 @@
-"""Jobs by their ids, wherever the project's backends keep them."""
+"""Jobs by id, in all backends of the project."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,53 +19,59 @@ if TYPE_CHECKING:
 
 
 def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
-    """Return those of the jobs that are there; one query for each database that keeps jobs."""
-    return {job.pk: job for backend in _keepers() for job in backend.find(ids)} if ids else {}
+    """Return those of the jobs that exist; one query for each database of jobs."""
+    if not ids:
+        return {}
+    return {job.pk: job for backend in _distinct_backends() for job in backend.find(ids)}
 
 
 def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
-    """Return why jobs failed; no query if none did."""
-    runs = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}
-    if not runs:
+    """Return the attempt that made each failed job fail; no query if no job failed."""
+    fences = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}
+    if not fences:
         return {}
-    found = {pk: why for backend in _keepers() for pk, why in backend.failures(runs).items()}
-    return {pk: why for pk, why in found.items() if why.fence == runs[pk]}
+    attempts: dict[UUID, Attempt] = {}
+    for backend in _distinct_backends():
+        attempts.update(backend.failures(fences))
+    # A job that was lost with its worker has no attempt with its last fence, but perhaps an
+    # earlier one, which is not why it failed.
+    return {pk: attempt for pk, attempt in attempts.items() if attempt.fence == fences[pk]}
 
 
 def job_result(job: Job) -> OffloadResult[Any]:
-    """Return the result of a job that was read before."""
+    """Return the result of a job, without reading its row again."""
     return job_backend(job).result_of(job)
 
 
 def job_backend(job: Job) -> OffloadBackend:
-    """Return a job's backend; if that is gone, or not ours any more, one that keeps the job.
+    """Return the backend of a job; if TASKS no longer has it, one with the same database.
 
     Raises:
-        TaskResultDoesNotExist: if no backend keeps it any more.
+        TaskResultDoesNotExist: if no backend has the job any more.
     """
     if backend := find_backend(job.backend):
         return backend
-    for backend in _keepers():
+    for backend in _distinct_backends():
         if backend.find([job.pk]):
             return backend
     raise TaskResultDoesNotExist(f"There is no job {job.pk}.")
 
 
 def job_database(job: Job) -> str | None:
-    """Return the alias in DATABASES where a job is stored; None if it is kept in memory."""
+    """Return the alias in DATABASES where a job is stored; None if it is not in a database."""
     alias: str | None = getattr(getattr(job, "_state", None), "db", None)
     return alias
 
 
 def backend_options(alias: str) -> BackendOptions:
-    """Return the options of a backend; the defaults if it is not ours, or gone from TASKS."""
+    """Return the options of a backend; the defaults if it is not django-offload's."""
     backend = find_backend(alias)
     return BackendOptions() if backend is None else backend.settings
 
 
 def has_expired(identifier: UUID) -> bool:
-    """Tell whether a job that is not there is so old that it was pruned, or would have been."""
-    for backend in _keepers():
+    """Return whether a job that does not exist is so old that it would have been pruned."""
+    for backend in _distinct_backends():
         try:
             backend.get_result(str(identifier))
         except TaskResultExpired:
@@ -75,9 +81,12 @@ def has_expired(identifier: UUID) -> bool:
     return False
 
 
-def _keepers() -> list[OffloadBackend]:
-    """Return one backend for each place where jobs are kept."""
-    places: dict[tuple[bool, str], OffloadBackend] = {}
+def _distinct_backends() -> list[OffloadBackend]:
+    """Return one backend for each database of jobs, and all that keep jobs elsewhere."""
+    backends: dict[Hashable, OffloadBackend] = {}
     for backend in offload_backends():
-        places.setdefault((backend.supports_live, backend.settings.database), backend)
-    return list(places.values())
+        place = ("database", backend.settings.database)
+        if not backend.supports_live:
+            place = ("alias", backend.alias)
+        backends.setdefault(place, backend)
+    return list(backends.values())

@@ -1,4 +1,4 @@
-"""Status documents for a page that shows many jobs: looked up together, shown one by one."""
+"""Status documents for a page with many jobs: queried together, rendered one by one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from django.tasks import TaskResult
 
 type ResultOrId = TaskResult[..., Any] | UUID | str
-"""A result, or its id."""
 type Document = dict[str, Any]
 
 REQUEST_ATTRIBUTE = "_offload_documents"
-"""Attribute of a request: the documents of jobs that were looked up, None of those unseen."""
+"""Attribute of a request with the prefetched documents by id; None for jobs it may not see."""
 
 
 def prefetch_status(request: HttpRequest, results: Iterable[ResultOrId]) -> None:
-    """Look up all jobs that `{% task_status %}` will show in this page, by one query.
+    """Query all jobs that `{% task_status %}` will show in a page at once.
 
         def orders(request):
             orders = Order.objects.filter(customer=request.user)
@@ -30,21 +29,31 @@ def prefetch_status(request: HttpRequest, results: Iterable[ResultOrId]) -> None
             return render(request, "shop/orders.html", {"orders": orders})
 
     Args:
-        request: of who reads the page, with which it is rendered.
+        request: the request with which the page is rendered.
         results: what `enqueue` returned, or ids.
 
     Raises:
-        TokenRefused: if the request carries a token that is not, or no longer, good.
+        TokenRefused: if the request carries an invalid or expired token.
     """
-    found = _find_documents(request, [_id_of(result) for result in results])
-    setattr(request, REQUEST_ATTRIBUTE, getattr(request, REQUEST_ATTRIBUTE, {}) | found)
+    documents = _find_documents(request, [_id_of(result) for result in results])
+    setattr(request, REQUEST_ATTRIBUTE, _prefetched(request) | documents)
 
 
 def document_for(request: HttpRequest, result: ResultOrId) -> Document | None:
-    """Return the status document of a job, looked up now if it was not before; None if unseen."""
+    """Return the status document of a job, queried now if it was not prefetched.
+
+    None if the request may not see the job.
+    """
     identifier = _id_of(result)
-    kept: dict[UUID, Document | None] = getattr(request, REQUEST_ATTRIBUTE, {})
-    return (kept if identifier in kept else _find_documents(request, [identifier]))[identifier]
+    documents = _prefetched(request)
+    if identifier not in documents:
+        documents = _find_documents(request, [identifier])
+    return documents[identifier]
+
+
+def _prefetched(request: HttpRequest) -> dict[UUID, Document | None]:
+    documents: dict[UUID, Document | None] = getattr(request, REQUEST_ATTRIBUTE, {})
+    return documents
 
 
 def _find_documents(request: HttpRequest, ids: Sequence[UUID]) -> dict[UUID, Document | None]:

@@ -1,8 +1,8 @@
-"""Signed tokens: the right to see some jobs, for who has no session here.
+"""Signed tokens: the right to see some jobs, for clients without a session on this site.
 
-A token travels in a header, `Authorization: Offload <token>`, and never in a URL, which would end
-up in logs, histories and `Referer` headers. It ends after 15 minutes, or when the user for whom
-it was made changes the password or is deactivated.
+A token is sent in a header, `Authorization: Offload <token>`. It is never part of a URL, which
+would appear in logs, browser histories and `Referer` headers. It expires after 15 minutes, or
+when the user for whom it was made changes the password or is deactivated.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 SALT = "offload.live.tokens"
 LIFETIME_SECONDS = 15 * 60
-"""Seconds."""
 SCHEME = "offload"
 SCOPES = frozenset({"status", "result", "cancel"})
 MAX_JOBS = 100
-"""Jobs that one token may name: it travels in a header."""
+"""Jobs of one token, whose size is limited by that of a header."""
+FINGERPRINT_CHARS = 16
 
 
 class TokenRefused(Exception):
-    """The token was not made here, was changed, or is of a user who is gone."""
+    """The token was not made by this site, was changed, or its user is no longer valid."""
 
 
 class TokenExpired(TokenRefused):
-    """The token was good, more than 15 minutes ago."""
+    """The token was made more than 15 minutes ago."""
 
 
 class Token(NamedTuple):
-    """What a token says.
+    """The content of a token.
 
     Attributes:
         ids: the jobs.
-        scopes: what may be done with them: "status", "result", "cancel".
-        subject: the user for whom it was made, as primary key and part of the session's hash.
+        scopes: what the client may do with them: "status", "result", "cancel".
+        subject: the user for whom it was made, as primary key and fingerprint of the password.
     """
 
     ids: frozenset[UUID]
@@ -50,7 +50,7 @@ class Token(NamedTuple):
 
     @property
     def holder(self) -> str:
-        """Who holds it, for limits: its user, else its first job."""
+        """The client's name for limits of connections: its user, else its first job."""
         return f"user:{self.subject[0]}" if self.subject else f"token:{min(self.ids)}"
 
 
@@ -60,28 +60,31 @@ def make_token(
     """Return a token for the header `Authorization: Offload <token>`.
 
     Args:
-        jobs: ids of at most 100 jobs.
-        scopes: what the holder may do with them, out of "status", "result" and "cancel".
-        user: let it end with this user's password; None for nobody's.
+        jobs: ids of 1 to 100 jobs.
+        scopes: what the client may do with them: "status", "result", "cancel".
+        user: the token becomes invalid when this user changes the password or is deactivated;
+            None for no user.
 
     Raises:
-        ValueError: for no or too many jobs, or an unknown scope.
+        ValueError: for no jobs, too many jobs or an unknown scope.
     """
     ids = sorted({UUID(str(job)).hex for job in jobs})
     if not 1 <= len(ids) <= MAX_JOBS:
-        raise ValueError(f"A token names 1 to {MAX_JOBS} jobs, not {len(ids)}.")
+        raise ValueError(f"A token can name 1 to {MAX_JOBS} jobs, not {len(ids)}.")
     if not scopes or not SCOPES.issuperset(scopes):
         raise ValueError(f"scopes must be some of {', '.join(sorted(SCOPES))}, not {scopes!r}.")
-    subject = None if user is None else [str(user.pk), _fingerprint(user.get_session_auth_hash())]
+    subject = None
+    if user is not None:
+        subject = [str(user.pk), _fingerprint(user.get_session_auth_hash())]
     return signing.dumps([ids, sorted(set(scopes)), subject], salt=SALT, compress=True)
 
 
 def read_token(request: HttpRequest) -> Token | None:
-    """Return the token that a request carries, checked; None if it carries none.
+    """Return the verified token of a request; None if it carries no token.
 
     Raises:
-        TokenExpired: for one that was good once.
-        TokenRefused: for any other.
+        TokenExpired: if the token is too old.
+        TokenRefused: if it is not valid.
     """
     if not has_token(request):
         return None
@@ -93,7 +96,7 @@ def read_token(request: HttpRequest) -> Token | None:
         )
     except signing.SignatureExpired:
         raise TokenExpired from None
-    except Exception:  # noqa: BLE001  # it is text from outside: whatever it breaks, it is no token
+    except Exception:  # noqa: BLE001  # untrusted text can raise anything
         raise TokenRefused from None
     if token.subject is not None and not _is_valid(*token.subject):
         raise TokenRefused
@@ -101,7 +104,7 @@ def read_token(request: HttpRequest) -> Token | None:
 
 
 def has_token(request: HttpRequest) -> bool:
-    """Tell whether a request has one of our tokens, good or bad.
+    """Return whether a request carries a token, valid or not.
 
     No form and no link of another site can send this header.
     """
@@ -110,14 +113,14 @@ def has_token(request: HttpRequest) -> bool:
 
 
 def _is_valid(pk: str, fingerprint: str) -> bool:
-    """Tell whether the user is there, active, and has the password of then."""
+    """Return whether the user exists, is active, and still has the same password."""
     users = get_user_model()._default_manager  # noqa: SLF001  # as Django's own backends do
     user: Any = users.filter(pk=pk).first()
     if user is None or not user.is_active:
         return False
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(_fingerprint(each), fingerprint) for each in hashes)
+    return any(constant_time_compare(_fingerprint(auth_hash), fingerprint) for auth_hash in hashes)
 
 
 def _fingerprint(session_auth_hash: str) -> str:
-    return session_auth_hash[:16]
+    return session_auth_hash[:FINGERPRINT_CHARS]

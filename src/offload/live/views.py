@@ -1,11 +1,11 @@
-"""The views of `offload.urls`. Each decides by `offload.live.access` whom it answers."""
+"""The views of `offload.urls`. Each checks the permissions of `offload.live.access`."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -26,12 +26,12 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from offload.exceptions import InvalidJobState, QueueUnavailable
 from offload.lifecycle import JobState
 from offload.live import problems
-from offload.live.access import Grants, Viewer
+from offload.live.access import NO_GRANTS, Grants, Viewer
 from offload.live.connection_limits import get_connection_limits
 from offload.live.documents import job_document, job_documents, poll_delay_ms, retry_after
-from offload.live.jobs import find_jobs, has_expired, job_backend, job_result
+from offload.live.jobs import find_jobs, has_expired, job_backend, job_database, job_result
 from offload.live.long_poll import close_connections, requested_wait, wait_for_change
-from offload.live.queue_position import QueuePosition, find_queue_positions
+from offload.live.queue_position import find_queue_positions
 from offload.live.responses import (
     finalize_response,
     job_list_response,
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 MAX_IDS = 100
-"""Jobs that one request may ask for."""
+"""Jobs that one request may name."""
 
 logger = logging.getLogger("offload.live")
 
 
 def exempt_from_atomic_requests[F: Callable[..., Any]](view: F) -> F:
-    """Exempt a view from ATOMIC_REQUESTS of all databases: Django refuses async views else."""
+    """Exempt a view from ATOMIC_REQUESTS of all databases, which Django refuses for async views."""
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
@@ -68,118 +68,122 @@ def exempt_from_atomic_requests[F: Callable[..., Any]](view: F) -> F:
 @exempt_from_atomic_requests
 @login_not_required
 async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
-    """Answer with the status document of one job, if need be when it changes."""
-    applied = 0
-    if seconds := requested_wait(request):
+    """Return the status document of one job; with `Prefer: wait`, when the job changes."""
+    held_seconds = 0
+    if wait_seconds := requested_wait(request):
         try:
-            applied = await _hold(request, identifier, seconds)
+            held_seconds = await _hold(request, identifier, wait_seconds)
         except problems.Problem as problem:
             return finalize_response(request, problem.response())
     response: HttpResponseBase = await sync_to_async(_status)(request, identifier)
-    if applied:
-        response.headers["Preference-Applied"] = f"wait={applied}"
+    if held_seconds:
+        response.headers["Preference-Applied"] = f"wait={held_seconds}"
     return response
 
 
 @job_view("GET", "HEAD")
 def _status(request: HttpRequest, identifier: UUID) -> HttpResponse:
-    job, granted = _require(request, identifier)
+    job, granted = _get_job(request, identifier)
     return job_not_modified(request, job) or job_response(request, job, granted)
 
 
+class _Holdable(NamedTuple):
+    """A job whose newest version the client has.
+
+    Attributes:
+        using: alias in DATABASES where the job is stored.
+        holder: the client's name for limits of connections.
+    """
+
+    job: Job
+    using: str
+    holder: str
+
+
 async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
-    """Wait for news if who asks knows the newest version; return for how long it was granted."""
-    known = await sync_to_async(_known)(request, identifier)
-    if known is None:
+    """Wait until the job changes; return the timeout, or 0 if there is nothing to wait for."""
+    holdable = await sync_to_async(_find_holdable)(request, identifier)
+    if holdable is None:
         return 0
-    job, using, holder = known
-    with get_connection_limits().acquired_by(holder):
-        await wait_for_change(job, using, seconds)
+    with get_connection_limits().acquired_by(holdable.holder):
+        await wait_for_change(holdable.job, holdable.using, seconds)
     return seconds
 
 
-def _known(request: HttpRequest, identifier: UUID) -> tuple[Job, str, str] | None:
-    """Return a job of which there is no news, its database, and who asks.
-
-    Of any other job the answer is at hand, and None is returned.
-    """
+def _find_holdable(request: HttpRequest, identifier: UUID) -> _Holdable | None:
+    """Return the job for which to hold a request; None if it can be answered at once."""
     viewer = Viewer(request)
     try:
-        job, granted = viewer.visible([identifier])[identifier]
+        job, _ = viewer.readable([identifier])[identifier]
     except (KeyError, TokenRefused, QueueUnavailable):
         return None
-    backend = job_backend(job)
-    has_news = JobState(job.state).is_finished or job_not_modified(request, job) is None
-    if has_news or "status" not in granted or not backend.supports_live:
+    using = job_database(job)
+    if using is None or JobState(job.state).is_finished or not job_not_modified(request, job):
         return None
     close_connections()
-    return job, backend.settings.database, viewer.holder
+    return _Holdable(job, using, viewer.holder)
 
 
 @job_view("GET", "HEAD")
 def job_list(request: HttpRequest) -> HttpResponse:
-    """Answer with the documents of several jobs, and which of them are not to be seen."""
+    """Return the documents of several jobs, and the ids of those that the client may not see."""
     ids = parse_ids(request.GET.get("ids", ""))
-    seen = {
-        pk: (job, granted)
-        for pk, (job, granted) in Viewer(request).visible(ids).items()
-        if "status" in granted
-    }
-    jobs = [seen[pk][0] for pk in ids if pk in seen]
-    missing = [str(pk) for pk in ids if pk not in seen]
-    paces = [each for each in map(poll_delay_ms, jobs) if each is not None]
-    queue_positions = find_queue_positions(jobs)
-    tag = _tag_of(jobs, missing, queue_positions)
-    same = not_modified(request, tag, min(paces, default=None))
-    if same is not None:
-        return same
-    items = list(job_documents({job.pk: seen[job.pk] for job in jobs}).values())
-    return job_list_response(
-        {"items": items, "missing": missing, "poll_ms": min(paces, default=None)}, tag
-    )
+    readable = Viewer(request).readable(ids)
+    jobs = [job for job, _ in readable.values()]
+    missing = [str(pk) for pk in ids if pk not in readable]
+    delays_ms = [delay for delay in map(poll_delay_ms, jobs) if delay is not None]
+    poll_ms = min(delays_ms, default=None)
+    tag = _list_tag(jobs, missing)
+    if response := not_modified(request, tag, poll_ms):
+        return response
+    items = list(job_documents(readable).values())
+    return job_list_response({"items": items, "missing": missing, "poll_ms": poll_ms}, tag)
 
 
 def parse_ids(text: str) -> list[UUID]:
-    """Return the ids in a query, each once, in order.
+    """Return the distinct ids of a query, in order.
 
     Raises:
-        Problem: 400 for none, too many, or what is no id.
+        Problem: 400 for no ids, more than MAX_IDS, or something that is not an id.
     """
     texts = text.split(",", MAX_IDS)
     try:
-        ids = list(dict.fromkeys(UUID(each.strip()) for each in texts[:MAX_IDS]))
+        ids = [UUID(part.strip()) for part in texts[:MAX_IDS]]
     except ValueError:
         raise problems.bad_ids(MAX_IDS) from None
     if len(texts) > MAX_IDS:
         raise problems.bad_ids(MAX_IDS)
-    return ids
+    return list(dict.fromkeys(ids))
 
 
-def _tag_of(jobs: list[Job], missing: list[str], queue_positions: dict[UUID, QueuePosition]) -> str:
-    known = (f"{job.pk}.{job.version}{queue_positions.get(job.pk, '')}" for job in jobs)
-    text = ",".join([*known, "", *missing])
+def _list_tag(jobs: list[Job], missing: list[str]) -> str:
+    """Return an entity tag of all documents; queue positions change without a new version."""
+    positions = find_queue_positions(jobs)
+    versions = [f"{job.pk}.{job.version}{positions.get(job.pk, '')}" for job in jobs]
+    text = ",".join([*versions, "", *missing])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 @csrf_exempt
 @login_not_required
 def cancel(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
-    """Cancel a job. A token in a header is proof enough that no other site's page asks."""
+    """Cancel a job. No page of another site can send a token, so it replaces the CSRF check."""
     view = _cancel if has_token(request) else _cancel_in_session
     return view(request, identifier)
 
 
 @job_view("POST")
 def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
-    job, granted = _require(request, identifier, "cancel")
+    job, granted = _get_job(request, identifier, "cancel")
     try:
         job_backend(job).cancel(str(identifier))
     except InvalidJobState:
         if not prefers_html(request):
             raise problems.finished() from None
-    except TaskResultDoesNotExist:  # pruned meanwhile
+    except TaskResultDoesNotExist:  # pruned in between
         raise problems.not_found() from None
-    return job_response(request, find_jobs([identifier]).get(identifier, job), granted, status=202)
+    job = find_jobs([identifier]).get(identifier, job)
+    return job_response(request, job, granted, status=202)
 
 
 @job_view("POST")
@@ -192,8 +196,8 @@ def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBa
 
 @job_view("GET", "HEAD")
 def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
-    """Answer with what a job returned, if its task's author shows it."""
-    job, _ = _require(request, identifier, "result")
+    """Return the result of a job as its task exposes it."""
+    job, _ = _get_job(request, identifier, "result")
     state = JobState(job.state)
     if not state.is_finished:
         raise problems.unfinished(retry_after(poll_delay_ms(job) or 0))
@@ -203,44 +207,46 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     if not callable(expose_result):
         return HttpResponse(job.return_value, content_type="application/json")
     try:
-        return _shown(expose_result(job_result(job)))
+        return _result_response(expose_result(job_result(job)))
     except Http404:
         raise problems.not_found() from None
     except Exception:
-        logger.exception("The result of %s could not be shown.", job.task_path)
+        logger.exception("The expose_result function of %s failed.", job.task_path)
         raise problems.result_unavailable() from None
 
 
-def _shown(value: Any) -> HttpResponseBase:
-    """Return what the task's author made for the reader: an answer, a file to keep, or JSON."""
-    if isinstance(value, HttpResponseBase):
-        return value
-    if isinstance(value, File):
-        return FileResponse(value, as_attachment=True, filename=PurePath(value.name or "").name)
-    return JsonResponse(value, safe=False)
+def _result_response(exposed: Any) -> HttpResponseBase:
+    """Return what an `expose_result` function returned: a response, a file to save, or JSON."""
+    if isinstance(exposed, HttpResponseBase):
+        return exposed
+    if isinstance(exposed, File):
+        filename = PurePath(exposed.name or "").name
+        return FileResponse(exposed, as_attachment=True, filename=filename)
+    return JsonResponse(exposed, safe=False)
 
 
 @job_view("GET", "HEAD")
 @csrf_protect
 def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
-    """Show a job to people, with or without JavaScript."""
+    """Render a page about one job; it works without JavaScript."""
     try:
-        job, granted = _require(request, identifier)
+        job, granted = _get_job(request, identifier)
     except problems.Problem as problem:
         context = {"problem": problem.document()}
         return render(request, "offload/page.html", context, status=problem.status)
-    return render(request, "offload/page.html", widget_context(request, job_document(job, granted)))
+    context = widget_context(request, job_document(job, granted))
+    return render(request, "offload/page.html", context)
 
 
-def _require(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:
-    """Return a job for which the reader has a right.
+def _get_job(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:
+    """Return a job for which the client has a right.
 
     Raises:
-        Problem: 404 for any other job, existing or not; 410 if the reader's own is gone.
-        TokenRefused: for a token that is not good.
+        Problem: 404 for any other job, existing or not; 410 if the client's own job was deleted.
+        TokenRefused: if the request carries an invalid or expired token.
     """
     viewer = Viewer(request)
-    job, granted = viewer.visible([identifier]).get(identifier, (None, frozenset()))
+    job, granted = viewer.visible([identifier]).get(identifier, (None, NO_GRANTS))
     if job is not None and right in granted:
         return job, granted
     if job is None and viewer.may_learn_of(identifier) and has_expired(identifier):

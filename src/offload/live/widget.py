@@ -1,4 +1,4 @@
-"""What the template of `<task-status>` shows: a status document, in the reader's language."""
+"""The template context of `<task-status>`: a status document in the active language."""
 
 from __future__ import annotations
 
@@ -26,85 +26,78 @@ MISSING_DOCUMENT = {
     "title": "",
     "links": {},
 }
-"""Instead of the document of a job that the reader may not see."""
-PLACEHOLDER_DOCUMENT = {
-    "phase": "queued",
-    "is_finished": False,
-    "version": None,
-    "title": "",
-    "links": {},
-}
-"""Instead of the document of a job that the browser will start."""
+"""Takes the place of the document of a job that the reader may not see."""
+PLACEHOLDER_DOCUMENT = {**MISSING_DOCUMENT, "phase": "queued", "is_finished": False}
+"""The document of the template from which the browser makes new elements."""
+CHANNEL_CHARS = 16
 
 
 def widget_context(
     request: HttpRequest, document: dict[str, Any], *, htmx: bool = False, **attributes: Any
 ) -> dict[str, Any]:
-    """Return what `offload/task_status.html` shows.
+    """Return the context of `offload/task_status.html`.
 
     Args:
-        request: who reads.
+        request: of the page.
         document: the status document.
-        htmx: let htmx look again where our module does not run.
-        attributes: more attributes of the element; None, False and "" say nothing.
+        htmx: whether htmx polls where our script does not run.
+        attributes: of the element; None, False and "" leave one out.
     """
-    progress, estimate = document.get("progress") or {}, document.get("estimate") or {}
-    delay = estimate.get("delay")
+    progress = document.get("progress") or {}
     percent = progress.get("percent")
-    own = {
-        "href": document["links"].get("self"),
-        "version": None if document["version"] is None else str(document["version"]),
-        "transport": None if isinstance(request, ASGIRequest) else "poll",
-        "channel": channel_name(request),
-        "data-phase": document["phase"],
-        "data-finished": document["is_finished"],
-        "data-slow": delay is not None,
-    }
+    delay = _delay(document)
     return {
         "task": document,
-        "attributes": _attributes(own, _htmx(document) if htmx else {}, attributes),
-        "word": (PHASE_LABELS | UNAVAILABLE_LABELS)[document["phase"]],
-        # Text, since templates would write numbers as people of some countries do.
-        "value": None if percent is None else str(percent),
-        "percent": "" if percent is None else _sentence("percent", math.floor(percent)),
-        "details": " · ".join(filter(None, _details(document, progress, estimate))),
-        "moment": _moment(document.get("finished_at") or document.get("run_after")),
+        "attributes": _render_attributes(
+            _own_attributes(request, document),
+            _htmx_attributes(document) if htmx else {},
+            attributes,
+        ),
+        "phase_label": (PHASE_LABELS | UNAVAILABLE_LABELS)[document["phase"]],
+        # Text, since templates would localise the number.
+        "progress_value": None if percent is None else str(percent),
+        "percent": "" if percent is None else _message("percent", math.floor(percent)),
+        "details": " · ".join(filter(None, _details(document))),
+        "time": _localize(document.get("finished_at") or document.get("run_after")),
         "slow": MESSAGES[delay or "slow"],
         "offline": MESSAGES["offline"],
-        "refresh": retry_after(document.get("poll_ms") or 0),
+        "refresh_seconds": retry_after(document.get("poll_ms") or 0),
     }
 
 
 def channel_name(request: HttpRequest) -> str | None:
-    """Return the name under which tabs of one person share what they hear.
+    """Return the name under which the tabs of one user share a connection.
 
-    It tells nothing, and no other user of the browser gets the same.
+    It does not reveal the user, and other users of the same browser get another one.
     """
     owners = "\n".join(sorted(owners_of_request(request)))
     if not owners:
         return None
-    return salted_hmac("offload.live.channel", owners, algorithm="sha256").hexdigest()[:16]
+    digest = salted_hmac("offload.live.channel", owners, algorithm="sha256").hexdigest()
+    return digest[:CHANNEL_CHARS]
 
 
 def format_duration(seconds: float) -> str:
-    """Return minutes and seconds, which need no translation."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    """Return minutes and seconds as 1:05, which needs no translation."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
 
 
-def _attributes(*sources: dict[str, Any]) -> SafeString:
-    """Return attributes; of one name the last one that says anything."""
-    return flatatt(
-        {
-            name.replace("_", "-"): value
-            for source in sources
-            for name, value in source.items()
-            if value not in {None, False, ""}
-        }
-    )
+def _own_attributes(request: HttpRequest, document: dict[str, Any]) -> dict[str, Any]:
+    version = document["version"]
+    return {
+        "href": document["links"].get("self"),
+        "version": None if version is None else str(version),
+        "transport": None if isinstance(request, ASGIRequest) else "poll",
+        "channel": channel_name(request),
+        "data-phase": document["phase"],
+        "data-finished": document["is_finished"],
+        "data-slow": _delay(document) is not None,
+    }
 
 
-def _htmx(document: dict[str, Any]) -> dict[str, str]:
-    """Return the attributes by which htmx polls; none when there is nothing to wait for."""
+def _htmx_attributes(document: dict[str, Any]) -> dict[str, str]:
+    """Return the attributes with which htmx polls; none for a finished job."""
     if document["is_finished"]:
         return {}
     return {
@@ -114,34 +107,53 @@ def _htmx(document: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _details(
-    document: dict[str, Any], progress: dict[str, Any], estimate: dict[str, Any]
-) -> list[str | None]:
+def _render_attributes(*sources: dict[str, Any]) -> SafeString:
+    """Return HTML attributes; a later source overrides an earlier one."""
+    attributes = {}
+    for source in sources:
+        for name, value in source.items():
+            if value not in {None, False, ""}:
+                attributes[name.replace("_", "-")] = value
+    return flatatt(attributes)
+
+
+def _delay(document: dict[str, Any]) -> str | None:
+    estimate = document.get("estimate") or {}
+    delay: str | None = estimate.get("delay")
+    return delay
+
+
+def _details(document: dict[str, Any]) -> list[str | None]:
+    """Return the parts of the line below the bar."""
     if error := document.get("error"):
-        return [error["title"], error["detail"], _sentence("reference", error["reference"])]
-    step = progress.get("step") or {}
-    remaining, position = estimate.get("remaining_seconds"), estimate.get("position")
-    return [
-        _step(step) if step else None,
-        progress.get("message"),
-        None if remaining is None else _sentence("remaining", format_duration(remaining)),
-        None if position is None else _sentence("position", position),
-    ]
+        return [error["title"], error["detail"], _message("reference", error["reference"])]
+    progress = document.get("progress") or {}
+    estimate = document.get("estimate") or {}
+    details = [_format_step(progress.get("step")), progress.get("message")]
+    remaining_seconds = estimate.get("remaining_seconds")
+    if remaining_seconds is not None:
+        details.append(_message("remaining", format_duration(remaining_seconds)))
+    position = estimate.get("position")
+    if position is not None:
+        details.append(_message("position", position))
+    return details
 
 
-def _step(step: dict[str, Any]) -> str:
-    of = f"/{step['of']}" if step["of"] else ""
-    return f"{step['number']}{of} {step['name']}".strip()
+def _format_step(step: dict[str, Any] | None) -> str | None:
+    if not step:
+        return None
+    number = f"{step['number']}/{step['of']}" if step["of"] else str(step["number"])
+    return f"{number} {step['name']}".strip()
 
 
-def _sentence(name: str, value: object) -> str:
+def _message(name: str, value: object) -> str:
     return str(MESSAGES[name]).replace("{}", str(value))
 
 
-def _moment(text: str | None) -> dict[str, str] | None:
-    """Return a time for `<time>`: as machines and as people read it."""
+def _localize(text: str | None) -> dict[str, str] | None:
+    """Return a time for `<time>`, for programs and for people."""
     if text is None:
         return None
     moment = datetime.fromisoformat(text)
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    return {"exact": text, "read": formats.date_format(local, "SHORT_DATETIME_FORMAT")}
+    return {"datetime": text, "text": formats.date_format(local, "SHORT_DATETIME_FORMAT")}

@@ -1,4 +1,4 @@
-"""Template tags: `{% load offload %}`, then a job's state, what it needs, and a form's key."""
+"""The template tags of `{% load offload %}`."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ register = template.Library()
 
 @register.inclusion_tag("offload/task_status.html", takes_context=True)
 def task_status(context: Context, result: ResultOrId, **attributes: Any) -> dict[str, Any]:
-    """Show where a job stands, as the reader may see it; the page's module keeps it up to date.
+    """Render the state of a job, as the reader may see it; the page's script keeps it up to date.
 
         {% task_status result announce="off" redirect="/reports/" %}
 
     Args:
-        context: of a template that has the request.
+        context: of a template that is rendered with the request.
         result: what `enqueue` returned, or its id.
         attributes: of the element: `announce`, `notify`, `redirect`, `stop_after`, `token`,
-            `transport`, `class` and so on; `htmx=True` lets htmx poll.
+            `transport`, `class` and so on; `htmx=True` adds polling by htmx.
     """
-    request = _request(context, "task_status")
-    return widget_context(request, document_for(request, result) or MISSING_DOCUMENT, **attributes)
+    request = _get_request(context, "task_status")
+    document = document_for(request, result) or MISSING_DOCUMENT
+    return widget_context(request, document, **attributes)
 
 
 @register.inclusion_tag("offload/task_status_media.html", takes_context=True)
 def task_status_media(context: Context) -> dict[str, Any]:
-    """Return what belongs into the head of a page that shows jobs: styles, scripts and labels."""
-    request = _request(context, "task_status_media")
+    """Render what the head of a page with jobs needs: style sheet, scripts and labels."""
+    request = _get_request(context, "task_status_media")
     return {"labels": translated_labels(), **widget_context(request, PLACEHOLDER_DOCUMENT)}
 
 
 @register.simple_tag
 def idempotency_key() -> SafeString:
-    """Return the hidden form field with the key that `offload.idempotent` checks."""
+    """Render a hidden field with a new key for `offload.idempotent`."""
     field = '<input type="hidden" name="idempotency_key" value="{}" autocomplete="off">'
     return format_html(field, new_id())
 
 
-def _request(context: Context, tag: str) -> HttpRequest:
+def _get_request(context: Context, tag: str) -> HttpRequest:
     request: HttpRequest | None = getattr(context, "request", None) or context.get("request")
     if request is None:
         raise template.TemplateSyntaxError(
