@@ -1,4 +1,4 @@
-"""Background tasks for Django that the person at the browser can see."""
+"""Background tasks for Django, with live status for the people who wait for them."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -7,11 +7,15 @@ from offload.context import CurrentJob, current_job, is_cancelled, progress, tra
 from offload.exceptions import (
     InvalidArguments,
     InvalidJobState,
+    InvalidResult,
     JobCancelled,
+    JobExpired,
     JobTimeout,
     OffloadError,
+    QueueUnavailable,
     Retry,
     Snooze,
+    TaskNotFound,
     TaskResultExpired,
     UserFacingError,
     WorkerLost,
@@ -20,6 +24,7 @@ from offload.lifecycle import JobState
 from offload.ownership import acting_for
 from offload.policies import Exponential, Fixed
 from offload.progress import Progress
+from offload.results import OffloadResult
 from offload.tasks import OffloadTask, task
 
 if TYPE_CHECKING:
@@ -34,14 +39,19 @@ __all__ = [
     "Fixed",
     "InvalidArguments",
     "InvalidJobState",
+    "InvalidResult",
     "JobCancelled",
+    "JobExpired",
     "JobState",
     "JobTimeout",
     "OffloadError",
+    "OffloadResult",
     "OffloadTask",
     "Progress",
+    "QueueUnavailable",
     "Retry",
     "Snooze",
+    "TaskNotFound",
     "TaskResultExpired",
     "UserFacingError",
     "WorkerLost",
@@ -56,17 +66,16 @@ __all__ = [
     "track",
 ]
 
-
-_LATE = {
+_LAZY = {
     "accepted": "offload.live.accepted",
     "aaccepted": "offload.live.accepted",
     "idempotent": "offload.live.idempotency",
 }
-"""What needs Django's apps to be loaded, and so is imported on first use."""
+"""Names whose modules need Django's apps to be loaded."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use."""
-    if name in _LATE:
-        return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name on first use, when Django's apps are loaded."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
