@@ -1,4 +1,4 @@
-"""Check the documents: every relative link leads somewhere, every Python block compiles."""
+"""Check that each relative link of the documents is valid, and each Python block compiles."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ def documents() -> list[Path]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors which the headings of a document make."""
+    """Return the anchors of the headings of a document."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
         for heading in HEADING.findall(BLOCK.sub("", text))
@@ -29,7 +29,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken_links(document: Path, text: str) -> Iterator[str]:
-    """Yield each link that leads to no file or to no heading."""
+    """Yield each link to a missing file or heading."""
     for link in LINK.findall(BLOCK.sub("", text)):
         if link.startswith(ELSEWHERE):
             continue
@@ -55,7 +55,7 @@ def broken_blocks(text: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print every fault and return the exit code."""
+    """Print all faults and return the exit code."""
     faults = 0
     for document in documents():
         text = document.read_text()
