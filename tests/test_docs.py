@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -146,3 +147,23 @@ def test_a_line_holds_one_sentence(document):
     prose = [line for line in text.splitlines() if not line.startswith(("|", "#", "-", ">"))]
 
     assert [line for line in prose if re.search(r"[a-z)`][.!?] [A-Z]", line)] == []
+
+
+def names_in_the_path_of_a_job() -> list[str]:
+    """Return the names of modules and their members in the table of the architecture page."""
+    table = section((DOCS / "explanation" / "architecture.md").read_text(), "The path of a job")
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", "\n".join(rows))
+    return [name for name in names if not name.endswith(".sql")]
+
+
+@pytest.mark.parametrize("name", names_in_the_path_of_a_job())
+def test_each_name_in_the_path_of_a_job_exists(name):
+    assert pkgutil.resolve_name(f"offload.{name}") is not None
+
+
+def test_each_statement_in_the_path_of_a_job_exists():
+    table = section((DOCS / "explanation" / "architecture.md").read_text(), "The path of a job")
+
+    for statement in re.findall(r"`(\w+\.sql)`", table):
+        assert list((PACKAGE / "store" / "sql").rglob(statement)) != []
