@@ -15,6 +15,8 @@ import pytest
 from django.core.management import load_command_class
 
 import offload
+import offload.live
+import offload.streams
 from offload.conf import BackendOptions
 from offload.lifecycle import JobState
 from offload.tasks import AUTHOR_OPTIONS
@@ -121,6 +123,11 @@ def test_each_public_name_has_a_heading(name):
     text = reference("tasks")
 
     assert name in headings(text) or f"`{name}`" in text
+
+
+@pytest.mark.parametrize("name", [*offload.live.__all__, *offload.streams.__all__])
+def test_each_public_name_of_job_pages_is_described(name):
+    assert re.search(rf"\b{name}\(", reference("live"))
 
 
 @pytest.mark.parametrize("state", JobState)
