@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,19 +12,16 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.tasks import Task
-from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued
+from django.tasks.exceptions import TaskResultDoesNotExist
 
 from offload.backends.base import OffloadBackend
+from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
 from offload.backends.rows import Enqueueing, result_of
-from offload.exceptions import InvalidJobState, OffloadError, TaskNotFound, TaskResultExpired
+from offload.exceptions import InvalidJobState, OffloadError, TaskResultExpired
 from offload.ownership import take_reserved_id
 from offload.results import OffloadResult
-from offload.serialization import encode_arguments
-from offload.signal_receivers import has_no_receivers
 from offload.store import get_store
 from offload.store.errors import explained
-from offload.task_lookup import find_task
 from offload.tasks import Call
 from offload.uuid7 import created_at, new_id
 from offload.watching.watcher import get_watcher
@@ -57,9 +53,7 @@ class DatabaseBackend(OffloadBackend):
 
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         self.validate_task(task)
-        _require_findable(task)
-        limit = self.settings.max_arguments_size
-        encoded = [encode_arguments(*_checked(call), limit=limit) for call in calls]
+        encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
         store = self._store
         with explained(store.using):  # MariaDB is asked how it keeps ids
             enqueueing = Enqueueing(task, self.alias, self.settings, store.key)
@@ -67,8 +61,7 @@ class DatabaseBackend(OffloadBackend):
         if jobs:
             self._insert(enqueueing, [(key, text) for key, text, _, _ in jobs])
         results = [enqueueing.result(key, args, kwargs) for key, _, args, kwargs in jobs]
-        for result in () if has_no_receivers(task_enqueued, logging.DEBUG) else results:
-            task_enqueued.send_robust(type(self), task_result=result)
+        send_task_enqueued(type(self), results)
         return results
 
     def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[str, str]]) -> None:
@@ -88,7 +81,7 @@ class DatabaseBackend(OffloadBackend):
             TaskResultDoesNotExist: if there never was such a job.
             QueueUnavailable: if the database does not answer or was not migrated.
         """
-        identifier = _parse(result_id)
+        identifier = parse_job_id(result_id)
         with explained(self._store.using):
             job, attempts = self._store.read(identifier)
         if job is None:
@@ -111,14 +104,14 @@ class DatabaseBackend(OffloadBackend):
             return result_of(job, self._store.attempts_at(job))
 
     def wait(self, result_id: str, timeout: float | None) -> None:
-        identifier = _parse(result_id)
+        identifier = parse_job_id(result_id)
         if self._has_ended(identifier):
             return
         if not get_watcher(self._store.using).wait(identifier, timeout):
             raise self._timed_out(result_id, timeout)
 
     async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
-        identifier = _parse(result_id)
+        identifier = parse_job_id(result_id)
         if await sync_to_async(self._has_ended)(identifier):
             return
         try:
@@ -140,13 +133,13 @@ class DatabaseBackend(OffloadBackend):
 
     def cancel(self, result_id: str) -> None:
         with explained(self._store.using):
-            state = self._store.cancel(_parse(result_id))
+            state = self._store.cancel(parse_job_id(result_id))
         if state is None:
             raise self._cannot("cancelled", result_id)
 
     def retry(self, result_id: str) -> None:
         with explained(self._store.using):
-            retried = self._store.retry(_parse(result_id))
+            retried = self._store.retry(parse_job_id(result_id))
         if not retried:
             raise self._cannot("retried", result_id)
 
@@ -195,39 +188,3 @@ class DatabaseBackend(OffloadBackend):
 
 
 _NEVER = "There is no job {}. Was the transaction that enqueued it rolled back?"
-
-
-def _require_findable(task: Task[..., Any]) -> None:
-    """Raise InvalidTask for a task that a worker, which knows only its path, would not find."""
-    if task.func.__module__ == "__main__":
-        raise InvalidTask(
-            f"The task {task.name!r} is defined in __main__, where no worker finds it. "
-            "Define it in a module of an installed app, such as tasks.py."
-        )
-    try:
-        find_task(task.module_path)
-    except TaskNotFound as error:
-        raise InvalidTask(
-            f"No worker would find a task at {task.module_path!r}. Define it at the top level of a "
-            "module of an installed app, such as tasks.py, in the module of its function."
-        ) from error
-
-
-def _checked(call: Any) -> Call:
-    """Return a call of `enqueue_many`; say so if it is no pair."""
-    match call:
-        case (tuple() as args, dict() as kwargs):  # found ten times as fast as what follows
-            return args, kwargs
-        case (Iterable() as args, Mapping() as kwargs) if not isinstance(args, str | bytes):
-            return args, kwargs
-    raise TypeError(
-        "A call must be a pair of positional and keyword arguments, such as ((1,), {}), "
-        f"not {call!r}."
-    )
-
-
-def _parse(result_id: object) -> UUID:
-    try:
-        return UUID(str(result_id))
-    except ValueError:
-        raise TaskResultDoesNotExist(f"{result_id!r} is not the id of a job.") from None

@@ -44,33 +44,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
         names: Any = {"type": _split_names, "default": (), "metavar": "A,B"}
-        at_least_one = whole_number(1)
         add("--queues", help="Serve only these queues.", **names)
         add("--exclude-queues", help="Serve all queues except these.", **names)
-        add(
-            "--processes",
-            type=whole_number(0),
-            help="Number of child processes; 0 runs tasks in the worker's own process.",
-        )
-        add("--threads", type=at_least_one, help="Threads per process for tasks written with def.")
-        add(
-            "--async-slots",
-            type=at_least_one,
-            help="Tasks written with async def that one process runs at once.",
-        )
         add_backend_arguments(parser)
+        _add_capacity_arguments(parser)
         add(
             "--shutdown-timeout",
             type=float,
             help="Seconds that running jobs have to finish when the worker stops.",
         )
         add("--drain", action="store_true", help="Exit when no job is ready.")
-        add("--max-jobs", type=at_least_one, help="Restart a child process after N jobs.")
-        add(
-            "--max-memory",
-            type=at_least_one,
-            help="Restart a child process when it uses more than N MiB.",
-        )
         add(
             "--reload",
             action="store_true",
@@ -146,6 +129,28 @@ class Command(BaseCommand):
     def _write(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def _add_capacity_arguments(parser: CommandParser) -> None:
+    add = parser.add_argument
+    at_least_one = whole_number(1)
+    add(
+        "--processes",
+        type=whole_number(0),
+        help="Number of child processes; 0 runs tasks in the worker's own process.",
+    )
+    add("--threads", type=at_least_one, help="Threads per process for tasks written with def.")
+    add(
+        "--async-slots",
+        type=at_least_one,
+        help="Tasks written with async def that one process runs at once.",
+    )
+    add("--max-jobs", type=at_least_one, help="Restart a child process after N jobs.")
+    add(
+        "--max-memory",
+        type=at_least_one,
+        help="Restart a child process when it uses more than N MiB.",
+    )
 
 
 def _with_arguments(backend_options: BackendOptions, arguments: dict[str, Any]) -> BackendOptions:
