@@ -358,7 +358,7 @@ def test_jobs_that_people_are_to_see_need_owners(middleware, found, settings):
     assert ids_of(checks.check_middleware()) == found
 
 
-@pytest.mark.parametrize("urls", ["tests.live.no_urls", "gone", "tests.worker.unimportable", ""])
+@pytest.mark.parametrize("urls", ["tests.live.empty_urls", "gone", "tests.worker.unimportable", ""])
 def test_where_nobody_sees_jobs_they_need_no_owners(urls, settings):
     settings.MIDDLEWARE = []
     settings.ROOT_URLCONF = urls

@@ -17,7 +17,7 @@ from offload.backends.database import DatabaseBackend
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from offload.ownership import SESSION_KEY, owner_of_request
-from tests.live.people import JSON, person, start, visitor
+from tests.live.clients import JSON, anonymous_client, start_job, user_client
 from tests.owners import origin, tenants
 from tests.tasks import add
 
@@ -25,17 +25,17 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_job_belongs_to_the_user_of_the_request():
-    client = person()
+    client = user_client()
 
-    identifier = start(client)
+    identifier = start_job(client)
 
     assert Job.objects.get(pk=identifier).owner == f"user:{client.user.pk}"
 
 
 def test_a_job_belongs_to_the_session_of_an_anonymous_visitor():
-    client = visitor()
+    client = anonymous_client()
 
-    first, second, other = start(client), start(client), start(visitor())
+    first, second, other = start_job(client), start_job(client), start_job(anonymous_client())
 
     owners = [Job.objects.get(pk=pk).owner for pk in (first, second, other)]
     assert owners[0].startswith("session:")
@@ -44,9 +44,9 @@ def test_a_job_belongs_to_the_session_of_an_anonymous_visitor():
 
 
 def test_no_session_is_begun_for_a_visitor_who_has_none():
-    client = visitor(session=False)
+    client = anonymous_client(session=False)
 
-    identifier = start(client)
+    identifier = start_job(client)
 
     assert Job.objects.get(pk=identifier).owner == ""
     assert not Session.objects.exists()
@@ -82,20 +82,20 @@ def test_two_first_requests_of_a_session_at_once_have_one_owner():
 
 
 def test_a_visitor_who_signs_in_keeps_what_was_started_before():
-    client = visitor()
-    identifier = start(client)
+    client = anonymous_client()
+    identifier = start_job(client)
 
     client.force_login(User.objects.create_user("ada"))
 
     assert client.get(f"/tasks/{identifier}/").status_code == 200
-    assert Job.objects.get(pk=start(client)).owner.startswith("user:")
+    assert Job.objects.get(pk=start_job(client)).owner.startswith("user:")
 
 
 def test_signing_out_leaves_nothing_to_who_comes_next():
-    client = visitor()
-    before = start(client)
+    client = anonymous_client()
+    before = start_job(client)
     client.force_login(User.objects.create_user("ada"))
-    after = start(client)
+    after = start_job(client)
 
     client.logout()
 
@@ -103,7 +103,7 @@ def test_signing_out_leaves_nothing_to_who_comes_next():
 
 
 def test_a_request_that_enqueues_nothing_costs_nothing(django_assert_num_queries):
-    for client in (person(), visitor(), visitor(session=False)):
+    for client in (user_client(), anonymous_client(), anonymous_client(session=False)):
         with django_assert_num_queries(0):
             answer = client.get("/idle/")
 
@@ -127,7 +127,7 @@ def test_the_user_is_the_one_of_the_moment_in_which_the_job_is_enqueued():
 
 @pytest.mark.parametrize("path", ["/start/", "/start-async/"])
 def test_sync_and_async_views_under_wsgi(path):
-    client = person()
+    client = user_client()
 
     client.post(path, query_params={"task": "private"})
 
@@ -173,7 +173,7 @@ def test_requests_that_are_answered_at_once_do_not_mix():
 
 
 def test_nothing_of_a_request_is_left_after_it():
-    start(person())
+    start_job(user_client())
 
     result = add.enqueue(1)
 
@@ -233,7 +233,7 @@ def test_an_id_that_could_harm_a_log_is_replaced(given):
 
 def test_the_tenant_is_what_the_project_says():
     with tenants():
-        client = person()
+        client = user_client()
         client.post("/start/", query_params={"task": "private"}, headers={"host": "acme.example"})
 
     assert origin() == (f"user:{client.user.pk}", "acme")
@@ -247,7 +247,7 @@ def test_outside_of_a_request_there_is_no_tenant():
 
 
 def test_a_tenant_that_no_row_can_hold_is_refused():
-    client = person()
+    client = user_client()
     with tenants("tests.owners.by_length"), pytest.raises(ValueError, match="at most 64"):
         client.post("/start/", query_params={"task": "private"})
 

@@ -13,7 +13,7 @@ from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from offload.testing import immediate, run_jobs
 from offload.testing.jobs import find_rows, get_backend
-from tests.live.people import person, start
+from tests.live.clients import start_job, user_client
 from tests.owners import origin, tenants
 from tests.tasks import add
 from tests.testing.tasks import afan_out, fan_out
@@ -110,10 +110,10 @@ def test_also_when_tests_run_jobs_at_once():
 
 
 def test_a_job_enqueued_in_a_transaction_that_is_rolled_back_was_never_there():
-    client = person()
+    client = user_client()
 
     with transaction.atomic():
-        start(client)
+        start_job(client)
         transaction.set_rollback(True)
 
     assert not Job.objects.exists()

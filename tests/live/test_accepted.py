@@ -16,7 +16,7 @@ from django.urls import NoReverseMatch
 import offload
 from offload.models import Job
 from offload.testing import immediate, run_jobs
-from tests.live.people import BROWSER, person, start, visitor
+from tests.live.clients import BROWSER, anonymous_client, start_job, user_client
 from tests.live.tasks import private, shown
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def send(client: Any, task: str = "shown", path: str = "/start/", **headers: str
 @pytest.mark.parametrize("path", ["/start/", "/start-async/"])
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html", ""])
 def test_a_script_gets_the_document_and_where_to_ask_again(path, accept):
-    client = person()
+    client = user_client()
 
     answer = send(client, path=path, Accept=accept)
 
@@ -45,7 +45,7 @@ def test_a_script_gets_the_document_and_where_to_ask_again(path, accept):
 
 
 def test_a_plain_form_is_sent_to_the_page():
-    client = person()
+    client = user_client()
 
     answer = send(client, **BROWSER)
 
@@ -56,7 +56,7 @@ def test_a_plain_form_is_sent_to_the_page():
 
 
 def test_htmx_gets_a_fragment():
-    answer = send(person(), **{**BROWSER, "HX-Request": "true"})
+    answer = send(user_client(), **{**BROWSER, "HX-Request": "true"})
 
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/tasks/{Job.objects.get().pk}/"
@@ -76,7 +76,7 @@ def test_it_costs_one_query_beside_the_enqueueing(django_assert_num_queries, rf)
 
 def test_of_a_job_that_has_ended_already_the_end_is_told():
     with immediate():
-        answer = send(person())
+        answer = send(user_client())
 
     assert answer.status_code == 202
     assert answer.json()["phase"] == "succeeded"
@@ -84,7 +84,7 @@ def test_of_a_job_that_has_ended_already_the_end_is_told():
 
 
 def test_who_starts_what_only_others_may_see_is_told_once_and_the_log_says_why(caplog):
-    client = visitor(session=False)
+    client = anonymous_client(session=False)
     with caplog.at_level(logging.WARNING, "offload.live"):
         answer = send(client)
 
@@ -96,9 +96,9 @@ def test_who_starts_what_only_others_may_see_is_told_once_and_the_log_says_why(c
 
 def test_who_may_see_it_is_not_warned_about(caplog):
     with caplog.at_level(logging.WARNING, "offload.live"):
-        send(person())
-        send(visitor())
-        send(visitor(session=False), "for_all")
+        send(user_client())
+        send(anonymous_client())
+        send(anonymous_client(session=False), "for_all")
 
     assert caplog.records == []
 
@@ -114,7 +114,7 @@ def test_a_job_that_was_rolled_back_is_not_there(rf):
 def test_without_urls_there_is_no_place_to_ask_again(rf):
     result = shown.enqueue(1)
 
-    with override_settings(ROOT_URLCONF="tests.live.no_urls"), pytest.raises(NoReverseMatch):
+    with override_settings(ROOT_URLCONF="tests.live.empty_urls"), pytest.raises(NoReverseMatch):
         offload.accepted(rf.get("/"), result)
 
 
@@ -124,10 +124,10 @@ def test_a_module_has_no_other_names_to_import_late():
 
 
 def test_a_view_may_answer_as_it_likes_and_the_page_asks_for_the_state(rf):
-    client = person()
+    client = user_client()
 
     def view(request: Any) -> JsonResponse:
-        return JsonResponse({"task_id": start(client, "shown", "5"), "status": "started"})
+        return JsonResponse({"task_id": start_job(client, "shown", "5"), "status": "started"})
 
     answer = json.loads(view(rf.post("/")).content)
     before = client.get(f"/tasks/{answer['task_id']}/").json()

@@ -17,62 +17,62 @@ from offload.task_lookup import find_task
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
 from tests import owners
-from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, answers, ask
-from tests.live.people import BROWSER, holder, person, start, visitor
+from tests.live.clients import BROWSER, anonymous_client, start_job, token_client, user_client
+from tests.live.endpoints import FULL_ACCESS, NO_ACCESS, READ_ACCESS, status_code, status_codes
 
 pytestmark = pytest.mark.django_db
 
 ROLES: dict[str, Callable[[], Client]] = {
-    "owner": lambda: person("ada"),
-    "other": lambda: person("ben"),
-    "staff": lambda: person("cy", is_staff=True),
-    "viewer": lambda: person("dee", "view_job", is_staff=True),
-    "changer": lambda: person("eve", "view_job", "change_job", is_staff=True),
-    "permitted": lambda: person("fay", "view_job", "change_job"),
-    "superuser": lambda: person("gil", is_staff=True, is_superuser=True),
-    "visitor": visitor,
-    "stranger": lambda: visitor(session=False),
+    "owner": lambda: user_client("ada"),
+    "other": lambda: user_client("ben"),
+    "staff": lambda: user_client("cy", is_staff=True),
+    "viewer": lambda: user_client("dee", "view_job", is_staff=True),
+    "changer": lambda: user_client("eve", "view_job", "change_job", is_staff=True),
+    "permitted": lambda: user_client("fay", "view_job", "change_job"),
+    "superuser": lambda: user_client("gil", is_staff=True, is_superuser=True),
+    "visitor": anonymous_client,
+    "stranger": lambda: anonymous_client(session=False),
 }
 
 TABLE = {
     # Owned by ada.
     "shown": {
-        "owner": SEEN, "other": NOTHING, "staff": NOTHING, "viewer": NOT_CANCELLED,
-        "changer": SEEN, "permitted": NOTHING, "superuser": SEEN, "visitor": NOTHING,
-        "stranger": NOTHING,
+        "owner": FULL_ACCESS, "other": NO_ACCESS, "staff": NO_ACCESS,
+        "viewer": READ_ACCESS, "changer": FULL_ACCESS, "permitted": NO_ACCESS,
+        "superuser": FULL_ACCESS, "visitor": NO_ACCESS, "stranger": NO_ACCESS,
     },
     "for_staff": {
-        "owner": NOTHING, "other": NOTHING, "staff": NOT_CANCELLED, "viewer": NOT_CANCELLED,
-        "changer": SEEN, "permitted": NOTHING, "superuser": SEEN, "visitor": NOTHING,
-        "stranger": NOTHING,
+        "owner": NO_ACCESS, "other": NO_ACCESS, "staff": READ_ACCESS,
+        "viewer": READ_ACCESS, "changer": FULL_ACCESS, "permitted": NO_ACCESS,
+        "superuser": FULL_ACCESS, "visitor": NO_ACCESS, "stranger": NO_ACCESS,
     },
     "for_authenticated": {
-        "owner": SEEN, "other": NOT_CANCELLED, "staff": NOT_CANCELLED, "viewer": NOT_CANCELLED,
-        "changer": SEEN, "permitted": NOT_CANCELLED, "superuser": SEEN, "visitor": NOTHING,
-        "stranger": NOTHING,
+        "owner": FULL_ACCESS, "other": READ_ACCESS, "staff": READ_ACCESS,
+        "viewer": READ_ACCESS, "changer": FULL_ACCESS, "permitted": READ_ACCESS,
+        "superuser": FULL_ACCESS, "visitor": NO_ACCESS, "stranger": NO_ACCESS,
     },
     "for_all": {
-        "owner": SEEN, "other": NOT_CANCELLED, "staff": NOT_CANCELLED, "viewer": NOT_CANCELLED,
-        "changer": SEEN, "permitted": NOT_CANCELLED, "superuser": SEEN,
-        "visitor": NOT_CANCELLED, "stranger": NOT_CANCELLED,
+        "owner": FULL_ACCESS, "other": READ_ACCESS, "staff": READ_ACCESS,
+        "viewer": READ_ACCESS, "changer": FULL_ACCESS, "permitted": READ_ACCESS,
+        "superuser": FULL_ACCESS, "visitor": READ_ACCESS, "stranger": READ_ACCESS,
     },
     "for_named": {
-        "owner": NOTHING, "other": NOT_CANCELLED, "staff": NOTHING, "viewer": NOTHING,
-        "changer": NOTHING, "permitted": NOTHING, "superuser": NOTHING, "visitor": NOTHING,
-        "stranger": NOTHING,
+        "owner": NO_ACCESS, "other": READ_ACCESS, "staff": NO_ACCESS,
+        "viewer": NO_ACCESS, "changer": NO_ACCESS, "permitted": NO_ACCESS,
+        "superuser": NO_ACCESS, "visitor": NO_ACCESS, "stranger": NO_ACCESS,
     },
 }  # fmt: skip
-TABLE["for_raising"] = dict.fromkeys(ROLES, NOTHING)
+TABLE["for_raising"] = dict.fromkeys(ROLES, NO_ACCESS)
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("task", TABLE)
 def test_the_table_of_roles_and_urls(task, role):
     arguments = ["ben"] if "named" in task else []
-    identifier = start(person("ada"), task, *arguments)
+    identifier = start_job(user_client("ada"), task, *arguments)
     run_jobs()
 
-    assert answers(ROLES[role](), identifier) == TABLE[task][role]
+    assert status_codes(ROLES[role](), identifier) == TABLE[task][role]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -80,69 +80,74 @@ def test_a_job_of_nobody_is_for_staff(role):
     identifier = find_task("tests.live.tasks.shown").enqueue(1).id
     run_jobs()
 
-    found = answers(ROLES[role](), identifier)
+    found = status_codes(ROLES[role](), identifier)
 
     if role in {"changer", "superuser"}:
-        assert found == SEEN
+        assert found == FULL_ACCESS
     elif role in {"staff", "viewer"}:
-        assert found == NOT_CANCELLED
+        assert found == READ_ACCESS
     else:
-        assert found == NOTHING
+        assert found == NO_ACCESS
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_task_that_is_gone_is_for_its_owner(role):
-    identifier = start(person("ada"), "for_all")
+    identifier = start_job(user_client("ada"), "for_all")
     run_jobs()
     Job.objects.update(task_path="tests.live.tasks.renamed")
 
-    found = answers(ROLES[role](), identifier)
+    found = status_codes(ROLES[role](), identifier)
 
-    expected = {"owner": SEEN, "viewer": NOT_CANCELLED, "changer": SEEN, "superuser": SEEN}
-    assert found == {**expected.get(role, NOTHING), "result": 404}
+    expected = {
+        "owner": FULL_ACCESS,
+        "viewer": READ_ACCESS,
+        "changer": FULL_ACCESS,
+        "superuser": FULL_ACCESS,
+    }
+    assert found == {**expected.get(role, NO_ACCESS), "result": 404}
 
 
 def test_a_backend_that_is_gone_takes_no_rights_and_gives_none():
-    identifier = start(person("ada"), "shown")
+    identifier = start_job(user_client("ada"), "shown")
     Job.objects.update(backend="gone")
 
-    assert ask(person("ada"), identifier, "status") == 200
-    assert ask(person("ben"), identifier, "status") == 404
-    assert ask(person("ada"), identifier, "cancel") == 202
+    assert status_code(user_client("ada"), identifier, "status") == 200
+    assert status_code(user_client("ben"), identifier, "status") == 404
+    assert status_code(user_client("ada"), identifier, "cancel") == 202
 
 
 def test_so_does_a_backend_that_is_another_one_by_now(settings):
-    identifier = start(person("ada"), "for_named", "ada")
+    identifier = start_job(user_client("ada"), "for_named", "ada")
     settings.TASKS = {
         "default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"},
         "jobs": {"BACKEND": "offload.backends.database.DatabaseBackend"},
     }
 
-    assert ask(person("ada"), identifier, "status") == 200
-    assert ask(person("ben"), identifier, "status") == 404
-    assert ask(person("ada"), identifier, "cancel") == 202
+    assert status_code(user_client("ada"), identifier, "status") == 200
+    assert status_code(user_client("ben"), identifier, "status") == 404
+    assert status_code(user_client("ada"), identifier, "cancel") == 202
 
 
 def test_the_session_of_a_visitor_is_as_good_as_a_user():
-    client = visitor()
-    identifier = start(client, "shown")
+    client = anonymous_client()
+    identifier = start_job(client, "shown")
     run_jobs()
 
-    assert answers(client, identifier) == SEEN
-    assert answers(visitor(), identifier) == NOTHING
-    assert answers(visitor(session=False), identifier) == NOTHING
+    assert status_codes(client, identifier) == FULL_ACCESS
+    assert status_codes(anonymous_client(), identifier) == NO_ACCESS
+    assert status_codes(anonymous_client(session=False), identifier) == NO_ACCESS
 
 
 def test_a_user_who_is_deactivated_sees_nothing():
-    client = person("ada")
-    identifier = start(client)
+    client = user_client("ada")
+    identifier = start_job(client)
 
     User.objects.update(is_active=False)
 
-    assert ask(client, identifier, "status") == 404
+    assert status_code(client, identifier, "status") == 404
 
 
-# --- what the answers give away -----------------------------------------------------------------
+# --- what the responses reveal ------------------------------------------------------------------
 
 
 def raw(answer: Any) -> tuple[Any, ...]:
@@ -154,7 +159,7 @@ def raw(answer: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize("role", ["other", "staff", "permitted", "visitor", "stranger"])
 @pytest.mark.parametrize("accept", ["*/*", BROWSER["Accept"]])
 def test_an_unknown_id_and_somebody_elses_are_answered_alike(name, role, accept):
-    identifier = start(person("ada"), "shown")
+    identifier = start_job(user_client("ada"), "shown")
     client = ROLES[role]()
     suffix = "" if name == "status" else f"{name}/"
     send = client.post if name == "cancel" else client.get
@@ -167,16 +172,16 @@ def test_an_unknown_id_and_somebody_elses_are_answered_alike(name, role, accept)
 
 
 def test_so_are_they_in_a_list():
-    identifier, unknown = start(person("ada"), "shown"), str(new_id())
+    identifier, unknown = start_job(user_client("ada"), "shown"), str(new_id())
 
-    answer = person("ben").get("/tasks/", query_params={"ids": f"{identifier},{unknown}"})
+    answer = user_client("ben").get("/tasks/", query_params={"ids": f"{identifier},{unknown}"})
 
     assert answer.json() == {"items": [], "missing": [identifier, unknown], "poll_ms": None}
 
 
 @pytest.mark.parametrize("role", ["other", "visitor", "stranger"])
 def test_an_unknown_id_costs_as_much_as_somebody_elses(role, django_assert_num_queries):
-    identifier = start(person("ada"), "shown")
+    identifier = start_job(user_client("ada"), "shown")
     client = ROLES[role]()
     queries = {"other": 3, "visitor": 2, "stranger": 1}[role]
 
@@ -186,8 +191,8 @@ def test_an_unknown_id_costs_as_much_as_somebody_elses(role, django_assert_num_q
 
 
 def test_many_ids_cost_one_query(django_assert_num_queries):
-    client = person("ada")
-    ids = [start(client, task) for task in ("shown", "private", "for_all") for _ in range(5)]
+    client = user_client("ada")
+    ids = [start_job(client, task) for task in ("shown", "private", "for_all") for _ in range(5)]
 
     with django_assert_num_queries(3):  # the session, its user, the jobs
         answer = client.get("/tasks/", query_params={"ids": ",".join(ids)})
@@ -209,7 +214,7 @@ def tenants() -> Iterator[None]:
 @pytest.mark.parametrize("role", ["owner", "viewer", "changer", "superuser"])
 @pytest.mark.parametrize("task", ["shown", "for_all"])
 def test_another_tenant_sees_nothing(tenants, task, role):
-    with offload.acting_for(person("ada").user, tenant="acme"):  # type: ignore[attr-defined]
+    with offload.acting_for(user_client("ada").user, tenant="acme"):  # type: ignore[attr-defined]
         identifier = find_task(f"tests.live.tasks.{task}").enqueue().id
     run_jobs()
     client = ROLES[role]()
@@ -217,16 +222,16 @@ def test_another_tenant_sees_nothing(tenants, task, role):
     found = {}
     for host in ("acme.example", "other.example"):
         client.defaults["HTTP_HOST"] = host
-        found[host] = answers(client, identifier)
+        found[host] = status_codes(client, identifier)
 
     assert found["acme.example"] == TABLE[task][role]
-    assert found["other.example"] == NOTHING
+    assert found["other.example"] == NO_ACCESS
 
 
 def test_a_token_is_good_for_its_tenant_only(tenants):
     with offload.acting_for(None, tenant="acme"):
         identifier = find_task("tests.live.tasks.shown").enqueue().id
-    client = holder(make_token([identifier]))
+    client = token_client(make_token([identifier]))
 
     codes = [
         client.get(f"/tasks/{identifier}/", headers={"host": host}).status_code
@@ -241,25 +246,25 @@ def test_without_tenants_a_job_that_has_one_is_nobodys():
     with offload.acting_for(user, tenant="acme"):
         identifier = find_task("tests.live.tasks.for_all").enqueue().id
 
-    assert ask(person("ada"), identifier, "status") == 404
+    assert status_code(user_client("ada"), identifier, "status") == 404
 
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_the_tenant_is_asked_for_whether_there_is_a_job_or_not(is_there):
-    identifier = start(person("ada"), "shown") if is_there else new_id()
+    identifier = start_job(user_client("ada"), "shown") if is_there else new_id()
 
     with owners.tenants("tests.owners.by_length"), pytest.raises(ValueError, match="tenant of 65"):
-        person("ben").get(f"/tasks/{identifier}/")
+        user_client("ben").get(f"/tasks/{identifier}/")
 
 
 # --- in Python ----------------------------------------------------------------------------------
 
 
 def test_grants_and_visible_say_what_may_be_done(rf):
-    client = person("ada")
-    identifier = start(client, "shown")
-    other = start(person("ben"), "for_all")
-    start(person("ben"), "shown")
+    client = user_client("ada")
+    identifier = start_job(client, "shown")
+    other = start_job(user_client("ben"), "for_all")
+    start_job(user_client("ben"), "shown")
     request = rf.get("/")
     request.user = User.objects.get(username="ada")
 

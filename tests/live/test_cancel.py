@@ -15,7 +15,7 @@ from offload.store import get_store
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
 from tests.jobs import claim, register
-from tests.live.people import BROWSER, JSON, person, start
+from tests.live.clients import BROWSER, JSON, start_job, user_client
 from tests.live.test_page import text_of
 
 pytestmark = pytest.mark.django_db
@@ -24,8 +24,8 @@ HTMX = {"HX-Request": "true"}
 
 
 def test_a_job_that_waits_is_cancelled_at_once():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
 
     answer = client.post(f"/tasks/{identifier}/cancel/")
 
@@ -33,8 +33,8 @@ def test_a_job_that_waits_is_cancelled_at_once():
 
 
 def test_a_job_that_runs_is_asked_to_stop():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     claim(register())
 
     answer = client.post(f"/tasks/{identifier}/cancel/")
@@ -43,8 +43,8 @@ def test_a_job_that_runs_is_asked_to_stop():
 
 
 def test_a_job_that_is_pruned_meanwhile_is_not_found(monkeypatch):
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
 
     def prune_and_cancel(*_: Any) -> None:
         Job.objects.all().delete()
@@ -55,8 +55,8 @@ def test_a_job_that_is_pruned_meanwhile_is_not_found(monkeypatch):
 
 
 def test_a_job_that_has_ended_is_not_cancelled():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     run_jobs()
 
     answer = client.post(f"/tasks/{identifier}/cancel/")
@@ -67,8 +67,8 @@ def test_a_job_that_has_ended_is_not_cancelled():
 
 @pytest.mark.parametrize("has_ended", [False, True])
 def test_the_form_of_a_page_without_javascript_leads_back_to_it(has_ended):
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     if has_ended:
         run_jobs()
 
@@ -79,8 +79,8 @@ def test_the_form_of_a_page_without_javascript_leads_back_to_it(has_ended):
 
 
 def test_htmx_gets_the_fragment_of_what_was_cancelled():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
 
     answer = client.post(f"/tasks/{identifier}/cancel/", headers=HTMX)
 
@@ -118,7 +118,7 @@ def test_the_form_of_the_page_can_be_sent_and_no_other(middleware, setting, sett
     careful: Any = Client(enforce_csrf_checks=True, headers=JSON)
     user = User.objects.create_user("ada")
     careful.force_login(user)
-    identifier = start(person("ada"))
+    identifier = start_job(user_client("ada"))
     if middleware == "without":
         settings.MIDDLEWARE = MIDDLEWARE_WITHOUT_CSRF
     url = f"/tasks/{identifier}/cancel/"
@@ -134,7 +134,7 @@ def test_the_form_of_the_page_can_be_sent_and_no_other(middleware, setting, sett
 
 @pytest.mark.parametrize("known", [True, False])
 def test_without_a_csrf_token_nobody_learns_whether_there_is_a_job(known):
-    identifier = start(person("ada")) if known else new_id()
+    identifier = start_job(user_client("ada")) if known else new_id()
     careful = Client(enforce_csrf_checks=True, headers=JSON)
     careful.force_login(User.objects.get_or_create(username="ben")[0])
 
@@ -142,7 +142,7 @@ def test_without_a_csrf_token_nobody_learns_whether_there_is_a_job(known):
 
 
 def test_a_token_in_a_header_needs_no_csrf_token():
-    identifier = start(person())
+    identifier = start_job(user_client())
     token = make_token([identifier], scopes=["status", "cancel"])
     careful = Client(
         enforce_csrf_checks=True, headers={**JSON, "Authorization": f"Offload {token}"}
@@ -152,8 +152,8 @@ def test_a_token_in_a_header_needs_no_csrf_token():
 
 
 def test_a_bad_token_in_a_header_does_not_open_the_way_around_the_csrf_check():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     careful = Client(enforce_csrf_checks=True, headers={**JSON, "Authorization": "Offload x"})
     careful.force_login(client.user)  # type: ignore[attr-defined]
 
@@ -166,8 +166,8 @@ def test_a_bad_token_in_a_header_does_not_open_the_way_around_the_csrf_check():
     [("cross-site", 403), ("same-origin", 202), ("same-site", 202), ("none", 202)],
 )
 def test_what_a_browser_says_is_from_another_site_is_refused(site, status):
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
 
     answer = client.post(f"/tasks/{identifier}/cancel/", headers={"Sec-Fetch-Site": site})
 

@@ -443,7 +443,7 @@ def test_a_project_that_has_not_mounted_the_urls_has_no_links():
     add.enqueue(1)
     with override_settings(ROOT_URLCONF="tests.live.tasks"), pytest.raises(ImproperlyConfigured):
         links(Job.objects.get(), ALL)
-    with override_settings(ROOT_URLCONF="tests.live.no_urls"):
+    with override_settings(ROOT_URLCONF="tests.live.empty_urls"):
         assert set(links(Job.objects.get(), ALL).values()) == {None}
 
 

@@ -17,7 +17,7 @@ import offload
 from offload.models import Job
 from offload.templatetags.offload import idempotency_key
 from offload.uuid7 import created_at
-from tests.live.people import BROWSER, JSON, person, visitor
+from tests.live.clients import BROWSER, JSON, anonymous_client, user_client
 from tests.live.tasks import private
 from tests.models import Effect
 
@@ -39,7 +39,7 @@ def send(client: Client, key: str = "", path: str = "/once/", **headers: str) ->
 @PATHS
 @pytest.mark.django_db(transaction=True)
 def test_a_key_starts_one_job_and_is_answered_alike(path, key):
-    client = person()
+    client = user_client()
     first, second = (send(client, key, path) for _ in range(2))
 
     assert [first.status_code, second.status_code] == [202, 202]
@@ -49,7 +49,7 @@ def test_a_key_starts_one_job_and_is_answered_alike(path, key):
 
 @pytest.mark.django_db
 def test_the_header_is_as_good_as_the_field():
-    client = person()
+    client = user_client()
     ids = {send(client, **{"Idempotency-Key": "8e03978e"}).json()["id"] for _ in range(2)}
 
     assert len(ids) == 1
@@ -57,7 +57,7 @@ def test_the_header_is_as_good_as_the_field():
 
 @pytest.mark.django_db
 def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
-    ada, grace = person("ada"), person("grace")
+    ada, grace = user_client("ada"), user_client("grace")
     ids = [
         send(ada, key).json()["id"],
         send(ada, f"{key}.1").json()["id"],
@@ -72,7 +72,7 @@ def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
 
 @pytest.mark.django_db
 def test_the_id_of_the_job_has_the_age_of_the_page(key):
-    job = send(person(), key).json()["id"]
+    job = send(user_client(), key).json()["id"]
 
     assert created_at(Job.objects.get().pk) == created_at(UUID(key))
     assert job != key
@@ -80,7 +80,7 @@ def test_the_id_of_the_job_has_the_age_of_the_page(key):
 
 @pytest.mark.django_db
 def test_a_visitor_is_known_by_the_session(key):
-    client = visitor()
+    client = anonymous_client()
     ids = {send(client, key).json()["id"] for _ in range(2)}
 
     assert len(ids) == 1
@@ -89,21 +89,21 @@ def test_a_visitor_is_known_by_the_session(key):
 
 @pytest.mark.django_db
 def test_a_visitor_without_a_session_is_known_by_the_csrf_cookie(key):
-    client = visitor(session=False)
+    client = anonymous_client(session=False)
     client.cookies["csrftoken"] = "t" * 32
     assert len({send(client, key).json()["id"] for _ in range(2)}) == 1
 
 
 @pytest.mark.django_db
 def test_who_cannot_be_told_from_others_gets_nobody_elses_job(key):
-    ids = {send(visitor(session=False), key).json()["id"] for _ in range(2)}
+    ids = {send(anonymous_client(session=False), key).json()["id"] for _ in range(2)}
 
     assert len(ids) == 2
 
 
 @pytest.mark.django_db
 def test_a_plain_form_is_sent_to_the_same_page_again(key):
-    client = person()
+    client = user_client()
     places = {send(client, key, **BROWSER).headers["Location"] for _ in range(2)}
 
     assert len(places) == 1
@@ -111,7 +111,7 @@ def test_a_plain_form_is_sent_to_the_same_page_again(key):
 
 @pytest.mark.django_db
 def test_a_refused_form_leaves_the_key_for_the_next_try(key):
-    client = person()
+    client = user_client()
     refused = client.post("/once/", {"idempotency_key": key, "refuse": "1"})
     accepted = send(client, key)
 
@@ -121,7 +121,7 @@ def test_a_refused_form_leaves_the_key_for_the_next_try(key):
 
 @pytest.mark.django_db
 def test_an_endless_key_is_no_key():
-    client = person()
+    client = user_client()
     ids = {send(client, "k" * 256).json()["id"] for _ in range(2)}
 
     assert len(ids) == 2
@@ -163,10 +163,10 @@ def test_of_two_that_come_at_once_one_starts_its_job(path, key):
 
     Transactions on SQLite begin one after the other anyway.
     """
-    person()
+    user_client()
     meets = path == "/once-async/" or connection.vendor != "sqlite"
     barrier = threading.Barrier(2 if meets else 1, timeout=20)
-    answers = together(lambda: send(person(), key, f"{path}?race=1"), barrier)
+    answers = together(lambda: send(user_client(), key, f"{path}?race=1"), barrier)
 
     ids = {answer.json()["id"] for answer in answers}
     assert [answer.status_code for answer in answers] == [202, 202]

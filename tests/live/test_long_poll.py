@@ -20,7 +20,7 @@ from offload.store import get_store
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
 from tests.jobs import claim, register
-from tests.live.people import JSON, is_private, person, start
+from tests.live.clients import JSON, is_private, start_job, user_client
 
 pytestmark = pytest.mark.django_db
 
@@ -65,13 +65,13 @@ class Page:
 
 @pytest.fixture
 def page(transactional_db: None, watched: None) -> Page:
-    client = person()
-    return Page(start(client), client.user)  # type: ignore[attr-defined]
+    client = user_client()
+    return Page(start_job(client), client.user)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
 def one_seat(monkeypatch):
-    """One person has one seat, and there is one: the seats."""
+    """One user_client has one seat, and there is one: the seats."""
     seats = ConnectionLimits(1, 1)
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
     return seats
@@ -217,7 +217,7 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
 
 def test_who_is_refused_keeps_the_cookie_of_the_session(page, monkeypatch):
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: ConnectionLimits(1, 0))
-    identifier = start(person("ben"), "for_all")
+    identifier = start_job(user_client("ben"), "for_all")
 
     async def scene() -> Any:
         client = AsyncClient(headers=JSON)

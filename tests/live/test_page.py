@@ -14,7 +14,7 @@ from offload.testing import run_jobs
 from offload.text import to_single_line
 from offload.uuid7 import new_id
 from tests.jobs import claim, register
-from tests.live.people import BROWSER, person, start
+from tests.live.clients import BROWSER, start_job, user_client
 
 pytestmark = pytest.mark.django_db
 
@@ -42,8 +42,8 @@ def text_of(answer: Any) -> str:
 
 
 def test_the_page_looks_again_by_itself_without_javascript():
-    client = person()
-    identifier = start(client, "shown")
+    client = user_client()
+    identifier = start_job(client, "shown")
     waiting = text_of(page_of(client, identifier))
     run_jobs()
     ended = text_of(page_of(client, identifier))
@@ -56,15 +56,15 @@ def test_the_page_looks_again_by_itself_without_javascript():
 
 
 def test_the_page_of_a_job_that_is_not_there():
-    answer = page_of(person(), new_id())
+    answer = page_of(user_client(), new_id())
 
     assert answer.status_code == 404
     assert "This task does not exist, or you are not allowed to see it." in answer.text
 
 
 def test_hostile_text_is_inert_on_the_page():
-    client = person()
-    identifier = start(client, "refuse", to_single_line(HOSTILE, max_chars=500))
+    client = user_client()
+    identifier = start_job(client, "refuse", to_single_line(HOSTILE, max_chars=500))
     Job.objects.update(
         progress=json.dumps(
             {"message": HOSTILE, "step": {"number": 1, "name": HOSTILE}, "updated_at": NOW}
@@ -85,8 +85,8 @@ def test_hostile_text_is_inert_on_the_page():
 
 
 def test_hostile_text_is_inert_in_json():
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     Job.objects.update(progress=json.dumps({"message": HOSTILE, "updated_at": NOW}))
 
     answer = client.get(f"/tasks/{identifier}/")
@@ -98,8 +98,8 @@ def test_hostile_text_is_inert_in_json():
 
 @pytest.mark.parametrize("task", ["shown", "explode"])
 def test_the_page_needs_nothing_that_a_strict_policy_forbids(task):
-    client = person()
-    identifier = start(client, task, "x")
+    client = user_client()
+    identifier = start_job(client, task, "x")
     for _ in range(2):
         text = text_of(page_of(client, identifier))
         assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:|https?://", text)
@@ -107,8 +107,8 @@ def test_the_page_needs_nothing_that_a_strict_policy_forbids(task):
 
 
 def test_the_words_of_the_page_are_those_of_the_phase():
-    client = person()
-    identifier = start(client, "private", "tr0ub4dor")
+    client = user_client()
+    identifier = start_job(client, "private", "tr0ub4dor")
     assert "Waiting" in text_of(page_of(client, identifier))
     claim(register())
     client.post(f"/tasks/{identifier}/cancel/")
@@ -122,8 +122,8 @@ def test_the_words_of_the_page_are_those_of_the_phase():
 def test_numbers_of_the_page_are_for_machines_where_machines_read_them(settings):
     settings.LANGUAGE_CODE = "de"
     settings.USE_THOUSAND_SEPARATOR = True
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     Job.objects.update(progress=json.dumps({"done": 1, "total": 3, "updated_at": NOW}))
 
     assert 'max="100" value="33.3"' in page_of(client, identifier).text

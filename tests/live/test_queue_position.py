@@ -25,8 +25,8 @@ from offload.live.queue_position import (
 from offload.models import Job, Worker
 from offload.testing import recording
 from tests.jobs import claim, register
-from tests.live.people import BROWSER, person, start
-from tests.live.reading import Reader
+from tests.live.clients import BROWSER, start_job, user_client
+from tests.live.stream_reader import StreamReader
 from tests.live.tasks import for_all
 from tests.tasks import aadd, add
 
@@ -195,12 +195,12 @@ def test_the_cache_has_a_limit():
 
 @pytest.fixture
 def ada() -> Client:
-    return person()
+    return user_client()
 
 
 @pytest.fixture
 def delayed(ada: Client) -> str:
-    identifier = start(ada)
+    identifier = start_job(ada)
     age()
     return identifier
 
@@ -242,7 +242,7 @@ def test_the_page_has_the_delay_as_text_without_scripts(ada, delayed, monkeypatc
 
 
 def test_the_page_of_a_young_job_has_no_delay(ada):
-    page = ada.get(f"/tasks/{start(ada)}/page/", headers=BROWSER).text
+    page = ada.get(f"/tasks/{start_job(ada)}/page/", headers=BROWSER).text
 
     assert " data-slow" not in page
 
@@ -253,7 +253,7 @@ def test_a_stream_starts_with_delayed_jobs_also_in_known_versions(server):
     age(delayed.id)
     known = {"Last-Event-ID": f"{young.id}.0,{delayed.id}.0"}
 
-    with Reader(server.port, [young.id, delayed.id], known) as reader:
+    with StreamReader(server.port, [young.id, delayed.id], known) as reader:
         (item,) = reader.expect("snapshot").data["items"]
 
     assert (item["id"], item["version"]) == (delayed.id, 0)

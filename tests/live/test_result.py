@@ -8,14 +8,14 @@ import pytest
 
 from offload.models import Job
 from offload.testing import run_jobs
-from tests.live.people import is_private, person, start
+from tests.live.clients import is_private, start_job, user_client
 
 pytestmark = pytest.mark.django_db
 
 
 def result_of(task: str, *arguments: str) -> Any:
-    client = person()
-    identifier = start(client, task, *arguments)
+    client = user_client()
+    identifier = start_job(client, task, *arguments)
     run_jobs()
     return client.get(f"/tasks/{identifier}/result/")
 
@@ -29,8 +29,8 @@ def test_a_result_is_the_json_that_the_task_returned():
 
 
 def test_a_result_may_be_made_for_the_reader():
-    client = person()
-    identifier = start(client, "for_all")
+    client = user_client()
+    identifier = start_job(client, "for_all")
     Job.objects.update(task_path="tests.live.tasks.summed", arguments="[[1,2],{}]")
     run_jobs()
 
@@ -71,8 +71,8 @@ def test_code_that_fails_to_show_a_result_tells_nothing():
 
 
 def test_a_result_is_not_there_before_the_end():
-    client = person()
-    identifier = start(client, "shown")
+    client = user_client()
+    identifier = start_job(client, "shown")
 
     answer = client.get(f"/tasks/{identifier}/result/")
 
@@ -82,8 +82,8 @@ def test_a_result_is_not_there_before_the_end():
 
 @pytest.mark.parametrize("task", ["shown"])
 def test_a_job_that_failed_has_no_result(task):
-    client = person()
-    identifier = start(client, task)
+    client = user_client()
+    identifier = start_job(client, task)
     client.post(f"/tasks/{identifier}/cancel/")
 
     answer = client.get(f"/tasks/{identifier}/result/")

@@ -13,15 +13,22 @@ from offload.live import tokens
 from offload.live.tokens import make_token
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
-from tests.live.doors import NOT_CANCELLED, NOTHING, SEEN, URLS, answers, ask
-from tests.live.people import holder, person, start, visitor
+from tests.live.clients import anonymous_client, start_job, token_client, user_client
+from tests.live.endpoints import (
+    ENDPOINTS,
+    FULL_ACCESS,
+    NO_ACCESS,
+    READ_ACCESS,
+    status_code,
+    status_codes,
+)
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def finished() -> str:
-    identifier = start(person("ada"), "shown", "5")
+    identifier = start_job(user_client("ada"), "shown", "5")
     run_jobs()
     return identifier
 
@@ -29,36 +36,36 @@ def finished() -> str:
 @pytest.mark.parametrize(
     ("scopes", "expected"),
     [
-        (["status"], {**NOTHING, "status": 200, "list": 200, "page": 200}),
-        (["status", "result"], NOT_CANCELLED),
-        (["status", "result", "cancel"], SEEN),
-        (["result"], {**NOTHING, "result": 200}),
-        (["cancel"], {**NOTHING, "cancel": 409}),
+        (["status"], {**NO_ACCESS, "status": 200, "list": 200, "page": 200}),
+        (["status", "result"], READ_ACCESS),
+        (["status", "result", "cancel"], FULL_ACCESS),
+        (["result"], {**NO_ACCESS, "result": 200}),
+        (["cancel"], {**NO_ACCESS, "cancel": 409}),
     ],
 )
 def test_a_token_opens_what_its_scopes_say(finished, scopes, expected):
-    assert answers(holder(make_token([finished], scopes=scopes)), finished) == expected
+    assert status_codes(token_client(make_token([finished], scopes=scopes)), finished) == expected
 
 
 def test_a_token_opens_no_other_job(finished):
-    other = start(person("ada"), "shown")
-    client = holder(make_token([finished], scopes=tokens.SCOPES))
+    other = start_job(user_client("ada"), "shown")
+    client = token_client(make_token([finished], scopes=tokens.SCOPES))
 
-    assert answers(client, other) == NOTHING
+    assert status_codes(client, other) == NO_ACCESS
 
 
 def test_a_token_shows_no_result_that_the_task_does_not_expose():
-    identifier = start(person("ada"), "private")
+    identifier = start_job(user_client("ada"), "private")
     run_jobs()
-    client = holder(make_token([identifier], scopes=tokens.SCOPES))
+    client = token_client(make_token([identifier], scopes=tokens.SCOPES))
 
-    assert answers(client, identifier) == {**SEEN, "result": 404}
+    assert status_codes(client, identifier) == {**FULL_ACCESS, "result": 404}
     assert client.get(f"/tasks/{identifier}/").json()["result"] is None
 
 
 def test_a_token_adds_to_what_the_session_allows(finished):
-    client = person("ada")
-    other = start(person("ben"), "shown")
+    client = user_client("ada")
+    other = start_job(user_client("ben"), "shown")
     header = {"Authorization": f"Offload {make_token([other])}"}
 
     answer = client.get("/tasks/", query_params={"ids": f"{finished},{other}"}, headers=header)
@@ -84,14 +91,14 @@ def forged(finished: str) -> Iterator[str]:
 
 def test_a_forged_token_opens_nothing(finished):
     for token in forged(finished):
-        client = holder(token.encode().decode("latin-1"))
+        client = token_client(token.encode().decode("latin-1"))
         for identifier in (finished, new_id()):
-            for name in URLS:
-                assert ask(client, identifier, name) == 401, (token, name)
+            for name in ENDPOINTS:
+                assert status_code(client, identifier, name) == 401, (token, name)
 
 
 def test_a_forged_token_is_refused_also_beside_a_good_session(finished):
-    client = person("ada")
+    client = user_client("ada")
     answer = client.get(f"/tasks/{finished}/", headers={"Authorization": "Offload x"})
 
     assert answer.status_code == 401
@@ -100,57 +107,57 @@ def test_a_forged_token_is_refused_also_beside_a_good_session(finished):
 
 
 def test_a_token_expires(finished, monkeypatch):
-    client = holder(make_token([finished], scopes=tokens.SCOPES))
+    client = token_client(make_token([finished], scopes=tokens.SCOPES))
     monkeypatch.setattr(tokens, "LIFETIME_SECONDS", -1)
 
     answer = client.get(f"/tasks/{finished}/")
 
-    assert answers(client, finished) == dict.fromkeys(URLS, 401)
+    assert status_codes(client, finished) == dict.fromkeys(ENDPOINTS, 401)
     assert answer.json()["type"] == "urn:offload:token-expired"
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_a_token_outlives_the_change_of_the_secret_key_if_the_settings_keep_the_old_one(finished):
-    client = holder(make_token([finished]))
+    client = token_client(make_token([finished]))
     with override_settings(SECRET_KEY="new"):
-        assert ask(client, finished, "status") == 401
+        assert status_code(client, finished, "status") == 401
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["only for tests"]):
-        assert ask(client, finished, "status") == 200
+        assert status_code(client, finished, "status") == 200
 
 
 def test_a_token_of_a_user_ends_with_the_password(finished):
     user = User.objects.get()
-    client = holder(make_token([finished], user=user))
-    assert ask(client, finished, "status") == 200
+    client = token_client(make_token([finished], user=user))
+    assert status_code(client, finished, "status") == 200
 
     user.set_password("new")
     user.save()
 
-    assert ask(client, finished, "status") == 401
+    assert status_code(client, finished, "status") == 401
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, None])
 def test_a_token_of_a_user_ends_with_the_user(finished, change):
     user = User.objects.get()
-    client = holder(make_token([finished], user=user))
+    client = token_client(make_token([finished], user=user))
 
     if change:
         User.objects.update(**change)
     else:
         user.delete()
 
-    assert ask(client, finished, "status") == 401
+    assert status_code(client, finished, "status") == 401
 
 
 def test_other_kinds_of_authorization_are_not_ours(finished):
     for header in ("Bearer x", "Basic eDp5", "Offload", "Offload "):
-        answer = person("ada").get(f"/tasks/{finished}/", headers={"Authorization": header})
+        answer = user_client("ada").get(f"/tasks/{finished}/", headers={"Authorization": header})
         assert answer.status_code == 200, header
 
 
 def test_a_token_in_the_query_is_no_token(finished):
     token = make_token([finished])
-    answer = visitor().get(f"/tasks/{finished}/", query_params={"token": token})
+    answer = anonymous_client().get(f"/tasks/{finished}/", query_params={"token": token})
 
     assert answer.status_code == 404
 

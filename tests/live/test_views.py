@@ -16,7 +16,7 @@ from offload.store import get_store
 from offload.testing import immediate, run_jobs
 from offload.uuid7 import new_id
 from tests.jobs import claim, register
-from tests.live.people import holder, is_private, person, start, visitor
+from tests.live.clients import anonymous_client, is_private, start_job, token_client, user_client
 
 pytestmark = pytest.mark.django_db
 
@@ -28,8 +28,8 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
 def test_no_answer_is_kept_or_shared(suffix):
-    client = person()
-    identifier = start(client, "shown")
+    client = user_client()
+    identifier = start_job(client, "shown")
     run_jobs()
     for each in (identifier, new_id()):
         for method in ("get", "post", "head", "put", "options", "delete"):
@@ -42,7 +42,7 @@ def test_no_answer_is_kept_or_shared(suffix):
 @pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
 def test_an_answer_deletes_no_cookie_of_a_session_that_has_ended(suffix, client):
     """Meanwhile the browser may have the cookie of the next one, who has just signed in."""
-    identifier = start(person())
+    identifier = start_job(user_client())
     client.cookies["sessionid"] = "ended"
     for method in ("get", "post"):
         answer = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
@@ -55,8 +55,8 @@ def test_an_answer_deletes_no_cookie_of_a_session_that_has_ended(suffix, client)
     [("", "GET, HEAD"), ("page/", "GET, HEAD"), ("result/", "GET, HEAD"), ("cancel/", "POST")],
 )
 def test_other_methods_change_nothing_and_are_told_which_are_allowed(suffix, allowed):
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
     for method in ("get", "post", "put", "patch", "delete", "options", "trace"):
         if method.upper() in allowed:
             continue
@@ -67,16 +67,16 @@ def test_other_methods_change_nothing_and_are_told_which_are_allowed(suffix, all
 
 
 def test_a_head_is_a_get_without_a_body():
-    client = person()
-    url = f"/tasks/{start(client)}/"
+    client = user_client()
+    url = f"/tasks/{start_job(client)}/"
 
     assert client.head(url).content == b""
     assert client.head(url).headers["ETag"] == client.get(url).headers["ETag"]
 
 
 def test_a_database_that_does_not_answer_is_a_server_that_is_busy(monkeypatch):
-    client = person()
-    identifier = start(client)
+    client = user_client()
+    identifier = start_job(client)
 
     def find(*_: Any) -> None:
         raise DatabaseError("no such table: offload_job")
@@ -90,8 +90,8 @@ def test_a_database_that_does_not_answer_is_a_server_that_is_busy(monkeypatch):
 
 
 def test_a_site_on_which_everybody_must_sign_in_lets_visitors_see_their_jobs(settings):
-    client = visitor()
-    identifier = start(client)
+    client = anonymous_client()
+    identifier = start_job(client)
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -105,10 +105,10 @@ def test_a_site_on_which_everybody_must_sign_in_lets_visitors_see_their_jobs(set
 
 @pytest.mark.django_db(transaction=True)
 def test_a_site_whose_requests_are_transactions_can_be_asked_too(settings):
-    client = person()
+    client = user_client()
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
-        identifier = start(client)
+        identifier = start_job(client)
         assert client.get(f"/tasks/{identifier}/").status_code == 200
         assert client.post(f"/tasks/{identifier}/cancel/").status_code == 202
     finally:
@@ -119,8 +119,8 @@ def test_a_site_whose_requests_are_transactions_can_be_asked_too(settings):
 
 
 def test_asking_again_costs_little_while_nothing_changes(django_assert_num_queries):
-    client = person()
-    url = f"/tasks/{start(client)}/"
+    client = user_client()
+    url = f"/tasks/{start_job(client)}/"
     first = client.get(url)
 
     with django_assert_num_queries(3):  # the session, its user, the job
@@ -136,8 +136,8 @@ def test_asking_again_costs_little_while_nothing_changes(django_assert_num_queri
 
 @pytest.mark.parametrize("form", ["{}", '"other", {}', "*", "strong"])
 def test_all_forms_of_a_condition_are_understood(form):
-    client = person()
-    url = f"/tasks/{start(client)}/"
+    client = user_client()
+    url = f"/tasks/{start_job(client)}/"
     tag = client.get(url).headers["ETag"]
     value = tag.removeprefix("W/") if form == "strong" else form.format(tag)
 
@@ -145,8 +145,8 @@ def test_all_forms_of_a_condition_are_understood(form):
 
 
 def test_a_job_that_has_ended_is_not_asked_for_again():
-    client = person()
-    identifier = start(client, "explode", "x")
+    client = user_client()
+    identifier = start_job(client, "explode", "x")
     run_jobs()
 
     answer = client.get(f"/tasks/{identifier}/")
@@ -156,8 +156,8 @@ def test_a_job_that_has_ended_is_not_asked_for_again():
 
 
 def test_htmx_gets_a_fragment():
-    client = person()
-    identifier = start(client, "shown")
+    client = user_client()
+    identifier = start_job(client, "shown")
 
     answer = client.get(f"/tasks/{identifier}/", headers=HTMX)
 
@@ -170,8 +170,8 @@ def test_htmx_gets_a_fragment():
 
 
 def test_a_list_has_one_tag_for_all():
-    client = person()
-    ids = [start(client), start(client, "shown"), str(new_id())]
+    client = user_client()
+    ids = [start_job(client), start_job(client, "shown"), str(new_id())]
     query = {"ids": ",".join([*ids, ids[0]])}
 
     first = client.get("/tasks/", query_params=query)
@@ -193,7 +193,7 @@ def test_a_list_has_one_tag_for_all():
     "ids", ["", "x", "1,2", ",", ",".join(str(new_id()) for _ in range(101)), "a" * 10_000]
 )
 def test_a_list_needs_ids_and_not_too_many(ids):
-    answer = person().get("/tasks/", query_params={"ids": ids})
+    answer = user_client().get("/tasks/", query_params={"ids": ids})
 
     assert answer.status_code == 400
     assert answer.json()["type"] == "urn:offload:bad-ids"
@@ -201,21 +201,21 @@ def test_a_list_needs_ids_and_not_too_many(ids):
 
 def test_a_hundred_ids_are_not_too_many():
     ids = [str(new_id()) for _ in range(100)]
-    answer = person().get("/tasks/", query_params={"ids": ",".join(ids)})
+    answer = user_client().get("/tasks/", query_params={"ids": ",".join(ids)})
 
     assert answer.json()["missing"] == ids
 
 
 def test_a_list_without_ids_lists_nobodys_jobs():
-    client = person()
-    start(client)
+    client = user_client()
+    start_job(client)
 
     assert client.get("/tasks/").status_code == 400
 
 
 def test_why_jobs_failed_costs_one_query_more(django_assert_num_queries):
-    client = person()
-    ids = [start(client, "refuse", f"reason {number}") for number in range(3)]
+    client = user_client()
+    ids = [start_job(client, "refuse", f"reason {number}") for number in range(3)]
     run_jobs()
 
     with django_assert_num_queries(4):
@@ -237,13 +237,13 @@ def pruned(settings) -> str:
             "OPTIONS": {"keep_successful": timedelta(0)},
         }
     }
-    identifier = start(person("ada"))
+    identifier = start_job(user_client("ada"))
     Job.objects.all().delete()
     return identifier
 
 
 def test_who_may_know_learns_that_a_job_is_no_longer_kept(pruned):
-    knowing = [holder(make_token([pruned])), person("dee", "view_job", is_staff=True)]
+    knowing = [token_client(make_token([pruned])), user_client("dee", "view_job", is_staff=True)]
     for client in knowing:
         for suffix in ("", "page/", "result/"):
             answer = client.get(f"/tasks/{pruned}/{suffix}")
@@ -252,13 +252,18 @@ def test_who_may_know_learns_that_a_job_is_no_longer_kept(pruned):
 
 
 def test_others_do_not(pruned):
-    clients = [person("ada"), person("ben"), visitor(), holder(make_token([new_id()]))]
+    clients = [
+        user_client("ada"),
+        user_client("ben"),
+        anonymous_client(),
+        token_client(make_token([new_id()])),
+    ]
     assert {client.get(f"/tasks/{pruned}/").status_code for client in clients} == {404}
 
 
 def test_what_never_was_is_not_gone(settings):
     identifier = new_id()
-    client = holder(make_token([identifier]))
+    client = token_client(make_token([identifier]))
 
     assert client.get(f"/tasks/{identifier}/").status_code == 404
     assert client.get(f"/tasks/{UUID(int=4)}/").status_code == 404
@@ -269,9 +274,9 @@ def test_what_never_was_is_not_gone(settings):
 
 def test_a_projects_own_tests_see_jobs_that_run_at_once():
     with immediate():
-        client = person()
-        identifier = start(client, "shown", "5")
-        other = start(client, "refuse", "Too large.")
+        client = user_client()
+        identifier = start_job(client, "shown", "5")
+        other = start_job(client, "refuse", "Too large.")
 
         answers = [client.get(f"/tasks/{each}/").json() for each in (identifier, other)]
 

@@ -21,7 +21,7 @@ from offload.live.labels import translated_labels
 from offload.live.widget import channel_name, format_duration, widget_context
 from offload.models import Job
 from offload.testing import run_jobs
-from tests.live.people import person, start
+from tests.live.clients import start_job, user_client
 from tests.live.tasks import explode, refuse, shown
 
 pytestmark = pytest.mark.django_db
@@ -154,8 +154,8 @@ def test_htmx_polls_until_the_job_is_done(ada):
 
 
 def test_htmx_gets_the_element_as_a_fragment(client):
-    ada = person()
-    job = start(ada)
+    ada = user_client()
+    job = start_job(ada)
     fragment = ada.get(f"/tasks/{job}/", headers={"HX-Request": "true"})
 
     assert fragment.text.startswith("<task-status ")

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 
 from tests.live import tasks
-from tests.live.reading import Reader
 from tests.live.servers import Server
+from tests.live.stream_reader import StreamReader
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def open_streams(server: Server, result: Any, count: int) -> Iterator[list[Reader]]:
+def open_streams(server: Server, result: Any, count: int) -> Iterator[list[StreamReader]]:
     """Open streams, each of which has had its snapshot."""
     with ExitStack() as stack:
-        readers = [stack.enter_context(Reader(server.port, [result.id])) for _ in range(count)]
+        readers = [
+            stack.enter_context(StreamReader(server.port, [result.id])) for _ in range(count)
+        ]
         assert [reader.expect("snapshot").id for reader in readers] == [f"{result.id}.0"] * count
         yield readers
 
@@ -28,10 +30,10 @@ def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_work
     server = start_server(kind)
     result = tasks.for_all.enqueue()
 
-    with Reader(server.port, [result.id]) as reader:
+    with StreamReader(server.port, [result.id]) as reader:
         first = reader.expect("snapshot")
         start_worker(0)
-        *changes, last, close = reader.rest()
+        *changes, last, close = reader.remaining()
 
     assert first.id == f"{result.id}.0"
     assert first.data["items"][0]["phase"] == "queued"
@@ -47,7 +49,7 @@ def test_streams_end_by_themselves_when_the_server_is_told_to_stop(start_server,
     server = start_server(kind, options={"max_streams_per_user": 100})
     with open_streams(server, tasks.for_all.enqueue(), 100) as readers:
         server.terminate()
-        rest = [[event.data for event in reader.rest()] for reader in readers]
+        rest = [[event.data for event in reader.remaining()] for reader in readers]
 
         # Daphne cuts all connections at once.
         assert rest == [[] if kind == "daphne" else [{"reason": "shutdown"}]] * 100
@@ -66,8 +68,8 @@ def test_hundreds_of_streams_hold_no_threads_and_no_connections(start_server, ki
 def test_who_leaves_is_forgotten(start_server, kind):
     server = start_server(kind, options={"max_streams": 1})
     result = tasks.for_all.enqueue()
-    with open_streams(server, result, 1), Reader(server.port, [result.id]) as second:
+    with open_streams(server, result, 1), StreamReader(server.port, [result.id]) as second:
         assert second.status == 503
 
-    with Reader.when_let_in(server.port, [result.id]) as third:
+    with StreamReader.when_admitted(server.port, [result.id]) as third:
         third.expect("snapshot")

@@ -20,8 +20,8 @@ from offload.testing import recording
 from offload.uuid7 import new_id
 from tests.jobs import finish
 from tests.live import tasks
-from tests.live.people import person, start
-from tests.live.reading import Reader
+from tests.live.clients import start_job, user_client
+from tests.live.stream_reader import StreamReader
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("watched")]
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_followed_is_refused(ids, status):
 
 
 def test_anothers_job_is_the_same_404_as_an_unknown_one():
-    mine = start(person("ada"))
+    mine = start_job(user_client("ada"))
     eve = User.objects.create(username="eve")
 
     not_mine, unknown = ask(mine, eve), ask(new_id(), eve)
@@ -136,8 +136,8 @@ def test_a_token_opens_a_stream_of_its_own_jobs_only():
 def test_who_has_too_many_streams_is_told_when_to_come_back(monkeypatch, each, total, status):
     limits = ConnectionLimits(each, total)
     monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: limits)
-    ada = person("ada")
-    mine = start(ada)
+    ada = user_client("ada")
+    mine = start_job(ada)
     limits.acquire(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
 
     answer = ask(mine, ada.user)  # type: ignore[attr-defined]
@@ -246,7 +246,7 @@ class Browser:
 def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_worker):
     server = start_server("uvicorn", application="tests.live.application:django")
     results = [tasks.for_all.enqueue() for _ in range(20)]
-    readers = [Reader(server.port, [result.id]) for result in results]
+    readers = [StreamReader(server.port, [result.id]) for result in results]
     for reader in readers:
         reader.expect("snapshot")
     assert server.connections() <= 2
@@ -254,7 +254,7 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_wo
     start_worker(0)
 
     for reader in readers:
-        *_, last, close = reader.rest()
+        *_, last, close = reader.remaining()
         reader.close()
         assert last.data["phase"] == "succeeded"
         assert close.data == {"reason": "finished"}
@@ -264,12 +264,12 @@ def test_the_view_alone_tells_all_and_keeps_no_connection(start_server, start_wo
 
 
 def test_ids_are_filtered_one_by_one(server):
-    ada = person("ada")
-    mine, also_mine = start(ada), start(ada)
-    anothers = start(person("eve"))
+    ada = user_client("ada")
+    mine, also_mine = start_job(ada), start_job(ada)
+    anothers = start_job(user_client("eve"))
     unknown = str(new_id())
 
-    with Reader(server.port, [mine, anothers, also_mine, unknown], cookies(ada)) as reader:
+    with StreamReader(server.port, [mine, anothers, also_mine, unknown], cookies(ada)) as reader:
         first = reader.expect("snapshot")
 
     assert [item["id"] for item in first.data["items"]] == [mine, also_mine]
@@ -280,7 +280,7 @@ def test_ids_are_filtered_one_by_one(server):
 def test_the_answer_has_the_headers_of_a_stream(server):
     result = tasks.for_all.enqueue()
 
-    with Reader(server.port, [result.id]) as reader:
+    with StreamReader(server.port, [result.id]) as reader:
         headers = {name.lower(): value for name, value in reader.response.getheaders()}
 
     assert headers["content-type"] == "text/event-stream"
@@ -297,7 +297,7 @@ def test_a_page_that_comes_back_is_told_only_what_is_new(server):
     Job.objects.filter(pk=changed.id).update(version=7)
     query = f"&known={known.id}.0,{changed.id}.6,nonsense"
 
-    with Reader(server.port, [known.id, changed.id], query=query) as reader:
+    with StreamReader(server.port, [known.id, changed.id], query=query) as reader:
         first = reader.expect("snapshot")
 
     assert [item["id"] for item in first.data["items"]] == [changed.id]
@@ -307,7 +307,7 @@ def test_a_page_that_comes_back_is_told_only_what_is_new(server):
 def test_the_last_event_id_says_what_is_known(server):
     result = tasks.for_all.enqueue()
 
-    with Reader(server.port, [result.id], {"Last-Event-ID": f"{result.id}.0"}) as reader:
+    with StreamReader(server.port, [result.id], {"Last-Event-ID": f"{result.id}.0"}) as reader:
         assert reader.expect("snapshot").data["items"] == []
 
 
@@ -315,74 +315,74 @@ def test_jobs_that_have_ended_are_told_once_and_the_stream_ends(server):
     result = tasks.for_all.enqueue()
     finish(succeeded("1"))
 
-    with Reader(server.port, [result.id]) as reader:
-        first, close = reader.rest()
+    with StreamReader(server.port, [result.id]) as reader:
+        first, close = reader.remaining()
     assert first.data["items"][0]["phase"] == "succeeded"
     assert close.data == {"reason": "finished"}
-    with Reader(server.port, [result.id], {"Last-Event-ID": first.id}) as reader:
+    with StreamReader(server.port, [result.id], {"Last-Event-ID": first.id}) as reader:
         assert reader.status == 204
 
 
 def test_progress_is_told_while_the_job_runs(server, start_worker, gate):
     result = tasks.fill.enqueue(str(gate))
 
-    with Reader(server.port, [result.id]) as reader:
+    with StreamReader(server.port, [result.id]) as reader:
         reader.expect("snapshot")
         start_worker(0)
         while not (told := reader.expect("update").data["progress"]):
             pass
         gate.touch()
-        *_, last, _ = reader.rest()
+        *_, last, _ = reader.remaining()
 
     assert (told["done"], told["total"], told["message"]) == (3, 10, "Filling")
     assert last.data["phase"] == "succeeded"
 
 
 def test_each_reader_is_told_no_more_than_it_may(server, start_worker):
-    ada, staff = person("ada"), person("root", is_staff=True)
-    mine = start(ada, "shown", "secret")
+    ada, staff = user_client("ada"), user_client("root", is_staff=True)
+    mine = start_job(ada, "shown", "secret")
     token = {"Authorization": f"Offload {make_token([mine])}"}
 
     with (
-        Reader(server.port, [mine], cookies(ada)) as owner,
-        Reader(server.port, [mine], token) as guest,
+        StreamReader(server.port, [mine], cookies(ada)) as owner,
+        StreamReader(server.port, [mine], token) as guest,
     ):
         start_worker(0)
-        last = {name: reader.rest()[-2].data for name, reader in (("o", owner), ("g", guest))}
+        last = {name: reader.remaining()[-2].data for name, reader in (("o", owner), ("g", guest))}
 
     assert last["o"]["result"] == "secret"
     assert last["g"]["result"] is None
-    with Reader(server.port, [mine], cookies(staff)) as other:
+    with StreamReader(server.port, [mine], cookies(staff)) as other:
         assert other.status == 404
 
 
 def test_one_person_has_only_so_many_streams(server):
-    ada = person("ada")
-    mine = start(ada)
-    readers = [Reader(server.port, [mine], cookies(ada)) for _ in range(3)]
+    ada = user_client("ada")
+    mine = start_job(ada)
+    readers = [StreamReader(server.port, [mine], cookies(ada)) for _ in range(3)]
 
-    with Reader(server.port, [mine], cookies(ada)) as one_too_many:
+    with StreamReader(server.port, [mine], cookies(ada)) as one_too_many:
         assert one_too_many.status == 429
     readers.pop().close()
-    with Reader.when_let_in(server.port, [mine], cookies(ada)):
+    with StreamReader.when_admitted(server.port, [mine], cookies(ada)):
         pass
     for reader in readers:
         reader.close()
 
 
 def test_signing_out_ends_the_stream_and_it_does_not_come_back(server):
-    ada = person("ada")
-    mine = start(ada)
+    ada = user_client("ada")
+    mine = start_job(ada)
 
-    with Reader(server.port, [mine], cookies(ada)) as reader:
+    with StreamReader(server.port, [mine], cookies(ada)) as reader:
         reader.expect("snapshot")
         url = f"http://127.0.0.1:{server.port}/sign-out/"
         request = urllib.request.Request(url, headers=cookies(ada))
         urllib.request.urlopen(request, timeout=20).close()
 
-        (close,) = reader.rest()
+        (close,) = reader.remaining()
     assert close.data == {"reason": "lifetime"}
-    with Reader(server.port, [mine], cookies(ada)) as reader:
+    with StreamReader(server.port, [mine], cookies(ada)) as reader:
         assert reader.status == 404
 
 
@@ -390,6 +390,6 @@ def test_a_middleware_that_answers_otherwise_is_obeyed(start_server):
     server = start_server("uvicorn", application="tests.live.application:refusing")
     result = tasks.for_all.enqueue()
 
-    with Reader(server.port, [result.id]) as reader:
+    with StreamReader(server.port, [result.id]) as reader:
         assert reader.status == 403
         assert reader.response.read() == b"refused"

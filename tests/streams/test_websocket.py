@@ -21,7 +21,7 @@ from offload.streams.websocket import MAX_CLIENT_MESSAGES, MAX_UNREAD_REPLIES, S
 from offload.uuid7 import new_id
 from tests.jobs import finish
 from tests.live import tasks
-from tests.live.people import person, start
+from tests.live.clients import start_job, user_client
 from tests.live.servers import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,8 +123,8 @@ def test_a_page_of_this_site_is_let_in(server):
 
 
 def test_ids_are_filtered_one_by_one(server):
-    ada = person("ada")
-    mine, anothers, unknown = start(ada), start(person("eve")), str(new_id())
+    ada = user_client("ada")
+    mine, anothers, unknown = start_job(ada), start_job(user_client("eve")), str(new_id())
 
     with open_socket(server, cookies(ada)) as socket:
         say(socket, subscribe=[mine, anothers, unknown])
@@ -135,7 +135,7 @@ def test_ids_are_filtered_one_by_one(server):
 
 
 def test_who_may_see_none_of_them_is_told_that_they_are_missing(server):
-    anothers = start(person("eve"))
+    anothers = start_job(user_client("eve"))
 
     with open_socket(server) as socket:
         say(socket, subscribe=[anothers])
@@ -179,8 +179,8 @@ def test_what_a_proxy_says_of_the_person_is_passed_on(server):
 
 
 def test_a_socket_has_one_seat_however_often_it_subscribes(server):
-    ada = person("ada")
-    mine, also_mine = start(ada), start(ada)
+    ada = user_client("ada")
+    mine, also_mine = start_job(ada), start_job(ada)
 
     with ExitStack() as stack:
         *three, fourth = [stack.enter_context(open_socket(server, cookies(ada))) for _ in range(4)]
@@ -354,8 +354,8 @@ def test_who_asks_on_and_reads_nothing_is_heard_no_more():
 @pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
 def test_it_can_be_mounted_in_a_channels_router(start_server, kind):
     server = start_server(kind, application="tests.live.application:channels")
-    ada = person("ada")
-    mine = start(ada)
+    ada = user_client("ada")
+    mine = start_job(ada)
 
     with open_socket(server, cookies(ada), path="/elsewhere/") as socket:
         say(socket, subscribe=[mine])

@@ -1,4 +1,4 @@
-"""Readers of streams, as pages are."""
+"""A client of server-sent events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self
 
 from tests.worker.conftest import until
 
-PATIENCE = 20.0
-"""Seconds without a byte after which a reader gives up."""
+READ_TIMEOUT_SECONDS = 20.0
+"""A reader fails after this time without a byte."""
 
 
 class Event(NamedTuple):
@@ -19,14 +19,14 @@ class Event(NamedTuple):
     data: Any
 
 
-class Reader:
+class StreamReader:
     """One open stream.
 
     Args:
         port: of the server on this host.
         ids: of the jobs.
         headers: of the request.
-        query: what follows the ids in the URL.
+        query: appended to the URL, after the ids.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class Reader:
         headers: Mapping[str, str] | None = None,
         query: str = "",
     ) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=READ_TIMEOUT_SECONDS
+        )
         path = f"/tasks/events/?ids={','.join(ids)}{query}"
         self._connection.request(
             "GET", path, headers={"Accept": "text/event-stream", **(headers or {})}
@@ -56,8 +58,8 @@ class Reader:
         self._connection.close()
 
     @classmethod
-    def when_let_in(cls, *arguments: Any) -> Self:
-        """Try until the server has a seat."""
+    def when_admitted(cls, *arguments: Any) -> Self:
+        """Open a stream as soon as the server's limits allow it."""
 
         def attempt() -> Self | None:
             reader = cls(*arguments)
@@ -66,8 +68,8 @@ class Reader:
             reader.close()
             return None
 
-        found: Self = until(attempt)
-        return found
+        reader: Self = until(attempt)
+        return reader
 
     def expect(self, name: str) -> Event:
         """Return the next event, which must have this name."""
@@ -90,6 +92,6 @@ class Reader:
                 return Event(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
         return None
 
-    def rest(self) -> list[Event]:
+    def remaining(self) -> list[Event]:
         """Return all events until the end of the stream."""
         return list(iter(self.next, None))
