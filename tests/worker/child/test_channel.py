@@ -1,4 +1,4 @@
-"""Messages between engine and child arrive whole, whatever their size."""
+"""Messages between the worker and a child arrive whole, whatever their size."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from collections.abc import Iterator
 
 import pytest
 
-from offload.worker.child.channel import _CHUNK, _LENGTH, Channel
+from offload.worker.child.channel import CHUNK_BYTES, HEADER, Channel
 
 
 @pytest.fixture
-def links() -> Iterator[tuple[Channel, Channel]]:
-    """Both ends, as a child has them: reading waits if nothing is there."""
+def channels() -> Iterator[tuple[Channel, Channel]]:
+    """The worker's non-blocking end and the child's blocking one."""
     ends = socket.socketpair()
     for end in ends:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _CHUNK)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * CHUNK_BYTES)
     ends[0].setblocking(False)
-    links = Channel(ends[0]), Channel(ends[1])
-    yield links
-    for link in links:
-        link.close()
+    channels = Channel(ends[0]), Channel(ends[1])
+    yield channels
+    for channel in channels:
+        channel.close()
 
 
 def text_of(size: int) -> str:
-    """Return a text whose message has so many bytes on the wire."""
-    overhead = len(marshal.dumps(("text", "x" * 1000))) - 1000 + _LENGTH.size
+    """Return a text whose message has `size` bytes on the wire."""
+    overhead = len(marshal.dumps(("text", "x" * 1000))) - 1000 + HEADER.size
     return "x" * (size - overhead)
 
 
-@pytest.mark.parametrize("size", [_CHUNK - 1, _CHUNK, _CHUNK + 1])
+@pytest.mark.parametrize("size", [CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])
 def test_a_message_as_long_as_one_read_is_received_at_once(
-    links: tuple[Channel, Channel], size: int
+    channels: tuple[Channel, Channel], size: int
 ) -> None:
-    sender, receiver = links
+    sender, receiver = channels
     text = text_of(size)
     received: queue.Queue[list[tuple[str, str]]] = queue.Queue()
 
@@ -50,9 +50,9 @@ def test_a_message_as_long_as_one_read_is_received_at_once(
     thread = threading.Thread(target=receive)
     thread.start()
     try:
-        while sender.is_full:
+        while sender.has_unsent:
             sender.flush()
         assert received.get(timeout=10) == [("text", text)]
     finally:
-        sender.close()  # a reader that still waits is let go
+        sender.close()  # unblocks a reader that still waits
         thread.join()

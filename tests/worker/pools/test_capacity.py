@@ -1,4 +1,4 @@
-"""An executor takes as much as it can run soon, and no more."""
+"""A process takes as many jobs as it can run soon, and no more."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import pytest
 
 from offload.lifecycle import released, succeeded
 from offload.store.records import ClaimedJob
-from offload.uuid7 import new_id
 from offload.worker.pools.capacity import STUCK_TIMEOUT, Capacity
 from offload.worker.pools.run_times import MAX_WAITING_JOBS, RunTimes
+from tests.tasks import aadd, add
+from tests.worker.clock import Clock
+from tests.worker.job_runs import claimed
 
-PLACES = 4
+SLOTS = 4
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
@@ -19,88 +26,60 @@ def run_times() -> RunTimes:
 
 
 @pytest.fixture
-def capacity(run_times: RunTimes) -> Capacity:
-    return Capacity(PLACES, 100, run_times)
-
-
-def make_job(path: str = "tests.tasks.add", *, is_async: bool = False) -> ClaimedJob:
-    now = 1_800_000_000_000_000
-    return ClaimedJob(
-        id=new_id().hex,
-        fence=1,
-        attempt=1,
-        task_path=path,
-        arguments="[[],{}]",
-        is_async=is_async,
-        backend="default",
-        queue_name="default",
-        priority=0,
-        run_after=now,
-        expires_at=None,
-        enqueued_at=now,
-        started_at=now,
-        last_attempted_at=now,
-        timeout=None,
-        max_attempts=1,
-        worker_losses=0,
-        max_worker_losses=3,
-        owner="",
-        tenant="",
-        request_id="",
-        worker=new_id().hex,
-    )
+def capacity(run_times: RunTimes, clock: Clock) -> Capacity:
+    return Capacity(SLOTS, 100, run_times, clock.monotonic)
 
 
 def make_jobs(count: int) -> list[ClaimedJob]:
-    return [make_job() for _ in range(count)]
+    return [claimed(add) for _ in range(count)]
 
 
-def is_short(run_times: RunTimes) -> None:
-    run_times.learn("tests.tasks.add", 0.00001, 1000)
+def record_short_jobs(run_times: RunTimes) -> None:
+    run_times.record("tests.tasks.add", 0.00001, 1000)
 
 
-def test_of_unknown_tasks_it_takes_as_many_as_it_can_run(capacity):
-    assert capacity.free(is_async=False) == PLACES
+def test_of_unknown_tasks_it_takes_as_many_as_it_has_slots(capacity):
+    assert capacity.free(is_async=False) == SLOTS
 
-    capacity.take(make_jobs(PLACES))
+    capacity.take(make_jobs(SLOTS))
 
     assert capacity.free(is_async=False) == 0
     assert not capacity.should_refill(is_async=False)
     assert not capacity.is_backed_up
 
 
-def test_it_wants_more_as_soon_as_none_waits_and_one_may(capacity, run_times):
-    run_times.learn("tests.tasks.add", 0.02, 1000)  # two may wait in each place
-    capacity.take(make_jobs(PLACES))
+def test_it_should_be_refilled_as_soon_as_no_job_waits_and_one_may(capacity, run_times):
+    run_times.record("tests.tasks.add", 0.02, 1000)  # two may wait for each slot
+    capacity.take(make_jobs(SLOTS))
     assert capacity.should_refill(is_async=False)
 
-    capacity.take(make_jobs(PLACES))
+    capacity.take(make_jobs(SLOTS))
     assert not capacity.should_refill(is_async=False)
 
 
 def test_of_short_tasks_it_takes_many_ahead(capacity, run_times):
-    is_short(run_times)
+    record_short_jobs(run_times)
 
     assert capacity.free(is_async=False) == MAX_WAITING_JOBS
 
 
-def test_it_wants_more_when_half_of_what_may_wait_is_gone(capacity, run_times):
-    is_short(run_times)
+def test_it_should_be_refilled_when_half_of_the_waiting_jobs_have_finished(capacity, run_times):
+    record_short_jobs(run_times)
     first = capacity.take(make_jobs(MAX_WAITING_JOBS))
-    ended = [(first + index, succeeded("1"), 0.00001) for index in range(MAX_WAITING_JOBS)]
+    rows = [(first + index, succeeded("1"), 0.00001) for index in range(MAX_WAITING_JOBS)]
     half = MAX_WAITING_JOBS // 2
 
-    capacity.settle(ended[: half - 1])
+    capacity.settle(rows[: half - 1])
     assert capacity.free(is_async=False) > 0
     assert not capacity.should_refill(is_async=False)
     assert capacity.is_backed_up
 
-    capacity.settle(ended[half - 1 : half])
+    capacity.settle(rows[half - 1 : half])
     assert capacity.should_refill(is_async=False)
 
 
-def test_it_wants_more_as_soon_as_a_place_is_free(capacity):
-    first = capacity.take(make_jobs(PLACES))
+def test_it_should_be_refilled_as_soon_as_a_slot_is_free(capacity):
+    first = capacity.take(make_jobs(SLOTS))
 
     capacity.settle([(first, succeeded("1"), 5.0)])
 
@@ -108,15 +87,15 @@ def test_it_wants_more_as_soon_as_a_place_is_free(capacity):
     assert capacity.should_refill(is_async=False)
 
 
-def test_kinds_have_room_of_their_own(capacity):
-    capacity.take(make_jobs(PLACES))
+def test_each_kind_has_its_own_slots(capacity):
+    capacity.take(make_jobs(SLOTS))
 
     assert capacity.free(is_async=True) == 100
-    capacity.take([make_job(is_async=True)])
+    capacity.take([claimed(aadd)])
     assert capacity.free(is_async=True) == 99
 
 
-def test_jobs_are_numbered_on(capacity):
+def test_jobs_are_numbered_consecutively(capacity):
     jobs = make_jobs(5)
 
     assert capacity.take(jobs[:3]) == 1
@@ -124,7 +103,7 @@ def test_jobs_are_numbered_on(capacity):
     assert capacity.held == dict(enumerate(jobs, 1))
 
 
-def test_what_ended_comes_back_once(capacity):
+def test_a_finished_job_is_returned_once(capacity):
     (job,) = make_jobs(1)
     number = capacity.take([job])
     row = (number, tuple(succeeded("1")), 0.1)
@@ -133,39 +112,48 @@ def test_what_ended_comes_back_once(capacity):
     assert not capacity.held
 
 
-def test_behind_a_long_job_nothing_waits_until_one_has_ended(capacity, run_times):
-    is_short(run_times)
-    jobs = make_jobs(PLACES + 10)
+def test_no_job_waits_behind_a_long_one_until_one_has_finished(capacity, run_times, clock):
+    record_short_jobs(run_times)
+    jobs = make_jobs(SLOTS + 10)
     first = capacity.take(jobs)
-    running = [(first + place, 0.0) for place in range(PLACES)]
-    later = capacity._lanes[False].changed_at + STUCK_TIMEOUT + 0.1
+    running = [(first + slot, 0.0) for slot in range(SLOTS)]
+    clock.now += STUCK_TIMEOUT + 0.1
 
-    assert capacity.is_stuck(running, later)
-    capacity.settle((first + index, released(), None) for index in range(PLACES, len(jobs)))
+    assert capacity.detect_stuck(running)
+    capacity.settle((first + index, released(), None) for index in range(SLOTS, len(jobs)))
     assert capacity.free(is_async=False) == 0
 
     capacity.settle([(first, succeeded("1"), 0.00001)])
     assert capacity.free(is_async=False) >= 1
 
 
-@pytest.mark.parametrize("begun", [0, 1, PLACES], ids=["none", "one", "all"])
-def test_jobs_do_not_wait_behind_long_ones_if_the_engine_itself_stood_still(
-    capacity, run_times, begun
+@pytest.mark.parametrize("running", [0, 1, SLOTS], ids=["none", "one", "all"])
+def test_jobs_do_not_wait_behind_long_ones_if_the_worker_itself_was_held_up(
+    capacity, run_times, clock, running
 ):
-    """In an exchange, for example: meanwhile jobs ended whose reports it has not read."""
-    is_short(run_times)
-    first = capacity.take(make_jobs(PLACES + 10))
-    later = capacity._lanes[False].changed_at + 10 * STUCK_TIMEOUT
-    running = [(first + place, later - 0.001) for place in range(begun)]
+    """For example in an exchange: jobs finished whose reports it has not read."""
+    record_short_jobs(run_times)
+    first = capacity.take(make_jobs(SLOTS + 10))
+    clock.now += 10 * STUCK_TIMEOUT
 
-    assert not capacity.is_stuck(running, later)
+    assert not capacity.detect_stuck([(first + slot, clock.now - 0.001) for slot in range(running)])
     assert capacity.free(is_async=False) > 0
     assert run_times.estimate("tests.tasks.add") < 0.001
 
 
-def test_a_long_job_of_one_kind_holds_up_none_of_the_other(capacity, run_times):
-    is_short(run_times)
-    first = capacity.take([make_job(is_async=True), *make_jobs(PLACES + 10)])
-    later = capacity._lanes[False].changed_at + 10 * STUCK_TIMEOUT
+def test_a_long_job_of_one_kind_does_not_hold_up_the_other(capacity, run_times, clock):
+    record_short_jobs(run_times)
+    first = capacity.take([claimed(aadd), *make_jobs(SLOTS + 10)])
+    started_at = clock.now
+    clock.now += 10 * STUCK_TIMEOUT
 
-    assert not capacity.is_stuck([(first, later - 10 * STUCK_TIMEOUT), (first + 1, later)], later)
+    assert not capacity.detect_stuck([(first, started_at), (first + 1, clock.now)])
+
+
+def test_finished_jobs_leave_nothing_behind(capacity):
+    first = capacity.take(make_jobs(2))
+
+    capacity.settle((first + index, succeeded("1"), 0.1) for index in range(2))
+
+    assert not capacity.held
+    assert not capacity._sync.tasks

@@ -557,9 +557,7 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorke
     for result in tasks.noop.enqueue_many([((), {})] * 2000):
         result.wait(30)
 
-    held = running.pool._children[0]._capacity
-    until(lambda: not held.held)
-    assert not any(lane.tasks for lane in held._lanes)
+    until(lambda: not running.pool.held_jobs())
     assert not running.engine._outbox
 
 

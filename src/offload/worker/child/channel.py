@@ -1,8 +1,8 @@
-"""Messages between the engine and a child: marshalled tuples over a socket, in batches.
+"""Messages between the worker and a child process: marshalled tuples over a socket.
 
-The engine's side never waits: what the child does not read stays in a buffer here, so that a
-child whose interpreter is held by C code cannot hold the engine. Both sides run the same
-Python, and nobody else writes to the socket, so marshal is safe and the cheapest there is.
+The worker's end does not block: a message that the child does not read stays in a buffer, so a
+child whose interpreter is held by C code cannot hold up the worker. Both ends run the same Python
+and no other process writes to the socket, so marshal is safe; it is also the fastest serializer.
 """
 
 from __future__ import annotations
@@ -12,12 +12,40 @@ import socket
 import struct
 from typing import Any
 
-_LENGTH = struct.Struct("=I")
-_CHUNK = 1 << 18
+HEADER = struct.Struct("=I")
+"""Precedes each message: its length in bytes."""
+CHUNK_BYTES = 1 << 18
+"""Read or written at once."""
+
+
+class Message:
+    """The kinds of messages. A message is a tuple of its kind and its content."""
+
+    # From the worker to the child
+    RUN = "run"
+    """The first job's number, and the jobs as tuples, in the order in which to start them."""
+    CANCEL = "cancel"
+    """The claim keys of jobs to interrupt."""
+    RELEASE_WAITING = "release waiting"
+    """No content: jobs that have not started shall be returned."""
+    ANNOUNCE_FINISHED = "announce finished"
+    """A job and its outcome as tuples, for the receivers of Django's `task_finished`."""
+    STOP = "stop"
+    """No content."""
+
+    # From the child to the worker
+    READY = "ready"
+    """No content: the child accepts jobs."""
+    PROGRESS = "progress"
+    """The progress of running jobs: JSON text by claim key."""
+    RELEASED = "released"
+    """The numbers of jobs that are returned without a start."""
+    FINISHED = "finished"
+    """Rows of number, outcome and run time in seconds."""
 
 
 class Channel:
-    """One end. A message is a tuple whose first item names its kind."""
+    """One end of the connection between the worker and a child process."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -25,24 +53,25 @@ class Channel:
         self._outgoing = bytearray()
 
     def fileno(self) -> int:
+        """Return the socket's descriptor."""
         return self._socket.fileno()
 
     @property
-    def is_full(self) -> bool:
-        """Whether something still waits to be sent."""
+    def has_unsent(self) -> bool:
+        """Whether a part of a message is still to be sent."""
         return bool(self._outgoing)
 
     def send(self, *message: Any) -> None:
-        """Send a message, or as much of it as goes without waiting."""
+        """Send a message, or as much of it as the socket takes without blocking."""
         body = marshal.dumps(message)
-        self._outgoing += _LENGTH.pack(len(body)) + body
+        self._outgoing += HEADER.pack(len(body)) + body
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as it goes without waiting; drop it if nobody is there."""
+        """Send what is buffered, as far as the socket takes it; drop it if the other end closed."""
         try:
             while self._outgoing:
-                sent = self._socket.send(self._outgoing[:_CHUNK])
+                sent = self._socket.send(self._outgoing[:CHUNK_BYTES])
                 del self._outgoing[:sent]
         except BlockingIOError:
             pass
@@ -50,31 +79,36 @@ class Channel:
             self._outgoing.clear()
 
     def receive(self) -> list[tuple[Any, ...]] | None:
-        """Return the messages that have come; None when the other end is gone."""
-        gone = False
-        try:
-            while True:
-                data = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
-                self._incoming += data
-                gone = not data
-                if len(data) < _CHUNK:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            gone = True
+        """Return the complete messages so far; None once the other end has closed."""
+        is_closed = self._read_available()
         messages = self._unpack()
-        return None if gone and not messages else messages
+        if is_closed and not messages:
+            return None
+        return messages
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
+
+    def _read_available(self) -> bool:
+        """Read until the socket is empty. Return True if the other end has closed."""
+        try:
+            while True:
+                data = self._socket.recv(CHUNK_BYTES, socket.MSG_DONTWAIT)
+                self._incoming += data
+                if len(data) < CHUNK_BYTES:
+                    return not data
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _unpack(self) -> list[tuple[Any, ...]]:
         messages = []
         start, end = 0, len(self._incoming)
-        while end - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._incoming, start)
-            body = start + _LENGTH.size
+        while end - start >= HEADER.size:
+            (length,) = HEADER.unpack_from(self._incoming, start)
+            body = start + HEADER.size
             if end - body < length:
                 break
             messages.append(marshal.loads(self._incoming[body : body + length]))  # noqa: S302

@@ -1,6 +1,7 @@
-"""A child process: it runs jobs, and knows nothing of the queue.
+"""The main function of a child process, which runs jobs and knows nothing of the queue.
 
-Its main thread only listens to the engine and enforces time limits; tasks run in lanes.
+Its main thread only receives the worker's messages and enforces time limits; tasks run in the
+threads of the runners.
 """
 
 from __future__ import annotations
@@ -22,187 +23,147 @@ from django.db import connections
 from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
-from offload.progress import MIN_READ_INTERVAL
 from offload.store.records import ClaimedJob
-from offload.worker.child.channel import Channel
-from offload.worker.runners.base import FinishReport
-from offload.worker.runners.progress_buffer import ProgressBuffer
+from offload.worker.child.channel import Channel, Message
+from offload.worker.child.report_writer import ReportWriter
 
 PR_SET_PDEATHSIG = 1
+"""An option of Linux's prctl(2)."""
 LIMITS_INTERVAL = 0.1
-"""Seconds between two looks at time limits."""
-MAX_REPORT_DELAY = 0.002
-"""Seconds that a report waits for others at most, while jobs wait in its lane."""
+"""Seconds between two checks of time limits and cancellations."""
 
 
-def main(end: socket.socket, threads: int, slots: int, using: str, logs: bool) -> None:  # noqa: FBT001
-    """Run jobs until the engine says stop, or is gone."""
-    _detach()
+def main(
+    end: socket.socket,
+    threads: int,
+    async_slots: int,
+    using: str,
+    shows_logs: bool,  # noqa: FBT001
+) -> None:
+    """Run jobs until the worker sends STOP or has exited."""
+    _detach_from_terminal()
     if not apps.ready:
         django.setup()
     connections.close_all()
-    if logs:
+    if shows_logs:
         from offload.worker.logs import show_job_lines  # noqa: PLC0415
 
         show_job_lines()
-    (memory,) = _receive_memory(end)
+    slot_memory = _receive_slot_memory(end)
     failpoint("child.started")
-    child = ChildMain(end, threads, slots, using, memory)
-    child.run()
+    ChildMain(end, threads, async_slots, using, slot_memory).run()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # threads that hang must not keep the process
+    os._exit(0)  # a thread that hangs must not keep the process
 
 
 class ChildMain:
-    """Takes the engine's messages and passes jobs to the lanes."""
+    """The child's side of the connection: passes the worker's messages to the runners.
+
+    Args:
+        end: the child's end of the connection.
+        threads: sync jobs that run at once.
+        async_slots: async jobs that run at once.
+        using: alias in DATABASES where the jobs are stored.
+        slot_memory: descriptor of the memory that the worker reads to see what runs.
+    """
 
     def __init__(
-        self, end: socket.socket, threads: int, slots: int, using: str, memory: int
+        self, end: socket.socket, threads: int, async_slots: int, using: str, slot_memory: int
     ) -> None:
-        from offload.worker.runners.event_loop import EventLoopRunner  # noqa: PLC0415  # needs the app registry
+        # These modules need the app registry.
+        from offload.worker.runners.event_loop import EventLoopRunner  # noqa: PLC0415
         from offload.worker.runners.slot_table import SlotTable  # noqa: PLC0415
         from offload.worker.runners.threads import ThreadRunner  # noqa: PLC0415
 
-        slot_table = SlotTable(threads + slots, memory)
-        self._link = Channel(end)
-        self._writer = Writer(end)
-        report, on_progress = self._writer.report, self._writer.progress_buffer.add
-        self._lanes = (
-            ThreadRunner(threads, report, slot_table, using, on_progress),
-            EventLoopRunner(slots, report, slot_table, first=threads, on_progress=on_progress),
-        )
-        self._timed = False
-        self._stopped = False
+        self._channel = Channel(end)
+        self._writer = ReportWriter(end)
+        slots = SlotTable(threads + async_slots, slot_memory)
+        on_finish, on_progress = self._writer.report, self._writer.progress_buffer.add
+        self._threads = ThreadRunner(threads, on_finish, slots, using, on_progress)
+        self._event_loop = EventLoopRunner(async_slots, on_finish, slots, threads, on_progress)
+        self._runners = (self._threads, self._event_loop)
+        self._has_limits = False
+        """Whether some job has a time limit or was cancelled."""
+        self._is_stopped = False
 
     def run(self) -> None:
-        """Obey the engine's messages."""
-        self._writer.send("ready")
-        while not self._stopped:
-            ready, _, _ = select.select(
-                [self._link], [], [], LIMITS_INTERVAL if self._timed else None
-            )
-            if ready:
-                messages = self._link.receive()
-                if messages is None:
-                    os._exit(0)  # the engine is gone; whoever rescues the jobs runs them again
-                for kind, *content in messages:
-                    getattr(self, f"_on_{kind}")(*content)
-            if self._timed:
-                for lane in self._lanes:
-                    lane.enforce_limits(time.monotonic())
-        self._writer.finish()
+        """Handle messages until the worker sends STOP."""
+        self._writer.send(Message.READY)
+        while not self._is_stopped:
+            timeout = LIMITS_INTERVAL if self._has_limits else None
+            readable, _, _ = select.select([self._channel], [], [], timeout)
+            if readable:
+                self._receive()
+            if self._has_limits:
+                self._enforce_limits()
+        self._writer.stop()
 
-    def _on_run(self, first: int, rows: list[tuple[Any, ...]]) -> None:
+    def _receive(self) -> None:
+        messages = self._channel.receive()
+        if messages is None:
+            os._exit(0)  # the worker has exited; another one rescues and runs the jobs
+        for message in messages:
+            self._handle(message)
+
+    def _handle(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case Message.RUN, first, rows:
+                self._run_jobs(first, rows)
+            case Message.CANCEL, keys:
+                self._cancel(keys)
+            case Message.RELEASE_WAITING, *_:
+                self._release_waiting()
+            case Message.ANNOUNCE_FINISHED, job, outcome:
+                self._announce_finished(ClaimedJob(*job), Outcome(*outcome))
+            case Message.STOP, *_:
+                self._is_stopped = True
+
+    def _run_jobs(self, first: int, rows: list[tuple[Any, ...]]) -> None:
         jobs = [(first + index, ClaimedJob(*row)) for index, row in enumerate(rows)]
-        self._timed = self._timed or any(job.timeout for _, job in jobs)
-        for lane, is_async in zip(self._lanes, (False, True), strict=True):
-            lane.submit([pair for pair in jobs if bool(pair[1].is_async) is is_async])
+        self._has_limits = self._has_limits or any(job.timeout for _, job in jobs)
+        self._threads.submit([numbered for numbered in jobs if not numbered[1].is_async])
+        self._event_loop.submit([numbered for numbered in jobs if numbered[1].is_async])
 
-    def _on_cancel(self, keys: list[tuple[str, int]]) -> None:
-        self._timed = True
+    def _cancel(self, keys: list[tuple[str, int]]) -> None:
+        self._has_limits = True
         for key in keys:
-            for lane in self._lanes:
-                lane.interrupt(key, JobCancelled)
+            for runner in self._runners:
+                runner.interrupt(key, JobCancelled)
 
-    def _on_recall(self) -> None:
-        numbers = [number for lane in self._lanes for number in lane.release_waiting()]
-        self._writer.send("recalled", numbers)
+    def _release_waiting(self) -> None:
+        numbers = [number for runner in self._runners for number in runner.release_waiting()]
+        self._writer.send(Message.RELEASED, numbers)
 
-    def _on_announce(self, row: tuple[Any, ...], outcome: tuple[Any, ...]) -> None:
-        """Leave it to a thread: receivers may take long, and this one must listen."""
+    def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
+        """Call the receivers in a thread of their own: they may be slow, this one must listen."""
         from offload.worker.execution.executor import announce_finished  # noqa: PLC0415
 
-        job = ClaimedJob(*row)
-        threading.Thread(
-            target=announce_finished, args=(job, Outcome(*outcome)), daemon=True
-        ).start()
+        threading.Thread(target=announce_finished, args=(job, outcome), daemon=True).start()
 
-    def _on_stop(self) -> None:
-        self._stopped = True
-
-
-class Writer:
-    """Sends reports from a thread of its own, which wakes once for all that came meanwhile.
-
-    A thread that is woken for each short job takes the interpreter from the next one each time,
-    so a report behind which jobs wait may linger for others to join it.
-
-    Attributes:
-        progress_buffer: of the jobs that run here; it sends where they stand, now and then.
-    """
-
-    def __init__(self, end: socket.socket) -> None:
-        self._link = Channel(end)
-        self._reports: list[FinishReport] = []
-        self._messages: list[tuple[Any, ...]] = []
-        self._news = threading.Event()
-        self._hurry = threading.Event()
-        self.progress_buffer = ProgressBuffer(wake=self._news.set)
-        self._finished = False
-        self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
-        self._thread.start()
-
-    def report(self, report: FinishReport) -> None:
-        self._reports.append(report)
-        if not report.more:
-            self._hurry.set()
-        if not self._news.is_set():
-            self._news.set()
-
-    def send(self, *message: Any) -> None:
-        self._messages.append(message)
-        self._hurry.set()
-        self._news.set()
-
-    def finish(self) -> None:
-        self._finished = True
-        self._hurry.set()
-        self._news.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            self._news.wait(MIN_READ_INTERVAL if self.progress_buffer else None)
-            self._hurry.wait(MAX_REPORT_DELAY)
-            self._hurry.clear()
-            self._news.clear()
-            finished = self._finished  # after the clearing, or `finish` could be missed
-            self._send_reports()
-            while self._messages:
-                self._link.send(*self._messages.pop(0))
-            if finished:
-                return
-
-    def _send_reports(self) -> None:
-        count = len(self._reports)
-        reports = self._reports[:count]
-        del self._reports[:count]
-        if self.progress_buffer and (stand := self.progress_buffer.read(time.monotonic())):
-            self._link.send("progress", stand)
-        if count:
-            rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
-            failpoint("child.reporting")
-            self._link.send("done", rows)
-            failpoint("child.reported")
+    def _enforce_limits(self) -> None:
+        now = time.monotonic()
+        for runner in self._runners:
+            runner.enforce_limits(now)
 
 
-def _detach() -> None:
-    """Leave signals to the engine, and die with it."""
+def _detach_from_terminal() -> None:
+    """Leave Ctrl-C and SIGTERM to the worker, and exit with it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
 
 
-def _receive_memory(end: socket.socket) -> list[int]:
+def _receive_slot_memory(end: socket.socket) -> int:
     _, descriptors, _, _ = socket.recv_fds(end, 1, 1)
-    return list(descriptors)
+    (descriptor,) = descriptors
+    return int(descriptor)
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends; only Linux can.
+    """Ask the kernel to kill this process when its parent exits; only Linux offers that.
 
-    Elsewhere a child ends when it reads that its engine is gone.
+    Elsewhere a child exits when its connection to the worker is closed.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Imported by the fork server: children are born with Django and the project's tasks loaded."""
+"""Imported by the fork server, so that children start with Django and the tasks loaded."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from django.utils.module_loading import autodiscover_modules
 
 from offload.worker.child.main import die_with_parent
 
-# A signal to the whole process group is the engine's to answer: it stops the children in order,
-# and the fork server ends with the engine.
+# The worker handles signals to the process group: it stops the children in order, and the fork
+# server exits with the worker.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-if hasattr(faulthandler, "register"):  # Ctrl-\ in a terminal reaches all: children show theirs too
+if hasattr(faulthandler, "register"):  # Ctrl-\ in a terminal shows the stacks of children, too
     faulthandler.register(signal.SIGQUIT, all_threads=True)
 
-# Its children end with it in turn. (They also hold open the pipe by whose end it would notice.)
+# The children die with the fork server in turn. (They also hold open the pipe whose closing would
+# show it that the worker has exited.)
 die_with_parent()
 
 django.setup()
 try:
     autodiscover_modules("tasks")
 except Exception:
-    # The jobs of that module will fail and say why; those of other modules can run.
-    logging.getLogger("offload.worker").exception("A tasks module cannot be imported.")
+    # Jobs of that module will fail with the same error; the tasks of other modules can run.
+    logging.getLogger("offload.worker").exception("A tasks module could not be imported.")
 connections.close_all()
 
-# What is there now stays for good. A collector that walked over it in each child would write to
-# all its pages, which the children share as long as nobody does.
+# Everything loaded so far stays for good. A garbage collection in a child would write to all of
+# these memory pages, which the children otherwise share.
 gc.collect()
 gc.freeze()

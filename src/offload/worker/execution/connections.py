@@ -1,4 +1,4 @@
-"""Database connections between two jobs: as Django leaves them between two requests."""
+"""Database connections between two jobs: cleaned up as Django does between two requests."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Callable
 from django.db import Error, connections
 
 
-def reset_connections(*, spoiled: bool = False) -> None:
-    """Close the connections of this thread that are old, broken, or left inside a transaction.
+def reset_connections(*, close_all: bool = False) -> None:
+    """Close this thread's connections that are old, broken, or left inside a transaction.
 
     Args:
-        spoiled: close all, since the task may have been interrupted while a query was under way.
+        close_all: close every connection, as the task may have been interrupted in a query.
     """
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None and (
-            spoiled or connection.in_atomic_block or not connection.autocommit
+            close_all or connection.in_atomic_block or not connection.autocommit
         ):
             connection.in_atomic_block = False
             connection.savepoint_ids = []
             connection.needs_rollback = False
-            _close(connection.close)
-        _close(connection.close_if_unusable_or_obsolete)
-        connection.queries_log.clear()  # as `reset_queries` does, with a second walk
+            _call_ignoring_errors(connection.close)
+        _call_ignoring_errors(connection.close_if_unusable_or_obsolete)
+        connection.queries_log.clear()  # `reset_queries` would walk the connections again
 
 
 def close_unusable() -> None:
-    """Close the connections of this thread that broke, and no other: tasks may be using them."""
+    """Close only the broken connections of this thread: running tasks may be using the others."""
     for connection in connections.all(initialized_only=True):
         if connection.errors_occurred and not connection.in_atomic_block:
             if connection.connection is None or connection.is_usable():
                 connection.errors_occurred = False
             else:
-                _close(connection.close)
+                _call_ignoring_errors(connection.close)
 
 
-def _close(close: Callable[[], None]) -> None:
-    """Close a connection although it may be too broken to be closed."""
+def _call_ignoring_errors(close: Callable[[], None]) -> None:
+    """Close a connection that may be too broken to be closed."""
     with contextlib.suppress(Error):
         close()

@@ -1,14 +1,13 @@
-"""One attempt at a job, as the task's code and the receivers of Django's signals see it."""
+"""One attempt at a job: its task, arguments and result, and the signals about it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.tasks import Task, TaskContext, task_backends
@@ -24,7 +23,7 @@ from offload.ownership import Ownership, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
-from offload.signal_receivers import has_no_receivers, has_only_django_receivers
+from offload.signal_receivers import has_no_receivers
 from offload.store.records import ClaimedJob
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
@@ -33,20 +32,28 @@ if TYPE_CHECKING:
     from django.dispatch import Signal
 
 type IsCancelled = Callable[[], bool]
+"""Returns whether cancellation of the job was requested."""
 
 logger = logging.getLogger("offload.worker")
 
 
+def never_cancelled() -> bool:
+    """Return False: the `IsCancelled` of a job that nothing can cancel."""
+    return False
+
+
 class JobRun:
-    """The job's task, its arguments and its result, during one attempt. Making one raises nothing.
+    """A job during one attempt: its task, arguments, result and progress.
+
+    Creating one raises nothing; `start` raises what is wrong with the job.
 
     Attributes:
-        job: the job, claimed.
-        is_cancelled: tells whether somebody asked for the job to be cancelled.
-        on_progress: called with the reporter of the attempt when it moved.
-        reporter: how far it is; None until the task says so.
-        task: its task, or what stands in for one that is gone.
-        args, kwargs: what it was enqueued with.
+        job: the claimed job.
+        is_cancelled: returns whether cancellation of the job was requested.
+        on_progress: called with the reporter when the progress changed.
+        reporter: the progress; None until the task reports some.
+        task: the task, or a stub if it cannot be found.
+        args, kwargs: the arguments it was enqueued with.
     """
 
     reporter: ProgressReporter | None = None
@@ -54,13 +61,13 @@ class JobRun:
     def __init__(
         self,
         job: ClaimedJob,
-        is_cancelled: IsCancelled = bool,
+        is_cancelled: IsCancelled = never_cancelled,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
         self.job = job
         self.is_cancelled = is_cancelled
         self.on_progress = on_progress
-        self.options, self._sender = _backend_of(job.backend)
+        self.options, self._sender = _options_and_sender(job.backend)
         self._problem: BaseException | None = None
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
@@ -79,19 +86,19 @@ class JobRun:
 
     @cached_property
     def result(self) -> OffloadResult[Any]:
-        """The job as receivers, backoffs and tasks that take their context see it.
+        """The job as receivers, backoffs and tasks with a context see it.
 
-        It is made when somebody asks for it: for most short jobs nobody does.
+        Created on first use, as most short jobs need none.
         """
-        return _running(self.job, self.task, self.args, self.kwargs)
+        return _make_running_result(self.job, self.task, self.args, self.kwargs)
 
-    def begin(self) -> None:
-        """Make `current_job()` answer; raise what is wrong with the row.
+    def start(self) -> None:
+        """Set this context's `current_job()` and the ownership of jobs that the task enqueues.
 
         Raises:
-            TaskNotFound: the task is gone; or what its module raises.
-            JobExpired: the job is too old.
-            ValueError: the row's arguments are no JSON.
+            TaskNotFound: the task does not exist; or an exception of its module's import.
+            JobExpired: the job is too old to start.
+            ValueError: the row's arguments cannot be read.
         """
         if self._problem is not None:
             raise self._problem
@@ -103,76 +110,58 @@ class JobRun:
         set_ownership_source(self.ownership)
 
     def current_job(self) -> CurrentJob:
-        """Return what the task may know of it."""
+        """Return what `current_job()` returns to the task."""
         return CurrentJob(self.id, len(self.job.previous) + 1, self.is_cancelled)
 
     def open_reporter(self) -> ProgressReporter:
-        """Make the reporter; one, although threads of the task may ask for it at once."""
+        """Return the reporter. It is created once, also if several threads call at once."""
         reporter: ProgressReporter = self.__dict__.setdefault(
             "reporter", ProgressReporter(self.job.key, self.on_progress)
         )
         return reporter
 
     def ownership(self, _tenant: str = "") -> Ownership:
-        """Return what the jobs inherit that this one enqueues."""
+        """Return the ownership that jobs enqueued by this one inherit."""
         job = self.job
         return Ownership(job.owner, job.tenant, job.request_id, self.id)
 
     def call(self) -> Any:
-        """Do what `Task.call` does, which finds out anew each time if the function is async."""
+        """Call the task as `Task.call` does, which inspects the function at each call."""
         task = self.task
         is_plain = type(task).call is _CALL and not _is_async(task.func)
         call = task.func if is_plain else task.call
         return call(*self._context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
-        """Do what `Task.acall` does, in the same way."""
+        """Call the task as `Task.acall` does, which inspects the function at each call."""
         task = self.task
         is_plain = type(task).acall is _ACALL and _is_async(task.func)
         call = task.func if is_plain else task.acall
         return await call(*self._context, *self.args, **self.kwargs)
 
     def announce_start(self) -> None:
-        """Call the receivers of Django's `task_started`. Raises nothing, whatever they do."""
+        """Call the receivers of Django's `task_started`, and log their exceptions."""
         self._announce(task_started, logging.INFO)
 
-    def announce_end(self, outcome: Outcome) -> None:
-        """Complete the result and call the receivers of Django's `task_finished`, in the same way.
+    def announce_finish(self, outcome: Outcome) -> None:
+        """Complete the result, call the receivers of `task_finished` and log their exceptions.
 
-        A failure is announced while its exception is the current one: Django's own receiver logs
-        it.
+        Call it while the exception of a failed job is being handled: Django's receiver logs it.
         """
         level = logging.INFO if outcome.failure is None else logging.ERROR
         self._announce(task_finished, level, outcome)
-
-    async def aannounce_start(self) -> None:
-        """Do what `announce_start` does, from an event loop."""
-        await self._aannounce(self.announce_start, task_started)
-
-    async def aannounce_end(self, outcome: Outcome) -> None:
-        """Do what `announce_end` does, from an event loop."""
-        await self._aannounce(partial(self.announce_end, outcome), task_finished)
-
-    async def _aannounce(self, announce: Callable[[], None], signal: Signal) -> None:
-        """Announce in a thread, as receivers use the ORM; Django's only write a log line."""
-        if has_only_django_receivers(signal):
-            announce()
-        else:
-            # Not `asend_robust`: in Django 6.0 its receivers do not see the current exception.
-            await sync_to_async(announce)()
 
     def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:
         try:
             if has_no_receivers(signal, level):
                 return
             if outcome is not None:
-                self._conclude(outcome)
+                self._complete_result(outcome)
             signal.send_robust(self._sender, task_result=self.result)
         except BaseException:
-            logger.exception("A receiver failed for the job %s.", self.id)
+            logger.exception("A signal receiver failed for job %s.", self.id)
 
-    def _conclude(self, outcome: Outcome) -> None:
-        """Complete the result of a job that has ended."""
+    def _complete_result(self, outcome: Outcome) -> None:
         state = JobState(outcome.state)
         result = self.result
         object.__setattr__(result, "state", state)
@@ -188,7 +177,7 @@ class JobRun:
         job = self.job
         try:
             return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
-        except BaseException as error:  # noqa: BLE001  # modules raise what they like
+        except BaseException as error:  # noqa: BLE001  # the import of a module may raise anything
             self._problem = error
             return find_task_or_stub(
                 job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
@@ -196,19 +185,19 @@ class JobRun:
 
     @property
     def _context(self) -> tuple[TaskContext[..., Any], ...]:
-        """What the task gets before its arguments."""
+        """The task's leading argument, if it takes its context."""
         return (TaskContext(task_result=self.result),) if self.task.takes_context else ()
 
 
 _is_async = lru_cache(maxsize=1000)(iscoroutinefunction)
 _CALL, _ACALL = Task.call, Task.acall
-"""Of a task that has none of its own, which may do more than to call the function."""
+"""Methods that only call the function; the task's class may have overridden them."""
 
 
-# Each context has backends of its own, and a job has a context of its own: making one would
-# cost more than many a task.
+# Django creates the backends anew in each context, and each job has its own context: that would
+# cost more than many tasks.
 @cache
-def _backend_of(alias: str) -> tuple[BackendOptions, type | None]:
+def _options_and_sender(alias: str) -> tuple[BackendOptions, type | None]:
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend:  # removed from TASKS while the job waited
@@ -220,10 +209,10 @@ def _backend_of(alias: str) -> tuple[BackendOptions, type | None]:
 @receiver(setting_changed)
 def _forget_backends(*, setting: str, **_: Any) -> None:
     if setting == "TASKS":
-        _backend_of.cache_clear()
+        _options_and_sender.cache_clear()
 
 
-def _running(
+def _make_running_result(
     job: ClaimedJob, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
 ) -> OffloadResult[Any]:
     last_attempted_at = to_datetime(job.last_attempted_at)

@@ -1,4 +1,4 @@
-"""What follows from an exception: another attempt, or the end."""
+"""What follows from an exception: another attempt, or the end of the job."""
 
 from __future__ import annotations
 
@@ -27,34 +27,38 @@ def decide_outcome(
     task: Task[..., Any],
     result: TaskResult[Any, Any],
     *,
-    cancelled: bool,
+    is_cancelled: bool,
 ) -> Outcome:
     """Return the outcome of an attempt that raised.
 
     Args:
-        error: what it raised.
-        job: the job; its attempt is the one that raised.
-        task: the job's task, whose author chose what is tried again and when.
-        result: the job so far, for the author's backoff.
-        cancelled: whether somebody asked for the job to be cancelled.
+        error: the exception.
+        job: the job, at this attempt.
+        task: the job's task, with its retry options.
+        result: the job so far, for the task's backoff.
+        is_cancelled: whether cancellation of the job was requested.
     """
-    if isinstance(error, Snooze) and not cancelled:
+    if isinstance(error, Snooze) and not is_cancelled:
         return lifecycle.snoozed(error.delay)
     failure = describe_exception(error)
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
-    if isinstance(error, JobCancelled) or (
-        cancelled and isinstance(error, asyncio.CancelledError | Snooze)
-    ):
+    if _ends_cancelled_job(error, is_cancelled=is_cancelled):
         return lifecycle.cancelled(failure)
-    if job.attempt < job.max_attempts and _is_tried_again(error, task):
-        if cancelled:
-            return lifecycle.cancelled(failure)
-        return lifecycle.retried(failure, _delay(error, job, task, result))
-    return lifecycle.failed(failure)
+    if job.attempt >= job.max_attempts or not _is_retryable(error, task):
+        return lifecycle.failed(failure)
+    if is_cancelled:
+        return lifecycle.cancelled(failure)
+    return lifecycle.retried(failure, _retry_delay(error, job, task, result))
 
 
-def _is_tried_again(error: BaseException, task: Task[..., Any]) -> bool:
+def _ends_cancelled_job(error: BaseException, *, is_cancelled: bool) -> bool:
+    if isinstance(error, JobCancelled):
+        return True
+    return is_cancelled and isinstance(error, asyncio.CancelledError | Snooze)
+
+
+def _is_retryable(error: BaseException, task: Task[..., Any]) -> bool:
     if isinstance(error, Retry):
         return True
     if isinstance(error, (InvalidResult, *getattr(task, "no_retry_on", ()))):
@@ -64,7 +68,7 @@ def _is_tried_again(error: BaseException, task: Task[..., Any]) -> bool:
     return isinstance(error, (JobTimeout, *getattr(task, "retry_on", (Exception,))))
 
 
-def _delay(
+def _retry_delay(
     error: BaseException, job: ClaimedJob, task: Task[..., Any], result: TaskResult[Any, Any]
 ) -> float:
     if isinstance(error, Retry) and error.after is not None:
@@ -73,5 +77,5 @@ def _delay(
     try:
         return seconds(backoff(error, result))
     except Exception:
-        logger.exception("The backoff of %s failed; the default is used.", job.task_path)
+        logger.exception("The backoff of %s failed. Using the default backoff.", job.task_path)
         return DEFAULT_BACKOFF.delay(job.attempt)

@@ -1,4 +1,4 @@
-"""From an exception to the text that is kept of it. Nothing here may fail."""
+"""From an exception to the text that is stored of it. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from offload.lifecycle import JobFailure
 from offload.text import to_storable_text
 
 MAX_MESSAGE_CHARS = 2_000
+"""Length of a stored exception message."""
 MAX_TRACEBACK_CHARS = 32_000
+"""Length of a stored traceback."""
 MAX_PATH_CHARS = 255
-"""Characters kept."""
+"""Length of a stored class path."""
 
-_OWN_FOLDER = str(Path(__file__).parents[1])
+_WORKER_FOLDER = str(Path(__file__).parents[1])
+_CALLERS = ("django/tasks/base.py", "asgiref/sync.py", "contextlib.py", "/transaction.py")
+"""Files of other packages through which the worker calls a task."""
 
 
 def describe_exception(error: BaseException) -> JobFailure:
@@ -29,16 +33,16 @@ def describe_exception(error: BaseException) -> JobFailure:
 
 
 def class_path_of(error: BaseException) -> str:
-    """Return the dotted path of an exception's class, however oddly it was made."""
+    """Return the dotted path of an exception's class, even if the class has no module."""
     kind = type(error)
     module, name = getattr(kind, "__module__", None), getattr(kind, "__qualname__", None)
     return to_storable_text(f"{module}.{name}", max_chars=MAX_PATH_CHARS)
 
 
 def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bool:
-    """Tell whether a TypeError came from arguments that do not fit the function's signature.
+    """Return True for a TypeError because the arguments do not fit the function's signature.
 
-    Then no frame of the function is in the traceback.
+    The traceback has no frame of the function then.
     """
     if not isinstance(error, TypeError):
         return False
@@ -49,27 +53,24 @@ def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bo
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # the task's own class
+    except Exception:  # noqa: BLE001  # from `__str__` of the task's own class
         return f"<the message of {type(error).__name__} cannot be shown>"
 
 
 def _traceback(error: BaseException) -> str:
     try:
-        begin = _skip_own_frames(error.__traceback__)
-        return "".join(traceback.format_exception(type(error), error, begin))
-    except Exception:  # noqa: BLE001  # the task's own class, or recursion too deep to show
+        first = _skip_own_frames(error.__traceback__)
+        return "".join(traceback.format_exception(type(error), error, first))
+    except Exception:  # noqa: BLE001  # from the task's own class, or too deep a recursion
         return f"{class_path_of(error)}: <the traceback cannot be shown>"
 
 
-def _skip_own_frames(begin: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the task's first frame on; all of it if it never came so far."""
-    current = begin
+def _skip_own_frames(first: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the task's first frame on; all of it if no task was called."""
+    current = first
     while current is not None:
         filename = current.tb_frame.f_code.co_filename
-        if not filename.startswith(_OWN_FOLDER) and not filename.endswith(_CALLERS):
+        if not filename.startswith(_WORKER_FOLDER) and not filename.endswith(_CALLERS):
             return current
         current = current.tb_next
-    return begin
-
-
-_CALLERS = ("django/tasks/base.py", "asgiref/sync.py", "contextlib.py", "/transaction.py")
+    return first

@@ -1,1 +1,1 @@
-"""Where an engine has its jobs run: in this process, or in children."""
+"""Where a worker runs its jobs: in its own process, or in child processes."""

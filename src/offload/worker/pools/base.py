@@ -1,9 +1,9 @@
-"""A pool: what the engine asks of whatever runs its jobs. Only the engine's thread calls it."""
+"""The contract of pools: a pool runs the jobs of one worker. Only the worker's thread calls it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from offload import lifecycle
 from offload.exceptions import Interruption, JobCancelled, JobTimeout
@@ -15,11 +15,11 @@ from offload.worker.pools.capacity import Capacity
 
 
 class Pool(ABC):
-    """Runs jobs.
+    """Runs jobs, in this process or in child processes.
 
     Attributes:
-        processes: how many child processes; 0 for none.
-        threads: how many tasks written with def run at once in each process.
+        processes: the number of child processes; 0 to run jobs in this process.
+        threads: the number of sync jobs that run at once in each process.
     """
 
     processes: int
@@ -27,24 +27,27 @@ class Pool(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Make ready to run jobs."""
+        """Start the threads or processes that run jobs."""
 
     @abstractmethod
     def descriptors(self) -> tuple[list[int], list[int]]:
-        """Return what becomes readable when jobs end, and what should become writable."""
+        """Return the file descriptors to poll.
+
+        The first become readable when jobs finish, the second must become writable to go on.
+        """
 
     @abstractmethod
     def capacity(self, *, is_async: bool) -> int:
-        """Return how many more jobs can be taken."""
+        """Return how many more jobs of a kind can be submitted."""
 
     @abstractmethod
     def should_refill(self, *, is_async: bool) -> bool:
-        """Tell whether it is time to bring more jobs."""
+        """Return True if it is time to claim more jobs of a kind."""
 
     @property
     @abstractmethod
     def is_backed_up(self) -> bool:
-        """Whether jobs wait here behind those that run."""
+        """Whether jobs wait here for a slot."""
 
     @abstractmethod
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
@@ -52,86 +55,94 @@ class Pool(ABC):
 
     @abstractmethod
     def collect(self) -> list[FinishedJob]:
-        """Return the jobs that have ended since the last call."""
+        """Return the jobs that finished since the last call, each once, with its outcome."""
 
     @abstractmethod
     def progress(self) -> dict[ClaimKey, str]:
-        """Return how far jobs are that moved since the last call: JSON text by key.
+        """Return the progress that changed since the last call, as JSON text by claim key.
 
-        Called after `collect`, it has the last word of each job that ended.
+        Called after `collect`, it includes the last progress of each job that finished.
         """
 
     @abstractmethod
     def enforce_limits(self) -> None:
-        """Deal with what is overdue: time limits, cancels that are not obeyed, dead children."""
+        """Stop jobs that exceed their time limit or ignore a cancellation; replace dead children.
+
+        Must be called regularly while jobs run.
+        """
 
     @abstractmethod
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
-        """Stop running jobs."""
+        """Interrupt running jobs."""
 
     @abstractmethod
     def release_waiting(self) -> None:
-        """Give back the jobs that have not begun; `collect` returns them."""
+        """Stop waiting jobs from starting; `collect` returns them as released."""
 
     @abstractmethod
-    def announce_finished(self, ended: Sequence[FinishedJob]) -> None:
-        """Have Django's signal sent for jobs that ended without an executor."""
+    def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
+        """Send Django's `task_finished` for jobs that no runner finished, such as lost ones."""
 
     @abstractmethod
     def held_jobs(self) -> list[ClaimedJob]:
-        """Return the jobs that have not ended."""
+        """Return the submitted jobs that `collect` has not returned."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End at once; jobs that still run are given up."""
+        """Stop immediately; `collect` returns the jobs that had not finished."""
 
 
-def overdue(
+def find_unresponsive(
     capacity: Capacity,
     running: Iterable[tuple[int, float]],
-    cancels: dict[ClaimKey, float],
+    cancelled_at: Mapping[ClaimKey, float],
     *,
     kill_grace_period: float,
     now: float,
 ) -> Iterator[tuple[int, type[Interruption]]]:
-    """Yield the numbers of jobs that should have stopped by now, and why.
+    """Yield the numbers of jobs that did not stop when interrupted, and the interruption.
 
     Args:
-        running: number and start of the jobs that run.
-        cancels: when the cancel of a job was asked for.
-        kill_grace_period: seconds that a job has to stop after it was told.
+        capacity: the held jobs.
+        running: number and start of each running job.
+        cancelled_at: when jobs were cancelled.
+        kill_grace_period: seconds that a job has to stop after an interruption.
         now: monotonic clock, as all times here.
     """
-    for number, since in running:
+    for number, started_at in running:
         job = capacity.held.get(number)
         if job is None:
             continue
-        if job.timeout is not None and now > since + job.timeout + kill_grace_period:
+        if job.timeout is not None and now > started_at + job.timeout + kill_grace_period:
             yield number, JobTimeout
-        elif now > cancels.get(job.key, now) + kill_grace_period:
+        elif now > cancelled_at.get(job.key, now) + kill_grace_period:
             yield number, JobCancelled
 
 
 def unresponsive_outcome(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
-    """Return the outcome of a job that had to be ended by force.
+    """Return the outcome of a job that did not stop when interrupted.
 
-    The task's own backoff cannot be asked: the engine runs no user code.
+    It uses the default backoff, as the worker's process runs no user code.
     """
     if kind is JobCancelled:
-        message = "The job was cancelled and did not stop by itself."
+        message = "The job was cancelled, but its task did not stop when interrupted."
         return lifecycle.cancelled(_failure(kind, message))
-    message = f"The task ran longer than {job.timeout} s and did not stop by itself."
+    message = (
+        f"The task exceeded its time limit of {job.timeout} s and did not stop when interrupted."
+    )
     if job.attempt < job.max_attempts:
         return lifecycle.retried(_failure(kind, message), DEFAULT_BACKOFF.delay(job.attempt))
     return lifecycle.failed(_failure(kind, message))
 
 
 def interrupted_outcome(job: ClaimedJob, reason: str) -> Outcome:
-    """Return the outcome of a job that had begun when its process was ended by us.
+    """Return the outcome of a running job that the worker stopped for no fault of the job.
 
-    It was not its fault: it is handed back, unless it must never run twice.
+    The job is released to run again, unless it must run at most once: then it is lost.
     """
-    return lost_outcome(job, reason) if job.max_worker_losses == 0 else lifecycle.released()
+    if job.max_worker_losses == 0:
+        return lost_outcome(job, reason)
+    return lifecycle.released()
 
 
 def _failure(kind: type[Interruption], message: str) -> JobFailure:

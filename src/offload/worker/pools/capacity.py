@@ -1,10 +1,10 @@
-"""The jobs that one executor holds, and how many more it can take."""
+"""The jobs that one process holds, and how many more it can take."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from offload.lifecycle import Outcome
@@ -12,131 +12,163 @@ from offload.store.records import ClaimedJob, FinishedJob
 from offload.worker.pools.run_times import MAX_WAITING_SECONDS, RunTimes
 
 STUCK_TIMEOUT = 0.2
-"""Seconds in which no job of a lane ended after which those that wait are taken back."""
+"""Seconds without a finished job of a kind after which its waiting jobs are handed back."""
 
 type Row = tuple[int, tuple[object, ...], float | None]
-"""A job's number, its outcome, and how long it ran; None if it was not begun."""
+"""A job's number, its outcome, and its run time in seconds; None if it was not started."""
 
 
 @dataclass(slots=True)
-class _Lane:
-    """What is held of one kind: jobs written with def, or with async def.
+class _Kind:
+    """The held jobs of one kind, sync or async.
 
     Attributes:
-        places: how many run at once.
+        slots: how many run at once.
         count: how many are held.
-        tasks: how many of each task.
-        changed_at: when one came into an empty lane, or one ended last (monotonic clock).
-        is_stuck: whether the others wait behind long ones.
+        tasks: how many of each task are held.
+        changed_at: when the first one was taken or the latest one finished (monotonic clock).
+        is_stuck: whether jobs would wait behind long ones.
     """
 
-    places: int
+    slots: int
     count: int = 0
     tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     changed_at: float = 0.0
     is_stuck: bool = False
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether some of the jobs wait for a slot."""
+        return self.count > self.slots
+
 
 class Capacity:
-    """Jobs are numbered as they are taken, so both sides of a pipe can name them.
+    """The jobs that one process holds, by number, and how many more it can take.
+
+    Short jobs are taken ahead of time and wait for a slot, so that a slot need not wait for the
+    database.
 
     Args:
-        threads: jobs written with def that run at once.
-        slots: jobs written with async def that run at once.
-        run_times: how long tasks take.
+        threads: sync jobs that run at once.
+        async_slots: async jobs that run at once.
+        run_times: how long tasks run; updated here.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, threads: int, slots: int, run_times: RunTimes) -> None:
+    def __init__(
+        self,
+        threads: int,
+        async_slots: int,
+        run_times: RunTimes,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.held: dict[int, ClaimedJob] = {}
         self.run_times = run_times
-        self._lanes = (_Lane(threads), _Lane(slots))
-        self._next = 1
+        self._clock = clock
+        self._sync = _Kind(threads)
+        self._async = _Kind(async_slots)
+        self._next_number = 1
 
     def __len__(self) -> int:
         return len(self.held)
 
     def free(self, *, is_async: bool) -> int:
-        """Return how many more jobs can be taken: free places, and what may wait for one."""
-        lane = self._lanes[is_async]
-        free = max(lane.places - lane.count, 0)
-        if lane.is_stuck:
-            return free
+        """Return how many more jobs can be taken: for free slots, and to wait for one."""
+        kind = self._async if is_async else self._sync
+        free_slots = max(kind.slots - kind.count, 0)
+        if kind.is_stuck:
+            return free_slots
         estimate = self.run_times.estimate
-        work = sum(estimate(path) * count for path, count in lane.tasks.items())
-        ahead = int((MAX_WAITING_SECONDS * lane.places - work) / self.run_times.mix)
-        return max(free, min(ahead, self.run_times.most_ahead - lane.count))
+        held_seconds = sum(estimate(path) * count for path, count in kind.tasks.items())
+        free_seconds = MAX_WAITING_SECONDS * kind.slots - held_seconds
+        ahead = int(free_seconds / self.run_times.mean)
+        return max(free_slots, min(ahead, self.run_times.max_waiting - kind.count))
 
     def should_refill(self, *, is_async: bool) -> bool:
-        """Tell whether it is time for more jobs: none waits, or half of what may wait is gone."""
-        room, lane = self.free(is_async=is_async), self._lanes[is_async]
-        return room > 0 and (lane.count <= lane.places or room >= lane.count)
+        """Return True if no job waits for a slot, or half of those that may wait have started."""
+        kind = self._async if is_async else self._sync
+        free = self.free(is_async=is_async)
+        return free > 0 and (not kind.has_waiting or free >= kind.count)
 
     @property
     def is_backed_up(self) -> bool:
-        """Whether jobs wait behind those that run."""
-        return any(lane.count > lane.places for lane in self._lanes)
+        """Whether jobs wait for a slot."""
+        return self._sync.has_waiting or self._async.has_waiting
 
     def take(self, jobs: Sequence[ClaimedJob]) -> int:
-        """Add jobs; return the number of the first, which the others follow."""
-        first = self._next
-        self._next += len(jobs)
+        """Add jobs and number them consecutively; return the number of the first."""
+        first = self._next_number
+        self._next_number += len(jobs)
         self.held.update(enumerate(jobs, first))
         for job in jobs:
-            lane = self._lanes[job.is_async]
-            if not lane.count:
-                lane.changed_at = time.monotonic()
-            lane.count += 1
-            lane.tasks[job.task_path] += 1
+            kind = self._async if job.is_async else self._sync
+            if not kind.count:
+                kind.changed_at = self._clock()
+            kind.count += 1
+            kind.tasks[job.task_path] += 1
         return first
 
     def settle(self, rows: Iterable[Row]) -> list[FinishedJob]:
-        """Remove jobs that ended, and learn from them; return those of them that were held."""
-        now = time.monotonic()
-        ended: list[FinishedJob] = []
-        times: dict[str, list[float]] = defaultdict(list)
+        """Remove finished and released jobs and record their run times.
+
+        Returns:
+            those of the jobs that were held, with their outcomes.
+        """
+        now = self._clock()
+        settled: list[FinishedJob] = []
+        run_times: dict[str, list[float]] = defaultdict(list)
         for number, outcome, seconds in rows:
             job = self.held.pop(number, None)
             if job is None:
                 continue
-            ended.append((job, Outcome._make(outcome)))
-            lane = self._lanes[job.is_async]
-            lane.count -= 1
-            lane.changed_at = now
-            lane.tasks[job.task_path] -= 1
-            if not lane.tasks[job.task_path]:
-                del lane.tasks[job.task_path]
+            settled.append((job, Outcome._make(outcome)))
+            kind = self._async if job.is_async else self._sync
+            kind.count -= 1
+            kind.changed_at = now
+            kind.tasks[job.task_path] -= 1
+            if not kind.tasks[job.task_path]:
+                del kind.tasks[job.task_path]
             if seconds is not None:
-                lane.is_stuck = False
-                times[job.task_path].append(seconds)
-        for path, known in times.items():
-            self.run_times.learn(path, sum(known) / len(known), len(known))
-        return ended
+                kind.is_stuck = False
+                run_times[job.task_path].append(seconds)
+        for path, times in run_times.items():
+            self.run_times.record(path, sum(times) / len(times), len(times))
+        return settled
 
-    def is_stuck(self, running: Iterable[tuple[int, float]], now: float) -> bool:
-        """Tell whether jobs wait behind long ones; take none ahead there until one has ended.
+    def detect_stuck(self, running: Iterable[tuple[int, float]]) -> bool:
+        """Return True if jobs wait behind long ones.
+
+        No jobs are taken ahead of that kind until one finishes, and the run times of the long
+        jobs' tasks are recorded.
 
         Args:
-            running: number and start of the jobs that run, used to update the run times.
-            now: monotonic clock.
+            running: number and start (by the clock) of each running job.
         """
-        lanes = [
-            lane
-            for lane in self._lanes
-            if lane.count > lane.places and now - lane.changed_at > STUCK_TIMEOUT
-        ]
-        if not lanes:
+        now = self._clock()
+        overdue = [kind for kind in (self._sync, self._async) if self._is_overdue(kind, now)]
+        if not overdue:
             return False
-        begun = [(self.held[number], since) for number, since in running if number in self.held]
-        # What has ended since may not have been read: the engine itself may have stood still.
-        stuck = [lane for lane in lanes if self._is_behind_long_ones(lane, begun, now)]
-        for lane in stuck:
-            lane.is_stuck, lane.changed_at = True, now
-        for job, since in begun if stuck else ():
-            self.run_times.learn(job.task_path, now - since)
-        return bool(stuck)
+        started = [(self.held[number], since) for number, since in running if number in self.held]
+        stuck = [kind for kind in overdue if self._runs_only_long_jobs(kind, started, now)]
+        if not stuck:
+            return False
+        for kind in stuck:
+            kind.is_stuck = True
+            kind.changed_at = now
+        for job, since in started:
+            self.run_times.record(job.task_path, now - since)
+        return True
 
-    def _is_behind_long_ones(
-        self, lane: _Lane, begun: Sequence[tuple[ClaimedJob, float]], now: float
+    def _is_overdue(self, kind: _Kind, now: float) -> bool:
+        return kind.has_waiting and now - kind.changed_at > STUCK_TIMEOUT
+
+    def _runs_only_long_jobs(
+        self, kind: _Kind, started: Sequence[tuple[ClaimedJob, float]], now: float
     ) -> bool:
-        times = [now - since for job, since in begun if self._lanes[job.is_async] is lane]
+        """Return whether all slots run long jobs.
+
+        If not, jobs have finished whose reports are unread: the worker's own loop was held up.
+        """
+        is_async = kind is self._async
+        times = [now - since for job, since in started if bool(job.is_async) is is_async]
         return bool(times) and min(times) > STUCK_TIMEOUT

@@ -1,4 +1,4 @@
-"""A child process, seen from the engine."""
+"""The worker's side of a child process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import Outcome, released
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
-from offload.worker.child import main as other_side
-from offload.worker.child.channel import Channel
-from offload.worker.pools.base import interrupted_outcome, overdue, unresponsive_outcome
+from offload.worker.child.channel import Channel, Message
+from offload.worker.child.main import main
+from offload.worker.pools.base import (
+    find_unresponsive,
+    interrupted_outcome,
+    unresponsive_outcome,
+)
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.run_times import RunTimes
 from offload.worker.runners.slot_table import SlotTable
@@ -26,14 +31,14 @@ from offload.worker.runners.slot_table import SlotTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLimits:
-    """What one child may do.
+    """The limits of one child process.
 
     Attributes:
-        threads: tasks written with def at once.
-        async_slots: tasks written with async def at once.
-        kill_grace_period: seconds that a job has to stop after it was told.
+        threads: sync jobs that run at once.
+        async_slots: async jobs that run at once.
+        kill_grace_period: seconds that a job has to stop after an interruption.
         using: alias in DATABASES where the jobs are stored.
-        max_jobs: jobs after which the child is replaced; None for no limit.
+        max_jobs: finished jobs after which the child is replaced; None for no limit.
         max_memory: bytes of resident memory above which it is replaced; None for no limit.
     """
 
@@ -46,13 +51,14 @@ class ChildLimits:
 
 
 class ChildProcess:
-    """One process: what it holds, and whether it must go.
+    """One child process, the jobs it holds, and whether it must be killed or replaced.
 
     Args:
-        limits: what it may do.
-        run_times: how long tasks take; all children learn together.
-        progress: where to put how far its jobs are.
-        shows_logs: whether it prints a line for each job's start and end.
+        context: starts the process.
+        limits: its limits.
+        run_times: how long tasks run; shared by all children.
+        progress: receives the progress of its jobs.
+        shows_logs: whether it prints a line for each job's start and finish.
     """
 
     def __init__(
@@ -64,188 +70,222 @@ class ChildProcess:
         *,
         shows_logs: bool,
     ) -> None:
-        self._capacity = Capacity(limits.threads, limits.async_slots, run_times)
         self.is_ready = False
         self.is_retiring = False
-        """No more jobs for it: it is replaced when those it has have ended."""
+        """Whether it gets no more jobs and is replaced."""
+        self._capacity = Capacity(limits.threads, limits.async_slots, run_times)
         self._limits = limits
         self._progress = progress
-        self._cancels: dict[ClaimKey, float] = {}
-        self._doomed: dict[int, type[Interruption]] = {}
-        self._doomed_at = 0.0
-        self._ended = 0
-        self._killed = False
-        ours, theirs = socket.socketpair()
-        self.process = context.Process(
-            target=other_side.main,
-            args=(theirs, limits.threads, limits.async_slots, limits.using, shows_logs),
-            name="offload-child",
-        )
+        self._cancelled_at: dict[ClaimKey, float] = {}
+        self._unresponsive: dict[int, type[Interruption]] = {}
+        """The numbers of jobs for which the process must be killed."""
+        self._kill_at = 0.0
+        self._finished = 0
+        self._is_killed = False
+        own_end, child_end = socket.socketpair()
+        arguments = (child_end, limits.threads, limits.async_slots, limits.using, shows_logs)
+        self.process = context.Process(target=main, args=arguments, name="offload-child")
         self.process.start()
-        theirs.close()
+        child_end.close()
         with tempfile.TemporaryFile() as memory:
-            self.slot_table = SlotTable(limits.threads + limits.async_slots, memory.fileno())
-            socket.send_fds(ours, [b"m"], [memory.fileno()])
-        ours.setblocking(False)  # noqa: FBT003
-        self.link = Channel(ours)
+            self._slots = SlotTable(limits.threads + limits.async_slots, memory.fileno())
+            socket.send_fds(own_end, [b"m"], [memory.fileno()])
+        own_end.setblocking(False)  # noqa: FBT003
+        self.channel = Channel(own_end)
 
     @property
     def pid(self) -> int:
         return self.process.pid or 0
 
     @property
-    def is_able(self) -> bool:
-        """Whether it takes jobs."""
-        return self.is_ready and not self.is_retiring and not self._doomed
+    def accepts_jobs(self) -> bool:
+        return self.is_ready and not self.is_retiring and not self._unresponsive
 
     @property
-    def is_expected_to_die(self) -> bool:
-        return self.is_retiring or self._killed
+    def is_exit_expected(self) -> bool:
+        return self.is_retiring or self._is_killed
 
     @property
-    def cause_of_death(self) -> str:
+    def exit_description(self) -> str:
         """How the process ended, for people."""
         code = self.process.exitcode
         if code is None:
-            return "it still lives"
+            return "still running"
         if code >= 0:
             return f"exit code {code}"
         return f"killed by {signal.Signals(-code).name}"
 
     def capacity(self, *, is_async: bool) -> int:
-        if not self.is_able:
+        """Return how many more jobs of a kind it can take."""
+        if not self.accepts_jobs:
             return 0
-        room = self._capacity.free(is_async=is_async)
+        free = self._capacity.free(is_async=is_async)
         if self._limits.max_jobs is None:
-            return room
-        return max(0, min(room, self._limits.max_jobs - self._ended - len(self._capacity)))
+            return free
+        jobs_left = self._limits.max_jobs - self._finished - len(self._capacity)
+        return max(0, min(free, jobs_left))
 
     def should_refill(self, *, is_async: bool) -> bool:
-        return self.capacity(is_async=is_async) > 0 and self._capacity.should_refill(
-            is_async=is_async
-        )
+        """Return True if it is time to submit more jobs of a kind."""
+        if self.capacity(is_async=is_async) == 0:
+            return False
+        return self._capacity.should_refill(is_async=is_async)
 
     @property
     def is_backed_up(self) -> bool:
-        """Whether jobs wait here behind those that run."""
+        """Whether jobs wait here for a slot."""
         return self._capacity.is_backed_up
 
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the jobs that have not finished."""
         return list(self._capacity.held.values())
 
-    def run(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Hand over jobs, in the order in which they should begin."""
+    def submit(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Send jobs to the child, in the order in which they should start."""
         if jobs:
-            self.link.send("run", self._capacity.take(jobs), list(map(tuple, jobs)))
+            first = self._capacity.take(jobs)
+            self.channel.send(Message.RUN, first, list(map(tuple, jobs)))
 
-    def receive(self) -> list[FinishedJob]:
-        """Return the jobs that it says have ended, or were not begun."""
-        ended: list[FinishedJob] = []
-        for kind, *content in self.link.receive() or ():
-            if kind == "ready":
-                self.is_ready = True
-            elif kind == "progress":
-                self._progress |= content[0]
-            elif kind == "recalled":
-                ended += self._capacity.settle((number, released(), None) for number in content[0])
-            else:
-                self._ended += len(content[0])
-                ended += self._capacity.settle(content[0])
-        if self._cancels or self._doomed:
-            self._forget_ended()
-        return ended
+    def collect(self) -> list[FinishedJob]:
+        """Handle the child's messages; return the jobs that finished or were released."""
+        settled: list[FinishedJob] = []
+        for message in self.channel.receive() or ():
+            settled += self._handle(message)
+        if self._cancelled_at or self._unresponsive:
+            self._forget_settled()
+        return settled
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
-        """Have running jobs stopped, if they are here."""
+        """Interrupt jobs, if this child holds them."""
         held = {job.key for job in self._capacity.held.values()}
-        mine = [key for key in keys if key in held and key not in self._cancels]
-        if mine:
-            now = time.monotonic()
-            self._cancels.update(dict.fromkeys(mine, now))
-            self.link.send("cancel", mine)
+        newly_cancelled = [key for key in keys if key in held and key not in self._cancelled_at]
+        if newly_cancelled:
+            self._cancelled_at.update(dict.fromkeys(newly_cancelled, time.monotonic()))
+            self.channel.send(Message.CANCEL, newly_cancelled)
 
     def release_waiting(self) -> None:
-        """Ask for the jobs that have not begun."""
-        self.link.send("recall")
+        """Ask the child to return the jobs that have not started."""
+        self.channel.send(Message.RELEASE_WAITING)
+
+    def announce_finished(self, finished: FinishedJob) -> None:
+        """Send Django's `task_finished` in the child."""
+        job, outcome = finished
+        self.channel.send(Message.ANNOUNCE_FINISHED, tuple(job), tuple(outcome))
 
     def enforce_limits(self, now: float) -> None:
-        """Kill the process if a job in it should have stopped, and take back what is stuck."""
-        limits = {"kill_grace_period": self._limits.kill_grace_period, "now": now}
-        for number, kind in overdue(
-            self._capacity, self.slot_table.running(), self._cancels, **limits
-        ):
-            if not self._doomed:
-                self._doomed_at = now
-                self.release_waiting()
-            self._doomed.setdefault(number, kind)
-        if self._doomed and (
-            now > self._doomed_at + self._limits.kill_grace_period
-            or set(self._capacity.held) <= set(self._doomed)
-        ):
+        """Kill the process if a job does not stop; release jobs that wait behind long ones.
+
+        Its other jobs get the grace period to finish before it is killed.
+        """
+        self._find_unresponsive(now)
+        if self._unresponsive and self._must_be_killed(now):
             self._kill()
-        elif self._capacity.is_stuck(self.slot_table.running(), now):
+        elif self._capacity.detect_stuck(self._slots.running()):
             self.release_waiting()
         self._retire_if_used_up()
 
-    def end(self) -> None:
-        """Ask the process to end; kill it if it holds jobs."""
+    def stop(self) -> None:
+        """Ask the process to exit; kill it if it holds jobs."""
         self.is_retiring = True
         if self._capacity.held:
             self._kill()
         else:
-            self.link.send("stop")
+            self.channel.send(Message.STOP)
 
-    def bury(self, *, reason: str, by_us: bool = False) -> list[FinishedJob]:
-        """Return what became of the jobs that it held; the process is dead or dying."""
+    def reap(self, *, reason: str, by_worker: bool = False) -> list[FinishedJob]:
+        """Wait for the exit of a stopped or dead process, and return the jobs that it held.
+
+        Args:
+            reason: why it exited, for the errors of lost jobs.
+            by_worker: whether the worker stopped it.
+        """
         self.process.join(1.0)
         if self.process.is_alive():
             self._kill()
             self.process.join()
-        ended = self.receive()
-        by_us = by_us or self._killed
-        ended += self._capacity.settle(
-            [
-                (number, self._fate(number, job, reason, by_us=by_us), None)
-                for number, job in self._capacity.held.items()
-            ]
-        )
-        self.link.close()
-        return ended
+        finished = self.collect()
+        by_worker = by_worker or self._is_killed
+        rows = [
+            (number, self._outcome_of_exit(number, job, reason, by_worker=by_worker), None)
+            for number, job in self._capacity.held.items()
+        ]
+        finished += self._capacity.settle(rows)
+        self.channel.close()
+        return finished
 
-    def _fate(self, number: int, job: ClaimedJob, reason: str, *, by_us: bool) -> Outcome:
-        if number in self._doomed:
-            return unresponsive_outcome(job, self._doomed[number])
-        if not self.slot_table.has_started(number, is_async=bool(job.is_async)):
+    def _handle(self, message: tuple[Any, ...]) -> list[FinishedJob]:
+        match message:
+            case Message.FINISHED, rows:
+                self._finished += len(rows)
+                return self._capacity.settle(rows)
+            case Message.RELEASED, numbers:
+                return self._capacity.settle((number, released(), None) for number in numbers)
+            case Message.PROGRESS, progress:
+                self._progress |= progress
+            case Message.READY, *_:
+                self.is_ready = True
+        return []
+
+    def _outcome_of_exit(
+        self, number: int, job: ClaimedJob, reason: str, *, by_worker: bool
+    ) -> Outcome:
+        if number in self._unresponsive:
+            return unresponsive_outcome(job, self._unresponsive[number])
+        if not self._slots.has_started(number, is_async=bool(job.is_async)):
             return released()
-        if job.key in self._cancels:
+        if job.key in self._cancelled_at:
             return unresponsive_outcome(job, JobCancelled)
-        return interrupted_outcome(job, reason) if by_us else lost_outcome(job, reason)
+        if by_worker:
+            return interrupted_outcome(job, reason)
+        return lost_outcome(job, reason)
 
-    def _forget_ended(self) -> None:
+    def _forget_settled(self) -> None:
         held = self._capacity.held
         keys = {job.key for job in held.values()}
-        self._cancels = {key: since for key, since in self._cancels.items() if key in keys}
-        self._doomed = {number: kind for number, kind in self._doomed.items() if number in held}
+        self._cancelled_at = {key: at for key, at in self._cancelled_at.items() if key in keys}
+        self._unresponsive = {
+            number: kind for number, kind in self._unresponsive.items() if number in held
+        }
+
+    def _find_unresponsive(self, now: float) -> None:
+        unresponsive = find_unresponsive(
+            self._capacity,
+            self._slots.running(),
+            self._cancelled_at,
+            kill_grace_period=self._limits.kill_grace_period,
+            now=now,
+        )
+        for number, kind in unresponsive:
+            if not self._unresponsive:
+                self._kill_at = now + self._limits.kill_grace_period
+                self.release_waiting()
+            self._unresponsive.setdefault(number, kind)
+
+    def _must_be_killed(self, now: float) -> bool:
+        holds_others = any(number not in self._unresponsive for number in self._capacity.held)
+        return now > self._kill_at or not holds_others
 
     def _retire_if_used_up(self) -> None:
-        limits = self._limits
-        if not self.is_retiring:
-            too_many = limits.max_jobs is not None and self._ended >= limits.max_jobs
-            too_big = limits.max_memory is not None and _memory_of(self.pid) > limits.max_memory
-            if too_many or too_big:
-                self.is_retiring = True
-                self.release_waiting()
-        elif not self._capacity.held:
-            self.link.send("stop")
+        if self.is_retiring:
+            if not self._capacity.held:
+                self.channel.send(Message.STOP)
+        elif self._is_used_up():
+            self.is_retiring = True
+            self.release_waiting()
+
+    def _is_used_up(self) -> bool:
+        max_jobs, max_memory = self._limits.max_jobs, self._limits.max_memory
+        if max_jobs is not None and self._finished >= max_jobs:
+            return True
+        return max_memory is not None and _resident_bytes(self.pid) > max_memory
 
     def _kill(self) -> None:
-        self._killed = True
+        self._is_killed = True
         self.process.kill()
 
 
-def _memory_of(pid: int) -> int:
-    """Return the resident memory of a process in bytes; 0 where it cannot be read."""
+def _resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process; 0 where it cannot be read."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

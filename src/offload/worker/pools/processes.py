@@ -1,10 +1,11 @@
-"""Jobs run in child processes, so that nothing a task does can harm the engine."""
+"""Jobs run in child processes, so that a task cannot harm the worker's own process."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Sequence
 from operator import itemgetter
 
@@ -17,14 +18,16 @@ from offload.worker.pools.run_times import RunTimes
 logger = logging.getLogger("offload.worker")
 
 MAX_RESTART_DELAY = 60.0
-"""Seconds between two tries to start a child that does not come up."""
+"""Seconds between two tries to start a child process, at most."""
 
 
 class ProcessPool(Pool):
-    """Args:
-    processes: how many children.
-    limits: of each child.
-    shows_logs: whether children print a line for each job's start and end.
+    """Runs jobs in child processes.
+
+    Args:
+        processes: the number of child processes.
+        limits: the limits of each of them.
+        shows_logs: whether they print a line for each job's start and finish.
     """
 
     def __init__(self, *, processes: int, limits: ChildLimits, shows_logs: bool = False) -> None:
@@ -36,21 +39,22 @@ class ProcessPool(Pool):
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["offload.worker.child.preload"])
         self._children: list[ChildProcess] = []
-        self._ended: list[FinishedJob] = []
-        self._untold: list[FinishedJob] = []
+        self._finished: list[FinishedJob] = []
+        self._unannounced: deque[FinishedJob] = deque()
         self._progress: dict[ClaimKey, str] = {}
-        self._failures = 0
-        self._start_at = 0.0
-        self._stopped = False
+        self._failed_starts = 0
+        self._restart_at = 0.0
+        self._is_stopped = False
 
     def start(self) -> None:
         for _ in range(self.processes):
             self._start_child()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
-        readers = [child.link.fileno() for child in self._children]
+        readers = [child.channel.fileno() for child in self._children]
         readers += [child.process.sentinel for child in self._children]
-        return readers, [child.link.fileno() for child in self._children if child.link.is_full]
+        writers = [child.channel.fileno() for child in self._children if child.channel.has_unsent]
+        return readers, writers
 
     def capacity(self, *, is_async: bool) -> int:
         return sum(child.capacity(is_async=is_async) for child in self._children)
@@ -63,42 +67,33 @@ class ProcessPool(Pool):
         return any(child.is_backed_up for child in self._children)
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Deal the jobs out, the most urgent ones first, to the children with most room."""
-        for is_async in (False, True):
-            lane = [job for job in jobs if bool(job.is_async) is is_async]
-            while lane:
-                children = self._by_room(is_async=is_async)
-                share = -(-len(lane) // len(children))
-                for child in children:
-                    count = max(1, min(share, child.capacity(is_async=is_async)))
-                    dealt, lane = lane[:count], lane[count:]
-                    child.run(dealt)
+        """Distribute jobs, the most urgent ones to the children with the most capacity."""
+        self._distribute([job for job in jobs if not job.is_async], is_async=False)
+        self._distribute([job for job in jobs if job.is_async], is_async=True)
 
     def collect(self) -> list[FinishedJob]:
         for child in self._children:
-            child.link.flush()
-            self._ended += child.receive()
-        ended, self._ended = self._ended, []
-        return ended
+            child.channel.flush()
+            self._finished += child.collect()
+        finished, self._finished = self._finished, []
+        return finished
 
     def progress(self) -> dict[ClaimKey, str]:
-        moved = self._progress.copy()
+        progress = self._progress.copy()
         self._progress.clear()
-        return moved
+        return progress
 
     def enforce_limits(self) -> None:
         now = time.monotonic()
         for child in list(self._children):
-            if not child.process.is_alive():
-                self._bury(child)
-            else:
+            if child.process.is_alive():
                 child.enforce_limits(now)
-        missing = self.processes - sum(not child.is_retiring for child in self._children)
-        if missing > 0 and not self._stopped and now >= self._start_at:
-            for _ in range(missing):
-                self._start_child()
-        if self._untold:
-            self.announce_finished(())
+            else:
+                self._remove_dead(child)
+        if not self._is_stopped and now >= self._restart_at:
+            self._start_missing()
+        if self._unannounced:
+            self._announce()
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for child in self._children:
@@ -108,31 +103,49 @@ class ProcessPool(Pool):
         for child in self._children:
             child.release_waiting()
 
-    def announce_finished(self, ended: Sequence[FinishedJob]) -> None:
-        """Leave it to a child, if need be a later one: the engine runs no receiver of signals."""
-        self._untold += ended
-        able = next((child for child in self._children if child.is_able), None)
-        while self._untold and able is not None:
-            job, outcome = self._untold.pop(0)
-            able.link.send("announce", tuple(job), tuple(outcome))
+    def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
+        """Let a child do it, if need be one that starts later: the worker runs no user code."""
+        self._unannounced += finished
+        self._announce()
 
     def held_jobs(self) -> list[ClaimedJob]:
         return [job for child in self._children for job in child.held_jobs()]
 
     def stop(self) -> None:
-        self._stopped = True
+        self._is_stopped = True
         for child in self._children:
-            child.end()
+            child.stop()
         for child in self._children:
-            self._ended += child.bury(reason="the worker was stopped", by_us=True)
+            self._finished += child.reap(reason="the worker was stopped", by_worker=True)
         self._children.clear()
 
-    def _by_room(self, *, is_async: bool) -> list[ChildProcess]:
-        """Return the children that have room, or, as one may have died meanwhile, any others."""
-        able = [child for child in self._children if child.is_able] or self._children
-        rooms = [(child.capacity(is_async=is_async), child) for child in able]
-        rooms = [pair for pair in rooms if pair[0] > 0] or rooms
-        return [child for _, child in sorted(rooms, key=itemgetter(0), reverse=True)]
+    def _distribute(self, jobs: list[ClaimedJob], *, is_async: bool) -> None:
+        while jobs:
+            children = self._children_by_capacity(is_async=is_async)
+            share = -(-len(jobs) // len(children))  # rounded up
+            for child in children:
+                count = max(1, min(share, child.capacity(is_async=is_async)))
+                child.submit(jobs[:count])
+                jobs = jobs[count:]
+
+    def _children_by_capacity(self, *, is_async: bool) -> list[ChildProcess]:
+        """Return the children with capacity, or any children if those died after the claim."""
+        children = [child for child in self._children if child.accepts_jobs] or self._children
+        capacities = [(child.capacity(is_async=is_async), child) for child in children]
+        with_capacity = [pair for pair in capacities if pair[0] > 0] or capacities
+        with_capacity.sort(key=itemgetter(0), reverse=True)
+        return [child for _, child in with_capacity]
+
+    def _announce(self) -> None:
+        child = next((child for child in self._children if child.accepts_jobs), None)
+        if child is not None:
+            while self._unannounced:
+                child.announce_finished(self._unannounced.popleft())
+
+    def _start_missing(self) -> None:
+        working = sum(not child.is_retiring for child in self._children)
+        for _ in range(self.processes - working):
+            self._start_child()
 
     def _start_child(self) -> None:
         try:
@@ -144,27 +157,29 @@ class ProcessPool(Pool):
                 shows_logs=self._shows_logs,
             )
         except (OSError, EOFError) as error:
-            self._put_off(f"{type(error).__name__}: {error}")
+            self._delay_restart(f"{type(error).__name__}: {error}")
         else:
             self._children.append(child)
 
-    def _put_off(self, reason: str) -> None:
-        """Wait ever longer before the next try to start a child."""
-        self._failures += 1
-        delay = min(MAX_RESTART_DELAY, 2.0 ** (self._failures - 1))
-        self._start_at = time.monotonic() + delay
-        logger.error("A child process did not start (%s); again in %.0f s.", reason, delay)
+    def _delay_restart(self, reason: str) -> None:
+        """Double the delay before the next try to start a child process."""
+        self._failed_starts += 1
+        delay = min(MAX_RESTART_DELAY, 2.0 ** (self._failed_starts - 1))
+        self._restart_at = time.monotonic() + delay
+        logger.error("A child process could not start (%s). Trying again in %.0f s.", reason, delay)
 
-    def _bury(self, child: ChildProcess) -> None:
-        """Take back what a dead child held."""
-        self._ended += child.receive()
+    def _remove_dead(self, child: ChildProcess) -> None:
+        """Take back the jobs of a child that has exited."""
+        self._finished += child.collect()
         self._children.remove(child)
         if not child.is_ready:
-            self._put_off(child.cause_of_death)
+            self._delay_restart(child.exit_description)
         else:
-            self._failures = 0
-            if not child.is_expected_to_die:
-                logger.warning("ChildProcess process %s died: %s.", child.pid, child.cause_of_death)
-        buried = child.bury(reason=f"its process died: {child.cause_of_death}")
-        self._ended += buried
-        self.announce_finished([pair for pair in buried if JobState(pair[1].state).is_finished])
+            self._failed_starts = 0
+            if not child.is_exit_expected:
+                logger.warning("Child process %s died: %s.", child.pid, child.exit_description)
+        taken_back = child.reap(reason=f"its process died: {child.exit_description}")
+        self._finished += taken_back
+        self.announce_finished(
+            [(job, outcome) for job, outcome in taken_back if JobState(outcome.state).is_finished]
+        )

@@ -1,4 +1,4 @@
-"""A lane: it runs jobs in the order in which they are given, so many at once."""
+"""The contract of runners: a runner runs jobs in the order in which it gets them."""
 
 from __future__ import annotations
 
@@ -13,65 +13,75 @@ from offload.progress import OnProgress, ignore_progress
 from offload.store.records import ClaimedJob, ClaimKey
 from offload.worker.runners.slot_table import SlotTable
 
-type Numbered = tuple[int, ClaimedJob]
+type NumberedJob = tuple[int, ClaimedJob]
+"""A job and the number by which the pool and its runners refer to it. Numbers only grow."""
 
 
 class FinishReport(NamedTuple):
-    """A job that ended."""
+    """The report of a job that finished, or that is released without a start."""
 
     number: int
     outcome: Outcome
-    seconds: float | None
-    """How long it ran; None if it was not begun."""
-    more: bool = False
-    """Whether jobs wait behind it, whose reports may share its way."""
+    run_seconds: float | None
+    """None if the job was not started."""
+    more_follow: bool = False
+    """Whether more jobs wait behind it, so that their reports may be sent together."""
 
 
-type ReportTo = Callable[[FinishReport], None]
+type OnFinish = Callable[[FinishReport], None]
 
 
 class Runner(ABC):
-    """Runs jobs; reports each that ended from whatever thread it ran in.
+    """Runs jobs of one kind, a limited number of them at once, and reports each.
 
     Args:
-        report: called with each job that ended, in the thread that ran it.
-        slot_table: where to write what runs, and since when.
-        on_progress: called with the reporter of a running job that moved.
+        on_finish: called with the report of each job, in the thread that ran it.
+        slots: where to write which jobs run.
+        on_progress: called with the reporter of a running job when its progress changed.
     """
 
     def __init__(
-        self, report: ReportTo, slot_table: SlotTable, on_progress: OnProgress = ignore_progress
+        self, on_finish: OnFinish, slots: SlotTable, on_progress: OnProgress = ignore_progress
     ) -> None:
-        self.report = report
-        self.slot_table = slot_table
+        self.on_finish = on_finish
+        self.slots = slots
         self.on_progress = on_progress
-        self.waiting: deque[Numbered] = deque()
+        self.waiting: deque[NumberedJob] = deque()
         self.cancelled: set[ClaimKey] = set()
-        """Jobs that somebody wants cancelled, begun or not."""
-        self.stopped = False
+        """Jobs to cancel, started or not."""
+        self.is_stopped = False
 
     @abstractmethod
-    def submit(self, jobs: Sequence[Numbered]) -> None:
-        """Run jobs, as soon as there is a place."""
+    def submit(self, jobs: Sequence[NumberedJob]) -> None:
+        """Run jobs as soon as slots are free."""
 
     def release_waiting(self) -> list[int]:
-        """Forget the jobs that have not begun; return their numbers."""
+        """Drop the jobs that have not started; return their numbers."""
         numbers = []
         while self.waiting:
             try:
-                numbers.append(self.waiting.pop()[0])
-            except IndexError:  # a place was faster
+                number, _ = self.waiting.pop()
+            except IndexError:  # a slot took it
                 break
+            numbers.append(number)
         return numbers
 
     @abstractmethod
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
-        """Raise an exception inside a running job, if it can be reached."""
+        """Raise an exception inside a running job, if its code can be reached.
+
+        A `JobCancelled` of a job that has not started is raised when `enforce_limits` finds it
+        running.
+        """
 
     @abstractmethod
     def enforce_limits(self, now: float) -> None:
-        """Interrupt the jobs that ran longer than their time limit."""
+        """Interrupt the jobs that exceed their time limit or are to be cancelled.
+
+        Args:
+            now: monotonic clock.
+        """
 
     @abstractmethod
     def stop(self) -> None:
-        """End the lane when what runs has ended; take no more jobs."""
+        """Accept no more jobs, and exit when the waiting and running ones have finished."""

@@ -1,4 +1,4 @@
-"""One event loop for tasks written with async def."""
+"""One event loop for async jobs."""
 
 from __future__ import annotations
 
@@ -22,178 +22,187 @@ from offload.store.records import ClaimedJob, ClaimKey
 from offload.worker.execution.connections import close_unusable, reset_connections
 from offload.worker.execution.executor import execute_async
 from offload.worker.execution.tracebacks import describe_exception
-from offload.worker.runners.base import FinishReport, Numbered, ReportTo, Runner
+from offload.worker.runners.base import FinishReport, NumberedJob, OnFinish, Runner
 from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
 
 CLEANUP_INTERVAL = 1.0
-"""Seconds between two looks at the connections that the async tasks share."""
+"""Seconds between two checks of the database connections that async jobs share."""
 
 
 class EventLoopRunner(Runner):
-    """Args:
-    slots: how many jobs run at once.
-    report: called with each job that ended, in the loop's thread.
-    slot_table: where to write what runs.
-    first: this lane's first place in `slot_table`.
-    on_progress: called with the reporter of a running job that moved.
+    """Runs async jobs on one event loop, in a thread of its own.
+
+    Args:
+        async_slots: how many jobs run at once.
+        on_finish: called with the report of each job, in the loop's thread.
+        slots: where to write which jobs run.
+        first_slot: the first of this runner's slots.
+        on_progress: called with the reporter of a running job when its progress changed.
     """
 
     def __init__(
         self,
-        slots: int,
-        report: ReportTo,
-        slot_table: SlotTable,
-        first: int,
+        async_slots: int,
+        on_finish: OnFinish,
+        slots: SlotTable,
+        first_slot: int,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
-        super().__init__(report, slot_table, on_progress)
-        self._slots = slots
-        self._places = list(range(first, first + slots))
+        super().__init__(on_finish, slots, on_progress)
+        self._async_slots = async_slots
+        self._free_slots = list(range(first_slot, first_slot + async_slots))
         self._running: dict[ClaimKey, RunningCall] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next_turn: asyncio.Handle | None = None
-        """When more jobs begin, although there are places: others have their turn before."""
-        self._has_ended = False
-        self._clean = copy_context()
-        self._dirty = False
+        """The next `_take_turn`, when slots are free but other callbacks come first."""
+        self._is_closing = False
+        self._clean_context = copy_context()
+        self._needs_cleanup = False
+        """Whether jobs may have used the shared connections since their last cleanup."""
 
-    def submit(self, jobs: Sequence[Numbered]) -> None:
+    def submit(self, jobs: Sequence[NumberedJob]) -> None:
         if not jobs:
             return
-        loop = self._start()
+        loop = self._ensure_loop()
         self.waiting.extend(jobs)
-        loop.call_soon_threadsafe(self._fill)
+        loop.call_soon_threadsafe(self._fill_slots)
 
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
             self.cancelled.add(key)
-        self._call(self._interrupt, key, kind)
+        self._call_in_loop(self._interrupt_running, key, kind)
 
     def enforce_limits(self, now: float) -> None:
         for key, running in list(self._running.items()):
             timeout = running.job.timeout
-            if timeout is not None and now - running.since > timeout:
+            if timeout is not None and now - running.started_at > timeout:
                 self.interrupt(key, JobTimeout)
-            elif key in self.cancelled:  # before it began
+            elif key in self.cancelled:  # since before its start
                 self.interrupt(key, JobCancelled)
 
-    def runs(self, key: ClaimKey) -> bool:
-        """Tell whether a job runs here."""
+    def is_running(self, key: ClaimKey) -> bool:
+        """Return whether a job runs on this loop."""
         return key in self._running
 
     def stop(self) -> None:
-        self.stopped = True
-        self._call(self._fill)
+        self.is_stopped = True
+        self._call_in_loop(self._fill_slots)
 
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call in the loop's thread, if there is a loop."""
+    def _call_in_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the loop's thread, unless the loop has not started or has closed."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it was stopped, and has ended
+            with contextlib.suppress(RuntimeError):  # it has closed
                 self._loop.call_soon_threadsafe(function, *arguments)
 
-    def _start(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; it starts with the first job, so that others cost no thread."""
+    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop. It starts with the first job: without async jobs it costs no thread."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._run, name="offload-loop", daemon=True).start()
+            threading.Thread(target=self._run_loop, name="offload-loop", daemon=True).start()
         return self._loop
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         assert self._loop is not None  # noqa: S101  # for the type checker
         asyncio.set_event_loop(self._loop)
-        self._loop.call_later(CLEANUP_INTERVAL, self._tidy)
-        while not self._has_ended:
+        self._loop.call_later(CLEANUP_INTERVAL, self._clean_up)
+        while not self._is_closing:
             try:
                 self._loop.run_forever()
             except BaseException:  # SystemExit in an asyncio task that a job started
-                logger.exception("An asyncio task of a job ended the event loop; it goes on.")
+                logger.exception("An asyncio task of a job stopped the event loop; restarting it.")
         self._loop.close()
 
-    def _fill(self) -> None:
-        """Begin waiting jobs as long as there are places."""
+    def _fill_slots(self) -> None:
+        """Start waiting jobs in the free slots, unless a turn is scheduled already."""
         if self._next_turn is None:
             self._take_turn()
 
     def _take_turn(self) -> None:
-        """Begin no more than there are places, however many of them end at once."""
+        """Start as many jobs as slots were free, even if some finish at once.
+
+        The next turn comes after the loop's other callbacks: jobs that never wait must not keep
+        the running ones from continuing.
+        """
         assert self._loop is not None  # noqa: S101  # for the type checker
         self._next_turn = None
-        for _ in range(len(self._places)):
+        for _ in range(len(self._free_slots)):
             try:
                 number, job = self.waiting.popleft()
-            except IndexError:  # none waits, or was faster recalled
+            except IndexError:  # none waits, or `release_waiting` took it
                 break
-            self._begin(number, job)
-        if self._places and self.waiting:
+            self._start_job(number, job)
+        if self._free_slots and self.waiting:
             self._next_turn = self._loop.call_soon(self._take_turn)
-        if self.stopped and not (self._running or self.waiting or self._has_ended):
-            self._has_ended = True
-            self._tidying = self._loop.create_task(self._leave())
+        if self.is_stopped and not (self._running or self.waiting or self._is_closing):
+            self._is_closing = True
+            self._closing = self._loop.create_task(self._close_loop())
 
-    async def _leave(self) -> None:
-        """End the loop, and leave no connection behind in the thread it shares."""
+    async def _close_loop(self) -> None:
+        """Stop the loop, and close the connections in the thread that it shares."""
         assert self._loop is not None  # noqa: S101  # for the type checker
         try:
-            if self._dirty:
+            if self._needs_cleanup:
                 await sync_to_async(reset_connections)()
         finally:
             self._loop.stop()
 
-    def _begin(self, number: int, job: ClaimedJob) -> None:
-        """Run a job up to where it first has to wait, which for many is their end."""
-        running = RunningCall(number, job, self._places.pop())
+    def _start_job(self, number: int, job: ClaimedJob) -> None:
+        """Run a job up to its first real wait, which many jobs do not have."""
+        running = RunningCall(number, job, self._free_slots.pop())
         self._running[job.key] = running
-        self.slot_table.start(running.place, number, running.since, is_async=True)
+        self.slots.start(running.slot, number, running.started_at, is_async=True)
         is_cancelled = partial(self.cancelled.__contains__, job.key)
         try:
             running.task = asyncio.Task(
                 execute_async(job, running, is_cancelled, self.on_progress),
                 loop=self._loop,
-                context=self._clean.copy(),
+                context=self._clean_context.copy(),
                 eager_start=True,
             )
         except BaseException as error:  # noqa: BLE001  # asyncio passes SystemExit on
-            self._end(running, failed(describe_exception(error)))
+            self._finish_job(running, failed(describe_exception(error)))
             return
         if running.task.done():
-            # It had the loop for itself, so others cannot run beside it: it fills all places.
-            self._end(running, _outcome(running.task), places=self._slots)
+            # No job ran beside it, so its time counts as if it had occupied all slots.
+            self._finish_job(running, _outcome_of(running.task), occupied_slots=self._async_slots)
         else:
             running.task.add_done_callback(partial(self._on_done, running))
 
     def _on_done(self, running: RunningCall, task: asyncio.Task) -> None:  # type: ignore[type-arg]
-        self._end(running, _outcome(task))
-        self._fill()
+        self._finish_job(running, _outcome_of(task))
+        self._fill_slots()
 
-    def _end(self, running: RunningCall, outcome: Outcome, *, places: int = 1) -> None:
+    def _finish_job(
+        self, running: RunningCall, outcome: Outcome, *, occupied_slots: int = 1
+    ) -> None:
         key = running.job.key
         del self._running[key]
         self.cancelled.discard(key)
-        self.slot_table.finish(running.place)
-        self._places.append(running.place)
-        self._dirty = True
-        seconds = places * (time.monotonic() - running.since)
-        self.report(FinishReport(running.number, outcome, seconds, bool(self.waiting)))
+        self.slots.finish(running.slot)
+        self._free_slots.append(running.slot)
+        self._needs_cleanup = True
+        run_seconds = occupied_slots * (time.monotonic() - running.started_at)
+        self.on_finish(FinishReport(running.number, outcome, run_seconds, bool(self.waiting)))
 
-    def _interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
+    def _interrupt_running(self, key: ClaimKey, kind: type[Interruption]) -> None:
         running = self._running.get(key)
         if running is not None:
             running.interrupt(kind)
 
-    def _tidy(self) -> None:
-        """Leave the connections clean in the thread in which async tasks use the ORM."""
+    def _clean_up(self) -> None:
+        """Clean up the connections in the thread in which async code uses the ORM."""
         assert self._loop is not None  # noqa: S101  # for the type checker
-        if self._dirty:
-            tidy = close_unusable if self._running else reset_connections
-            self._dirty = bool(self._running)
-            # At once: a job that begins meanwhile must not find its own connection closed.
-            self._tidying = asyncio.Task(sync_to_async(tidy)(), loop=self._loop, eager_start=True)
-        self._loop.call_later(CLEANUP_INTERVAL, self._tidy)
+        if self._needs_cleanup:
+            clean = close_unusable if self._running else reset_connections
+            self._needs_cleanup = bool(self._running)
+            # Eager: a job that starts meanwhile must not have its own connection closed.
+            self._cleanup = asyncio.Task(sync_to_async(clean)(), loop=self._loop, eager_start=True)
+        self._loop.call_later(CLEANUP_INTERVAL, self._clean_up)
 
 
-def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
+def _outcome_of(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
     try:
         outcome: Outcome = task.result()
     except BaseException as error:  # noqa: BLE001  # other code cancelled it
@@ -202,26 +211,29 @@ def _outcome(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
 
 
 class RunningCall:
-    """A job on the loop. Also the gate around the task's code."""
+    """A job on the event loop.
+
+    It is also the context manager around the task's code, outside of which it is not interrupted.
+    """
 
     task: asyncio.Task  # type: ignore[type-arg]
 
-    def __init__(self, number: int, job: ClaimedJob, place: int) -> None:
+    def __init__(self, number: int, job: ClaimedJob, slot: int) -> None:
         self.number = number
         self.job = job
-        self.place = place
-        self.since = time.monotonic()
-        self._open = False
-        self._kind: type[Interruption] | None = None
+        self.slot = slot
+        self.started_at = time.monotonic()
+        self._is_in_task = False
+        self._interruption: type[Interruption] | None = None
 
     def interrupt(self, kind: type[Interruption]) -> None:
         """Cancel the task's coroutine, once."""
-        if self._open and self._kind is None:
-            self._kind = kind
+        if self._is_in_task and self._interruption is None:
+            self._interruption = kind
             self.task.cancel()
 
     def __enter__(self) -> Self:
-        self._open = True
+        self._is_in_task = True
         return self
 
     def __exit__(
@@ -230,6 +242,6 @@ class RunningCall:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._open = False
-        if self._kind is not None and isinstance(error, asyncio.CancelledError):
-            raise self._kind from error
+        self._is_in_task = False
+        if self._interruption is not None and isinstance(error, asyncio.CancelledError):
+            raise self._interruption from error

@@ -1,4 +1,4 @@
-"""How far the jobs of this process are, for whoever passes it on to the engine."""
+"""Progress of the jobs of one process, on its way to the worker."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from offload.store.records import ClaimKey
 
 
 class ProgressBuffer:
-    """The reporters that changed and were not read since. Tasks add them from any thread.
+    """Reporters whose progress changed since it was last read. Tasks add them from any thread.
 
     Args:
-        wake: called with each that is added.
+        wake: called after each addition.
     """
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
-        self._moved: list[ProgressReporter] = []
+        self._changed: list[ProgressReporter] = []
         self._wake = wake
 
     def __bool__(self) -> bool:
-        return bool(self._moved)
+        return bool(self._changed)
 
     def add(self, reporter: ProgressReporter) -> None:
-        """Take in a reporter that moved."""
-        self._moved.append(reporter)
+        """Add a reporter whose progress changed."""
+        self._changed.append(reporter)
         if self._wake is not None:
             self._wake()
 
     def read(self, now: float) -> dict[ClaimKey, str]:
-        """Return where those stand that are due; the others are kept.
+        """Return the progress that is due, as JSON text by claim key; keep the rest.
 
-        That of an attempt that is over is always due: read after its report was taken, so that
-        its last word comes before the outcome.
+        The progress of a finished attempt is always due. Read it after taking the attempt's
+        report, so that the last progress is passed on before the outcome.
 
         Args:
             now: monotonic clock.
         """
-        count = len(self._moved)
-        moved = self._moved[:count]
-        del self._moved[:count]
-        stand: dict[ClaimKey, str] = {}
-        for reporter in moved:
+        count = len(self._changed)
+        changed = self._changed[:count]
+        del self._changed[:count]
+        progress: dict[ClaimKey, str] = {}
+        for reporter in changed:
             if reporter.is_due(now):
-                stand[reporter.key] = reporter.read(now)
+                progress[reporter.key] = reporter.read(now)
             else:
-                self._moved.append(reporter)
-        return stand
+                self._changed.append(reporter)
+        return progress

@@ -1,7 +1,7 @@
-"""What runs where since when, in memory that another process can read.
+"""Which jobs run, in memory that the worker can read without the child's help.
 
-The engine reads it without the help of the process that runs the jobs, which may be held by C
-code or be dead: so it knows whom to kill, and which jobs had not begun.
+A child may be held by C code or be dead; the worker sees here which jobs exceed their time limit,
+and which ones had not started.
 """
 
 from __future__ import annotations
@@ -11,44 +11,48 @@ import os
 import struct
 from collections.abc import Iterator
 
-_MARK = struct.Struct("=Q?d")
-_SINCE = struct.Struct("=d")
-_SINCE_AT = _MARK.size - _SINCE.size
+_SLOT = struct.Struct("=Q?d")
+"""The number of the slot's latest job, whether it is async, and its start; 0 once finished."""
+_STARTED_AT = struct.Struct("=d")
+_STARTED_AT_OFFSET = _SLOT.size - _STARTED_AT.size
 
 
 class SlotTable:
-    """A table of places, one for each job that can run at once.
+    """A table with a slot for each job that can run at once.
 
-    A place keeps the number of its last job, so that a place is written by one thread only and
-    the highest number of a lane is never lost, in whatever order its threads come to write.
+    A slot keeps the number of its latest job. So each slot is written by one thread only, and the
+    highest number of each kind of job is never lost, in whatever order threads write.
 
     Args:
-        places: how many.
-        descriptor: of a file shared with the other process; None if there is no other.
+        slots: their number.
+        descriptor: a file shared with another process; None to keep the table in this process.
     """
 
-    def __init__(self, places: int, descriptor: int | None = None) -> None:
-        size = places * _MARK.size
+    def __init__(self, slots: int, descriptor: int | None = None) -> None:
+        size = slots * _SLOT.size
         self._memory: mmap.mmap | bytearray = bytearray(size)
         if descriptor is not None:
             os.ftruncate(descriptor, size)
             self._memory = mmap.mmap(descriptor, size)
 
-    def start(self, place: int, number: int, now: float, *, is_async: bool) -> None:
-        """Write that a job begins here; jobs of a lane begin in the order of their numbers."""
-        _MARK.pack_into(self._memory, place * _MARK.size, number, is_async, now)
+    def start(self, slot: int, number: int, now: float, *, is_async: bool) -> None:
+        """Write that a job starts in a slot; jobs of a kind start in the order of their numbers."""
+        _SLOT.pack_into(self._memory, slot * _SLOT.size, number, is_async, now)
 
-    def finish(self, place: int) -> None:
-        """Write that nothing runs here."""
-        _SINCE.pack_into(self._memory, place * _MARK.size + _SINCE_AT, 0.0)
+    def finish(self, slot: int) -> None:
+        """Write that the slot's job has finished."""
+        _STARTED_AT.pack_into(self._memory, slot * _SLOT.size + _STARTED_AT_OFFSET, 0.0)
 
     def running(self) -> Iterator[tuple[int, float]]:
-        """Yield number and start (monotonic clock) of each job that runs."""
-        for number, _, since in _MARK.iter_unpack(self._memory):
-            if since:
-                yield number, since
+        """Yield number and start (monotonic clock) of each running job."""
+        for number, _, started_at in _SLOT.iter_unpack(self._memory):
+            if started_at:
+                yield number, started_at
 
     def has_started(self, number: int, *, is_async: bool) -> bool:
-        """Tell whether a job was begun, also if it has ended since."""
-        begun = (last for last, lane, _ in _MARK.iter_unpack(self._memory) if lane is is_async)
-        return number <= max(begun, default=0)
+        """Return whether a job has started; also if it has finished since."""
+        latest = 0
+        for latest_of_slot, slot_is_async, _ in _SLOT.iter_unpack(self._memory):
+            if slot_is_async is is_async:
+                latest = max(latest, latest_of_slot)
+        return number <= latest

@@ -1,8 +1,7 @@
-"""Threads for tasks written with def.
+"""Threads for sync jobs.
 
-A thread takes the next job by itself as long as there is one, so that a batch of short jobs
-costs no hand-over. A job runs in a copy of one clean context: what it activates (a language, a
-time zone) does not reach the next one.
+A thread takes the next job itself, so a batch of short jobs costs no hand-over. Each job runs in
+a copy of one clean context: a language or time zone that it activates does not reach the next.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from offload.store.records import ClaimedJob, ClaimKey
 from offload.worker.execution.connections import reset_connections
 from offload.worker.execution.executor import execute
 from offload.worker.execution.tracebacks import describe_exception
-from offload.worker.runners.base import FinishReport, Numbered, ReportTo, Runner
+from offload.worker.runners.base import FinishReport, NumberedJob, OnFinish, Runner
 from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
@@ -32,155 +31,164 @@ _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class ThreadRunner(Runner):
-    """Args:
-    threads: how many.
-    report: called with each job that ended, in the thread that ran it.
-    slot_table: where to write what runs; the first `threads` places are this lane's.
-    using: alias in DATABASES where the jobs are stored.
-    on_progress: called with the reporter of a running job that moved.
+    """Runs sync jobs in a fixed number of threads.
+
+    Args:
+        threads: their number.
+        on_finish: called with the report of each job, in the thread that ran it.
+        slots: where to write which jobs run; the first `threads` slots belong to this runner.
+        using: alias in DATABASES where the jobs are stored.
+        on_progress: called with the reporter of a running job when its progress changed.
     """
 
     def __init__(
         self,
         threads: int,
-        report: ReportTo,
-        slot_table: SlotTable,
+        on_finish: OnFinish,
+        slots: SlotTable,
         using: str,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
-        super().__init__(report, slot_table, on_progress)
+        super().__init__(on_finish, slots, on_progress)
         self.execute = partial(execute, on_progress=on_progress, using=using)
-        self.news = threading.Condition()
-        self._seats = [RunnerThread(self, place) for place in range(threads)]
+        self.has_work = threading.Condition()
+        self._threads = [RunnerThread(self, slot) for slot in range(threads)]
 
-    def submit(self, jobs: Sequence[Numbered]) -> None:
+    def submit(self, jobs: Sequence[NumberedJob]) -> None:
         self.waiting.extend(jobs)
-        with self.news:
-            self.news.notify(len(jobs))
+        with self.has_work:
+            self.has_work.notify(len(jobs))
 
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         if kind is JobCancelled:
             self.cancelled.add(key)
-        for seat in self._seats:
-            seat.interrupt(key, kind)
+        for thread in self._threads:
+            thread.interrupt(key, kind)
 
     def enforce_limits(self, now: float) -> None:
-        for seat in self._seats:
-            job = seat.job
+        for thread in self._threads:
+            job = thread.job
             if job is None:
                 continue
-            if job.timeout is not None and now - seat.since > job.timeout:
-                seat.interrupt(job.key, JobTimeout)
+            if job.timeout is not None and now - thread.started_at > job.timeout:
+                thread.interrupt(job.key, JobTimeout)
             elif job.key in self.cancelled:
-                seat.interrupt(job.key, JobCancelled)
+                thread.interrupt(job.key, JobCancelled)
 
     def stop(self) -> None:
-        self.stopped = True
-        with self.news:
-            self.news.notify_all()
+        self.is_stopped = True
+        with self.has_work:
+            self.has_work.notify_all()
 
     def abandon(self, key: ClaimKey) -> int | None:
-        """Give up the thread that runs a job and start another in its place.
+        """Replace the thread that runs a job by a new one.
 
         Returns:
-            the job's number, which will not be reported; None if it has ended meanwhile.
+            the job's number, which will not be reported; None if the job has finished meanwhile.
         """
-        for place, seat in enumerate(self._seats):
-            number = seat.abandon(key)
+        for slot, thread in enumerate(self._threads):
+            number = thread.abandon(key)
             if number is not None:
-                self._seats[place] = RunnerThread(self, place)
+                self._threads[slot] = RunnerThread(self, slot)
                 return number
         return None
 
 
 class RunnerThread:
-    """One thread. Also the gate around the task's code: only there it can be interrupted."""
+    """One thread of a ThreadRunner.
 
-    def __init__(self, lane: ThreadRunner, place: int) -> None:
+    It is also the context manager around the task's code, outside of which it is not interrupted.
+    """
+
+    def __init__(self, runner: ThreadRunner, slot: int) -> None:
         self.job: ClaimedJob | None = None
-        self.since = 0.0
+        self.started_at = 0.0
         self._number = 0
-        self._lane = lane
-        self._place = place
+        self._runner = runner
+        self._slot = slot
         self._lock = threading.Lock()
-        self._open = False
-        self._interrupted = False
-        self._abandoned = False
-        self._thread = threading.Thread(target=self._run, name=f"offload-{place}", daemon=True)
+        self._is_in_task = False
+        self._is_interrupted = False
+        self._is_abandoned = False
+        self._thread = threading.Thread(target=self._run, name=f"offload-{slot}", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
         with self._lock:
-            self._open = True
+            self._is_in_task = True
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._open = False
-            if self._interrupted:  # it may not have been raised yet
+            self._is_in_task = False
+            if self._is_interrupted:  # take back the exception, which may not have been raised yet
                 _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
 
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         """Raise `kind` in the task, once, if it is this job's task that runs."""
         with self._lock:
             job = self.job
-            if self._open and not self._interrupted and job is not None and job.key == key:
-                self._interrupted = True
+            if job is None or job.key != key:
+                return
+            if self._is_in_task and not self._is_interrupted:
+                self._is_interrupted = True
                 _set_async_exc(ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(kind))
 
     def abandon(self, key: ClaimKey) -> int | None:
+        """Let the thread exit after this job, without a report; return the job's number."""
         with self._lock:
             if self.job is None or self.job.key != key:
                 return None
-            self._abandoned = True
+            self._is_abandoned = True
             return self._number
 
     def _run(self) -> None:
-        lane = self._lane
+        runner = self._runner
         clean = contextvars.copy_context()
-        while not self._abandoned:
+        while not self._is_abandoned:
             try:
-                number, job = lane.waiting.popleft()
+                number, job = runner.waiting.popleft()
             except IndexError:
-                if not self._wait():
+                if not self._wait_for_work():
                     break
                 continue
-            self._run_one(number, job, clean)
-        self._leave_clean(all_connections=True)
+            self._run_job(number, job, clean)
+        self._reset_connections(close_all=True)
 
-    def _wait(self) -> bool:
-        """Wait for a job; return False when the lane was stopped."""
-        lane = self._lane
-        with lane.news:
-            if not lane.waiting and not lane.stopped:
-                lane.news.wait()
-        return bool(lane.waiting) or not lane.stopped
+    def _wait_for_work(self) -> bool:
+        """Wait for a job; return False once the runner is stopped and no job waits."""
+        runner = self._runner
+        with runner.has_work:
+            if not runner.waiting and not runner.is_stopped:
+                runner.has_work.wait()
+        return bool(runner.waiting) or not runner.is_stopped
 
-    def _leave_clean(self, *, all_connections: bool) -> None:
+    def _reset_connections(self, *, close_all: bool) -> None:
         try:
-            reset_connections(spoiled=all_connections)
+            reset_connections(close_all=close_all)
         except Exception:
-            logger.exception("A connection could not be left clean.")
+            logger.exception("Could not reset a database connection after a job.")
 
-    def _run_one(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
-        lane, key = self._lane, job.key
-        begun = time.monotonic()
-        lane.slot_table.start(self._place, number, begun, is_async=False)
+    def _run_job(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
+        runner, key = self._runner, job.key
+        started_at = time.monotonic()
+        runner.slots.start(self._slot, number, started_at, is_async=False)
         with self._lock:
-            self.job, self.since, self._number = job, begun, number
-            # Open still, if the exception came as the gate was closing.
-            self._open = self._interrupted = False
-        is_cancelled = partial(lane.cancelled.__contains__, key)
+            self.job, self.started_at, self._number = job, started_at, number
+            # Both are still set if the last interruption was raised within `__exit__` itself.
+            self._is_in_task = self._is_interrupted = False
+        is_cancelled = partial(runner.cancelled.__contains__, key)
         try:
-            outcome = clean.copy().run(lane.execute, job, self, is_cancelled)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the job must be reported
+            outcome = clean.copy().run(runner.execute, job, self, is_cancelled)
+        except BaseException as error:  # noqa: BLE001  # every job must be reported
             outcome = failed(describe_exception(error))
-        lane.cancelled.discard(key)
-        self._leave_clean(all_connections=self._interrupted)
+        runner.cancelled.discard(key)
+        self._reset_connections(close_all=self._is_interrupted)
         with self._lock:
             self.job = None
-            abandoned = self._abandoned
-        if abandoned:
+            is_abandoned = self._is_abandoned
+        if is_abandoned:
             return
-        lane.slot_table.finish(self._place)
-        lane.report(FinishReport(number, outcome, time.monotonic() - begun, bool(lane.waiting)))
+        runner.slots.finish(self._slot)
+        run_seconds = time.monotonic() - started_at
+        runner.on_finish(FinishReport(number, outcome, run_seconds, bool(runner.waiting)))

@@ -1,0 +1,24 @@
+"""Runners that stop at the end of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.worker.runners.harness import Harness
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Harness]]:
+    """Start a runner."""
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> Harness:
+            harness = Harness(*arguments, **options)
+            stack.callback(harness.runner.stop)
+            return harness
+
+        yield start

@@ -1,0 +1,89 @@
+"""Connections between two jobs: each job gets a clean one, and broken ones harm no thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import Error, connection, connections
+from django.db.backends.signals import connection_created
+
+from offload import JobState
+from offload.worker.execution.connections import reset_connections
+from offload.worker.runners import threads
+from tests.tasks import add
+from tests.worker import tasks
+from tests.worker.conftest import StartWorker, has_started, until
+from tests.worker.runners.harness import LIMIT, RaisesOnce, make_threads
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the pool is closed"), Error("broken")])
+def test_a_connection_that_cannot_be_reset_does_not_end_the_thread(start, monkeypatch, error):
+    monkeypatch.setattr(threads, "reset_connections", RaisesOnce(error, reset_connections))
+    harness = start(make_threads)
+
+    for _ in range(2):
+        assert harness.run(add, 1).outcome.state == JobState.SUCCESSFUL
+
+
+@pytest.fixture
+def persistent_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the connections of new threads open between jobs."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+
+
+@pytest.mark.parametrize("interruption", ["timeout", "cancel"])
+def test_a_task_interrupted_in_a_query_does_not_leave_its_connection_to_the_next_job(
+    persistent_connections, start_worker: StartWorker, interruption
+):
+    start_worker(0, threads=1, kill_grace_period=20)
+    assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is False
+    assert tasks.use_database.enqueue().wait(LIMIT).return_value[0] is True  # it was kept
+
+    timeout = 0.2 if interruption == "timeout" else 600
+    stuck = tasks.stay_in_query.using(timeout=timeout).enqueue()
+    until(lambda: has_started(stuck))
+    if interruption == "cancel":
+        stuck.cancel()
+
+    assert stuck.wait(LIMIT).state in {JobState.FAILED, JobState.CANCELLED}
+    after = tasks.use_database.enqueue().wait(LIMIT)
+    assert after.state == JobState.SUCCESSFUL, after.errors
+    assert after.return_value == [False, 1, False, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_exits_leaves_no_connection_open(persistent_connections, start):
+    created: list[Any] = []
+
+    def remember(connection: Any, **_: Any) -> None:
+        created.append(connection)
+
+    connection_created.connect(remember)
+    try:
+        harness = start(make_threads)
+        report = harness.run(tasks.use_database)
+    finally:
+        connection_created.disconnect(remember)
+    assert report.outcome.state == JobState.SUCCESSFUL
+    (of_thread,) = created
+    assert of_thread.connection is not None
+
+    harness.runner.stop()
+
+    until(lambda: of_thread.connection is None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_too_broken_to_be_closed_raises_nothing(persistent_connections, monkeypatch):
+    connection.ensure_connection()
+    close = connection.close
+
+    def fail() -> None:
+        close()
+        raise Error("too broken")
+
+    monkeypatch.setattr(connection, "close", fail)
+    reset_connections(close_all=True)
+
+    assert connection.connection is None
