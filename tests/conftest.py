@@ -19,7 +19,7 @@ __all__ = ["pytest_terminal_summary"]
 # What is the same wherever it runs need not run four times.
 collect_ignore: list[str] = []
 if connection.vendor != "sqlite" or django.VERSION < (6, 1):
-    collect_ignore += ["benchmarks", "browser", "demo", "test_locale.py"]
+    collect_ignore += ["benchmarks", "browser", "demo", "test_locale.py", "typing"]
 if connection.vendor != "sqlite":  # they have a database of their own
     collect_ignore += ["testing/test_document.py", "testing/test_plugin.py"]
 if django.VERSION < (6, 1):  # what a crash leaves behind depends on the database

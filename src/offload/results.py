@@ -53,6 +53,12 @@ class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in t
     state: JobState = JobState.READY
     progress: Progress | None = None
 
+    if TYPE_CHECKING:  # typed also where Django's stubs are not installed
+
+        @property
+        def return_value(self) -> R:
+            """The return value of the task; ValueError if the job was not successful."""
+
     def __hash__(self) -> int:
         """Hash by id: other fields are lists, and change."""
         return hash(self.id)
