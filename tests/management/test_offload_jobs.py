@@ -112,7 +112,7 @@ def test_list_shows_only_jobs_of_the_backend():
 
 @pytest.mark.parametrize("state", [None, "failed"])
 def test_list_searches_only_the_newest_finished_jobs(monkeypatch, state):
-    monkeypatch.setattr("offload.store.queries.WINDOW", 2)
+    monkeypatch.setattr("offload.store.queries.WINDOW_SIZE", 2)
     ids = []
     for number, task in enumerate((plain, add, plain, add)):
         moment = timezone.now() - timedelta(minutes=10 - number)

@@ -66,7 +66,7 @@ def pages(store: Store, worker: str, room: ClaimRequest) -> int:
     explain = "ANALYZE FORMAT=JSON" if is_mysql else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
 
     def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "SKIP LOCKED" in sql or "AS waiting" in sql:
+        if "SKIP LOCKED" in sql or "AS available" in sql:
             with context["connection"].connection.cursor() as cursor:
                 cursor.execute(f"{explain} {sql}", params)
                 (told,) = cursor.fetchone()

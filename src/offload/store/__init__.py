@@ -1,4 +1,4 @@
-"""The verbs: the one room that changes a job. `get_store` knows the dialects."""
+"""The store: the only package that changes jobs. `get_store` returns a database's store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_store"]
 
-# By path: a backend is made before the app registry is ready, and the stores need its models.
+# By path: backends are created before the app registry is ready, and the stores import models.
 DIALECTS = {
     "postgresql": "offload.store.postgresql.PostgreSQLStore",
     "sqlite": "offload.store.sqlite.SQLiteStore",
@@ -31,8 +31,8 @@ def get_store(using: str) -> Store:
         using: alias in DATABASES.
 
     Raises:
-        ImproperlyConfigured: for an unknown alias, a database that has no store, or if the app
-            is not installed.
+        ImproperlyConfigured: for an unknown alias or an unsupported database, or if the app is
+            not installed.
     """
     if not apps.is_installed("offload"):
         raise ImproperlyConfigured(

@@ -1,4 +1,4 @@
-"""What an error of the database means for the queue."""
+"""What a database error means for the queue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MISSING_TEXTS = ("no such table: ", "no such column: ", "has no column named ")
 
 
 def is_missing_migration(error: BaseException) -> bool:
-    """Tell whether the error says that a table or column of ours is not there."""
+    """Return True if a table or column of django-offload is missing."""
     if not isinstance(error, DatabaseError):
         return False
     code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
@@ -29,18 +29,18 @@ def is_missing_migration(error: BaseException) -> bool:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the database did not answer, as opposed to refusing a statement."""
+    """Return True if the database did not answer, as opposed to refusing a statement."""
     return isinstance(error, OperationalError | InterfaceError) and not is_missing_migration(error)
 
 
 def is_contention(error: BaseException) -> bool:
-    """Tell whether somebody else's lock was in the way: the transaction can be tried again."""
+    """Return True if another transaction held a lock, so that this one can be retried."""
     code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
     return isinstance(error, OperationalError) and code in _CONTENTION_CODES
 
 
 def is_about_data(error: BaseException) -> bool:
-    """Tell whether the database refused a value, which it will refuse again."""
+    """Return True if the database refused a value, which it will refuse again."""
     return isinstance(error, DataError | IntegrityError) or (
         isinstance(error, OperationalError) and next(iter(error.args), None) in _DATA_CODES
     )
@@ -48,7 +48,7 @@ def is_about_data(error: BaseException) -> bool:
 
 @contextmanager
 def explained(using: str) -> Iterator[None]:
-    """Turn errors of a database that does not answer, or was not migrated, into ours."""
+    """Raise QueueUnavailable when the database does not answer or was not migrated."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
@@ -58,7 +58,7 @@ def explained(using: str) -> Iterator[None]:
 
 
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
-    """Return an error that says what to do about a database error, in one line."""
+    """Return an error that explains a database error and its remedy in one line."""
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if is_missing_migration(error):
         return QueueUnavailable(
@@ -69,5 +69,5 @@ def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailab
 
 
 def migrate_command(using: str) -> str:
-    """Return the command that makes our tables in a database."""
+    """Return the command that creates or updates the tables in a database."""
     return f"python manage.py migrate{'' if using == 'default' else f' --database {using}'}"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from offload.lifecycle import Outcome
 from offload.store.base import Store
 from offload.store.exchange import seconds_until
 from offload.store.records import (
@@ -17,6 +18,7 @@ from offload.store.records import (
     ClaimRequest,
     FinishedJob,
     ProgressUpdates,
+    Watermark,
 )
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
@@ -24,66 +26,58 @@ from offload.store.statements import statement
 if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
-AT_A_TIME = 100
+MAX_JOBS_PER_FINISH = 100
 """Jobs that one statement finishes: for each it walks along all their return values."""
 
 
 class MySQLStore(Store):
-    """The verbs as MariaDB and MySQL have them."""
+    """The verbs in the SQL of MariaDB and MySQL."""
 
     dialect = "mysql"
 
     def _prepare_transaction(self, *, waits: bool) -> None:
-        if not waits:
-            return
-        with self.connection.cursor() as cursor:
-            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
+        if waits:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
 
     def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
-        """Lock the rows that are still ours, then write at once what ended alike.
+        """Lock the rows that are still held, then write equal outcomes in one statement each.
 
-        There is no UPDATE ... RETURNING that would tell which rows were still ours.
+        There is no UPDATE ... RETURNING that would return which rows were still held.
         """
         accepted: set[ClaimKey] = set()
         with self.connection.cursor() as cursor:
-            for start in range(0, len(finished), AT_A_TIME):
-                some = finished[start : start + AT_A_TIME]
-                cursor.execute(
-                    statement("mysql", "held_still"), {"ids": [job.id for job, _ in some]}
-                )
-                mine = {(str(pk), run) for pk, run in cursor.fetchall()}
-                mine.intersection_update(job.key for job, _ in some)
-                accepted |= mine
-                alike: dict[tuple[Any, ...], list[FinishedJob]] = defaultdict(list)
-                for job, outcome in some:
-                    if job.key in mine:
-                        kind = (outcome.state, outcome.delay, outcome.counts, outcome.worker_lost)
-                        alike[kind].append((job, outcome))
-                for pairs in alike.values():
-                    cursor.execute(*_finishing(pairs))
+            for start in range(0, len(finished), MAX_JOBS_PER_FINISH):
+                batch = finished[start : start + MAX_JOBS_PER_FINISH]
+                held = _lock_running(cursor, "lock_running", [job.id for job, _ in batch])
+                current = [pair for pair in batch if pair[0].key in held]
+                for pairs in _group_by_outcome(current):
+                    cursor.execute(*_finish_statement(pairs))
+                accepted.update(job.key for job, _ in current)
         return accepted
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
-        mine = set(finished)
+        writable = set(finished)
         with self.connection.cursor() as cursor:
-            ids = [key[0] for key, _ in progress if key not in finished]
-            if ids:
-                cursor.execute(statement("mysql", "held_free"), {"ids": ids})
-                mine |= {(str(pk), run) for pk, run in cursor.fetchall()}
-            moved = [pair for pair in progress if pair[0] in mine]
-            if moved:
-                cases, parameters = _by_id("progress", ((key[0], text) for key, text in moved))
+            running = [job_id for (job_id, fence), _ in progress if (job_id, fence) not in writable]
+            if running:
+                writable |= _lock_running(cursor, "lock_running_skip_locked", running)
+            updates = [(key, text) for key, text in progress if key in writable]
+            if updates:
+                values = {job_id: text for (job_id, _), text in updates}
+                cases, parameters = _cases_by_id("progress", values.items())
+                parameters["ids"] = list(values)
                 sql = statement("mysql", "progress").replace("{progress}", cases)
-                cursor.execute(sql, {"ids": [key[0] for key, _ in moved], **parameters})
-        return {key for key, _ in moved}
+                cursor.execute(sql, parameters)
+        return {key for key, _ in updates}
 
     def ready_queues(self, backend: str) -> list[str]:
         """Step from queue to queue, one statement each.
 
-        Compared with another column instead of a value, a queue's name opens no range of the
-        index here: the one statement of the others would read all ready rows for each queue.
+        The recursive statement of the other databases compares `queue_name` with a column, which
+        opens no range of the index here: it would read all ready rows for each queue.
         """
         names: list[str] = []
         with self.connection.cursor() as cursor:
@@ -96,50 +90,34 @@ class MySQLStore(Store):
                 names.append(name)
 
     def poll(self, backend: str) -> tuple[list[str], float | None]:
-        sql = statement("mysql", "poll")
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, {"backend": backend})
-            first, left = cursor.fetchone()
-        return self.ready_queues(backend) if first else [], seconds_until(left)
+            cursor.execute(statement("mysql", "poll"), {"backend": backend})
+            first_queue, microseconds = cursor.fetchone()
+        queues = [] if first_queue is None else self.ready_queues(backend)
+        return queues, seconds_until(microseconds)
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
         now = 0
         with self.connection.cursor() as cursor:
             for is_async, count in request.by_kind():
-                found: list[ClaimedJob] = []
-                for queue in sorted(request.queues) if count > 0 else ():
-                    rows = _ready(
-                        cursor, request, queue, is_async=is_async, limit=request.per_queue(count)
-                    )
-                    for row in rows:
-                        found.append(ClaimedJob(str(row[0]), *row[1:-1]))
-                        now = row[-1]
-                claimed += sorted(found, key=ClaimedJob.urgency)[:count]
+                rows = _lock_ready(cursor, request, is_async=is_async, count=count)
+                if rows:
+                    now = rows[-1][-1]
+                jobs = [ClaimedJob(str(row[0]), *row[1:-1]) for row in rows]
+                jobs.sort(key=ClaimedJob.urgency)
+                claimed += jobs[:count]
             if claimed:
-                parameters: dict[str, Any] = {
-                    "worker": worker,
-                    "now": now,
-                    "ids": [job.id for job in claimed],
-                }
+                ids = [job.id for job in claimed]
+                parameters: dict[str, Any] = {"worker": worker, "now": now, "ids": ids}
                 cursor.execute(statement("mysql", "mark_claimed"), parameters)
         claimed.sort(key=ClaimedJob.urgency)
-        return [
-            job._replace(
-                fence=job.fence + 1,
-                attempt=job.attempt + 1,
-                is_async=bool(job.is_async),
-                worker=worker,
-                started_at=job.started_at or now,
-                last_attempted_at=now,
-            )
-            for job in claimed
-        ]
+        return [_as_marked(job, worker, now) for job in claimed]
 
     def promote(self) -> int:
         with transaction.atomic(self.using), self.connection.cursor() as cursor:
             cursor.execute(statement("mysql", "due"), {"limit": MAX_ROWS_PER_STATEMENT})
-            ids = [row[0] for row in cursor.fetchall()]
+            ids = [job_id for (job_id,) in cursor.fetchall()]
             if ids:
                 cursor.execute(statement("mysql", "promote"), {"ids": ids})
             return len(ids)
@@ -155,55 +133,106 @@ class MySQLStore(Store):
         return str(identifier) if native else identifier.hex
 
 
-def _ready(
-    cursor: CursorWrapper, request: ClaimRequest, queue: str, *, is_async: bool, limit: int
+def _lock_running(cursor: CursorWrapper, name: str, ids: list[str]) -> set[ClaimKey]:
+    """Lock the rows of running jobs; return their claims."""
+    cursor.execute(statement("mysql", name), {"ids": ids})
+    return {(str(job_id), fence) for job_id, fence in cursor.fetchall()}
+
+
+def _lock_ready(
+    cursor: CursorWrapper, request: ClaimRequest, *, is_async: bool, count: int
 ) -> list[tuple[Any, ...]]:
-    """Lock the most urgent ready jobs of one queue and kind; return them and the time."""
-    parameters: dict[str, Any] = {
-        "backend": request.backend,
-        "queue": queue,
-        "is_async": is_async,
-        "limit": limit,
-    }
-    if not request.watermarks:
-        cursor.execute(statement("mysql", "claim").replace("{above}", ""), parameters)
-        return list(cursor.fetchall())
-    above = statement("mysql", "above")
-    claim, waiting = (
-        statement("mysql", name).replace("{above}", above) for name in ("claim", "waiting")
-    )
+    """Lock the most urgent ready jobs of one kind in each queue; return them and the time."""
     rows: list[tuple[Any, ...]] = []
-    for floor in request.watermarks:
-        if (floor.queue_name, floor.is_async) == (queue, is_async) and len(rows) < limit:
-            parameters |= {**floor._asdict(), "limit": limit - len(rows)}
-            cursor.execute(waiting, parameters)
-            (parameters["limit"],) = cursor.fetchone()
-            if parameters["limit"]:
-                cursor.execute(claim, parameters)
-                rows += cursor.fetchall()
+    if count <= 0:
+        return rows
+    limit = request.per_queue(count)
+    for queue in sorted(request.queues):
+        parameters: dict[str, Any] = {
+            "backend": request.backend,
+            "queue": queue,
+            "is_async": is_async,
+            "limit": limit,
+        }
+        if request.watermarks:
+            watermarks = [
+                watermark
+                for watermark in request.watermarks
+                if (watermark.queue_name, watermark.is_async) == (queue, is_async)
+            ]
+            rows += _lock_ready_above(cursor, watermarks, parameters)
+        else:
+            cursor.execute(statement("mysql", "claim").replace("{above}", ""), parameters)
+            rows += cursor.fetchall()
     return rows
 
 
-def _finishing(pairs: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]]:
-    """Return the statement that finishes jobs which ended alike, and its parameters."""
-    _, outcome = pairs[0]
-    parameters: dict[str, Any] = {
-        "ids": [job.id for job, _ in pairs],
+def _lock_ready_above(
+    cursor: CursorWrapper, watermarks: Sequence[Watermark], parameters: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Lock ready jobs of one queue and kind, from one watermark after the other.
+
+    The jobs above each watermark are counted first: see count_above.sql.
+    """
+    above = statement("mysql", "above")
+    count = statement("mysql", "count_above").replace("{above}", above)
+    claim = statement("mysql", "claim").replace("{above}", above)
+    rows: list[tuple[Any, ...]] = []
+    for watermark in watermarks:
+        missing = parameters["limit"] - len(rows)
+        if missing <= 0:
+            break
+        position = {**parameters, **watermark._asdict(), "limit": missing}
+        cursor.execute(count, position)
+        (available,) = cursor.fetchone()
+        if available:
+            cursor.execute(claim, {**position, "limit": available})
+            rows += cursor.fetchall()
+    return rows
+
+
+def _as_marked(job: ClaimedJob, worker: str, now: int) -> ClaimedJob:
+    """Return a job as mark_claimed.sql has left its row."""
+    return job._replace(
+        fence=job.fence + 1,
+        attempt=job.attempt + 1,
+        is_async=bool(job.is_async),
+        worker=worker,
+        started_at=job.started_at or now,
+        last_attempted_at=now,
+    )
+
+
+def _group_by_outcome(finished: Iterable[FinishedJob]) -> Iterable[list[FinishedJob]]:
+    """Group jobs whose outcomes differ in nothing but the return value."""
+    groups: defaultdict[tuple[Any, ...], list[FinishedJob]] = defaultdict(list)
+    for job, outcome in finished:
+        key = (outcome.state, outcome.delay, outcome.counts, outcome.worker_lost)
+        groups[key].append((job, outcome))
+    return groups.values()
+
+
+def _finish_statement(group: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]]:
+    """Return the statement that finishes a group of jobs, and its parameters."""
+    outcome: Outcome = group[0][1]
+    return_values = ((job.id, outcome.return_value) for job, outcome in group)
+    cases, parameters = _cases_by_id("return_value", return_values)
+    parameters |= {
+        "ids": [job.id for job, _ in group],
         "state": int(outcome.state),
         "delay": int(outcome.delay * 1_000_000),
         "discount": 0 if outcome.counts else 1,
         "loss": 1 if outcome.worker_lost else 0,
     }
-    values = ((job.id, outcome.return_value) for job, outcome in pairs)
-    cases, named = _by_id("return_value", values)
-    return statement("mysql", "finish").replace("{return_values}", cases), parameters | named
+    return statement("mysql", "finish").replace("{return_values}", cases), parameters
 
 
-def _by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:
-    """Return the cases of a CASE that finds the value of each job, and their parameters."""
+def _cases_by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:
+    """Return the branches of a CASE that maps ids to values, and their parameters."""
     cases = []
     parameters: dict[str, Any] = {}
-    for index, (identifier, value) in enumerate(values):
+    for index, (job_id, value) in enumerate(values):
         cases.append(f"WHEN %(id{index})s THEN %({name}{index})s")
-        parameters |= {f"id{index}": identifier, f"{name}{index}": value}
+        parameters[f"id{index}"] = job_id
+        parameters[f"{name}{index}"] = value
     return " ".join(cases), parameters

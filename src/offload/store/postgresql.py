@@ -23,36 +23,39 @@ from offload.store.records import (
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 
-# JIT would compile the claim as soon as the planner believes that many jobs are ready. Joins
-# are loops over the primary key, whatever the statistics of a table say that was empty a moment
-# ago. LOCAL, because a pooler may give this session to others.
+# JIT would compile the claim as soon as the planner expects many ready jobs. Joins are loops over
+# the primary key, even where the table was empty when its statistics were taken. The settings last
+# for the transaction only, because a pooler may give this session to other clients.
 _SETTINGS = """SELECT
     set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE),
     set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE),
     set_config('enable_seqscan', 'off', TRUE),
     set_config('plan_cache_mode', 'force_generic_plan', TRUE)"""
 
-# Of a server that is gone without a word the kernel tells after a quarter of an hour while
-# something is sent, and after two hours while nothing is. In seconds, the last in milliseconds.
-_NOTICE = {
+_KEEPALIVES = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+"""Connection options, in seconds and the last in milliseconds.
+
+By default the kernel reports a server that vanished after 15 minutes while data is being sent, and
+after two hours on an idle connection.
+"""
 
 
 class PostgreSQLStore(Store):
-    """The verbs as PostgreSQL has them."""
+    """The verbs in PostgreSQL's SQL."""
 
     dialect = "postgresql"
 
     def enable_keepalives(self) -> None:
         connection = self.connection
-        options = _NOTICE | connection.settings_dict["OPTIONS"]
+        options = _KEEPALIVES | connection.settings_dict["OPTIONS"]
         connection.close()
-        # Other threads' connections share the old ones.
+        # A copy: the connections of other threads share the old settings.
         connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 
     def _insert_rows(self, job: NewJob, calls: Sequence[CallRow]) -> None:
@@ -63,32 +66,32 @@ class PostgreSQLStore(Store):
 
     @contextmanager
     def _pipeline(self) -> Iterator[None]:
-        """Send BEGIN and settings with the statement that follows: jobs wait for each answer."""
+        """Send BEGIN, the settings and the next statement in one round trip."""
         connection: Any = self.connection
         connection.ensure_connection()
-        kind = getattr(connection.Database, "Pipeline", None)  # psycopg2 has none
-        is_able = kind is not None and kind.is_supported()  # libpq has one since version 14
-        pipeline = connection.connection.pipeline if is_able else nullcontext
+        pipelines = getattr(connection.Database, "Pipeline", None)  # psycopg2 has none
+        is_supported = pipelines is not None and pipelines.is_supported()  # since libpq 14
+        pipeline = connection.connection.pipeline if is_supported else nullcontext
         with connection.wrap_database_errors:
             _allow_prepared(connection.connection)
             with pipeline():
                 yield
 
     def _cursor(self) -> Any:
-        """Return a cursor that has its statements parsed and planned once, where that is allowed.
+        """Return a cursor whose statements are parsed and planned once, where that is allowed.
 
-        Django's own cursor puts the parameters into the text, so that each statement is new.
+        Django's own cursor interpolates the parameters, so that each statement is a new one.
         """
         connection = self.connection
         if getattr(connection.connection, "prepare_threshold", None) is None:
             return connection.cursor()
-        make_cursor: Any = backend.ServerBindingCursor  # Django's stubs know no psycopg 3
+        make_cursor: Any = backend.ServerBindingCursor  # missing in Django's stubs
         cursor = make_cursor(connection.connection)
         if connection.queries_logged:
             return connection.make_debug_cursor(cursor)
         return connection.make_cursor(cursor)
 
-    def _prepare_transaction(self, *, waits: bool) -> None:  # noqa: ARG002  # a claim alone needs it too
+    def _prepare_transaction(self, *, waits: bool) -> None:  # noqa: ARG002  # claims need it too
         with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
@@ -129,15 +132,15 @@ class PostgreSQLStore(Store):
             "async_slots": request.async_slots,
             "async_per_queue": request.per_queue(request.async_slots),
         }
-        for name in Watermark._fields if request.watermarks else ():
-            parameters[f"watermark_{name}"] = _array(
-                getattr(floor, name) for floor in request.watermarks
-            )
-        ready = statement("postgresql", "ready_above" if request.watermarks else "ready")
+        ready = "ready"
+        if request.watermarks:
+            ready = "ready_above"
+            parameters |= _watermark_parameters(request.watermarks)
+        sql = statement("postgresql", "claim").replace("{ready}", statement("postgresql", ready))
         with self._cursor() as cursor:
-            cursor.execute(statement("postgresql", "claim").replace("{ready}", ready), parameters)
+            cursor.execute(sql, parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
-        # RETURNING gives the rows in the order in which they were found.
+        # RETURNING returns the rows in the order in which they were updated.
         claimed.sort(key=ClaimedJob.urgency)
         return claimed
 
@@ -148,16 +151,22 @@ class PostgreSQLStore(Store):
 
 
 _is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-"""Which of the driver's connections lead to one session of the server, with nobody between."""
+"""Whether each of the driver's connections is one server session, without a pooler between."""
+
+
+def _watermark_parameters(watermarks: Sequence[Watermark]) -> dict[str, str]:
+    """Return one array for each column of the watermarks."""
+    columns = zip(Watermark._fields, zip(*watermarks, strict=True), strict=True)
+    return {f"watermark_{name}": _array(values) for name, values in columns}
 
 
 def _allow_prepared(connection: Any) -> None:
-    """Let the driver prepare statements, unless a pooler may give our session to others.
+    """Let the driver prepare statements, unless a pooler may give the session to other clients.
 
-    A pooler tells a client a process number of its own making.
+    Behind a pooler the driver's process number is not the server's.
     """
     if getattr(connection, "prepare_threshold", 0) is not None:
-        return  # psycopg2 can't, or the project's OPTIONS say when
+        return  # psycopg2 cannot, or the project's OPTIONS decide
     if connection not in _is_direct:
         ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
         _is_direct[connection] = pid == connection.info.backend_pid
@@ -166,11 +175,13 @@ def _allow_prepared(connection: Any) -> None:
 
 
 def _array(values: Iterable[str | float | None]) -> str:
-    """Return PostgreSQL's text of an array: the driver takes ten times as long for it."""
-    return f"{{{','.join(map(_item, values))}}}"
+    """Return an array in PostgreSQL's text format, ten times as fast as the driver does."""
+    return f"{{{','.join(map(_array_item, values))}}}"
 
 
-def _item(value: str | float | None) -> str:
+def _array_item(value: str | float | None) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return "NULL" if value is None else str(value)
+    if value is None:
+        return "NULL"
+    return str(value)

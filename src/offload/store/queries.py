@@ -1,7 +1,7 @@
-"""What people ask about jobs. Nothing here counts, or reads, a table of finished jobs.
+"""Queries of operators. None counts or scans finished jobs.
 
-Each question steps through an index and stops: at its limit, or at the end of a window of the
-newest jobs when it filters by what no index has.
+Each query steps through an index and stops: at its limit, or at the end of a window of the newest
+jobs when it filters by columns that no index has.
 """
 
 from __future__ import annotations
@@ -21,19 +21,23 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-WINDOW = 100_000
-"""Finished jobs, the newest, that one question looks through at most."""
+WINDOW_SIZE = 100_000
+"""Newest finished jobs that one filtered query reads at most."""
+MAX_WORKERS = 1000
+"""Workers that one query returns at most."""
+RECENT_JOBS = 1000
+"""Newest jobs whose tasks `recent_tasks` returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs.
+    """A filter of jobs.
 
     Attributes:
         backend: alias in TASKS.
         state: one state, or None for any.
         queue_name: one queue, or None for any.
-        task: the task's path, or only its name; None for any.
+        task: the task's path or its function's name, or None for any.
     """
 
     backend: str
@@ -42,7 +46,7 @@ class JobFilter:
     task: str | None = None
 
     def condition(self) -> Q:
-        """Return what the rows must meet."""
+        """Return the filter as a condition of a query."""
         condition = Q(backend=self.backend)
         if self.state is not None:
             condition &= Q(state=self.state)
@@ -53,37 +57,57 @@ class JobFilter:
         return condition
 
 
-def find_jobs(using: str, wanted: JobFilter, *, limit: int, everywhere: bool = False) -> list[Job]:
-    """Return jobs: ready ones in the order in which they will run, ended ones newest first.
+def find_jobs(
+    using: str, job_filter: JobFilter, *, limit: int, search_all: bool = False
+) -> list[Job]:
+    """Return jobs: ready ones in the order in which they will run, finished ones newest first.
 
     Args:
         using: alias in DATABASES.
-        wanted: which.
+        job_filter: which jobs.
         limit: how many at most.
-        everywhere: look through all finished jobs of the state, not only the newest 100,000.
+        search_all: search all finished jobs of the state, not only the newest 100,000.
     """
-    match wanted.state:
+    rows = Job.objects.using(using)
+    match job_filter.state:
         case JobState.READY:
-            return _ready(using, wanted, limit)
+            return _find_ready(using, job_filter, limit)
         case JobState.SCHEDULED:
-            return list(_jobs(using, wanted).order_by("run_after")[:limit])
+            return list(rows.filter(job_filter.condition()).order_by("run_after")[:limit])
         case JobState.RUNNING:
-            return list(_jobs(using, wanted).order_by("last_attempted_at", "id")[:limit])
+            running = rows.filter(job_filter.condition())
+            return list(running.order_by("last_attempted_at", "id")[:limit])
         case None:
-            rows, field = Job.objects.using(using), "id"
-        case state:
-            rows, field = Job.objects.using(using).filter(state=state), "finished_at"
-            rows = rows.filter(finished_at__isnull=False)
-    rows = rows.order_by(f"-{field}")
-    if not everywhere:
-        oldest = rows.values_list(field, flat=True)[WINDOW : WINDOW + 1].first()
-        if oldest is not None:
-            rows = rows.filter(**{f"{field}__gt": oldest})
-    return list(rows.filter(wanted.condition())[:limit])
+            newest, field = rows.order_by("-id"), "id"
+        case finished_state:
+            finished = rows.filter(state=finished_state, finished_at__isnull=False)
+            newest, field = finished.order_by("-finished_at"), "finished_at"
+    if not search_all:
+        newest = _limit_to_window(newest, field)
+    return list(newest.filter(job_filter.condition())[:limit])
+
+
+def _limit_to_window(newest: QuerySet[Job], field: str) -> QuerySet[Job]:
+    oldest = newest.values_list(field, flat=True)[WINDOW_SIZE : WINDOW_SIZE + 1].first()
+    return newest if oldest is None else newest.filter(**{f"{field}__gt": oldest})
+
+
+def _find_ready(using: str, job_filter: JobFilter, limit: int) -> list[Job]:
+    """Merge the queues and kinds: the index orders the jobs within each of them."""
+    queues = [job_filter.queue_name]
+    if job_filter.queue_name is None:
+        queues = [*get_store(using).ready_queues(job_filter.backend)]
+    rows = Job.objects.using(using).filter(job_filter.condition())
+    jobs: list[Job] = []
+    for queue in queues:
+        for is_async in (False, True):
+            ready = rows.filter(queue_name=queue, is_async=is_async)
+            jobs += ready.order_by("-priority", "run_after", "id")[:limit]
+    return sorted(jobs, key=lambda job: (-job.priority, job.run_after, job.pk))[:limit]
 
 
 def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
-    """Return the ids of jobs that begin with some hexadecimal digits."""
+    """Return the ids of jobs that start with some hexadecimal digits."""
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     rows = Job.objects.using(using).filter(pk__gte=low, pk__lte=high).order_by("pk")
     return list(rows.values_list("pk", flat=True)[:limit])
@@ -91,71 +115,61 @@ def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
 
 def recent_tasks(using: str, backend: str) -> list[str]:
     """Return the paths of the tasks of the newest 1,000 jobs."""
-    rows = Job.objects.using(using).order_by("-pk").values_list("backend", "task_path")[:1000]
-    return sorted({path for alias, path in rows if alias == backend})
+    newest = Job.objects.using(using).order_by("-pk").values_list("backend", "task_path")
+    return sorted({path for alias, path in newest[:RECENT_JOBS] if alias == backend})
 
 
 def oldest_wait(using: str, backend: str, queue_name: str | None = None) -> float | None:
-    """Return for how many seconds the longest waiting job could have run; None if none waits."""
+    """Return for how many seconds the oldest waiting job has been due; None if no job waits."""
     store = get_store(using)
+    rows: Any = Job.objects.using(using).filter(backend=backend)
+    rows = rows.annotate(now=store.now()).values_list("run_after", "now")
     queues = store.ready_queues(backend) if queue_name is None else [queue_name]
-    rows: Any = Job.objects.using(using).annotate(now=store.now()).values_list("run_after", "now")
     waits: list[tuple[datetime, datetime]] = []
     for queue in queues:
         for is_async in (False, True):
-            lane = {"state": JobState.READY, "backend": backend, "is_async": is_async}
-            waits += _oldest_of_each_priority(rows.filter(queue_name=queue, **lane))
-    # What is due is still scheduled if no engine is there to promote it.
-    due = rows.filter(state=JobState.SCHEDULED, backend=backend, run_after__lte=store.now())
+            ready = rows.filter(state=JobState.READY, queue_name=queue, is_async=is_async)
+            waits += _oldest_of_each_priority(ready)
+    # A due job is still scheduled while no worker is running that would promote it.
+    due = rows.filter(state=JobState.SCHEDULED, run_after__lte=store.now())
     if queue_name is not None:
         due = due.filter(queue_name=queue_name)
     waits += due.order_by("run_after")[:1]
     return max(((now - since).total_seconds() for since, now in waits), default=None)
 
 
+def _oldest_of_each_priority(ready: Any) -> list[tuple[datetime, datetime]]:
+    """Step from priority to priority: the index has them in order, and the oldest job first."""
+    oldest = []
+    rows = ready.order_by("-priority", "run_after", "id")
+    rows = rows.values_list("priority", "run_after", "now")
+    row = rows.first()
+    while row is not None:
+        priority, since, now = row
+        oldest.append((since, now))
+        row = rows.filter(priority__lt=priority).first()
+    return oldest
+
+
 def live_workers(using: str, backend: str, queue_name: str | None = None) -> list[Worker]:
-    """Return the engines within their lease that run a backend's jobs, or those of a queue."""
+    """Return the workers of a backend whose lease has not expired.
+
+    Args:
+        using: alias in DATABASES.
+        backend: alias in TASKS.
+        queue_name: only workers that serve this queue; None for all.
+    """
     now = get_store(using).now()
     rows = Worker.objects.using(using).filter(backend=backend, expires_at__gte=now)
-    return [
-        engine
-        for engine in rows.order_by("started_at")[:1000]
-        if queue_name is None or serves(engine, queue_name)
-    ]
+    workers = rows.order_by("started_at")[:MAX_WORKERS]
+    return [worker for worker in workers if queue_name is None or serves(worker, queue_name)]
 
 
-def serves(engine: Worker, queue_name: str) -> bool:
-    """Tell whether an engine runs the jobs of a queue."""
-    return not engine.queues or queue_name in engine.queues.split(",")
+def serves(worker: Worker, queue_name: str) -> bool:
+    """Return True if a worker runs the jobs of a queue."""
+    return not worker.queues or queue_name in worker.queues.split(",")
 
 
 def find_workers(using: str, ids: list[UUID]) -> dict[UUID, Worker]:
-    """Return those of the engines that are still known."""
+    """Return the workers that still have a row."""
     return Worker.objects.using(using).in_bulk(ids)
-
-
-def _jobs(using: str, wanted: JobFilter) -> QuerySet[Job]:
-    return Job.objects.using(using).filter(wanted.condition())
-
-
-def _ready(using: str, wanted: JobFilter, limit: int) -> list[Job]:
-    """Merge the queues: the index has the order within each, and of each kind of task."""
-    found: list[Job] = []
-    every = get_store(using).ready_queues(wanted.backend)
-    for queue in every if wanted.queue_name is None else [wanted.queue_name]:
-        for is_async in (False, True):
-            lane = _jobs(using, wanted).filter(queue_name=queue, is_async=is_async)
-            found += lane.order_by("-priority", "run_after", "id")[:limit]
-    return sorted(found, key=lambda job: (-job.priority, job.run_after, job.pk))[:limit]
-
-
-def _oldest_of_each_priority(lane: Any) -> list[tuple[datetime, datetime]]:
-    """Step from priority to priority: the index has them in order, and the oldest first."""
-    found = []
-    step = lane.order_by("-priority", "run_after", "id").values_list("priority", "run_after", "now")
-    first = step.first()
-    while first is not None:
-        priority, since, now = first
-        found.append((since, now))
-        first = step.filter(priority__lt=priority).first()
-    return found

@@ -1,4 +1,4 @@
-"""What a store tells about single jobs, without changing them."""
+"""Reading jobs by their ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from offload.models import Attempt, Job
 from offload.store.records import JobSnapshot
 from offload.store.statements import statement
 
-_UNTROUBLED = {JobState.RUNNING, JobState.SUCCESSFUL}
+_STATES_WITHOUT_FAILURE = {JobState.RUNNING, JobState.SUCCESSFUL}
+"""States in which a job of one attempt has no failed one."""
 
 
 class JobReads:
@@ -36,29 +37,29 @@ class JobReads:
 
     def attempts_at(self, job: Job) -> list[Attempt]:
         """Return a job's failed attempts, in order; no query if none can have failed."""
-        if job.fence == 0 or (job.fence == 1 and job.state in _UNTROUBLED):
+        if job.fence == 0 or (job.fence == 1 and job.state in _STATES_WITHOUT_FAILURE):
             return []
         return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("fence"))
 
     def find(self, jobs: Collection[UUID]) -> list[Job]:
-        """Return those of the jobs that are there; their arguments are read when asked for."""
+        """Return the jobs that exist; their arguments are read on first access."""
         return list(Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments"))
 
     def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:
-        """Return the last failed attempt of each of the jobs that has one."""
+        """Return the last failed attempt of each job that has one."""
         attempts = Attempt.objects.using(self.using).filter(job_id__in=jobs).defer("traceback")
         return {attempt.job_id: attempt for attempt in attempts.order_by("job_id", "fence")}
 
     def finished(self, jobs: Sequence[UUID]) -> list[UUID]:
-        """Return those of the jobs that have ended, or are gone."""
+        """Return the jobs that have finished or were deleted."""
         unfinished = Job.objects.using(self.using).filter(pk__in=jobs, finished_at=None)
         return list(set(jobs) - set(unfinished.values_list("pk", flat=True)))
 
     def changed_since(self, known: Mapping[UUID, int]) -> list[JobSnapshot]:
-        """Return those of the jobs that have changed, or are gone.
+        """Return the jobs that have changed or were deleted.
 
         Args:
-            known: each job's version that is known already; UNSEEN if none is.
+            known: the version of each job that the client knows; UNKNOWN_VERSION if none.
         """
         if not known:
             return []
@@ -66,11 +67,16 @@ class JobReads:
         rows: Any = Job.objects.using(self.using).raw(
             statement(self.dialect, "changed_since"), {"known": json.dumps(pairs)}
         )
-        found = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
-        runs = {pk: job.fence for pk, job in found if job and job.state == JobState.FAILED}
-        failures = self.failures(runs) if runs else {}
-        last = {pk: why for pk, why in failures.items() if why.fence == runs[pk]}
-        return [JobSnapshot(pk, job, last.get(pk)) for pk, job in found]
+        changed = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
+        failures = self._failures_of_last_attempts([job for _, job in changed if job])
+        return [JobSnapshot(pk, job, failures.get(pk)) for pk, job in changed]
+
+    def _failures_of_last_attempts(self, jobs: Sequence[Job]) -> dict[UUID, Attempt]:
+        fences = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}
+        if not fences:
+            return {}
+        failures = self.failures(fences)
+        return {pk: failure for pk, failure in failures.items() if failure.fence == fences[pk]}
 
     def ready_order(
         self, backend: str, queue_name: str, *, is_async: bool, limit: int
@@ -80,15 +86,19 @@ class JobReads:
         Args:
             backend: alias in TASKS.
             queue_name: the queue.
-            is_async: whether tasks written with `async def`: engines have places of their own
-                for them.
+            is_async: the kind of task; workers have separate slots for each.
             limit: how many at most.
         """
-        lane: dict[str, Any] = {"backend": backend, "queue": queue_name, "is_async": is_async}
+        parameters: dict[str, Any] = {
+            "backend": backend,
+            "queue": queue_name,
+            "is_async": is_async,
+            "limit": limit,
+        }
         with connections[self.using].cursor() as cursor:
-            cursor.execute(statement(self.dialect, "ready_order"), {**lane, "limit": limit})
+            cursor.execute(statement(self.dialect, "ready_order"), parameters)
             return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
 
     def key(self, value: Any) -> str:
-        """Return a job's id as this database's driver takes and gives it in raw SQL."""
+        """Return an id as this database's driver takes and returns it in raw SQL."""
         return str(value)

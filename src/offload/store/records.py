@@ -1,4 +1,4 @@
-"""The rows that travel through the engine: plain tuples, which cross a pipe cheaply."""
+"""Jobs and outcomes as plain tuples, which cross a pipe between processes cheaply."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 type ClaimKey = tuple[str, int]
 """A job's id and fence, which identify one claim of the job."""
 
-
 type CallRow = tuple[str, str]
-"""What tells jobs apart that are enqueued together: the id, and the arguments as JSON text."""
+"""The id and the arguments, as JSON text, of one of several jobs that are enqueued together."""
 
 
 class NewJob(NamedTuple):
-    """A row to insert; the columns of `Job` that a new job sets."""
+    """A row to insert: the columns of `Job` that a new job sets."""
 
     id: str
     arguments: str
@@ -50,7 +49,7 @@ class NewJob(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """A job that this engine holds: all that an executor needs."""
+    """A job that a worker holds, with all that an executor needs."""
 
     id: str
     fence: int
@@ -79,7 +78,7 @@ class ClaimedJob(NamedTuple):
 
     @property
     def key(self) -> ClaimKey:
-        """What fences every write about the job."""
+        """The claim, which every write about the job names."""
         return (self.id, self.fence)
 
     def urgency(self) -> tuple[int, int, str]:
@@ -88,17 +87,17 @@ class ClaimedJob(NamedTuple):
 
 
 MIN_JOBS_PER_QUEUE = 16
-"""Jobs that a claim takes strictly in order, however many queues there are."""
+"""Jobs that a claim takes strictly in order, however many queues the worker serves."""
 
 type FinishedJob = tuple[ClaimedJob, Outcome]
-"""A job and how its attempt ended."""
+"""A job and the outcome of its attempt."""
 
 type ProgressUpdates = Sequence[tuple[ClaimKey, str]]
-"""Jobs and how far they are, as JSON text."""
+"""Claims and the progress of their jobs, as JSON text."""
 
 
 class Watermark(NamedTuple):
-    """Where a claim ended: the last job that it took of one queue, kind and priority."""
+    """The last job that a claim took of one queue, kind and priority."""
 
     queue_name: str
     is_async: bool
@@ -107,21 +106,21 @@ class Watermark(NamedTuple):
     id: str
 
     def urgency(self) -> tuple[int, int, str]:
-        """Return a key that sorts the floor of the most urgent jobs first."""
+        """Return a key that sorts the watermark of the most urgent jobs first."""
         return (-self.priority, self.run_after, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """How many jobs an engine can take now, and from where.
+    """How many jobs a worker can take, and from where.
 
     Attributes:
-        backend: alias of the backend whose jobs it runs.
+        backend: alias in TASKS whose jobs it runs.
         queues: names of the queues it serves.
-        threads: jobs written with def that it can take.
-        slots: jobs written with async def that it can take.
-        floors: where the claim begins, most urgent first; none for the head of each queue. It
-            finds no other jobs then than those of the queues, kinds and priorities of floors.
+        sync_slots: how many jobs of synchronous tasks it can take.
+        async_slots: how many jobs of asynchronous tasks it can take.
+        watermarks: where the claim starts, most urgent first; none to start at the head of each
+            queue. With watermarks it finds only jobs of their queues, kinds and priorities.
     """
 
     backend: str
@@ -134,42 +133,40 @@ class ClaimRequest:
         return bool(self.queues) and (self.sync_slots > 0 or self.async_slots > 0)
 
     def per_queue(self, count: int) -> int:
-        """Return how many jobs of each queue a claim of `count` jobs looks at.
+        """Return how many jobs of each queue a claim of `count` jobs reads.
 
-        Of one or two queues all that it may take, so that it takes the most urgent ones. Of many
-        only twice their share: it locks what it looks at, and with a hundred queues that would be
-        a hundred times what it takes. Few jobs are always the most urgent ones of all.
+        With one or two queues it reads `count` of each, and so takes the most urgent of all. With
+        more it reads only twice their share, because it locks every row that it reads: with a
+        hundred queues that would be a hundred times the rows it takes. A claim of few jobs always
+        takes the most urgent of all.
         """
         return min(count, max(MIN_JOBS_PER_QUEUE, 2 * count // max(len(self.queues), 1)))
 
     def found(self, claimed: Sequence[ClaimedJob]) -> Iterator[tuple[bool, int, int]]:
-        """Yield for each kind of job that was asked for how many were found, and asked for.
+        """Yield (is_async, jobs claimed, jobs read per queue) for each kind that was requested.
 
-        More may be ready only if all was found that was asked for, of one queue alone.
+        More jobs may be ready only if at least as many were claimed as were read per queue.
         """
-        for lane, count in self.by_kind():
+        for is_async, count in self.by_kind():
             if count > 0:
-                yield (
-                    lane,
-                    sum(bool(job.is_async) is lane for job in claimed),
-                    self.per_queue(count),
-                )
+                claimed_count = sum(bool(job.is_async) is is_async for job in claimed)
+                yield is_async, claimed_count, self.per_queue(count)
 
     def by_kind(self) -> tuple[tuple[bool, int], ...]:
-        """Return (is_async, number of jobs asked for) for each kind of job."""
+        """Return (is_async, number of jobs requested) for each kind of job."""
         return ((False, self.sync_slots), (True, self.async_slots))
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeResult:
-    """What one exchange with the database did.
+    """The result of one exchange with the database.
 
     Attributes:
-        refused: jobs whose outcome came too late, because somebody else holds them now.
-        claimed: jobs that the engine holds from now on, most urgent first.
-        moved: jobs whose progress was written; the others were not held any more, or their rows
-            were locked by somebody else.
-        seconds: that the claim took.
+        refused: jobs whose outcome came too late, because another worker holds them now.
+        claimed: jobs that the worker holds from now on, most urgent first.
+        progress_written: claims whose progress was written. The others were no longer current,
+            or their rows were locked by another transaction.
+        claim_seconds: duration of the claim.
     """
 
     refused: list[ClaimedJob] = field(default_factory=list)
@@ -179,19 +176,19 @@ class ExchangeResult:
 
 
 UNKNOWN_VERSION = -1
-"""The version of a job of which nothing is known."""
+"""The version that stands for a job of which the client knows nothing."""
 
 
 class JobSnapshot(NamedTuple):
-    """A job as it was when it was looked at."""
+    """A job as it was when it was read."""
 
     id: UUID
     job: Job | None
-    """Its row, without its arguments; None if it is gone."""
+    """Its row, without the arguments; None if it was deleted."""
     failure: Attempt | None = None
-    """Why it failed, if it did."""
+    """The attempt that failed last, if the job has failed."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether it will not change any more by itself, or is gone."""
+        """Whether the job has finished or was deleted."""
         return self.job is None or JobState(self.job.state).is_finished

@@ -29,10 +29,10 @@ from offload.timestamps import now_microseconds, to_datetime
 
 
 class SQLiteStore(Store):
-    """The verbs as SQLite has them."""
+    """The verbs in SQLite's SQL."""
 
     dialect = "sqlite"
-    keeps_dead_entries = False  # it removes them at once: who reads older pages finds them in WAL
+    keeps_dead_entries = False  # readers of older pages find them in the WAL
 
     @property
     def address(self) -> str:
@@ -47,8 +47,8 @@ class SQLiteStore(Store):
     ) -> ExchangeResult:
         if finished or request:
             return super().exchange(worker, finished, request, progress)
-        # A task that says how far it is may hold the one lock itself, for long.
-        with self._impatient():
+        # A task that reports progress may hold the only write lock itself, for long.
+        with self._without_lock_timeout():
             try:
                 return super().exchange(worker, finished, request, progress)
             except OperationalError as error:
@@ -57,10 +57,10 @@ class SQLiteStore(Store):
                 return ExchangeResult()
 
     def _prepare_transaction(self, *, waits: bool) -> None:
-        """Wait for the one lock at once, as long as the busy timeout says.
+        """Take the write lock, waiting for it up to the busy timeout.
 
-        Django begins transactions as DEFERRED by default: one that reads first and writes later
-        fails without waiting, if somebody else has written meanwhile.
+        Django starts transactions as DEFERRED by default: one that reads first and writes later
+        fails without waiting if another connection has written meanwhile.
         """
         if waits:
             with self._raw() as connection:
@@ -72,14 +72,13 @@ class SQLiteStore(Store):
         accepted = set()
         with self._raw() as connection:
             for job, outcome in finished:
-                state, return_value, delay, counts, worker_lost, _, _ = outcome
                 values = (
                     *job.key,
-                    state,
-                    int(delay * 1_000_000),
-                    not counts,
-                    worker_lost,
-                    return_value,
+                    outcome.state,
+                    int(outcome.delay * 1_000_000),
+                    not outcome.counts,
+                    outcome.worker_lost,
+                    outcome.return_value,
                     now,
                 )
                 if connection.execute(sql, values).rowcount:
@@ -90,15 +89,15 @@ class SQLiteStore(Store):
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
         sql = statement("sqlite", "progress")
+        written = set()
         with self._raw() as connection:
-            return {
-                key
-                for key, text in progress
-                if connection.execute(sql, (*key, key in finished, text)).rowcount
-            }
+            for key, text in progress:
+                if connection.execute(sql, (*key, key in finished, text)).rowcount:
+                    written.add(key)
+        return written
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
-        claimed = []
+        claimed: list[ClaimedJob] = []
         for is_async, count in request.by_kind():
             if count <= 0:
                 continue
@@ -111,38 +110,38 @@ class SQLiteStore(Store):
                 "per_queue": request.per_queue(count),
                 "now": now_microseconds(),
             }
-            # An unread row would keep COMMIT from working.
-            claimed += [ClaimedJob(*row) for row in self._run("claim", parameters).fetchall()]
+            rows = self._execute("claim", parameters).fetchall()  # unread rows make COMMIT fail
+            claimed += [ClaimedJob(*row) for row in rows]
         claimed.sort(key=ClaimedJob.urgency)
         return claimed
 
     def promote(self) -> int:
         parameters = {"now": now_microseconds(), "limit": MAX_ROWS_PER_STATEMENT}
-        return self._run("promote", parameters).rowcount
+        return self._execute("promote", parameters).rowcount
 
-    def _run(self, name: str, parameters: Mapping[str, Any]) -> Cursor:
+    def _execute(self, name: str, parameters: Mapping[str, Any]) -> Cursor:
         with self._raw() as connection:
             return connection.execute(statement("sqlite", name), parameters)
 
     @contextmanager
     def _raw(self) -> Iterator[Connection]:
-        """Yield the driver's connection: Django's cursor would double the cost of a statement."""
+        """Yield the driver's connection: Django's cursor doubles the cost of a statement."""
         connection = self.connection
         connection.ensure_connection()
         with connection.wrap_database_errors:
             yield connection.connection
 
     @contextmanager
-    def _impatient(self) -> Iterator[None]:
-        """Have statements fail at once that would wait for a lock."""
+    def _without_lock_timeout(self) -> Iterator[None]:
+        """Fail at once where a statement would wait for a lock."""
         with self._raw() as connection:
-            (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+            (busy_timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
             connection.execute("PRAGMA busy_timeout = 0")
         try:
             yield
         finally:
-            with suppress(ProgrammingError):  # it was closed, as it broke
-                connection.execute(f"PRAGMA busy_timeout = {patience}")
+            with suppress(ProgrammingError):  # the connection failed and was closed
+                connection.execute(f"PRAGMA busy_timeout = {busy_timeout}")
 
     def now(self, *, after: float = 0.0) -> Any:
         moment = to_datetime(now_microseconds() + int(after * 1_000_000))

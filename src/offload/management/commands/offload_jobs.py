@@ -203,7 +203,7 @@ class Command(BaseCommand):
                     task=options["task"],
                 )
                 jobs += find_jobs(
-                    self.store.using, job_filter, limit=remaining, everywhere=search_all
+                    self.store.using, job_filter, limit=remaining, search_all=search_all
                 )
         if not jobs:
             self._require_known_queue(options["queue"])

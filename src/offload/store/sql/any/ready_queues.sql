@@ -1,4 +1,4 @@
--- One step of the ready index per queue, however many jobs wait in each.
+-- One step of the ready index for each queue, however many jobs wait in it.
 WITH RECURSIVE queue (name) AS (
     SELECT MIN(queue_name) FROM offload_job WHERE state = {READY} AND backend = %(backend)s
     UNION ALL

@@ -1,3 +1,3 @@
--- As (run_after, id) >= (...), in a form that opens ranges of the index.
+-- Means (run_after, id) >= (...), in a form that opens ranges of the index.
 AND priority = %(priority)s
 AND (run_after > %(run_after)s OR (run_after = %(run_after)s AND id >= %(id)s))

@@ -1,4 +1,4 @@
--- ASCII, so that the ids take the collation of the column where it is one of text.
+-- ASCII, so that the ids take the collation of the id column where ids are text.
 SELECT known.id AS known, {watched_columns}
 FROM JSON_TABLE(%(known)s, '$[*]' COLUMNS (
     id CHAR(36) CHARACTER SET ascii PATH '$.id', version INT PATH '$.version'

@@ -1,4 +1,4 @@
--- There is no UPDATE ... RETURNING: read and lock here, mark by primary key afterwards.
+-- There is no UPDATE ... RETURNING: this reads and locks, mark_claimed.sql then writes.
 SELECT {claim_columns},
     {clock} AS now
 FROM offload_job FORCE INDEX (offload_job_ready)

@@ -1,3 +1,4 @@
--- Unforced, an index that only leads with the state is taken too: running jobs of all engines.
+-- Unforced, MySQL may take an index that only starts with the state, and read the running jobs of
+-- all workers.
 SELECT {claim_columns} FROM offload_job FORCE INDEX (offload_job_running)
 WHERE state = {RUNNING} AND worker = %(worker)s

@@ -1,5 +1,5 @@
--- Jobs that ended alike but for what they returned.
--- MySQL assigns from left to right: what reads an old value comes before its assignment.
+-- Finishes jobs whose outcomes differ in nothing but the return value.
+-- MySQL assigns from left to right: an expression that reads an old value precedes its assignment.
 UPDATE offload_job FORCE INDEX (PRIMARY) SET
     finished_at = CASE WHEN %(state)s >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
         THEN {clock} END,

@@ -1,3 +1,3 @@
--- Unforced, an index that only leads with the state is taken too: running jobs of all engines.
+-- The index is forced for the reason given in claimed_by.sql.
 SELECT id, fence, cancel_requested_at IS NOT NULL FROM offload_job FORCE INDEX (offload_job_running)
 WHERE state = {RUNNING} AND worker = %(worker)s

@@ -1,4 +1,4 @@
--- The forced primary key keeps InnoDB from scanning, and so locking, other rows.
+-- Without the forced primary key InnoDB may scan, and so lock, other rows.
 UPDATE offload_job FORCE INDEX (PRIMARY) SET
     state = {RUNNING},
     version = version + 1,

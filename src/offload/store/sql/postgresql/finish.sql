@@ -1,14 +1,16 @@
--- The ids come sorted and the plan is a nested loop over them (see `_prepare`), so rows are
--- locked in the order of their ids. It waits for locks, as a claim of somebody else may hold a
--- stray one. "+ 0" keeps the planner from the index of the running jobs: with the dead entries
--- that a long transaction pins there, each batch would take longer than the one before.
+-- The ids are sorted and the plan is a nested loop over them (`_prepare_transaction` sees to that),
+-- so rows are locked in the order of their ids. The statement waits for locks, because another
+-- worker's claim may hold some that it does not use. "+ 0" keeps the planner from the index of
+-- running jobs: a long transaction elsewhere keeps dead entries there, and each batch would take
+-- longer than the one before.
 UPDATE offload_job AS job SET
     state = CASE WHEN finished.state <= {READY} AND job.cancel_requested_at IS NOT NULL
         THEN {CANCELLED} ELSE finished.state END,
     version = job.version + 1,
     attempt = job.attempt - finished.discount,
     worker_losses = job.worker_losses + finished.loss,
-    run_after = CASE WHEN finished.delay > 0 THEN finished.now + finished.delay ELSE job.run_after END,
+    run_after = CASE WHEN finished.delay > 0
+        THEN finished.now + finished.delay ELSE job.run_after END,
     finished_at = CASE WHEN finished.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
         THEN finished.now END,
     return_value = finished.return_value

@@ -7,5 +7,6 @@ SELECT
     call.id, call.arguments, %(state)s::smallint, %(backend)s::text, %(queue_name)s::text,
     %(priority)s::smallint, %(is_async)s::boolean, %(task_path)s::text, %(run_after)s::bigint,
     %(expires_at)s::bigint, %(enqueued_at)s::bigint, %(timeout)s::float, %(max_attempts)s::int,
-    %(max_worker_losses)s::int, %(owner)s::text, %(tenant)s::text, %(request_id)s::text, %(parent)s::uuid
+    %(max_worker_losses)s::int, %(owner)s::text, %(tenant)s::text, %(request_id)s::text,
+    %(parent)s::uuid
 FROM unnest(%(ids)s::uuid[], %(arguments)s::text[]) AS call (id, arguments)

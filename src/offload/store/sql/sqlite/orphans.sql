@@ -1,4 +1,4 @@
--- Left to itself SQLite walks the whole table, for the sake of an order that nobody needs.
+-- Without the hint SQLite scans the whole table, for an order that is not needed.
 SELECT {claim_columns} FROM offload_job AS job INDEXED BY offload_job_running
 WHERE state = {RUNNING}
     AND NOT EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = job.worker)

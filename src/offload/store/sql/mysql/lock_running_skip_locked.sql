@@ -1,5 +1,5 @@
--- Locks in the order of their ids, and waits: whose fence is still the same may be written.
+-- As lock_running.sql, but skips locked rows.
 SELECT id, fence FROM offload_job FORCE INDEX (PRIMARY)
 WHERE id IN %(ids)s AND state = {RUNNING}
 ORDER BY id
-FOR UPDATE
+FOR UPDATE SKIP LOCKED
