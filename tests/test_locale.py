@@ -1,4 +1,4 @@
-"""What people read is translated, and what is compiled is what is written."""
+"""All texts are translated, and the compiled catalogs are up to date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def catalog(language: str) -> Path:
     return PACKAGE / "locale" / language / "LC_MESSAGES" / "django"
 
 
-def written(language: str) -> dict[str, str]:
+def translations(language: str) -> dict[str, str]:
     text = catalog(language).with_suffix(".po").read_text()
     return {joined(source): joined(target) for source, target in ENTRY.findall(text)}
 
@@ -30,8 +30,8 @@ def joined(literals: str) -> str:
 
 
 def messages() -> set[str]:
-    """Return all that our code and templates want translated."""
-    found: set[str] = set()
+    """Return all translatable texts of the code and the templates."""
+    texts: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
@@ -39,17 +39,17 @@ def messages() -> set[str]:
                     func=ast.Name(id="_" | "gettext" | "gettext_lazy"),
                     args=[ast.Constant(value=str(text))],
                 ):
-                    found.add(text)
+                    texts.add(text)
     for path in PACKAGE.rglob("*.html"):
         text = path.read_text()
-        found.update(re.findall(r'{% translate "([^"]+)"', text))
-        assert "{% blocktranslate" not in text, "teach this test about them"
-    return found
+        texts.update(re.findall(r'{% translate "([^"]+)"', text))
+        assert "{% blocktranslate" not in text, "this test does not read them"
+    return texts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_is_translated(language):
-    known = {source for source, target in written(language).items() if target}
+def test_all_texts_are_translated(language):
+    known = {source for source, target in translations(language).items() if target}
 
     assert len(messages()) > 40
     assert messages() - known == set()
@@ -60,12 +60,12 @@ def test_the_compiled_file_is_up_to_date(language):
     with catalog(language).with_suffix(".mo").open("rb") as file:
         compiled = GNUTranslations(file)
 
-    for source, target in written(language).items():
+    for source, target in translations(language).items():
         assert compiled.gettext(source) == target or source == "", "run `make translations`"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_places_for_values_are_kept(language):
+def test_translations_keep_the_placeholders(language):
     place = re.compile(r"{}|%\(\w+\)\w")
-    for source, target in written(language).items():
+    for source, target in translations(language).items():
         assert place.findall(source) == place.findall(target), source

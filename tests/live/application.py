@@ -1,4 +1,4 @@
-"""What ASGI servers load: the project of the tests, with streams and without an engine."""
+"""The ASGI applications of the tests: with streams, and without a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ application = Offload(django, run_jobs=False)
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
-    """Replace what Django answers, as a middleware does that only then finds a fault."""
+    """Replace Django's response by a refusal, as another middleware could do."""
 
     async def replace(message: Any) -> None:
         if message["type"] == "http.response.start":

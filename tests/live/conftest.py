@@ -1,4 +1,4 @@
-"""Engines and servers for the tests of streams."""
+"""Workers and web servers for the tests of job pages and streams."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterator[StartServer]:
-    """Start servers of some kind, on the database of the test."""
+    """Return a function that starts a web server on the test's database."""
     started: list[Server] = []
 
     def start(kind: str = "uvicorn", **choices: Any) -> Server:
@@ -40,7 +40,7 @@ def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a module, in which each person may have three streams."""
+    """One server for all tests of a module, with three streams per user."""
     environment = {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
     log = tmp_path_factory.mktemp("server") / "log"
     server = Server("uvicorn", environment, log, options={"max_streams_per_user": 3})
@@ -50,6 +50,6 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def watched() -> Iterator[None]:
-    """Leave no thread of the watch behind, whose connection the next test would share."""
+    """Stop the watcher's thread after the test, with its database connection."""
     yield
     get_watcher("default").stop()

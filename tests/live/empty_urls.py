@@ -1,4 +1,4 @@
-"""The URLs of a project that shows no jobs."""
+"""The URLs of a project without `offload.urls`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""ASGI servers as processes of their own, on the database of the test."""
+"""ASGI servers in their own processes, on the test's database."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ COMMANDS = {
     "hypercorn": ["hypercorn", "{application}", "-b", "127.0.0.1:{port}", "--workers", "0"],
     "granian": ["granian", "{application}", "--port", "{port}", "--interface", "asgi"],
 }
-"""As documents recommend them; `python -m` comes before."""
+"""The command of each server as its documentation recommends, after `python -m`."""
 
 
 class Server:
-    """One server; it answers as soon as it is made.
+    """A running server, which accepts connections.
 
     Args:
-        kind: its name.
+        kind: a key of COMMANDS.
         environment: of its process.
         log: file for its output.
-        application: what it serves.
+        application: path of the ASGI application.
         options: OPTIONS of the backend.
     """
 
@@ -65,21 +65,21 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until(self._answers)
+        until(self._is_listening)
 
     @property
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
     def serving(self) -> psutil.Process:
-        """Return the process in which the application runs: the server's child if it has some."""
+        """Return the process in which the application runs: the server's child, if it has one."""
         (process,) = psutil.Process(self.process.pid).children() or [
             psutil.Process(self.process.pid)
         ]
         return process
 
     def connections(self) -> int:
-        """Return how many connections to the database of the test it has open."""
+        """Return the number of its open connections to the test's database."""
         process = self.serving()
         if connection.vendor == "sqlite":
             name = str(connection.settings_dict["NAME"])
@@ -93,12 +93,12 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and its children, whatever state they are in."""
+        """Kill the server and its children, in any state."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
 
-    def _answers(self) -> bool:
+    def _is_listening(self) -> bool:
         assert self.process.poll() is None, self.output
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0

@@ -1,4 +1,4 @@
-"""Tasks that show more, or less, than others."""
+"""Tasks with each kind of visibility and exposed result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def for_all() -> int:
 
 
 def is_named(request: Any, result: Any) -> bool:
-    """Let in who is named in the job's arguments."""
+    """Admit the users that the job's arguments name."""
     return bool(request.user.get_username() in result.args)
 
 
@@ -120,6 +120,6 @@ def explode(message: str) -> None:
 
 @task(visibility="public")
 def fill(gate: str) -> None:
-    """Say how far it is, and wait for the gate."""
+    """Report progress, and wait for the gate."""
     progress(3, 10, "Filling")
     hold.func(gate)

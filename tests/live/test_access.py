@@ -1,4 +1,4 @@
-"""Who sees what: each role at each URL, and the table says what it gets."""
+"""Permissions: the status codes of each endpoint for each role, and what they do not reveal."""
 
 from __future__ import annotations
 
@@ -76,27 +76,27 @@ def test_the_table_of_roles_and_urls(task, role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_job_of_nobody_is_for_staff(role):
+def test_a_job_without_an_owner_is_for_staff(role):
     identifier = find_task("tests.live.tasks.shown").enqueue(1).id
     run_jobs()
 
-    found = status_codes(ROLES[role](), identifier)
+    codes = status_codes(ROLES[role](), identifier)
 
     if role in {"changer", "superuser"}:
-        assert found == FULL_ACCESS
+        assert codes == FULL_ACCESS
     elif role in {"staff", "viewer"}:
-        assert found == READ_ACCESS
+        assert codes == READ_ACCESS
     else:
-        assert found == NO_ACCESS
+        assert codes == NO_ACCESS
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_task_that_is_gone_is_for_its_owner(role):
+def test_a_job_whose_task_was_removed_is_for_its_owner(role):
     identifier = start_job(user_client("ada"), "for_all")
     run_jobs()
     Job.objects.update(task_path="tests.live.tasks.renamed")
 
-    found = status_codes(ROLES[role](), identifier)
+    codes = status_codes(ROLES[role](), identifier)
 
     expected = {
         "owner": FULL_ACCESS,
@@ -104,10 +104,10 @@ def test_a_task_that_is_gone_is_for_its_owner(role):
         "changer": FULL_ACCESS,
         "superuser": FULL_ACCESS,
     }
-    assert found == {**expected.get(role, NO_ACCESS), "result": 404}
+    assert codes == {**expected.get(role, NO_ACCESS), "result": 404}
 
 
-def test_a_backend_that_is_gone_takes_no_rights_and_gives_none():
+def test_a_backend_that_was_removed_changes_no_rights():
     identifier = start_job(user_client("ada"), "shown")
     Job.objects.update(backend="gone")
 
@@ -116,7 +116,7 @@ def test_a_backend_that_is_gone_takes_no_rights_and_gives_none():
     assert status_code(user_client("ada"), identifier, "cancel") == 202
 
 
-def test_so_does_a_backend_that_is_another_one_by_now(settings):
+def test_a_backend_that_was_replaced_changes_no_rights(settings):
     identifier = start_job(user_client("ada"), "for_named", "ada")
     settings.TASKS = {
         "default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"},
@@ -128,7 +128,7 @@ def test_so_does_a_backend_that_is_another_one_by_now(settings):
     assert status_code(user_client("ada"), identifier, "cancel") == 202
 
 
-def test_the_session_of_a_visitor_is_as_good_as_a_user():
+def test_a_session_owns_jobs_as_a_user_does():
     client = anonymous_client()
     identifier = start_job(client, "shown")
     run_jobs()
@@ -138,7 +138,7 @@ def test_the_session_of_a_visitor_is_as_good_as_a_user():
     assert status_codes(anonymous_client(session=False), identifier) == NO_ACCESS
 
 
-def test_a_user_who_is_deactivated_sees_nothing():
+def test_a_deactivated_user_sees_nothing():
     client = user_client("ada")
     identifier = start_job(client)
 
@@ -150,44 +150,44 @@ def test_a_user_who_is_deactivated_sees_nothing():
 # --- what the responses reveal ------------------------------------------------------------------
 
 
-def raw(answer: Any) -> tuple[Any, ...]:
-    headers = {name: value for name, value in answer.headers.items() if name != "Content-Length"}
-    return answer.status_code, headers, answer.content
+def content_of(response: Any) -> tuple[Any, ...]:
+    headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}
+    return response.status_code, headers, response.content
 
 
 @pytest.mark.parametrize("name", ["status", "page", "result", "cancel"])
 @pytest.mark.parametrize("role", ["other", "staff", "permitted", "visitor", "stranger"])
 @pytest.mark.parametrize("accept", ["*/*", BROWSER["Accept"]])
-def test_an_unknown_id_and_somebody_elses_are_answered_alike(name, role, accept):
+def test_the_responses_for_an_unknown_id_and_for_a_foreign_job_are_equal(name, role, accept):
     identifier = start_job(user_client("ada"), "shown")
     client = ROLES[role]()
     suffix = "" if name == "status" else f"{name}/"
     send = client.post if name == "cancel" else client.get
 
-    mine = raw(send(f"/tasks/{identifier}/{suffix}", headers={"Accept": accept}))
-    unknown = raw(send(f"/tasks/{new_id()}/{suffix}", headers={"Accept": accept}))
+    foreign = content_of(send(f"/tasks/{identifier}/{suffix}", headers={"Accept": accept}))
+    unknown = content_of(send(f"/tasks/{new_id()}/{suffix}", headers={"Accept": accept}))
 
-    assert mine == unknown
-    assert mine[0] == 404
+    assert foreign == unknown
+    assert foreign[0] == 404
 
 
-def test_so_are_they_in_a_list():
+def test_a_list_shows_unknown_and_foreign_jobs_alike():
     identifier, unknown = start_job(user_client("ada"), "shown"), str(new_id())
 
-    answer = user_client("ben").get("/tasks/", query_params={"ids": f"{identifier},{unknown}"})
+    response = user_client("ben").get("/tasks/", query_params={"ids": f"{identifier},{unknown}"})
 
-    assert answer.json() == {"items": [], "missing": [identifier, unknown], "poll_ms": None}
+    assert response.json() == {"items": [], "missing": [identifier, unknown], "poll_ms": None}
 
 
 @pytest.mark.parametrize("role", ["other", "visitor", "stranger"])
-def test_an_unknown_id_costs_as_much_as_somebody_elses(role, django_assert_num_queries):
+def test_an_unknown_id_costs_as_many_queries_as_a_foreign_job(role, django_assert_num_queries):
     identifier = start_job(user_client("ada"), "shown")
     client = ROLES[role]()
     queries = {"other": 3, "visitor": 2, "stranger": 1}[role]
 
-    for each in (identifier, new_id()):
+    for requested in (identifier, new_id()):
         with django_assert_num_queries(queries):
-            client.get(f"/tasks/{each}/")
+            client.get(f"/tasks/{requested}/")
 
 
 def test_many_ids_cost_one_query(django_assert_num_queries):
@@ -195,9 +195,9 @@ def test_many_ids_cost_one_query(django_assert_num_queries):
     ids = [start_job(client, task) for task in ("shown", "private", "for_all") for _ in range(5)]
 
     with django_assert_num_queries(3):  # the session, its user, the jobs
-        answer = client.get("/tasks/", query_params={"ids": ",".join(ids)})
+        response = client.get("/tasks/", query_params={"ids": ",".join(ids)})
 
-    assert [item["id"] for item in answer.json()["items"]] == ids
+    assert [item["id"] for item in response.json()["items"]] == ids
 
 
 # --- tenants ------------------------------------------------------------------------------------
@@ -219,16 +219,16 @@ def test_another_tenant_sees_nothing(tenants, task, role):
     run_jobs()
     client = ROLES[role]()
 
-    found = {}
+    codes = {}
     for host in ("acme.example", "other.example"):
         client.defaults["HTTP_HOST"] = host
-        found[host] = status_codes(client, identifier)
+        codes[host] = status_codes(client, identifier)
 
-    assert found["acme.example"] == TABLE[task][role]
-    assert found["other.example"] == NO_ACCESS
+    assert codes["acme.example"] == TABLE[task][role]
+    assert codes["other.example"] == NO_ACCESS
 
 
-def test_a_token_is_good_for_its_tenant_only(tenants):
+def test_a_token_is_valid_for_its_tenant_only(tenants):
     with offload.acting_for(None, tenant="acme"):
         identifier = find_task("tests.live.tasks.shown").enqueue().id
     client = token_client(make_token([identifier]))
@@ -241,7 +241,7 @@ def test_a_token_is_good_for_its_tenant_only(tenants):
     assert codes == [200, 404]
 
 
-def test_without_tenants_a_job_that_has_one_is_nobodys():
+def test_without_a_tenant_getter_nobody_sees_a_job_with_a_tenant():
     user = User.objects.create_user("ada")
     with offload.acting_for(user, tenant="acme"):
         identifier = find_task("tests.live.tasks.for_all").enqueue().id
@@ -249,9 +249,9 @@ def test_without_tenants_a_job_that_has_one_is_nobodys():
     assert status_code(user_client("ada"), identifier, "status") == 404
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_the_tenant_is_asked_for_whether_there_is_a_job_or_not(is_there):
-    identifier = start_job(user_client("ada"), "shown") if is_there else new_id()
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_tenant_is_read_for_existing_and_unknown_jobs(exists):
+    identifier = start_job(user_client("ada"), "shown") if exists else new_id()
 
     with owners.tenants("tests.owners.by_length"), pytest.raises(ValueError, match="tenant of 65"):
         user_client("ben").get(f"/tasks/{identifier}/")
@@ -260,7 +260,7 @@ def test_the_tenant_is_asked_for_whether_there_is_a_job_or_not(is_there):
 # --- in Python ----------------------------------------------------------------------------------
 
 
-def test_grants_and_visible_say_what_may_be_done(rf):
+def test_grants_and_visible_return_the_rights(rf):
     client = user_client("ada")
     identifier = start_job(client, "shown")
     other = start_job(user_client("ben"), "for_all")
@@ -269,9 +269,9 @@ def test_grants_and_visible_say_what_may_be_done(rf):
     request.user = User.objects.get(username="ada")
 
     jobs = {job.pk: job for job in Job.objects.all()}
-    seen = visible(request, list(jobs))
+    visible_jobs = visible(request, list(jobs))
 
-    assert {str(pk): set(granted) for pk, (_, granted) in seen.items()} == {
+    assert {str(pk): set(granted) for pk, (_, granted) in visible_jobs.items()} == {
         identifier: {"status", "result", "cancel"},
         other: {"status", "result"},
     }

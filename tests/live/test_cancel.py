@@ -1,4 +1,4 @@
-"""Cancelling over HTTP, and who may not be tricked into it."""
+"""Cancelling over HTTP, and its protection against cross-site requests."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-def test_a_job_that_waits_is_cancelled_at_once():
+def test_a_ready_job_is_cancelled_at_once():
     client = user_client()
     identifier = start_job(client)
 
-    answer = client.post(f"/tasks/{identifier}/cancel/")
+    response = client.post(f"/tasks/{identifier}/cancel/")
 
-    assert (answer.status_code, answer.json()["phase"]) == (202, "cancelled")
+    assert (response.status_code, response.json()["phase"]) == (202, "cancelled")
 
 
-def test_a_job_that_runs_is_asked_to_stop():
+def test_a_running_job_is_requested_to_stop():
     client = user_client()
     identifier = start_job(client)
     claim(register())
 
-    answer = client.post(f"/tasks/{identifier}/cancel/")
+    response = client.post(f"/tasks/{identifier}/cancel/")
 
-    assert (answer.status_code, answer.json()["phase"]) == (202, "cancelling")
+    assert (response.status_code, response.json()["phase"]) == (202, "cancelling")
 
 
-def test_a_job_that_is_pruned_meanwhile_is_not_found(monkeypatch):
+def test_a_job_that_is_pruned_in_between_is_not_found(monkeypatch):
     client = user_client()
     identifier = start_job(client)
 
@@ -54,37 +54,37 @@ def test_a_job_that_is_pruned_meanwhile_is_not_found(monkeypatch):
     assert client.post(f"/tasks/{identifier}/cancel/").status_code == 404
 
 
-def test_a_job_that_has_ended_is_not_cancelled():
+def test_a_finished_job_is_not_cancelled():
     client = user_client()
     identifier = start_job(client)
     run_jobs()
 
-    answer = client.post(f"/tasks/{identifier}/cancel/")
+    response = client.post(f"/tasks/{identifier}/cancel/")
 
-    assert (answer.status_code, answer.json()["type"]) == (409, "urn:offload:finished")
+    assert (response.status_code, response.json()["type"]) == (409, "urn:offload:finished")
     assert client.get(f"/tasks/{identifier}/").json()["phase"] == "succeeded"
 
 
-@pytest.mark.parametrize("has_ended", [False, True])
-def test_the_form_of_a_page_without_javascript_leads_back_to_it(has_ended):
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_the_form_of_a_page_without_javascript_redirects_to_the_page(is_finished):
     client = user_client()
     identifier = start_job(client)
-    if has_ended:
+    if is_finished:
         run_jobs()
 
-    answer = client.post(f"/tasks/{identifier}/cancel/", headers=BROWSER)
+    response = client.post(f"/tasks/{identifier}/cancel/", headers=BROWSER)
 
-    assert answer.status_code == 303
-    assert answer.headers["Location"] == f"/tasks/{identifier}/page/"
+    assert response.status_code == 303
+    assert response.headers["Location"] == f"/tasks/{identifier}/page/"
 
 
-def test_htmx_gets_the_fragment_of_what_was_cancelled():
+def test_htmx_gets_the_fragment_of_the_cancelled_job():
     client = user_client()
     identifier = start_job(client)
 
-    answer = client.post(f"/tasks/{identifier}/cancel/", headers=HTMX)
+    response = client.post(f"/tasks/{identifier}/cancel/", headers=HTMX)
 
-    assert 'data-phase="cancelled"' in answer.text
+    assert 'data-phase="cancelled"' in response.text
 
 
 MIDDLEWARE_WITHOUT_CSRF = [
@@ -94,8 +94,8 @@ MIDDLEWARE_WITHOUT_CSRF = [
 ]
 
 
-class Forms(HTMLParser):
-    """The forms of a page: action and fields."""
+class PageForm(HTMLParser):
+    """The action and the fields of a page's form."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -104,71 +104,69 @@ class Forms(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: Any) -> None:
-        found = dict(attributes)
+        values = dict(attributes)
         if tag == "form":
-            self.action = found["action"]
+            self.action = values["action"]
         elif tag == "input":
-            self.fields[found["name"]] = found["value"]
+            self.fields[values["name"]] = values["value"]
 
 
 @pytest.mark.parametrize("middleware", ["with CSRF", "without"])
 @pytest.mark.parametrize("setting", ["CSRF_USE_SESSIONS", "CSRF_COOKIE_HTTPONLY"])
-def test_the_form_of_the_page_can_be_sent_and_no_other(middleware, setting, settings):
+def test_only_the_form_with_a_csrf_token_is_accepted(middleware, setting, settings):
     setattr(settings, setting, True)
-    careful: Any = Client(enforce_csrf_checks=True, headers=JSON)
+    client: Any = Client(enforce_csrf_checks=True, headers=JSON)
     user = User.objects.create_user("ada")
-    careful.force_login(user)
+    client.force_login(user)
     identifier = start_job(user_client("ada"))
     if middleware == "without":
         settings.MIDDLEWARE = MIDDLEWARE_WITHOUT_CSRF
     url = f"/tasks/{identifier}/cancel/"
 
-    without = careful.post(url)
-    form = Forms(text_of(careful.get(f"/tasks/{identifier}/page/")))
-    wrong = careful.post(form.action, {"csrfmiddlewaretoken": "x" * 64})
-    right = careful.post(form.action, form.fields)
+    without = client.post(url)
+    form = PageForm(text_of(client.get(f"/tasks/{identifier}/page/")))
+    wrong = client.post(form.action, {"csrfmiddlewaretoken": "x" * 64})
+    right = client.post(form.action, form.fields)
 
     assert (without.status_code, wrong.status_code) == (403, 403)
     assert (right.status_code, right.json()["phase"]) == (202, "cancelled")
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_a_csrf_token_nobody_learns_whether_there_is_a_job(known):
+def test_without_a_csrf_token_the_response_does_not_reveal_whether_a_job_exists(known):
     identifier = start_job(user_client("ada")) if known else new_id()
-    careful = Client(enforce_csrf_checks=True, headers=JSON)
-    careful.force_login(User.objects.get_or_create(username="ben")[0])
+    client = Client(enforce_csrf_checks=True, headers=JSON)
+    client.force_login(User.objects.get_or_create(username="ben")[0])
 
-    assert careful.post(f"/tasks/{identifier}/cancel/").status_code == 403
+    assert client.post(f"/tasks/{identifier}/cancel/").status_code == 403
 
 
 def test_a_token_in_a_header_needs_no_csrf_token():
     identifier = start_job(user_client())
     token = make_token([identifier], scopes=["status", "cancel"])
-    careful = Client(
-        enforce_csrf_checks=True, headers={**JSON, "Authorization": f"Offload {token}"}
-    )
+    client = Client(enforce_csrf_checks=True, headers={**JSON, "Authorization": f"Offload {token}"})
 
-    assert careful.post(f"/tasks/{identifier}/cancel/").status_code == 202
+    assert client.post(f"/tasks/{identifier}/cancel/").status_code == 202
 
 
-def test_a_bad_token_in_a_header_does_not_open_the_way_around_the_csrf_check():
-    client = user_client()
-    identifier = start_job(client)
-    careful = Client(enforce_csrf_checks=True, headers={**JSON, "Authorization": "Offload x"})
-    careful.force_login(client.user)  # type: ignore[attr-defined]
+def test_an_invalid_token_in_a_header_does_not_bypass_the_csrf_check():
+    owner = user_client()
+    identifier = start_job(owner)
+    client = Client(enforce_csrf_checks=True, headers={**JSON, "Authorization": "Offload x"})
+    client.force_login(owner.user)  # type: ignore[attr-defined]
 
-    assert careful.post(f"/tasks/{identifier}/cancel/").status_code == 401
-    assert client.get(f"/tasks/{identifier}/").json()["phase"] == "queued"
+    assert client.post(f"/tasks/{identifier}/cancel/").status_code == 401
+    assert owner.get(f"/tasks/{identifier}/").json()["phase"] == "queued"
 
 
 @pytest.mark.parametrize(
     ("site", "status"),
     [("cross-site", 403), ("same-origin", 202), ("same-site", 202), ("none", 202)],
 )
-def test_what_a_browser_says_is_from_another_site_is_refused(site, status):
+def test_cross_site_requests_are_refused(site, status):
     client = user_client()
     identifier = start_job(client)
 
-    answer = client.post(f"/tasks/{identifier}/cancel/", headers={"Sec-Fetch-Site": site})
+    response = client.post(f"/tasks/{identifier}/cancel/", headers={"Sec-Fetch-Site": site})
 
-    assert answer.status_code == status
+    assert response.status_code == status

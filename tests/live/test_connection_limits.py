@@ -1,4 +1,4 @@
-"""How many streams and held requests there may be."""
+"""Limits on streams and held requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from offload.live.connection_limits import ConnectionLimits, get_connection_limi
 pytestmark = pytest.mark.django_db
 
 
-def test_the_seats_are_as_many_as_the_options_say(settings):
+def test_the_limits_are_those_of_the_options(settings):
     settings.TASKS = {
         "default": {
             "BACKEND": "offload.backends.database.DatabaseBackend",
@@ -18,22 +18,22 @@ def test_the_seats_are_as_many_as_the_options_say(settings):
     }
     get_connection_limits.cache_clear()
     try:
-        seats = get_connection_limits()
-        seats.acquire("user:1")
+        limits = get_connection_limits()
+        limits.acquire("user:1")
         with pytest.raises(Exception, match="too-many-streams"):
-            seats.acquire("user:1")
-        seats.acquire("user:2")
+            limits.acquire("user:1")
+        limits.acquire("user:2")
         with pytest.raises(Exception, match="busy"):
-            seats.acquire("user:3")
+            limits.acquire("user:3")
     finally:
         get_connection_limits.cache_clear()
 
 
-def test_nobody_in_particular_has_as_many_seats_as_there_are():
-    seats = ConnectionLimits(1, 3)
+def test_unknown_clients_are_limited_by_the_total_only():
+    limits = ConnectionLimits(1, 3)
     for _ in range(3):
-        seats.acquire("")
+        limits.acquire("")
     with pytest.raises(Exception, match="busy"):
-        seats.acquire("")
-    seats.release("")
-    seats.acquire("")
+        limits.acquire("")
+    limits.release("")
+    limits.acquire("")

@@ -1,4 +1,4 @@
-"""The status document: what it says in each phase, and what it never says."""
+"""The status document: its content in each phase, and what it never reveals."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ pytestmark = pytest.mark.django_db
 ALL = frozenset({"status", "result", "cancel"})
 
 
-def told(grants: Any = ALL) -> dict[str, Any]:
-    """Return the document of the only job, as JSON gives it back."""
+def document_of_job(grants: Any = ALL) -> dict[str, Any]:
+    """Return the document of the only job, after a round trip through JSON."""
     job = Job.objects.get()
-    found = document(job, grants, failure=find_failures([job]).get(job.pk))
-    return dict(json.loads(json.dumps(found)))
+    fields = document(job, grants, failure=find_failures([job]).get(job.pk))
+    return dict(json.loads(json.dumps(fields)))
 
 
-def test_the_document_of_a_job_that_waits():
+def test_the_document_of_a_ready_job():
     result = shown.enqueue("value")
 
-    assert told() == {
+    assert document_of_job() == {
         "id": result.id,
         "title": "Monthly <b>report</b>",
         "state": "ready",
@@ -67,7 +67,7 @@ def test_the_document_of_a_job_that_waits():
         "poll_ms": 500,
         "links": {
             "self": f"/tasks/{result.id}/",
-            "events": told()["links"]["events"],
+            "events": document_of_job()["links"]["events"],
             "cancel": f"/tasks/{result.id}/cancel/",
             "result": None,
             "page": f"/tasks/{result.id}/page/",
@@ -83,7 +83,7 @@ def test_operators_see_the_task_and_the_queue_beside_the_keys_of_the_document():
     assert fields.pop("task") == "tests.live.tasks.shown"
     assert fields.pop("queue_name") == "slow"
     assert fields.pop("run_after") == iso(result.enqueued_at)
-    assert fields.items() <= told().items()
+    assert fields.items() <= document_of_job().items()
     assert list(fields) == [
         "id",
         "title",
@@ -110,10 +110,10 @@ def iso(moment: datetime) -> str:
 
 OUTCOMES = {
     "snoozed": snoozed(60),
-    "handed back": released(),
-    "to be tried later": retried(FAILURE, 60),
-    "to be tried now": retried(FAILURE, 0),
-    "to be run again": lost(FAILURE, for_good=False, delay=10),
+    "released": released(),
+    "retried later": retried(FAILURE, 60),
+    "retried at once": retried(FAILURE, 0),
+    "lost and retried": lost(FAILURE, for_good=False, delay=10),
     "succeeded": succeeded("1"),
     "failed": failed(FAILURE),
     "lost": lost(FAILURE, for_good=True),
@@ -123,7 +123,7 @@ OUTCOMES = {
 
 
 def prepare(name: str) -> None:
-    """Bring a job into a phase by the store's own verbs."""
+    """Enqueue a job and bring it into a phase, with the methods of the store."""
     job = add.enqueue(1)
     if name == "lost":
         Job.objects.update(max_worker_losses=0)
@@ -143,12 +143,12 @@ def prepare(name: str) -> None:
         ("queued", "queued", "READY"),
         ("scheduled", "scheduled", "READY"),
         ("snoozed", "scheduled", "READY"),
-        ("handed back", "queued", "READY"),
+        ("released", "queued", "READY"),
         ("running", "running", "RUNNING"),
         ("cancelling", "cancelling", "RUNNING"),
-        ("to be tried later", "retrying", "READY"),
-        ("to be tried now", "retrying", "READY"),
-        ("to be run again", "retrying", "READY"),
+        ("retried later", "retrying", "READY"),
+        ("retried at once", "retrying", "READY"),
+        ("lost and retried", "retrying", "READY"),
         ("succeeded", "succeeded", "SUCCESSFUL"),
         ("failed", "failed", "FAILED"),
         ("lost", "lost", "FAILED"),
@@ -159,7 +159,7 @@ def prepare(name: str) -> None:
 def test_the_phase_is_finer_than_the_status(name, expected, status):
     prepare(name)
 
-    found = told()
+    found = document_of_job()
 
     assert (found["phase"], found["status"]) == (expected, status)
     assert phase(Job.objects.get()) == expected
@@ -175,42 +175,42 @@ def test_a_job_that_is_retried_by_hand_waits_like_a_new_one():
     finish(failed(FAILURE))
     result.retry()
 
-    assert told()["phase"] == "queued"
+    assert document_of_job()["phase"] == "queued"
 
 
-# --- what is not told ---------------------------------------------------------------------------
+# --- secrets ------------------------------------------------------------------------------------
 
 SECRETS = ["tr0ub4dor", "RuntimeError", "Traceback", "test_documents", "tests.live", "explode("]
 
 
 @pytest.mark.parametrize("grants", [ALL, {"status"}])
-def test_of_an_exception_nothing_is_told(grants):
+def test_the_document_reveals_nothing_of_an_exception(grants):
     explode.enqueue("tr0ub4dor")
     run_jobs()
 
-    text = json.dumps(told(grants))
+    text = json.dumps(document_of_job(grants))
 
     assert [secret for secret in SECRETS if secret in text] == []
-    assert told()["error"] == {
+    assert document_of_job()["error"] == {
         "type": "urn:offload:failed",
         "title": "The task failed.",
         "detail": None,
-        "reference": told()["id"],
+        "reference": document_of_job()["id"],
     }
 
 
-def test_of_arguments_and_hidden_results_nothing_is_told():
+def test_the_document_reveals_no_arguments_and_no_hidden_result():
     private.enqueue("tr0ub4dor")
     run_jobs()
 
-    assert "tr0ub4dor" not in json.dumps(told())
+    assert "tr0ub4dor" not in json.dumps(document_of_job())
 
 
-def test_the_text_of_an_error_that_is_meant_for_people_is_told_in_one_line():
+def test_the_message_of_a_user_facing_error_is_shown_in_one_line():
     refuse.enqueue("Too <b>large</b>:\r\n\x01\x1b[31m at most 5 MB\u2028." + "x" * 1000)
     run_jobs()
 
-    title = told()["error"]["title"]
+    title = document_of_job()["error"]["title"]
 
     assert title.startswith("Too <b>large</b>: ")
     assert title.isprintable()
@@ -218,7 +218,7 @@ def test_the_text_of_an_error_that_is_meant_for_people_is_told_in_one_line():
 
 
 @pytest.mark.parametrize("path", ["gone.TooLarge", "tests.live.tasks.gone", "os.path", "x", ""])
-def test_an_error_whose_class_cannot_be_looked_up_is_not_for_people(path):
+def test_an_error_whose_class_is_not_found_is_not_shown(path):
     refuse.enqueue("tr0ub4dor")
     run_jobs()
     job = Job.objects.get()
@@ -228,41 +228,41 @@ def test_an_error_whose_class_cannot_be_looked_up_is_not_for_people(path):
     assert "tr0ub4dor" not in json.dumps(document(job, ALL, failure=failure))
 
 
-def test_an_earlier_failure_of_a_job_that_was_lost_later_is_not_told():
+def test_an_earlier_failure_of_a_job_that_was_lost_later_is_not_shown():
     refuse.enqueue("earlier")
     run_jobs()
     Job.objects.update(fence=2)
 
-    assert told()["error"]["title"] == "The task failed."
+    assert document_of_job()["error"]["title"] == "The task failed."
 
 
 # --- results ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0, "text", None, [1, {"a": None}], "</script>"])
-def test_a_result_is_shown_if_the_task_says_so(value):
+def test_a_result_is_shown_if_the_task_exposes_it(value):
     shown.enqueue(value)
     run_jobs()
 
-    assert told()["result"] == value
-    assert told()["links"]["result"] == f"/tasks/{told()['id']}/result/"
+    assert document_of_job()["result"] == value
+    assert document_of_job()["links"]["result"] == f"/tasks/{document_of_job()['id']}/result/"
 
 
 def test_a_large_result_has_its_own_url():
     shown.enqueue("x" * 20_000)
     run_jobs()
 
-    assert told()["result"] is None
-    assert told()["links"]["result"]
+    assert document_of_job()["result"] is None
+    assert document_of_job()["links"]["result"]
 
 
-def test_without_the_right_neither_result_nor_link():
+def test_without_rights_there_is_neither_result_nor_link():
     shown.enqueue("value")
     run_jobs()
 
-    assert told({"status"})["result"] is None
-    assert told({"status"})["links"]["result"] is None
-    assert told({"status"})["links"]["cancel"] is None
+    assert document_of_job({"status"})["result"] is None
+    assert document_of_job({"status"})["links"]["result"] is None
+    assert document_of_job({"status"})["links"]["cancel"] is None
 
 
 # --- progress -----------------------------------------------------------------------------------
@@ -271,11 +271,11 @@ def test_without_the_right_neither_result_nor_link():
 NOW = "2026-11-20T09:31:07.412Z"
 
 
-def progress_of(written: Any) -> Any:
+def progress_of(stored: Any) -> Any:
     shown.enqueue(1)
-    text = json.dumps({**written, "updated_at": NOW}) if isinstance(written, dict) else written
+    text = json.dumps({**stored, "updated_at": NOW}) if isinstance(stored, dict) else stored
     Job.objects.update(progress=text)
-    return told()["progress"]
+    return document_of_job()["progress"]
 
 
 @task
@@ -283,13 +283,13 @@ def import_rows() -> None:
     progress(340, 1000, "Reading\nrows", step=(2, 3, "Import"))
 
 
-def test_what_a_task_says_is_shown():
+def test_the_progress_of_a_task_is_shown():
     import_rows.enqueue()
     run_jobs()
 
-    found = told()["progress"]
+    found = document_of_job()["progress"]
 
-    assert found.pop("updated_at") <= told()["finished_at"]
+    assert found.pop("updated_at") <= document_of_job()["finished_at"]
     assert found == {
         "done": 340,
         "total": 1000,
@@ -300,7 +300,7 @@ def test_what_a_task_says_is_shown():
     }
 
 
-def test_progress_is_shown_as_it_was_written():
+def test_progress_is_shown_as_it_was_stored():
     written = {
         "done": 340,
         "total": 1000,
@@ -333,42 +333,42 @@ def test_percent(written, percent):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "{}", '{"updated_at": "x"}', None])
-def test_what_is_no_progress_is_none(text):
+def test_damaged_progress_is_none(text):
     assert progress_of(text) is None
 
 
-def test_numbers_that_json_does_not_have_are_left_out():
+def test_numbers_that_json_does_not_have_are_null():
     step = {"number": float("-inf")}
     found = progress_of({"done": float("nan"), "total": float("inf"), "step": step})
 
     assert (found["done"], found["total"], found["step"]["number"]) == (None, None, None)
 
 
-def test_texts_of_tasks_are_of_one_line():
+def test_messages_and_names_have_one_line():
     found = progress_of({"message": "a\r\nb\0<i>\x85", "step": {"number": 1, "name": "c\nd"}})
 
     assert (found["message"], found["step"]["name"]) == ("a b <i>", "c d")
 
 
-def test_how_long_the_rest_will_take_is_guessed_from_the_pace_so_far():
+def test_the_remaining_time_is_extrapolated_from_the_progress():
     shown.enqueue(1)
     claim(register())
-    began = Job.objects.get().last_attempted_at
-    assert began is not None
+    started_at = Job.objects.get().last_attempted_at
+    assert started_at is not None
     written = {
         "done": 1,
         "total": 4,
-        "updated_at": (began + timedelta(seconds=10)).astimezone(UTC).isoformat(),
+        "updated_at": (started_at + timedelta(seconds=10)).astimezone(UTC).isoformat(),
     }
     Job.objects.update(progress=json.dumps(written))
-    assert told()["estimate"]["remaining_seconds"] == 30
+    assert document_of_job()["estimate"]["remaining_seconds"] == 30
 
-    for other in ("", "yesterday", None, "0001-01-01T00:00:00+00:00"):
-        Job.objects.update(progress=json.dumps({**written, "updated_at": other}))
-        assert told()["estimate"]["remaining_seconds"] is None
+    for damaged in ("", "yesterday", None, "0001-01-01T00:00:00+00:00"):
+        Job.objects.update(progress=json.dumps({**written, "updated_at": damaged}))
+        assert document_of_job()["estimate"]["remaining_seconds"] is None
 
 
-# --- when to ask again --------------------------------------------------------------------------
+# --- poll delays --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_how_long_the_rest_will_take_is_guessed_from_the_pace_so_far():
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("state", ["queued", "running", "cancelling"])
-def test_the_older_a_phase_the_slower_the_pace(age, expected, state):
+def test_the_poll_delay_grows_with_the_age_of_the_phase(age, expected, state):
     prepare(state)
     since = to_datetime(now_microseconds() - age * 1_000_000)
     column = {"queued": "run_after", "running": "last_attempted_at"}.get(
@@ -393,17 +393,17 @@ def test_the_older_a_phase_the_slower_the_pace(age, expected, state):
 @pytest.mark.parametrize(
     ("left", "expected"), [(3600, 60_000), (30, 30_000), (0.1, 1000), (-100, 1000)]
 )
-def test_a_scheduled_job_is_asked_for_when_it_is_due(left, expected):
+def test_a_scheduled_job_is_polled_when_it_is_due(left, expected):
     add.using(run_after=timedelta(days=1)).enqueue(1)
     Job.objects.update(run_after=to_datetime(now_microseconds() + int(left * 1_000_000)))
 
-    found = poll_delay_ms(Job.objects.get())
+    delay = poll_delay_ms(Job.objects.get())
 
-    assert found is not None
-    assert abs(found - expected) <= 5000 * (expected == 30_000)
+    assert delay is not None
+    assert abs(delay - expected) <= (5000 if expected == 30_000 else 0)
 
 
-def test_the_tag_is_of_one_version():
+def test_the_tag_changes_with_the_version():
     result = add.enqueue(1)
     before = etag(Job.objects.get())
     claim(register())
@@ -419,27 +419,27 @@ def test_the_tag_is_of_one_version():
 def send_monthly_report() -> None: ...
 
 
-def test_without_a_title_people_see_the_name_of_the_function():
+def test_the_default_title_is_the_name_of_the_function():
     send_monthly_report.enqueue()
-    assert told()["title"] == "Send monthly report"
+    assert document_of_job()["title"] == "Send monthly report"
 
     Job.objects.update(task_path="gone.renamed_task")
-    assert told()["title"] == "Renamed task"
+    assert document_of_job()["title"] == "Renamed task"
 
 
-def test_moments_are_in_utc_whatever_the_settings_are():
+def test_times_are_in_utc_with_any_settings():
     add.using(run_after=timedelta(days=1), expires=timedelta(days=2)).enqueue(1)
-    moment = told()
+    reference = document_of_job()
 
     with timezone.override("Asia/Kolkata"):
-        assert told() == moment
+        assert document_of_job() == reference
     with override_settings(USE_TZ=False, TIME_ZONE="America/Denver"):
-        assert told()["run_after"] == moment["run_after"]
-    assert moment["run_after"][-5:] == moment["enqueued_at"][-5:]
-    assert moment["expires_at"] > moment["run_after"] > moment["enqueued_at"]
+        assert document_of_job()["run_after"] == reference["run_after"]
+    assert reference["run_after"][-5:] == reference["enqueued_at"][-5:]
+    assert reference["expires_at"] > reference["run_after"] > reference["enqueued_at"]
 
 
-def test_a_project_that_has_not_mounted_the_urls_has_no_links():
+def test_without_the_urls_there_are_no_links():
     add.enqueue(1)
     with override_settings(ROOT_URLCONF="tests.live.tasks"), pytest.raises(ImproperlyConfigured):
         links(Job.objects.get(), ALL)
@@ -447,8 +447,8 @@ def test_a_project_that_has_not_mounted_the_urls_has_no_links():
         assert set(links(Job.objects.get(), ALL).values()) == {None}
 
 
-def test_what_people_read_is_translated_where_there_is_a_translation():
+def test_the_title_of_an_error_is_translated():
     explode.enqueue("x")
     run_jobs()
     with translation.override("en"):
-        assert told()["error"]["title"] == "The task failed."
+        assert document_of_job()["error"]["title"] == "The task failed."

@@ -26,10 +26,10 @@ PATHS = pytest.mark.parametrize("path", ["/once/", "/once-async/"])
 
 @pytest.fixture
 def key() -> str:
-    """A key as a page has it."""
-    found = re.search(r'value="([^"]+)"', idempotency_key())
-    assert found is not None
-    return found[1]
+    """Return the key of a page."""
+    match = re.search(r'value="([^"]+)"', idempotency_key())
+    assert match is not None
+    return match[1]
 
 
 def send(client: Client, key: str = "", path: str = "/once/", **headers: str) -> Any:
@@ -38,7 +38,7 @@ def send(client: Client, key: str = "", path: str = "/once/", **headers: str) ->
 
 @PATHS
 @pytest.mark.django_db(transaction=True)
-def test_a_key_starts_one_job_and_is_answered_alike(path, key):
+def test_a_key_starts_one_job_and_gets_the_same_response_again(path, key):
     client = user_client()
     first, second = (send(client, key, path) for _ in range(2))
 
@@ -48,7 +48,7 @@ def test_a_key_starts_one_job_and_is_answered_alike(path, key):
 
 
 @pytest.mark.django_db
-def test_the_header_is_as_good_as_the_field():
+def test_the_key_may_be_in_a_header():
     client = user_client()
     ids = {send(client, **{"Idempotency-Key": "8e03978e"}).json()["id"] for _ in range(2)}
 
@@ -56,7 +56,7 @@ def test_the_header_is_as_good_as_the_field():
 
 
 @pytest.mark.django_db
-def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
+def test_other_keys_users_and_views_and_no_key_start_other_jobs(key):
     ada, grace = user_client("ada"), user_client("grace")
     ids = [
         send(ada, key).json()["id"],
@@ -71,7 +71,7 @@ def test_other_keys_other_people_other_views_and_no_key_start_other_jobs(key):
 
 
 @pytest.mark.django_db
-def test_the_id_of_the_job_has_the_age_of_the_page(key):
+def test_the_id_of_the_job_has_the_time_of_the_page(key):
     job = send(user_client(), key).json()["id"]
 
     assert created_at(Job.objects.get().pk) == created_at(UUID(key))
@@ -79,7 +79,7 @@ def test_the_id_of_the_job_has_the_age_of_the_page(key):
 
 
 @pytest.mark.django_db
-def test_a_visitor_is_known_by_the_session(key):
+def test_a_visitor_is_identified_by_the_session(key):
     client = anonymous_client()
     ids = {send(client, key).json()["id"] for _ in range(2)}
 
@@ -88,29 +88,29 @@ def test_a_visitor_is_known_by_the_session(key):
 
 
 @pytest.mark.django_db
-def test_a_visitor_without_a_session_is_known_by_the_csrf_cookie(key):
+def test_a_visitor_without_a_session_is_identified_by_the_csrf_cookie(key):
     client = anonymous_client(session=False)
     client.cookies["csrftoken"] = "t" * 32
     assert len({send(client, key).json()["id"] for _ in range(2)}) == 1
 
 
 @pytest.mark.django_db
-def test_who_cannot_be_told_from_others_gets_nobody_elses_job(key):
+def test_unidentified_clients_do_not_share_a_job(key):
     ids = {send(anonymous_client(session=False), key).json()["id"] for _ in range(2)}
 
     assert len(ids) == 2
 
 
 @pytest.mark.django_db
-def test_a_plain_form_is_sent_to_the_same_page_again(key):
+def test_a_plain_form_is_redirected_to_the_same_page_again(key):
     client = user_client()
-    places = {send(client, key, **BROWSER).headers["Location"] for _ in range(2)}
+    locations = {send(client, key, **BROWSER).headers["Location"] for _ in range(2)}
 
-    assert len(places) == 1
+    assert len(locations) == 1
 
 
 @pytest.mark.django_db
-def test_a_refused_form_leaves_the_key_for_the_next_try(key):
+def test_a_refused_form_does_not_use_up_the_key(key):
     client = user_client()
     refused = client.post("/once/", {"idempotency_key": key, "refuse": "1"})
     accepted = send(client, key)
@@ -120,7 +120,7 @@ def test_a_refused_form_leaves_the_key_for_the_next_try(key):
 
 
 @pytest.mark.django_db
-def test_an_endless_key_is_no_key():
+def test_a_key_that_is_too_long_is_ignored():
     client = user_client()
     ids = {send(client, "k" * 256).json()["id"] for _ in range(2)}
 
@@ -128,7 +128,7 @@ def test_an_endless_key_is_no_key():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_conflict_that_is_not_about_the_job_is_raised(key):
+def test_an_integrity_error_that_is_not_about_the_job_is_raised(key):
     @offload.idempotent
     def view(request: Any) -> HttpResponse:
         raise IntegrityError("something else")
@@ -140,7 +140,7 @@ def test_a_conflict_that_is_not_about_the_job_is_raised(key):
 
 
 @pytest.mark.django_db
-def test_only_the_first_job_of_a_view_has_the_id(key):
+def test_only_the_first_job_of_a_view_gets_the_id(key):
     @offload.idempotent
     def view(request: Any) -> HttpResponse:
         results = private.enqueue_many([((), {})] * 2)
@@ -158,33 +158,33 @@ def test_only_the_first_job_of_a_view_has_the_id(key):
 
 @PATHS
 @pytest.mark.django_db(transaction=True)
-def test_of_two_that_come_at_once_one_starts_its_job(path, key):
-    """Each view waits for the other to have begun, so neither sees the other's job before.
+def test_of_two_concurrent_requests_one_starts_its_job(path, key):
+    """Each view waits until the other has started, so that neither finds the other's job.
 
-    Transactions on SQLite begin one after the other anyway.
+    Transactions on SQLite start one after the other anyway.
     """
     user_client()
-    meets = path == "/once-async/" or connection.vendor != "sqlite"
-    barrier = threading.Barrier(2 if meets else 1, timeout=20)
-    answers = together(lambda: send(user_client(), key, f"{path}?race=1"), barrier)
+    is_concurrent = path == "/once-async/" or connection.vendor != "sqlite"
+    barrier = threading.Barrier(2 if is_concurrent else 1, timeout=20)
+    responses = send_concurrently(lambda: send(user_client(), key, f"{path}?race=1"), barrier)
 
-    ids = {answer.json()["id"] for answer in answers}
-    assert [answer.status_code for answer in answers] == [202, 202]
+    ids = {response.json()["id"] for response in responses}
+    assert [response.status_code for response in responses] == [202, 202]
     assert ids == {str(Job.objects.get().pk)}
     if path == "/once/":
         assert Effect.objects.count() == 1, "the second was not rolled back"
 
 
-def together(ask: Callable[[], Any], barrier: threading.Barrier) -> list[Any]:
-    """Ask twice at once; views that race wait at the barrier."""
-    from tests.live import views  # noqa: PLC0415  # its barrier
+def send_concurrently(send_one: Callable[[], Any], barrier: threading.Barrier) -> list[Any]:
+    """Send a request twice at the same time; views with `race` wait at the barrier."""
+    from tests.live import views  # noqa: PLC0415  # the module whose barrier is replaced
 
     views.barrier = barrier
-    answers: list[Any] = []
+    responses: list[Any] = []
 
     def run() -> None:
         try:
-            answers.append(ask())
+            responses.append(send_one())
         finally:
             connection.close()
 
@@ -193,9 +193,9 @@ def together(ask: Callable[[], Any], barrier: threading.Barrier) -> list[Any]:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(answers) == 2
-    return answers
+    assert len(responses) == 2
+    return responses
 
 
-def test_each_page_has_a_key_of_its_own():
+def test_each_page_has_another_key():
     assert idempotency_key() != idempotency_key()

@@ -1,4 +1,4 @@
-"""Requests that are held until there is news, under ASGI."""
+"""Long polling: requests that are held until a job changes, under ASGI."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ pytestmark = pytest.mark.django_db
         ("wait=99999999999999999999", 0),
     ],
 )
-def test_how_long_a_request_wants_to_be_held(prefer, seconds, async_rf, rf):
+def test_the_requested_wait(prefer, seconds, async_rf, rf):
     assert requested_wait(async_rf.get("/", headers={"Prefer": prefer})) == seconds
     assert requested_wait(rf.get("/", headers={"Prefer": prefer})) == 0
 
 
 class Page:
-    """What a page does, under ASGI."""
+    """A page that polls one job under ASGI with the tag that it has."""
 
     def __init__(self, identifier: str, user: User) -> None:
         self.url = f"/tasks/{identifier}/"
         self.user = user
-        self.known = ""
+        self.tag = ""
 
-    async def ask(self, seconds: int) -> Any:
+    async def poll(self, seconds: int) -> Any:
         client = AsyncClient(headers=JSON)
         await client.aforce_login(self.user)
-        headers = {"Prefer": f"wait={seconds}", "If-None-Match": self.known}
-        answer = await client.get(self.url, headers=headers)
-        self.known = answer.headers.get("ETag", "")
-        return answer
+        headers = {"Prefer": f"wait={seconds}", "If-None-Match": self.tag}
+        response = await client.get(self.url, headers=headers)
+        self.tag = response.headers.get("ETag", "")
+        return response
 
 
 @pytest.fixture
@@ -70,180 +70,180 @@ def page(transactional_db: None, watched: None) -> Page:
 
 
 @pytest.fixture
-def one_seat(monkeypatch):
-    """One user_client has one seat, and there is one: the seats."""
-    seats = ConnectionLimits(1, 1)
-    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
-    return seats
+def one_slot(monkeypatch):
+    """Allow one connection in all."""
+    limits = ConnectionLimits(1, 1)
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
+    return limits
 
 
-class WatchedSeats(ConnectionLimits):
-    """ConnectionLimits that tell when one is taken."""
+class ObservedLimits(ConnectionLimits):
+    """Limits of one connection, with an event for its start."""
 
     def __init__(self) -> None:
         super().__init__(1, 1)
-        self.taken = threading.Event()
+        self.acquired = threading.Event()
 
     def acquire(self, holder: str) -> None:
         super().acquire(holder)
-        self.taken.set()
+        self.acquired.set()
 
 
-def test_a_held_request_is_answered_as_soon_as_there_is_news(page, monkeypatch):
-    seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
+def test_a_held_request_is_answered_when_the_job_changes(page, monkeypatch):
+    limits = ObservedLimits()
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
 
     def claim_when_held() -> None:
-        assert seats.taken.wait(10)
+        assert limits.acquired.wait(10)
         claim(register())
 
     async def scene() -> Any:
-        await page.ask(0)
-        asking = asyncio.create_task(page.ask(20))
+        await page.poll(0)
+        polling = asyncio.create_task(page.poll(20))
         await asyncio.to_thread(in_thread, claim_when_held)
-        return await asyncio.wait_for(asking, 10)
+        return await asyncio.wait_for(polling, 10)
 
-    answer = play(scene())
+    response = play(scene())
 
-    assert (answer.status_code, answer.json()["phase"]) == (200, "running")
-    assert answer.headers["Preference-Applied"] == "wait=20"
+    assert (response.status_code, response.json()["phase"]) == (200, "running")
+    assert response.headers["Preference-Applied"] == "wait=20"
 
 
-def test_a_held_request_is_answered_when_the_server_is_told_to_stop(page, monkeypatch):
-    seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
+def test_a_held_request_is_answered_when_the_server_shuts_down(page, monkeypatch):
+    limits = ObservedLimits()
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
 
     async def scene() -> Any:
-        await page.ask(0)
-        asking = asyncio.create_task(page.ask(20))
-        await asyncio.to_thread(seats.taken.wait, 10)
+        await page.poll(0)
+        polling = asyncio.create_task(page.poll(20))
+        await asyncio.to_thread(limits.acquired.wait, 10)
         open_connections.close_all()
-        return await asyncio.wait_for(asking, 10)
+        return await asyncio.wait_for(polling, 10)
 
     assert play(scene()).status_code == 304
     assert len(open_connections) == 0
 
 
 def play(scene: Coroutine[Any, Any, Any]) -> Any:
-    """Run a scene; the thread in which its requests used the database leaves no connection."""
+    """Run a scene, and close the connections of the thread in which its requests ran."""
 
-    async def whole() -> Any:
+    async def scene_and_cleanup() -> Any:
         try:
             return await scene
         finally:
             await sync_to_async(connections.close_all)()
 
-    return asyncio.run(whole())
+    return asyncio.run(scene_and_cleanup())
 
 
 def in_thread(action: Any) -> None:
-    """Do something in a thread of its own, which leaves no connection."""
+    """Call a function in its own thread, and close the connections of that thread."""
     try:
         action()
     finally:
         connection.close()
 
 
-def test_a_held_request_is_told_that_there_was_no_news(page):
+def test_a_held_request_is_answered_with_304_after_the_timeout(page):
     async def scene() -> Any:
-        await page.ask(0)
-        return await page.ask(1)
+        await page.poll(0)
+        return await page.poll(1)
 
-    answer = play(scene())
+    response = play(scene())
 
-    assert answer.status_code == 304
-    assert answer.headers["Preference-Applied"] == "wait=1"
+    assert response.status_code == 304
+    assert response.headers["Preference-Applied"] == "wait=1"
 
 
-def test_who_does_not_know_the_newest_state_is_told_at_once(page, one_seat):
+def test_a_request_with_an_older_version_is_answered_at_once(page, one_slot):
     async def scene() -> list[Any]:
-        with one_seat.acquired_by("somebody"):  # so that being held would be refused
-            first = await page.ask(20)
-            page.known = 'W/"old"'
-            second = await page.ask(20)
+        with one_slot.acquired_by("user:other"):  # a held request would be refused
+            first = await page.poll(20)
+            page.tag = 'W/"old"'
+            second = await page.poll(20)
         return [first, second]
 
-    answers = play(scene())
+    responses = play(scene())
 
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert all("Preference-Applied" not in answer.headers for answer in answers)
+    assert [response.status_code for response in responses] == [200, 200]
+    assert all("Preference-Applied" not in response.headers for response in responses)
 
 
-def test_so_is_who_asks_for_a_job_that_has_ended_or_is_not_his(page, one_seat):
+def test_a_request_for_a_finished_or_unknown_job_is_answered_at_once(page, one_slot):
     async def scene() -> list[int]:
-        await page.ask(0)
+        await page.poll(0)
         await asyncio.to_thread(in_thread, run_jobs)
-        page.known = ""
-        await page.ask(0)
-        with one_seat.acquired_by("somebody"):
-            ended = await page.ask(20)
-            page.url, page.known = f"/tasks/{new_id()}/", "*"
-            unknown = await page.ask(20)
-        return [ended.status_code, unknown.status_code]
+        page.tag = ""
+        await page.poll(0)
+        with one_slot.acquired_by("user:other"):
+            finished = await page.poll(20)
+            page.url, page.tag = f"/tasks/{new_id()}/", "*"
+            unknown = await page.poll(20)
+        return [finished.status_code, unknown.status_code]
 
     assert play(scene()) == [304, 404]
 
 
-def test_a_database_that_does_not_answer_is_told_at_once(page, one_seat, monkeypatch):
+def test_a_database_error_is_answered_at_once(page, one_slot, monkeypatch):
     def find(*_: Any) -> None:
         raise DatabaseError("no such table: offload_job")
 
     async def scene() -> Any:
-        await page.ask(0)
+        await page.poll(0)
         monkeypatch.setattr(get_store("default"), "find", find)
-        return await page.ask(20)
+        return await page.poll(20)
 
     assert play(scene()).status_code == 503
 
 
 def test_too_many_held_requests_are_refused(page, monkeypatch):
-    async def scene(seats: ConnectionLimits, *holders: str) -> Any:
-        monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
-        page.known = ""
-        await page.ask(0)
-        for each in holders:
-            seats.acquire(each)
-        return await page.ask(20)
+    async def scene(limits: ConnectionLimits, *holders: str) -> Any:
+        monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
+        page.tag = ""
+        await page.poll(0)
+        for holder in holders:
+            limits.acquire(holder)
+        return await page.poll(20)
 
     own = play(scene(ConnectionLimits(2, 10), *[f"user:{page.user.pk}"] * 2))
     all_taken = play(scene(ConnectionLimits(2, 2), "user:x", "user:y"))
 
     assert own.status_code == 429
     assert all_taken.status_code == 503
-    for answer in (own, all_taken):
-        assert 5 <= int(answer.headers["Retry-After"]) <= 15
-        assert is_private(answer)
+    for response in (own, all_taken):
+        assert 5 <= int(response.headers["Retry-After"]) <= 15
+        assert is_private(response)
 
 
-def test_who_is_refused_keeps_the_cookie_of_the_session(page, monkeypatch):
+def test_a_refused_request_leaves_the_session_cookie_alone(page, monkeypatch):
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: ConnectionLimits(1, 0))
     identifier = start_job(user_client("ben"), "for_all")
 
     async def scene() -> Any:
         client = AsyncClient(headers=JSON)
-        client.cookies["sessionid"] = "ended"
+        client.cookies["sessionid"] = "expired"
         first = await client.get(f"/tasks/{identifier}/")
         headers = {"Prefer": "wait=20", "If-None-Match": first.headers["ETag"]}
-        client.cookies["sessionid"] = "ended"
+        client.cookies["sessionid"] = "expired"
         return await client.get(f"/tasks/{identifier}/", headers=headers)
 
-    answer = play(scene())
+    response = play(scene())
 
-    assert answer.status_code == 503
-    assert not answer.cookies
+    assert response.status_code == 503
+    assert not response.cookies
 
 
-def test_a_held_request_frees_its_seat_and_holds_no_connection(page, monkeypatch):
-    seats = WatchedSeats()
-    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: seats)
+def test_a_held_request_holds_no_database_connection_and_releases_its_slot(page, monkeypatch):
+    limits = ObservedLimits()
+    monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
 
     async def scene() -> tuple[bool, list[int]]:
-        await page.ask(0)
-        asking = asyncio.create_task(page.ask(2))
-        await asyncio.to_thread(seats.taken.wait, 10)
+        await page.poll(0)
+        polling = asyncio.create_task(page.poll(2))
+        await asyncio.to_thread(limits.acquired.wait, 10)
         is_open = await sync_to_async(lambda: connection.connection is not None)()
-        first = await asking
-        second = await page.ask(1)  # the only seat is free again
+        first = await polling
+        second = await page.poll(1)  # the only slot is free again
         return is_open, [first.status_code, second.status_code]
 
     assert play(scene()) == (False, [304, 304])

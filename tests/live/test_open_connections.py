@@ -1,4 +1,4 @@
-"""Ending all streams of a process together."""
+"""Closing all open connections of a process at a shutdown."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from django.db import connections
 from offload.live.open_connections import OpenConnections, open_connections
 
 
-class Stream:
+class FakeConnection:
     def __init__(self, *sessions: str) -> None:
         self.sessions = set(sessions)
         self.reasons: list[str] = []
-        self.ended = asyncio.Event()
+        self.closed = asyncio.Event()
 
     def close(self, reason: str) -> None:
         self.reasons.append(reason)
-        self.ended.set()
+        self.closed.set()
 
 
 @pytest.fixture
-def told() -> Iterator[list[int]]:
-    """Stand where a server does: its own handler notes what it is told."""
+def received() -> Iterator[list[int]]:
+    """Install the handler of a server, which records the signals that it receives."""
     numbers: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: numbers.append(number))
     interrupt = signal.getsignal(signal.SIGINT)
@@ -38,39 +38,39 @@ def told() -> Iterator[list[int]]:
     signal.signal(signal.SIGINT, interrupt)
 
 
-def test_the_signal_ends_all_streams_and_reaches_the_server(told):
+def test_a_signal_closes_all_connections_and_reaches_the_server(received):
     async def body() -> None:
-        streams, one, two = OpenConnections(), Stream(), Stream()
-        streams.add(one)
-        streams.add(two)
+        registry, one, two = OpenConnections(), FakeConnection(), FakeConnection()
+        registry.add(one)
+        registry.add(two)
         os.kill(os.getpid(), signal.SIGTERM)
-        for stream in (one, two):
-            await asyncio.wait_for(stream.ended.wait(), 20)
-            assert stream.reasons == ["shutdown"]
+        for connection in (one, two):
+            await asyncio.wait_for(connection.closed.wait(), 20)
+            assert connection.reasons == ["shutdown"]
 
     asyncio.run(body())
-    assert told == [signal.SIGTERM]
+    assert received == [signal.SIGTERM]
 
 
-def test_who_comes_while_the_server_waits_is_sent_away(told):
+def test_a_connection_that_opens_during_the_shutdown_is_closed(received):
     async def body() -> None:
-        streams, late = OpenConnections(), Stream()
-        streams.add(Stream())
+        registry, late = OpenConnections(), FakeConnection()
+        registry.add(FakeConnection())
         os.kill(os.getpid(), signal.SIGTERM)
-        streams.add(late)
+        registry.add(late)
         assert late.reasons == ["shutdown"]
 
-        streams.open()
-        again = Stream()
-        streams.add(again)
+        registry.open()
+        again = FakeConnection()
+        registry.add(again)
         assert again.reasons == []
 
     asyncio.run(body())
 
 
-def test_a_server_that_leaves_the_signal_to_the_system_keeps_it():
+def test_the_default_action_of_a_signal_is_not_replaced():
     async def body() -> None:
-        OpenConnections().add(Stream())
+        OpenConnections().add(FakeConnection())
 
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt = signal.getsignal(signal.SIGINT)
@@ -83,7 +83,7 @@ def test_a_server_that_leaves_the_signal_to_the_system_keeps_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_signing_out_ends_the_streams_of_that_session_only(told, monkeypatch):
+def test_signing_out_closes_the_connections_of_that_session_only(received, monkeypatch):
     monkeypatch.setattr("offload.live.open_connections.SIGN_OUT_DELAY_SECONDS", 0.01)
 
     class Request:
@@ -94,31 +94,31 @@ def test_signing_out_ends_the_streams_of_that_session_only(told, monkeypatch):
         connections.close_all()
 
     async def body() -> None:
-        mine, anothers = Stream("mine"), Stream("another's")
-        for stream in (mine, anothers):
-            open_connections.add(stream)
+        own, other = FakeConnection("mine"), FakeConnection("other")
+        for connection in (own, other):
+            open_connections.add(connection)
         await sync_to_async(sign_out)()
-        await asyncio.wait_for(mine.ended.wait(), 20)
-        assert mine.reasons == ["lifetime"]
-        assert anothers.reasons == []
-        for stream in (mine, anothers):
-            open_connections.discard(stream)
+        await asyncio.wait_for(own.closed.wait(), 20)
+        assert own.reasons == ["lifetime"]
+        assert other.reasons == []
+        for connection in (own, other):
+            open_connections.discard(connection)
 
     asyncio.run(body())
 
 
-def test_a_stream_whose_loop_was_closed_harms_no_other(told):
-    streams, gone, there = OpenConnections(), Stream(), Stream()
+def test_a_connection_with_a_closed_event_loop_is_skipped(received):
+    registry, closed_loop, open_loop = OpenConnections(), FakeConnection(), FakeConnection()
 
-    async def add(stream: Stream) -> None:
-        streams.add(stream)
+    async def add(connection: FakeConnection) -> None:
+        registry.add(connection)
 
     async def body() -> None:
-        streams.add(there)
-        streams.close_all()
-        await asyncio.wait_for(there.ended.wait(), 20)
+        registry.add(open_loop)
+        registry.close_all()
+        await asyncio.wait_for(open_loop.closed.wait(), 20)
 
-    asyncio.run(add(gone))
+    asyncio.run(add(closed_loop))
     asyncio.run(body())
-    assert there.reasons == ["shutdown"]
-    assert gone.reasons == []
+    assert open_loop.reasons == ["shutdown"]
+    assert closed_loop.reasons == []

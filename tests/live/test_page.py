@@ -1,4 +1,4 @@
-"""The page for people, and what is inert on it."""
+"""The page of a job, and the escaping of hostile text."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ NOW = "2026-11-20T09:31:07Z"
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x00\x1b'
 
 
-OURS = re.compile(
+STATIC_PARTS = re.compile(
     r"""<template.*?</template>
     |<script\ type="module"\ src="/static/offload/[\w-]+\.js"></script>
     |<script\ id="offload-texts"\ type="application/json">[^<]*</script>""",
     re.DOTALL | re.VERBOSE,
 )
-"""What the element needs: a skeleton, the modules and their words."""
+"""The template, the scripts and the labels of the element."""
 
 
 def page_of(client: Client, identifier: Any) -> Any:
     return client.get(f"/tasks/{identifier}/page/", headers=BROWSER)
 
 
-def text_of(answer: Any) -> str:
-    """Return a page without what is the same on each."""
-    return OURS.sub("", answer.text)
+def text_of(response: Any) -> str:
+    """Return a page without the parts that are the same on each."""
+    return STATIC_PARTS.sub("", response.text)
 
 
-def test_the_page_looks_again_by_itself_without_javascript():
+def test_the_page_refreshes_without_javascript():
     client = user_client()
     identifier = start_job(client, "shown")
     waiting = text_of(page_of(client, identifier))
     run_jobs()
-    ended = text_of(page_of(client, identifier))
+    finished = text_of(page_of(client, identifier))
 
     assert '<noscript><meta http-equiv="refresh" content="1"></noscript>' in waiting
-    assert "refresh" not in ended
+    assert "refresh" not in finished
     assert "<progress" in waiting
-    assert "<progress" not in ended
-    assert f'href="/tasks/{identifier}/result/"' in ended
+    assert "<progress" not in finished
+    assert f'href="/tasks/{identifier}/result/"' in finished
 
 
-def test_the_page_of_a_job_that_is_not_there():
-    answer = page_of(user_client(), new_id())
+def test_the_page_of_an_unknown_job():
+    response = page_of(user_client(), new_id())
 
-    assert answer.status_code == 404
-    assert "This task does not exist, or you are not allowed to see it." in answer.text
+    assert response.status_code == 404
+    assert "This task does not exist, or you are not allowed to see it." in response.text
 
 
 def test_hostile_text_is_inert_on_the_page():
@@ -75,13 +75,13 @@ def test_hostile_text_is_inert_on_the_page():
     run_jobs()
     failed = page_of(client, identifier)
 
-    for answer in (waiting, failed):
-        assert answer.status_code == 200
-        assert "<script" not in text_of(answer)
-        assert "<img" not in answer.text
-        assert "&lt;script&gt;" in answer.text
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", answer.text)
-        assert "Set-Cookie: a" not in str(answer.headers)
+    for response in (waiting, failed):
+        assert response.status_code == 200
+        assert "<script" not in text_of(response)
+        assert "<img" not in response.text
+        assert "&lt;script&gt;" in response.text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", response.text)
+        assert "Set-Cookie: a" not in str(response.headers)
 
 
 def test_hostile_text_is_inert_in_json():
@@ -89,15 +89,15 @@ def test_hostile_text_is_inert_in_json():
     identifier = start_job(client)
     Job.objects.update(progress=json.dumps({"message": HOSTILE, "updated_at": NOW}))
 
-    answer = client.get(f"/tasks/{identifier}/")
+    response = client.get(f"/tasks/{identifier}/")
 
-    assert "\r" not in answer.text
-    assert "\\u0000" not in answer.text
-    assert answer.headers["Content-Type"] == "application/json"
+    assert "\r" not in response.text
+    assert "\\u0000" not in response.text
+    assert response.headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("task", ["shown", "explode"])
-def test_the_page_needs_nothing_that_a_strict_policy_forbids(task):
+def test_the_page_complies_with_a_strict_content_security_policy(task):
     client = user_client()
     identifier = start_job(client, task, "x")
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_the_page_needs_nothing_that_a_strict_policy_forbids(task):
         run_jobs()
 
 
-def test_the_words_of_the_page_are_those_of_the_phase():
+def test_the_page_shows_the_label_of_the_phase():
     client = user_client()
     identifier = start_job(client, "private", "tr0ub4dor")
     assert "Waiting" in text_of(page_of(client, identifier))
@@ -119,7 +119,7 @@ def test_the_words_of_the_page_are_those_of_the_phase():
     assert "tr0ub4dor" not in text
 
 
-def test_numbers_of_the_page_are_for_machines_where_machines_read_them(settings):
+def test_numbers_in_attributes_are_not_localised(settings):
     settings.LANGUAGE_CODE = "de"
     settings.USE_THOUSAND_SEPARATOR = True
     client = user_client()

@@ -1,4 +1,4 @@
-"""A page that shows many jobs asks for them together."""
+"""Pages with many jobs query them together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.live.tasks import explode, shown
 
 pytestmark = pytest.mark.django_db
 
-TEMPLATE = "{% load offload %}{% for each in results %}{% task_status each %}{% endfor %}"
+TEMPLATE = "{% load offload %}{% for result in results %}{% task_status result %}{% endfor %}"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def render(request: HttpRequest, results: list[object]) -> str:
     return Template(TEMPLATE).render(Context({"request": request, "results": results}))
 
 
-def test_many_jobs_are_one_query(ada, django_assert_num_queries):
+def test_many_jobs_cost_one_query(ada, django_assert_num_queries):
     with offload.acting_for(ada):
         results = [shown.enqueue() for _ in range(5)]
     request = request_of(ada)
@@ -47,7 +47,7 @@ def test_many_jobs_are_one_query(ada, django_assert_num_queries):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_why_they_failed_is_one_query_more(ada, django_assert_num_queries):
+def test_the_failures_cost_one_more_query(ada, django_assert_num_queries):
     with offload.acting_for(ada):
         results = [explode.enqueue("no") for _ in range(5)]
     run_jobs()
@@ -60,22 +60,20 @@ def test_why_they_failed_is_one_query_more(ada, django_assert_num_queries):
     assert html.count("The task failed.") == 5
 
 
-def test_of_somebody_elses_job_nothing_is_said_and_it_is_not_asked_for_again(
-    ada, django_assert_num_queries
-):
+def test_a_foreign_job_is_not_shown_and_not_queried_again(ada, django_assert_num_queries):
     with offload.acting_for(User.objects.create_user("grace")):
-        hers = shown.enqueue()
+        foreign = shown.enqueue()
     request = request_of(ada)
-    prefetch_status(request, [hers])
+    prefetch_status(request, [foreign])
 
     with django_assert_num_queries(0):
-        html = render(request, [hers])
+        html = render(request, [foreign])
 
     assert "Not available" in html
-    assert hers.id not in html
+    assert foreign.id not in html
 
 
-def test_what_was_not_prefetched_is_looked_up_as_it_is_now(ada):
+def test_jobs_that_were_not_prefetched_are_queried_when_they_are_shown(ada):
     with offload.acting_for(ada):
         first, second = shown.enqueue(), shown.enqueue()
     request = request_of(ada)

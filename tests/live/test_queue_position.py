@@ -37,7 +37,7 @@ UNSERVED = QueuePosition("unserved")
 
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without answers from the database of another test."""
+    """Start without responses from the database of another test."""
     monkeypatch.setattr(queue_position, "query_cache", QueryCache())
 
 

@@ -1,4 +1,4 @@
-"""What a job returned, over HTTP."""
+"""Results over HTTP."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def result_of(task: str, *arguments: str) -> Any:
     return client.get(f"/tasks/{identifier}/result/")
 
 
-def test_a_result_is_the_json_that_the_task_returned():
-    answer = result_of("shown", "</script><b>&")
+def test_a_result_is_the_return_value_as_json():
+    response = result_of("shown", "</script><b>&")
 
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == "</script><b>&"
-    assert is_private(answer)
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == "</script><b>&"
+    assert is_private(response)
 
 
-def test_a_result_may_be_made_for_the_reader():
+def test_a_result_may_be_computed_by_a_function():
     client = user_client()
     identifier = start_job(client, "for_all")
     Job.objects.update(task_path="tests.live.tasks.summed", arguments="[[1,2],{}]")
@@ -38,57 +38,60 @@ def test_a_result_may_be_made_for_the_reader():
     assert client.get(f"/tasks/{identifier}/").json()["result"] is None
 
 
-def test_a_result_may_be_a_file_to_keep():
-    answer = result_of("filed")
+def test_a_result_may_be_a_file():
+    response = result_of("filed")
 
-    assert answer.getvalue() == b"a,b\r\n1,2\r\n"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="report.csv"'
-    assert is_private(answer)
+    assert response.getvalue() == b"a,b\r\n1,2\r\n"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="report.csv"'
+    assert is_private(response)
 
 
-def test_a_result_may_be_elsewhere():
-    answer = result_of("stored")
+def test_a_result_may_be_a_redirect():
+    response = result_of("stored")
 
-    assert (answer.status_code, answer.headers["Location"]) == (
+    assert (response.status_code, response.headers["Location"]) == (
         302,
         "https://storage.example/x?signature=1",
     )
-    assert is_private(answer)
+    assert is_private(response)
 
 
-def test_a_result_that_is_gone_is_not_found():
-    answer = result_of("deleted")
+def test_a_result_that_was_deleted_is_not_found():
+    response = result_of("deleted")
 
-    assert answer.status_code == 404
-    assert "secret" not in answer.text
-
-
-def test_code_that_fails_to_show_a_result_tells_nothing():
-    answer = result_of("broken_view")
-
-    assert (answer.status_code, answer.json()["type"]) == (500, "urn:offload:result-unavailable")
-    assert "division" not in answer.text
+    assert response.status_code == 404
+    assert "secret" not in response.text
 
 
-def test_a_result_is_not_there_before_the_end():
+def test_an_error_in_expose_result_reveals_nothing():
+    response = result_of("broken_view")
+
+    assert (response.status_code, response.json()["type"]) == (
+        500,
+        "urn:offload:result-unavailable",
+    )
+    assert "division" not in response.text
+
+
+def test_an_unfinished_job_has_no_result():
     client = user_client()
     identifier = start_job(client, "shown")
 
-    answer = client.get(f"/tasks/{identifier}/result/")
+    response = client.get(f"/tasks/{identifier}/result/")
 
-    assert (answer.status_code, answer.json()["type"]) == (409, "urn:offload:unfinished")
-    assert answer.headers["Retry-After"] == "1"
+    assert (response.status_code, response.json()["type"]) == (409, "urn:offload:unfinished")
+    assert response.headers["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize("task", ["shown"])
-def test_a_job_that_failed_has_no_result(task):
+def test_a_cancelled_job_has_no_result(task):
     client = user_client()
     identifier = start_job(client, task)
     client.post(f"/tasks/{identifier}/cancel/")
 
-    answer = client.get(f"/tasks/{identifier}/result/")
+    response = client.get(f"/tasks/{identifier}/result/")
 
-    assert (answer.status_code, answer.json()["type"]) == (409, "urn:offload:no-result")
+    assert (response.status_code, response.json()["type"]) == (409, "urn:offload:no-result")
 
 
 @pytest.mark.parametrize("task", ["private", "explode"])
@@ -96,8 +99,8 @@ def test_a_result_that_is_not_exposed_is_not_found(task):
     assert result_of(task, *(["x"] if task == "explode" else [])).status_code == 404
 
 
-def test_an_answer_of_a_project_keeps_its_own_headers():
-    found = result_of("cacheable")
+def test_a_response_of_the_project_keeps_its_own_headers():
+    response = result_of("cacheable")
 
-    assert found.headers["Cache-Control"] == "private, max-age=60"
-    assert found.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "private, max-age=60"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -1,4 +1,4 @@
-"""Tokens: what they open, and when they end."""
+"""Tokens: what they grant, and when they become invalid."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def finished() -> str:
         (["cancel"], {**NO_ACCESS, "cancel": 409}),
     ],
 )
-def test_a_token_opens_what_its_scopes_say(finished, scopes, expected):
+def test_a_token_grants_its_scopes(finished, scopes, expected):
     assert status_codes(token_client(make_token([finished], scopes=scopes)), finished) == expected
 
 
-def test_a_token_opens_no_other_job(finished):
+def test_a_token_grants_nothing_on_other_jobs(finished):
     other = start_job(user_client("ada"), "shown")
     client = token_client(make_token([finished], scopes=tokens.SCOPES))
 
@@ -63,14 +63,14 @@ def test_a_token_shows_no_result_that_the_task_does_not_expose():
     assert client.get(f"/tasks/{identifier}/").json()["result"] is None
 
 
-def test_a_token_adds_to_what_the_session_allows(finished):
+def test_a_token_adds_to_the_rights_of_the_session(finished):
     client = user_client("ada")
     other = start_job(user_client("ben"), "shown")
     header = {"Authorization": f"Offload {make_token([other])}"}
 
-    answer = client.get("/tasks/", query_params={"ids": f"{finished},{other}"}, headers=header)
+    response = client.get("/tasks/", query_params={"ids": f"{finished},{other}"}, headers=header)
 
-    items = answer.json()["items"]
+    items = response.json()["items"]
     assert [item["id"] for item in items] == [finished, other]
     assert [item["links"]["cancel"] for item in items] == [None, None]
     assert items[0]["result"] == "5"
@@ -89,7 +89,7 @@ def forged(finished: str) -> Iterator[str]:
     yield "." * 5000
 
 
-def test_a_forged_token_opens_nothing(finished):
+def test_a_forged_token_grants_nothing(finished):
     for token in forged(finished):
         client = token_client(token.encode().decode("latin-1"))
         for identifier in (finished, new_id()):
@@ -97,27 +97,27 @@ def test_a_forged_token_opens_nothing(finished):
                 assert status_code(client, identifier, name) == 401, (token, name)
 
 
-def test_a_forged_token_is_refused_also_beside_a_good_session(finished):
+def test_a_forged_token_is_refused_also_with_a_valid_session(finished):
     client = user_client("ada")
-    answer = client.get(f"/tasks/{finished}/", headers={"Authorization": "Offload x"})
+    response = client.get(f"/tasks/{finished}/", headers={"Authorization": "Offload x"})
 
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Offload"
-    assert answer.json()["type"] == "urn:offload:token-refused"
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Offload"
+    assert response.json()["type"] == "urn:offload:token-refused"
 
 
 def test_a_token_expires(finished, monkeypatch):
     client = token_client(make_token([finished], scopes=tokens.SCOPES))
     monkeypatch.setattr(tokens, "LIFETIME_SECONDS", -1)
 
-    answer = client.get(f"/tasks/{finished}/")
+    response = client.get(f"/tasks/{finished}/")
 
     assert status_codes(client, finished) == dict.fromkeys(ENDPOINTS, 401)
-    assert answer.json()["type"] == "urn:offload:token-expired"
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["type"] == "urn:offload:token-expired"
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_token_outlives_the_change_of_the_secret_key_if_the_settings_keep_the_old_one(finished):
+def test_a_token_stays_valid_with_the_old_secret_key_as_a_fallback(finished):
     client = token_client(make_token([finished]))
     with override_settings(SECRET_KEY="new"):
         assert status_code(client, finished, "status") == 401
@@ -125,7 +125,7 @@ def test_a_token_outlives_the_change_of_the_secret_key_if_the_settings_keep_the_
         assert status_code(client, finished, "status") == 200
 
 
-def test_a_token_of_a_user_ends_with_the_password(finished):
+def test_a_token_of_a_user_becomes_invalid_with_a_new_password(finished):
     user = User.objects.get()
     client = token_client(make_token([finished], user=user))
     assert status_code(client, finished, "status") == 200
@@ -137,7 +137,7 @@ def test_a_token_of_a_user_ends_with_the_password(finished):
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, None])
-def test_a_token_of_a_user_ends_with_the_user(finished, change):
+def test_a_token_of_a_user_becomes_invalid_with_the_user(finished, change):
     user = User.objects.get()
     client = token_client(make_token([finished], user=user))
 
@@ -149,17 +149,17 @@ def test_a_token_of_a_user_ends_with_the_user(finished, change):
     assert status_code(client, finished, "status") == 401
 
 
-def test_other_kinds_of_authorization_are_not_ours(finished):
+def test_other_authorization_schemes_are_ignored(finished):
     for header in ("Bearer x", "Basic eDp5", "Offload", "Offload "):
-        answer = user_client("ada").get(f"/tasks/{finished}/", headers={"Authorization": header})
-        assert answer.status_code == 200, header
+        response = user_client("ada").get(f"/tasks/{finished}/", headers={"Authorization": header})
+        assert response.status_code == 200, header
 
 
-def test_a_token_in_the_query_is_no_token(finished):
+def test_a_token_in_the_query_is_ignored(finished):
     token = make_token([finished])
-    answer = anonymous_client().get(f"/tasks/{finished}/", query_params={"token": token})
+    response = anonymous_client().get(f"/tasks/{finished}/", query_params={"token": token})
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_token_in_the_query_is_no_token(finished):
         (["x"], ["status"], "hexadecimal"),
     ],
 )
-def test_a_token_that_makes_no_sense_is_not_made(jobs, scopes, message):
+def test_a_token_with_bad_arguments_is_not_made(jobs, scopes, message):
     with pytest.raises(ValueError, match=message):
         make_token(jobs, scopes=scopes)
 
 
-def test_a_token_for_many_jobs_fits_into_a_header():
+def test_a_token_for_100_jobs_fits_into_a_header():
     assert len(make_token([new_id() for _ in range(100)], scopes=tokens.SCOPES)) < 7000

@@ -1,4 +1,4 @@
-"""The answers over HTTP: headers, conditions, lists."""
+"""Responses over HTTP: headers, conditional requests, lists."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-# --- headers of all answers ---------------------------------------------------------------------
+# --- headers of all responses -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
-def test_no_answer_is_kept_or_shared(suffix):
+def test_no_response_is_stored_or_shared_by_caches(suffix):
     client = user_client()
     identifier = start_job(client, "shown")
     run_jobs()
-    for each in (identifier, new_id()):
+    for requested in (identifier, new_id()):
         for method in ("get", "post", "head", "put", "options", "delete"):
-            answer = getattr(client, method)(f"/tasks/{each}/{suffix}")
-            assert is_private(answer), (method, answer.status_code)
+            response = getattr(client, method)(f"/tasks/{requested}/{suffix}")
+            assert is_private(response), (method, response.status_code)
     assert is_private(client.get("/tasks/"))
     assert is_private(client.get("/tasks/", query_params={"ids": identifier}))
 
 
 @pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
-def test_an_answer_deletes_no_cookie_of_a_session_that_has_ended(suffix, client):
-    """Meanwhile the browser may have the cookie of the next one, who has just signed in."""
+def test_no_response_deletes_the_cookie_of_an_ended_session(suffix, client):
+    """The browser may have the cookie of a new session already, which it would delete."""
     identifier = start_job(user_client())
-    client.cookies["sessionid"] = "ended"
+    client.cookies["sessionid"] = "expired"
     for method in ("get", "post"):
-        answer = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
-        assert answer.status_code in {404, 405}
-        assert not answer.cookies
+        response = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
+        assert response.status_code in {404, 405}
+        assert not response.cookies
 
 
 @pytest.mark.parametrize(
     ("suffix", "allowed"),
     [("", "GET, HEAD"), ("page/", "GET, HEAD"), ("result/", "GET, HEAD"), ("cancel/", "POST")],
 )
-def test_other_methods_change_nothing_and_are_told_which_are_allowed(suffix, allowed):
+def test_other_methods_change_nothing_and_get_the_allowed_ones(suffix, allowed):
     client = user_client()
     identifier = start_job(client)
     for method in ("get", "post", "put", "patch", "delete", "options", "trace"):
         if method.upper() in allowed:
             continue
-        answer = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
-        assert answer.status_code == 405
-        assert answer.headers["Allow"] == allowed
+        response = getattr(client, method)(f"/tasks/{identifier}/{suffix}")
+        assert response.status_code == 405
+        assert response.headers["Allow"] == allowed
     assert client.get(f"/tasks/{identifier}/").json()["phase"] == "queued"
 
 
@@ -74,7 +74,7 @@ def test_a_head_is_a_get_without_a_body():
     assert client.head(url).headers["ETag"] == client.get(url).headers["ETag"]
 
 
-def test_a_database_that_does_not_answer_is_a_server_that_is_busy(monkeypatch):
+def test_a_database_error_is_reported_as_a_busy_server(monkeypatch):
     client = user_client()
     identifier = start_job(client)
 
@@ -82,14 +82,14 @@ def test_a_database_that_does_not_answer_is_a_server_that_is_busy(monkeypatch):
         raise DatabaseError("no such table: offload_job")
 
     monkeypatch.setattr(get_store("default"), "find", find, raising=True)
-    answer = client.get(f"/tasks/{identifier}/")
+    response = client.get(f"/tasks/{identifier}/")
 
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "5"
-    assert "offload_job" not in answer.text
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    assert "offload_job" not in response.text
 
 
-def test_a_site_on_which_everybody_must_sign_in_lets_visitors_see_their_jobs(settings):
+def test_visitors_see_their_jobs_also_with_login_required_middleware(settings):
     client = anonymous_client()
     identifier = start_job(client)
     settings.MIDDLEWARE = [
@@ -104,7 +104,7 @@ def test_a_site_on_which_everybody_must_sign_in_lets_visitors_see_their_jobs(set
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_site_whose_requests_are_transactions_can_be_asked_too(settings):
+def test_the_views_work_with_atomic_requests(settings):
     client = user_client()
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -118,7 +118,7 @@ def test_a_site_whose_requests_are_transactions_can_be_asked_too(settings):
 # --- the state of one job -----------------------------------------------------------------------
 
 
-def test_asking_again_costs_little_while_nothing_changes(django_assert_num_queries):
+def test_an_unchanged_job_is_answered_with_304(django_assert_num_queries):
     client = user_client()
     url = f"/tasks/{start_job(client)}/"
     first = client.get(url)
@@ -135,7 +135,7 @@ def test_asking_again_costs_little_while_nothing_changes(django_assert_num_queri
 
 
 @pytest.mark.parametrize("form", ["{}", '"other", {}', "*", "strong"])
-def test_all_forms_of_a_condition_are_understood(form):
+def test_all_forms_of_if_none_match_are_understood(form):
     client = user_client()
     url = f"/tasks/{start_job(client)}/"
     tag = client.get(url).headers["ETag"]
@@ -144,26 +144,26 @@ def test_all_forms_of_a_condition_are_understood(form):
     assert client.get(url, headers={"If-None-Match": value}).status_code == 304
 
 
-def test_a_job_that_has_ended_is_not_asked_for_again():
+def test_a_finished_job_has_no_retry_after():
     client = user_client()
     identifier = start_job(client, "explode", "x")
     run_jobs()
 
-    answer = client.get(f"/tasks/{identifier}/")
+    response = client.get(f"/tasks/{identifier}/")
 
-    assert (answer.status_code, answer.json()["status"]) == (200, "FAILED")
-    assert "Retry-After" not in answer.headers
+    assert (response.status_code, response.json()["status"]) == (200, "FAILED")
+    assert "Retry-After" not in response.headers
 
 
 def test_htmx_gets_a_fragment():
     client = user_client()
     identifier = start_job(client, "shown")
 
-    answer = client.get(f"/tasks/{identifier}/", headers=HTMX)
+    response = client.get(f"/tasks/{identifier}/", headers=HTMX)
 
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert "<html" not in answer.text
-    assert f'action="/tasks/{identifier}/cancel/"' in answer.text
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<html" not in response.text
+    assert f'action="/tasks/{identifier}/cancel/"' in response.text
 
 
 # --- several jobs -------------------------------------------------------------------------------
@@ -192,40 +192,40 @@ def test_a_list_has_one_tag_for_all():
 @pytest.mark.parametrize(
     "ids", ["", "x", "1,2", ",", ",".join(str(new_id()) for _ in range(101)), "a" * 10_000]
 )
-def test_a_list_needs_ids_and_not_too_many(ids):
-    answer = user_client().get("/tasks/", query_params={"ids": ids})
+def test_a_list_needs_1_to_100_ids(ids):
+    response = user_client().get("/tasks/", query_params={"ids": ids})
 
-    assert answer.status_code == 400
-    assert answer.json()["type"] == "urn:offload:bad-ids"
+    assert response.status_code == 400
+    assert response.json()["type"] == "urn:offload:bad-ids"
 
 
-def test_a_hundred_ids_are_not_too_many():
+def test_a_list_may_have_100_ids():
     ids = [str(new_id()) for _ in range(100)]
-    answer = user_client().get("/tasks/", query_params={"ids": ",".join(ids)})
+    response = user_client().get("/tasks/", query_params={"ids": ",".join(ids)})
 
-    assert answer.json()["missing"] == ids
+    assert response.json()["missing"] == ids
 
 
-def test_a_list_without_ids_lists_nobodys_jobs():
+def test_a_list_without_ids_is_refused():
     client = user_client()
     start_job(client)
 
     assert client.get("/tasks/").status_code == 400
 
 
-def test_why_jobs_failed_costs_one_query_more(django_assert_num_queries):
+def test_the_failures_of_a_list_cost_one_more_query(django_assert_num_queries):
     client = user_client()
     ids = [start_job(client, "refuse", f"reason {number}") for number in range(3)]
     run_jobs()
 
     with django_assert_num_queries(4):
-        answer = client.get("/tasks/", query_params={"ids": ",".join(ids)})
+        response = client.get("/tasks/", query_params={"ids": ",".join(ids)})
 
-    titles = [item["error"]["title"] for item in answer.json()["items"]]
+    titles = [item["error"]["title"] for item in response.json()["items"]]
     assert titles == ["reason 0", "reason 1", "reason 2"]
 
 
-# --- what is gone -------------------------------------------------------------------------------
+# --- deleted jobs -------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -242,16 +242,16 @@ def pruned(settings) -> str:
     return identifier
 
 
-def test_who_may_know_learns_that_a_job_is_no_longer_kept(pruned):
-    knowing = [token_client(make_token([pruned])), user_client("dee", "view_job", is_staff=True)]
-    for client in knowing:
+def test_a_deleted_job_is_gone_for_holders_of_its_token_and_for_staff(pruned):
+    clients = [token_client(make_token([pruned])), user_client("dee", "view_job", is_staff=True)]
+    for client in clients:
         for suffix in ("", "page/", "result/"):
-            answer = client.get(f"/tasks/{pruned}/{suffix}")
-            assert answer.status_code == 410
-    assert answer.json()["type"] == "urn:offload:gone"
+            response = client.get(f"/tasks/{pruned}/{suffix}")
+            assert response.status_code == 410
+    assert response.json()["type"] == "urn:offload:gone"
 
 
-def test_others_do_not(pruned):
+def test_a_deleted_job_is_not_found_for_others(pruned):
     clients = [
         user_client("ada"),
         user_client("ben"),
@@ -261,7 +261,7 @@ def test_others_do_not(pruned):
     assert {client.get(f"/tasks/{pruned}/").status_code for client in clients} == {404}
 
 
-def test_what_never_was_is_not_gone(settings):
+def test_a_job_that_never_existed_is_not_found(settings):
     identifier = new_id()
     client = token_client(make_token([identifier]))
 
@@ -272,19 +272,19 @@ def test_what_never_was_is_not_gone(settings):
 # --- jobs in memory -----------------------------------------------------------------------------
 
 
-def test_a_projects_own_tests_see_jobs_that_run_at_once():
+def test_jobs_that_run_at_once_in_tests_are_shown():
     with immediate():
         client = user_client()
         identifier = start_job(client, "shown", "5")
         other = start_job(client, "refuse", "Too large.")
 
-        answers = [client.get(f"/tasks/{each}/").json() for each in (identifier, other)]
+        responses = [client.get(f"/tasks/{each}/").json() for each in (identifier, other)]
 
-    assert (answers[0]["phase"], answers[0]["result"]) == ("succeeded", "5")
-    assert (answers[1]["phase"], answers[1]["error"]["title"]) == ("failed", "Too large.")
+    assert (responses[0]["phase"], responses[0]["result"]) == ("succeeded", "5")
+    assert (responses[1]["phase"], responses[1]["error"]["title"]) == ("failed", "Too large.")
 
 
-def test_the_urls_have_the_names_that_projects_reverse():
+def test_the_names_of_the_urls():
     identifier = new_id()
     names = {
         name: reverse(f"offload:{name}", args=[identifier])

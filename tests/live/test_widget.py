@@ -1,4 +1,4 @@
-"""What the element shows before any script runs."""
+"""The element as the server renders it."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def render(tag: str, request: HttpRequest, **context: Any) -> str:
     )
 
 
-def enqueued(user: User, task: Any = shown, *arguments: Any) -> Any:
+def enqueue_as(user: User, task: Any = shown, *arguments: Any) -> Any:
     with offload.acting_for(user):
         return task.enqueue(*arguments)
 
 
-def progressed(result: Any, **progress: Any) -> None:
-    told = {**progress, "updated_at": "2026-11-26T09:31:07.412Z"}
-    Job.objects.filter(pk=result.id).update(progress=json.dumps(told))
+def set_progress(result: Any, **values: Any) -> None:
+    progress = {**values, "updated_at": "2026-11-26T09:31:07.412Z"}
+    Job.objects.filter(pk=result.id).update(progress=json.dumps(progress))
 
 
-def test_a_waiting_job(ada):
-    result = enqueued(ada)
+def test_a_ready_job(ada):
+    result = enqueue_as(ada)
     html = render("task_status result", request_of(ada), result=result)
 
     assert f'href="/tasks/{result.id}/"' in html
@@ -70,14 +70,14 @@ def test_a_waiting_job(ada):
     assert "style=" not in html
 
 
-def test_how_far_a_job_is(ada):
-    result = enqueued(ada)
+def test_the_progress_of_a_job(ada):
+    result = enqueue_as(ada)
     step = {"number": 2, "of": 3, "name": "Import"}
-    progressed(result, done=1234.5, total=10000, message="<Rows>", step=step)
+    set_progress(result, done=1234.5, total=10000, message="<Rows>", step=step)
     with translation.override("de"):
         html = render("task_status result", request_of(ada), result=result)
 
-    assert 'value="12.3"' in html, "a number in an attribute is no German's"
+    assert 'value="12.3"' in html, "numbers in attributes are not localised"
     assert ">12\u00a0%<" in html
     assert "2/3 Import · &lt;Rows&gt;" in html
 
@@ -86,8 +86,8 @@ def test_how_far_a_job_is(ada):
     ("task", "text"), [(explode, "The task failed."), (refuse, "The file is empty.")]
 )
 @pytest.mark.django_db(transaction=True)
-def test_a_failed_job_says_why_to_people(ada, task, text):
-    result = enqueued(ada, task, "The file is empty.")
+def test_a_failed_job_shows_its_error(ada, task, text):
+    result = enqueue_as(ada, task, "The file is empty.")
     run_jobs()
     html = render("task_status result", request_of(ada), result=result)
 
@@ -97,7 +97,7 @@ def test_a_failed_job_says_why_to_people(ada, task, text):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_result_is_linked(ada):
-    result = enqueued(ada, shown, 5)
+    result = enqueue_as(ada, shown, 5)
     run_jobs()
     html = render("task_status result", request_of(ada), result=result)
 
@@ -105,8 +105,8 @@ def test_a_result_is_linked(ada):
     assert re.search(r"<time [^>]*datetime=\"[^\"]+Z\">[^<]+</time>", html)
 
 
-def test_of_a_job_of_somebody_else_nothing_is_said(ada):
-    result = enqueued(User.objects.create_user("grace"))
+def test_a_foreign_job_is_shown_like_an_unknown_one(ada):
+    result = enqueue_as(User.objects.create_user("grace"))
     html = render("task_status result", request_of(ada), result=result)
 
     assert html == render("task_status result", request_of(ada), result=uuid4())
@@ -114,8 +114,8 @@ def test_of_a_job_of_somebody_else_nothing_is_said(ada):
     assert result.id not in html
 
 
-def test_it_takes_an_id_too(ada):
-    result = enqueued(ada)
+def test_the_tag_accepts_an_id(ada):
+    result = enqueue_as(ada)
     request = request_of(ada)
 
     assert render("task_status id", request, id=result.id) == render(
@@ -123,9 +123,9 @@ def test_it_takes_an_id_too(ada):
     )
 
 
-def test_attributes_are_passed_on_and_escaped(ada):
+def test_attributes_are_rendered_and_escaped(ada):
     tag = 'task_status result announce="off" stop_after=60 notify=True token=None redirect=evil'
-    html = render(tag, request_of(ada), result=enqueued(ada), evil='"><script>')
+    html = render(tag, request_of(ada), result=enqueue_as(ada), evil='"><script>')
 
     assert 'announce="off"' in html
     assert 'stop-after="60"' in html
@@ -137,14 +137,14 @@ def test_attributes_are_passed_on_and_escaped(ada):
 @pytest.mark.parametrize(
     ("factory", "transport"), [(RequestFactory(), ' transport="poll"'), (AsyncRequestFactory(), "")]
 )
-def test_under_wsgi_it_polls(ada, factory, transport):
-    html = render("task_status result", request_of(ada, factory), result=enqueued(ada))
+def test_the_element_polls_under_wsgi(ada, factory, transport):
+    html = render("task_status result", request_of(ada, factory), result=enqueue_as(ada))
 
     assert (' transport="poll"' in html) is bool(transport)
 
 
-def test_htmx_polls_until_the_job_is_done(ada):
-    result = enqueued(ada)
+def test_htmx_polls_until_the_job_has_finished(ada):
+    result = enqueue_as(ada)
     waiting = render("task_status result htmx=True", request_of(ada), result=result)
     Job.objects.filter(pk=result.id).update(state=6, finished_at=Job.objects.get().enqueued_at)
     done = render("task_status result htmx=True", request_of(ada), result=result)
@@ -162,7 +162,7 @@ def test_htmx_gets_the_element_as_a_fragment(client):
     assert f'hx-get="/tasks/{job}/"' in fragment.text
 
 
-def test_a_channel_belongs_to_one_person(ada):
+def test_a_channel_belongs_to_one_user(ada):
     grace = User.objects.create_user("grace")
     channels = [channel_name(request_of(user)) for user in (ada, ada, grace, AnonymousUser())]
 
@@ -171,7 +171,7 @@ def test_a_channel_belongs_to_one_person(ada):
     assert str(ada.pk) != channels[0]
 
 
-def test_what_a_page_needs(ada):
+def test_the_media_of_a_page(ada):
     with translation.override("fr"):
         html = render("task_status_media", request_of(ada))
     texts = json.loads(re.search(r'id="offload-texts"[^>]*>(.*?)</script>', html)[1])  # type: ignore[index]
@@ -179,40 +179,40 @@ def test_what_a_page_needs(ada):
     for name in ("task-status.js", "task-page.js", "task-status.css"):
         assert f"offload/{name}" in html
     assert texts["running"] == "En cours"
-    assert "csrfmiddlewaretoken" not in html, "a page that starts nothing stays cacheable"
+    assert "csrfmiddlewaretoken" not in html, "a page without forms stays cacheable"
 
 
-def test_without_a_request_the_tag_says_what_is_missing():
+def test_without_a_request_the_tag_raises():
     with pytest.raises(TemplateSyntaxError, match=r"context_processors\.request"):
         Template("{% load offload %}{% task_status_media %}").render(Context())
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.5, "1:01"), (3600, "60:00")])
-def test_a_duration(seconds, text):
+def test_format_duration(seconds, text):
     assert format_duration(seconds) == text
 
 
-def test_the_browser_has_a_word_for_all_it_says():
+def test_the_browser_has_a_label_for_all_texts():
     scripts = "".join((STATIC / name).read_text() for name in ("task-status.js", "task-page.js"))
-    said = set(re.findall(r'text\("([\w-]+)"', scripts)) | {"missing", "gone", "signed-out"}
+    used = set(re.findall(r'text\("([\w-]+)"', scripts)) | {"missing", "gone", "signed-out"}
 
-    assert said <= set(translated_labels())
+    assert used <= set(translated_labels())
 
 
-def test_the_module_is_small():
+def test_the_script_is_small():
     module = (STATIC / "task-status.js").read_bytes()
 
     assert len(gzip.compress(module, 9)) <= 5 * 1024
 
 
-def test_no_script_can_write_html():
+def test_no_script_writes_html():
     for script in STATIC.glob("*.js"):
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacent|eval\(|\.style", script.read_text()
         )
 
 
-def test_a_job_that_is_lost_or_unknown_has_words_too(ada):
+def test_an_unavailable_job_has_a_label(ada):
     document = {"phase": "gone", "is_finished": True, "version": None, "title": "", "links": {}}
 
     assert widget_context(request_of(ada), document)["phase_label"] == "No longer available"

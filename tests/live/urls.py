@@ -1,4 +1,4 @@
-"""The URLs of a project that shows its jobs, and starts some."""
+"""The URLs of a project that starts and shows jobs."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""Views that start jobs, as projects write them."""
+"""Views of a project that starts jobs."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from offload.task_lookup import find_task
 from tests.models import Effect
 
 barrier = threading.Barrier(1)
-"""At which views wait for each other."""
+"""Where concurrent views wait for each other."""
 
 
 def start(request: HttpRequest) -> HttpResponse:
@@ -30,7 +30,7 @@ async def start_async(request: HttpRequest) -> HttpResponse:
 
 @offload.idempotent
 def start_once(request: HttpRequest) -> HttpResponse:
-    """Write, and enqueue; twice at once if the test wants to see that."""
+    """Write a row and enqueue a job; with `race`, together with another request."""
     if "refuse" in request.POST:
         return HttpResponse(status=400)
     if "race" in request.GET:
@@ -58,5 +58,5 @@ def idle(request: HttpRequest) -> HttpResponse:
 
 
 def _private() -> Any:
-    """Return a task whose module the checks of the settings should not see."""
+    """Return the task; its module is imported late, so that system checks do not see it."""
     return find_task("tests.live.tasks.private")
