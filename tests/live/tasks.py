@@ -56,42 +56,42 @@ def for_raising() -> int:
     return 1
 
 
-asked, answered = threading.Event(), threading.Event()
+decision_started, decision_allowed = threading.Event(), threading.Event()
 
 
-def takes_its_time(request: Any, result: Any) -> bool:
-    """Tell that it was asked, and wait for the test."""
-    asked.set()
-    return answered.wait(20)
+def decides_slowly(request: Any, result: Any) -> bool:
+    """Signal the call, and wait for the test."""
+    decision_started.set()
+    return decision_allowed.wait(20)
 
 
-@task(visibility=takes_its_time)
-def for_the_patient() -> None: ...
+@task(visibility=decides_slowly)
+def for_slow_decision() -> None: ...
 
 
 @task(visibility=lambda request, result: request.headers.get("Remote-User") == "ada")
-def for_who_the_proxy_names() -> None: ...
+def for_proxy_user() -> None: ...
 
 
 @task(expose_result=lambda result: {"sum": sum(result.return_value)})
-def summed(*numbers: int) -> list[int]:
+def exposed_sum(*numbers: int) -> list[int]:
     return list(numbers)
 
 
 @task(expose_result=lambda result: ContentFile(b"a,b\r\n1,2\r\n", name="folder/report.csv"))
-def filed() -> None: ...
+def exposed_file() -> None: ...
 
 
 @task(expose_result=lambda result: HttpResponseRedirect("https://storage.example/x?signature=1"))
-def stored() -> None: ...
+def exposed_redirect() -> None: ...
 
 
-def deleted_file(result: Any) -> Any:
+def raises_not_found(result: Any) -> Any:
     raise Http404("secret")
 
 
-@task(expose_result=deleted_file)
-def deleted() -> None: ...
+@task(expose_result=raises_not_found)
+def exposed_not_found() -> None: ...
 
 
 @task(
@@ -101,7 +101,7 @@ def cacheable() -> None: ...
 
 
 @task(expose_result=lambda result: 1 / 0)
-def broken_view() -> None: ...
+def broken_exposure() -> None: ...
 
 
 class TooLarge(UserFacingError):

@@ -31,7 +31,7 @@ def test_a_result_is_the_return_value_as_json():
 def test_a_result_may_be_computed_by_a_function():
     client = user_client()
     identifier = start_job(client, "for_all")
-    Job.objects.update(task_path="tests.live.tasks.summed", arguments="[[1,2],{}]")
+    Job.objects.update(task_path="tests.live.tasks.exposed_sum", arguments="[[1,2],{}]")
     run_jobs()
 
     assert client.get(f"/tasks/{identifier}/result/").json() == {"sum": 3}
@@ -39,7 +39,7 @@ def test_a_result_may_be_computed_by_a_function():
 
 
 def test_a_result_may_be_a_file():
-    response = result_of("filed")
+    response = result_of("exposed_file")
 
     assert response.getvalue() == b"a,b\r\n1,2\r\n"
     assert response.headers["Content-Disposition"] == 'attachment; filename="report.csv"'
@@ -47,7 +47,7 @@ def test_a_result_may_be_a_file():
 
 
 def test_a_result_may_be_a_redirect():
-    response = result_of("stored")
+    response = result_of("exposed_redirect")
 
     assert (response.status_code, response.headers["Location"]) == (
         302,
@@ -57,14 +57,14 @@ def test_a_result_may_be_a_redirect():
 
 
 def test_a_result_that_was_deleted_is_not_found():
-    response = result_of("deleted")
+    response = result_of("exposed_not_found")
 
     assert response.status_code == 404
     assert "secret" not in response.text
 
 
 def test_an_error_in_expose_result_reveals_nothing():
-    response = result_of("broken_view")
+    response = result_of("broken_exposure")
 
     assert (response.status_code, response.json()["type"]) == (
         500,

@@ -200,18 +200,18 @@ def test_a_request_that_is_given_up_while_rights_are_checked_holds_no_seat(monke
     limits = ConnectionLimits(1, 1)
     for place in ("views", "subscription"):
         monkeypatch.setattr(f"offload.streams.{place}.get_connection_limits", lambda: limits)
-    result = tasks.for_the_patient.enqueue()
-    tasks.asked.clear()
-    tasks.answered.clear()
+    result = tasks.for_slow_decision.enqueue()
+    tasks.decision_started.clear()
+    tasks.decision_allowed.clear()
 
     async def body() -> None:
         browser = Browser(f"ids={result.id}")
         asking = asyncio.create_task(get_asgi_application()(*browser.request))
-        await asyncio.to_thread(tasks.asked.wait, 20)
+        await asyncio.to_thread(tasks.decision_started.wait, 20)
         browser.is_gone.set()
         for _ in range(50):  # Django hears of it
             await asyncio.sleep(0)
-        tasks.answered.set()
+        tasks.decision_allowed.set()
         await asyncio.wait_for(asking, 20)
         assert browser.answers == []
 

@@ -171,7 +171,7 @@ def test_a_token_in_the_handshake_counts_too(server):
 
 
 def test_what_a_proxy_says_of_the_person_is_passed_on(server):
-    result = tasks.for_who_the_proxy_names.enqueue()
+    result = tasks.for_proxy_user.enqueue()
 
     with open_socket(server, {"Remote-User": "ada"}) as socket:
         say(socket, subscribe=[result.id])
@@ -323,10 +323,10 @@ def test_who_is_let_in_nowhere_does_not_stay(monkeypatch):
 @pytest.mark.usefixtures("watched")
 def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
     monkeypatch.setattr("offload.streams.websocket.SUBSCRIBE_TIMEOUT", 0.05)
-    tasks.answered.clear()
-    result = tasks.for_the_patient.enqueue()
+    tasks.decision_allowed.clear()
+    result = tasks.for_slow_decision.enqueue()
     finish(succeeded("1"))
-    late = threading.Timer(0.2, tasks.answered.set)
+    late = threading.Timer(0.2, tasks.decision_allowed.set)
     late.start()
 
     talker = Talker({"subscribe": [result.id]})
