@@ -75,7 +75,7 @@ def request(application: Offload, kind: str = "http") -> list[Any]:
 
 
 def engines() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "offload-engine"]
+    return [thread for thread in threading.enumerate() if thread.name == "offload-worker"]
 
 
 def test_the_engine_lives_as_long_as_the_server(application):

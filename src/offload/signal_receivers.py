@@ -45,7 +45,7 @@ def _is_taken(level: int) -> bool:
     """
     if not logger.isEnabledFor(level):
         return False
-    handlers = list(_handlers(logger))
+    handlers = list(effective_handlers(logger))
     if not handlers and logging.lastResort is not None:
         handlers.append(logging.lastResort)
     return bool(logger.filters) or any(
@@ -53,7 +53,8 @@ def _is_taken(level: int) -> bool:
     )
 
 
-def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
+def effective_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
+    """Yield the handlers that the logger's records are passed to."""
     current: logging.Logger | None = logger
     while current is not None:
         yield from current.handlers

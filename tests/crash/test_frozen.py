@@ -34,8 +34,8 @@ def test_late_outcomes_of_a_frozen_worker_are_refused(scenario: Scenario) -> Non
     scenario.open("gate")
     scenario.wait_until_finished()  # in the second worker
     worker.send(signal.SIGCONT)
-    scenario.wait_for(lambda: "came too late" in worker.output, "the outcomes are refused")
-    scenario.wait_for(lambda: "taken for dead" in worker.output, "the first worker logs why")
+    scenario.wait_for(lambda: "Discarded outcomes" in worker.output, "the outcomes are refused")
+    scenario.wait_for(lambda: "No heartbeat for" in worker.output, "the first worker logs why")
     assert second.stop() == 0
     scenario.enqueue_mix()  # for the first worker, under its new id
     scenario.wait_until_finished()
@@ -51,9 +51,9 @@ def test_a_rescued_job_is_stopped_in_the_old_worker_and_not_cancelled(scenario: 
     second = freeze(scenario, worker)
     scenario.wait_until_started(token, times=2)
     worker.send(signal.SIGCONT)
-    scenario.wait_for(lambda: "taken for dead" in worker.output, "the first worker notices")
+    scenario.wait_for(lambda: "No heartbeat for" in worker.output, "the first worker notices")
     scenario.wait_for(
-        lambda: "came too late" in worker.output, "the first worker stops its copy of the job"
+        lambda: "Discarded outcomes" in worker.output, "the first worker stops its copy of the job"
     )
     assert scenario.state(token) == JobState.RUNNING
     scenario.open("gate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from django.db import DataError, Error, InternalError, connection, connections
 
 from offload import lifecycle
 from offload.models import Attempt
-from offload.store.base import Store
-from offload.store.records import ClaimedJob, ClaimRequest
-from offload.worker.completer import BatchCompleter
+from offload.store.records import ClaimedJob, ClaimRequest, FinishedJob
+from offload.worker.completer import MAX_RETRY_DELAY, BatchCompleter
 from tests.crash import history_trigger, tasks
 from tests.crash.database_server import Server, own_server
 from tests.crash.processes import Process
 from tests.crash.scenario import Scenario
+from tests.worker.clock import Clock
 
 IS_SQLITE = connection.vendor == "sqlite"
 needs_server = pytest.mark.skipif(IS_SQLITE, reason="SQLite has no server")
@@ -153,8 +153,10 @@ class RefusingStore:
 
     def __init__(self, error: Error) -> None:
         self.error = error
+        self.batch: Sequence[FinishedJob] = ()
 
-    def exchange(self, *_: object) -> None:
+    def exchange(self, _worker: str, batch: Sequence[FinishedJob], *_: object) -> None:
+        self.batch = batch
         raise self.error
 
 
@@ -166,16 +168,16 @@ class RefusingStore:
     ],
 )
 def test_an_outcome_is_discarded_only_if_its_data_cannot_be_stored(
-    monkeypatch: pytest.MonkeyPatch, error: Error, state: str
+    error: Error, state: str
 ) -> None:
     """A database that refuses all writes does not count, however long it does."""
-    monkeypatch.setattr("offload.worker.completer.ASIDE", 0.0)
-    store: Store = RefusingStore(error)  # type: ignore[assignment]
-    completer = BatchCompleter(store)
+    store, clock = RefusingStore(error), Clock()
+    completer = BatchCompleter(store, clock=clock)  # type: ignore[arg-type]
     job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 19])
     completer.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
+        clock.now += MAX_RETRY_DELAY
         with pytest.raises(type(error)):
-            completer.exchange("worker", completer.next_batch(), ClaimRequest("default", ()))
-    ((_, outcome),) = completer.next_batch()
+            completer.exchange("worker", ClaimRequest("default", ()))
+    ((_, outcome),) = store.batch
     assert lifecycle.JobState(outcome.state).label == state

@@ -377,7 +377,7 @@ def test_sigquit_prints_the_stacks_of_worker_and_child_processes(start_worker, t
         count = worker.text.count("most recent call first")
         os.kill(pid, signal.SIGQUIT)
         until(lambda count=count: worker.text.count("most recent call first") > count)
-    worker.wait_for(r'engine\.py", line \d+ in _step')
+    worker.wait_for(r'engine\.py", line \d+ in step')
     worker.wait_for(r'tests/worker/tasks\.py", line \d+ in hold')
     gate.touch()
     running.wait(30)

@@ -1,4 +1,4 @@
-"""Engines for the tests: in a thread here, with their jobs here or in child processes."""
+"""Workers for the tests, each in a thread of the test process."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ POOLS = {"embedded": 0, "processes": 1}
 def child_environment(
     django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Let child processes find the test's database and event log.
+    """Set the environment in which child processes find the test's database and event log.
 
-    Other folders of tests have it too: who comes first makes it for all.
+    Other test folders use this fixture too. The first one sets it for all.
     """
     if event_log.ENVIRONMENT in os.environ:
         yield
@@ -39,11 +39,11 @@ def child_environment(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         patch.setenv(event_log.ENVIRONMENT, str(tmp_path_factory.mktemp("events") / "events"))
-        # Children die with the thread that started their server: it must outlive all engines.
+        # Children exit with the thread that started their server: it must outlive all workers.
         multiprocessing.set_forkserver_preload(["offload.worker.child.preload"])
         forkserver.ensure_running()
         yield
-    get_watcher("default").stop()  # its connection would keep the database from being dropped
+    get_watcher("default").stop()  # an open connection prevents dropping the database
 
 
 @pytest.fixture(params=list(POOLS))
@@ -52,12 +52,12 @@ def processes(request: pytest.FixtureRequest) -> int:
 
 
 class RunningWorker:
-    """An engine in a thread of its own."""
+    """A worker whose loop runs in a thread of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.pool: Any = engine._pool
-        self._thread = threading.Thread(target=engine.run, name="engine under test")
+        self.pool: Any = engine.pool
+        self._thread = threading.Thread(target=engine.run, name="worker under test")
         self._thread.start()
 
     @property
@@ -81,16 +81,16 @@ type StartWorker = Callable[..., RunningWorker]
 
 @pytest.fixture
 def start_worker(transactional_db: None, child_environment: None) -> Iterator[StartWorker]:
-    """Start engines, in this test's pools, with options of the backend or of the service."""
+    """Start workers, with options of the backend or fields of `WorkerConfig`."""
     started: list[RunningWorker] = []
 
     def start(processes: int = 0, **choices: Any) -> RunningWorker:
-        of_service = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
-        service = {name: choices.pop(name) for name in of_service & choices.keys()}
+        fields = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
+        config = {name: choices.pop(name) for name in fields & choices.keys()}
         choices = {"threads": 2, "async_slots": 100, "kill_grace_period": 0.3, **choices}
         backend: Any = default_task_backend
         options = replace(backend.settings, processes=processes, **choices)
-        running = RunningWorker(make_engine(WorkerConfig(options=options, **service)))
+        running = RunningWorker(make_engine(WorkerConfig(options=options, **config)))
         started.append(running)
         return running
 
@@ -106,7 +106,7 @@ def worker(start_worker: StartWorker, processes: int) -> RunningWorker:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Path]:
-    """A file that does not exist; tasks may wait for it. Whoever still waits is let go."""
+    """A file that tasks may wait for. The test creates it; else it is created at the end."""
     path = tmp_path / "gate"
     yield path
     path.touch()
@@ -114,23 +114,23 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Iterator[Path]:
-    """A pipe on which tasks may block in C code; they are let go in the end."""
+    """A pipe on which tasks may block in C code, until the end of the test."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     yield path
-    with contextlib.suppress(OSError):  # nobody waits there
+    with contextlib.suppress(OSError):  # no task waits
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:
-    """Return what the condition returns as soon as it is true."""
+    """Return the value of the condition as soon as it is true."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.01)):
-        found = condition()
-        if found:
-            return found
+        value = condition()
+        if value:
+            return value
         pause.wait(0.01)
-    raise AssertionError(f"It did not happen in {seconds} s.")
+    raise AssertionError(f"The condition was not met within {seconds} s.")
 
 
 def has_started(result: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Rows that somebody else's transaction holds, as long as a test likes."""
+"""Rows that are locked by a transaction of another thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.db import connections, transaction
 
 from offload.models import Job
 
-LONGEST = 60
+MAX_LOCK_SECONDS = 60
 
 
 @contextmanager
 def transaction_elsewhere(act: Callable[[], Any]) -> Iterator[None]:
-    """Do something in a transaction of another thread, which commits at the end of the block."""
+    """Call `act` in a transaction of another thread, which commits at the end of the block."""
     has_acted, may_commit = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -24,14 +24,14 @@ def transaction_elsewhere(act: Callable[[], Any]) -> Iterator[None]:
             with transaction.atomic():
                 act()
                 has_acted.set()
-                may_commit.wait(LONGEST)
+                may_commit.wait(MAX_LOCK_SECONDS)
         finally:
             connections.close_all()
 
     thread = threading.Thread(target=run, name="transaction elsewhere")
     thread.start()
     try:
-        assert has_acted.wait(LONGEST)
+        assert has_acted.wait(MAX_LOCK_SECONDS)
         yield
     finally:
         may_commit.set()
@@ -39,7 +39,7 @@ def transaction_elsewhere(act: Callable[[], Any]) -> Iterator[None]:
 
 
 def lock(identifier: str) -> Callable[[], None]:
-    """Return what locks a job's row."""
+    """Return a function that locks a job's row."""
 
     def run() -> None:
         Job.objects.select_for_update().get(pk=identifier)

@@ -1,10 +1,9 @@
-"""Engines tell those who watch that jobs have changed, and nobody else."""
+"""Workers send hints about changed jobs only while some process has subscribers."""
 
 from __future__ import annotations
 
 import select
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -18,137 +17,148 @@ from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.records import JobSnapshot
 from offload.watching.watcher import Watcher, get_watcher
-from offload.worker.change_hints import WATCHED, ChangeHints
+from offload.worker.change_hints import SUBSCRIPTION_SECONDS, ChangeHints
 from tests.tasks import add
 from tests.worker import tasks
+from tests.worker.clock import Clock
 from tests.worker.conftest import until
+from tests.worker.fake_notifier import FakeNotifier
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Diary:
-    """What a watch told of one job: its states, in order."""
+class Subscriber:
+    """The states and versions of one job, in the order in which they were reported."""
 
     def __init__(self) -> None:
         self.states: list[JobState] = []
         self.versions: list[int] = []
+        self.was_notified = threading.Event()
 
-    def tell(self, seen: list[JobSnapshot]) -> None:
-        for _, job, _ in seen:
+    def receive(self, snapshots: list[JobSnapshot]) -> None:
+        for _, job, _ in snapshots:
             assert job is not None
             self.states.append(JobState(job.state))
             self.versions.append(job.version)
+        self.was_notified.set()
 
 
 @pytest.fixture
-def watch() -> Iterator[Watcher]:
-    watch = get_watcher("default")
-    yield watch
-    watch.stop()
-
-
-class Bells:
-    def __init__(self) -> None:
-        self.rung: list[Hint] = []
-
-    def notify(self, hint: Hint) -> None:
-        self.rung.append(hint)
-
-
-def test_only_who_watches_is_told(monkeypatch):
-    bells, now = Bells(), 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    audience = ChangeHints(bells)  # type: ignore[arg-type]
-    audience.tell()  # somebody may have begun before it listened
-    now += WATCHED
-    audience.tell()
-    assert bells.rung == [Hint.CHANGED]
-
-    audience.remember()
-    audience.tell()
-
-    assert bells.rung == [Hint.CHANGED] * 2
-
-
-def test_what_can_wait_is_told_with_what_cannot():
-    bells = Bells()
-    audience = ChangeHints(bells)  # type: ignore[arg-type]
-    audience.tell_soon()
-    assert bells.rung == []
-
-    audience.tell()
-    audience.duty.run_if_due(time.monotonic() + 1)
-    assert bells.rung == [Hint.CHANGED]
-
-    audience.tell_soon()
-    audience.duty.run_if_due(time.monotonic() + 1)
-    assert bells.rung == [Hint.CHANGED] * 2
+def watcher() -> Iterator[Watcher]:
+    watcher = get_watcher("default")
+    yield watcher
+    watcher.stop()
 
 
 @pytest.fixture
-def heard(worker) -> Iterator[Callable[[], bool]]:
-    """Tell whether a change was rung, where the database has hints."""
+def notifier() -> FakeNotifier:
+    return FakeNotifier()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def hints(notifier: FakeNotifier, clock: Clock) -> ChangeHints:
+    return ChangeHints(notifier, clock=clock)
+
+
+def test_hints_are_sent_only_while_a_process_may_have_subscribers(hints, notifier, clock):
+    hints.jobs_changed()  # a process may have subscribed before the worker listened
+    clock.now += SUBSCRIPTION_SECONDS
+    hints.jobs_changed()
+    assert notifier.sent == [Hint.CHANGED]
+
+    hints.remember_subscribers()
+    hints.jobs_changed()
+
+    assert notifier.sent == [Hint.CHANGED] * 2
+
+
+def test_a_delayed_hint_is_sent_together_with_the_next_one(hints, notifier, clock):
+    hints.jobs_changed_soon()
+    hints.run_if_due(clock.now)
+    assert notifier.sent == []
+
+    hints.jobs_changed()
+    hints.run_if_due(clock.now + 1)
+    assert notifier.sent == [Hint.CHANGED]
+
+    hints.jobs_changed_soon()
+    hints.run_if_due(clock.now + 1)
+    assert notifier.sent == [Hint.CHANGED] * 2
+
+
+def test_other_workers_are_notified_of_ready_jobs_even_without_subscribers(hints, notifier, clock):
+    hints.jobs_made_ready()
+    assert notifier.sent == [Hint.WORK, Hint.CHANGED]
+
+    clock.now += SUBSCRIPTION_SECONDS
+    hints.jobs_made_ready()
+    assert notifier.sent == [Hint.WORK, Hint.CHANGED, Hint.WORK]
+
+
+@pytest.fixture
+def receives_hint(worker) -> Iterator[Callable[[], bool]]:
+    """Return whether a hint about changed jobs arrives, where the database has hints."""
     listener = get_notifier("default").listen(Hint.CHANGED)
 
-    def listen() -> bool:
+    def receive() -> bool:
         descriptor = listener.fileno()
         assert descriptor is not None
         select.select([descriptor], [], [], 10)
         return Hint.CHANGED in listener.receive()
 
-    yield listen
+    yield receive
     listener.close()
 
 
-def test_the_begin_and_the_end_of_a_job_are_told(heard, gate):
+def test_a_hint_is_sent_when_a_job_starts_and_when_it_finishes(receives_hint, gate):
     result = tasks.hold.enqueue(str(gate))
 
-    assert heard()
+    assert receives_hint()
     until(lambda: Job.objects.get(pk=result.id).state == JobState.RUNNING)
     gate.touch()
 
-    assert until(heard)
+    assert until(receives_hint)
     assert result.wait(20).state == JobState.SUCCESSFUL
 
 
-def test_a_job_that_wrote_its_own_end_is_told_too(watch, start_worker, monkeypatch):
-    """Its outcome comes to no exchange, and here no clock would bring a look at it."""
+def test_a_hint_is_sent_for_a_job_that_wrote_its_own_outcome(watcher, start_worker, monkeypatch):
+    """Its outcome takes part in no exchange, and here the watcher does not poll without a hint."""
     monkeypatch.setattr("offload.watching.poll_timer.MAX_POLL_INTERVAL", 60)
     monkeypatch.setattr("offload.watching.poll_timer.MAX_RELIABLE_POLL_INTERVAL", 60)
-    diary = Diary()
+    subscriber = Subscriber()
     result = tasks.atomic_write.enqueue("once")
-    watch.subscribe({UUID(result.id): 0}, diary.tell)
+    watcher.subscribe({UUID(result.id): 0}, subscriber.receive)
 
     start_worker(0)
 
-    until(lambda: diary.states[-1:] == [JobState.SUCCESSFUL])
+    until(lambda: subscriber.states[-1:] == [JobState.SUCCESSFUL])
 
 
-def test_all_that_happens_to_a_job_is_seen_in_order(watch, start_worker):
-    diary = Diary()
+def test_a_subscriber_receives_all_states_of_a_job_in_order(watcher, start_worker):
+    subscriber = Subscriber()
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
-    watch.subscribe({UUID(result.id): 0}, diary.tell)
+    watcher.subscribe({UUID(result.id): 0}, subscriber.receive)
     assert get_store("default").run_now(UUID(result.id))
     get_notifier("default").notify(Hint.CHANGED)
-    until(lambda: diary.states == [JobState.READY])
+    until(lambda: subscriber.states == [JobState.READY])
 
     start_worker(0)
 
-    until(lambda: diary.states[-1:] == [JobState.SUCCESSFUL])
-    assert diary.versions == sorted(set(diary.versions))
+    until(lambda: subscriber.states[-1:] == [JobState.SUCCESSFUL])
+    assert subscriber.versions == sorted(set(subscriber.versions))
 
 
-def test_a_cancel_is_told_by_whoever_asks_for_it(watch):
-    diary, told = Diary(), threading.Event()
-
-    def tell(seen: list[JobSnapshot]) -> None:
-        diary.tell(seen)
-        told.set()
-
+def test_a_cancel_is_reported_without_a_worker(watcher):
+    subscriber = Subscriber()
     result = add.enqueue(1)
-    watch.subscribe({UUID(result.id): 0}, tell)
+    watcher.subscribe({UUID(result.id): 0}, subscriber.receive)
     result.cancel()
 
-    assert told.wait(20)
-    assert diary.states == [JobState.CANCELLED]
+    assert subscriber.was_notified.wait(20)
+    assert subscriber.states == [JobState.CANCELLED]
     connections.close_all()

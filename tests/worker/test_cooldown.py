@@ -1,29 +1,34 @@
-"""What takes long rests ten times as long, by a clock of the test's own."""
+"""Slow operations pause in proportion to their time."""
 
 from __future__ import annotations
 
 import pytest
 
-from offload.worker.cooldown import LEAST, SLOW, Cooldown
+from offload.worker.cooldown import MIN_COOLDOWN_SECONDS, SLOW_SECONDS, Cooldown
 from tests.worker.clock import Clock
 
 
-@pytest.mark.parametrize(("took", "left"), [(SLOW, 0.0), (SLOW * 1.1, LEAST), (2.0, 20.0)])
-def test_what_took_long_rests_in_proportion(took: float, left: float) -> None:
+@pytest.mark.parametrize(
+    ("took", "remaining"),
+    [(SLOW_SECONDS, 0.0), (SLOW_SECONDS * 1.1, MIN_COOLDOWN_SECONDS), (2.0, 20.0)],
+)
+def test_a_slow_operation_pauses_ten_times_as_long_as_it_took(
+    took: float, remaining: float
+) -> None:
     clock = Clock()
-    rest = Cooldown(clock.monotonic)
-    with rest.after():
+    cooldown = Cooldown(clock)
+    with cooldown.measure():
         clock.now += took
-    assert rest.left == pytest.approx(left)
-    assert rest.is_over == (not left)
+    assert cooldown.remaining == pytest.approx(remaining)
+    assert cooldown.is_over == (not remaining)
 
-    clock.now += left
-    assert rest.is_over
+    clock.now += remaining
+    assert cooldown.is_over
 
 
-def test_what_is_quick_again_rests_no_more() -> None:
-    rest = Cooldown(Clock().monotonic)
-    rest.begin(3600)
-    rest.begin(0)
-    assert rest.is_over
-    assert rest.left == 0
+def test_an_operation_that_is_quick_again_has_no_pause() -> None:
+    cooldown = Cooldown(Clock())
+    cooldown.start(3600)
+    cooldown.start(0)
+    assert cooldown.is_over
+    assert cooldown.remaining == 0

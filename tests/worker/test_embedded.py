@@ -1,4 +1,4 @@
-"""The engine in another program's threads: how it begins again, and how it ends."""
+"""A worker in another program's threads: how it starts again, and how it stops."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ threading._register_atexit(Path(sys.argv[1]).touch)  # called first, as it is th
 """
 
 
-def test_an_engine_that_died_is_started_again(monkeypatch, caplog):
+def test_a_worker_that_failed_is_started_again(monkeypatch, caplog):
     class Broken:
         def run(self) -> None:
             raise RuntimeError("broken")
 
-    engine = EmbeddedWorker()
-    monkeypatch.setattr(module, "_at_exit", lambda _: None)
+    worker = EmbeddedWorker()
+    monkeypatch.setattr(module, "_call_at_exit", lambda _: None)
     with monkeypatch.context() as patch:
         patch.setattr(module, "make_engine", lambda _: Broken())
-        engine.start()
-        assert engine._thread is not None
-        engine._thread.join(20)
-    assert "no job runs here" in caplog.text
+        worker.start()
+        assert worker._thread is not None
+        worker._thread.join(20)
+    assert "this process runs no jobs" in caplog.text
 
-    engine.start()
+    worker.start()
     try:
         assert add.enqueue(1).wait(20).return_value == 1
     finally:
-        engine.stop()
+        worker.stop()
 
 
-def test_an_async_task_may_use_the_database_while_its_program_ends(
+def test_an_async_task_may_use_the_database_while_its_program_exits(
     process_environment: Mapping[str, str], tmp_path: Path
 ):
     environment: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The engine among databases that answer late, locks of others, and lost answers."""
+"""The worker's loop with slow databases, locks of other transactions, and lost answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def value(result: Any, seconds: float = 15) -> Any:
 
 
 @needs_server
-def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
+def test_a_cancel_in_a_long_transaction_delays_no_other_job_and_no_heartbeat(
     start_worker: StartWorker, processes, gate
 ):
     start_worker(processes, threads=2, lease=3)
@@ -62,7 +62,7 @@ def test_a_cancel_in_a_long_transaction_holds_up_no_other_job_and_no_beat(
 
 
 @needs_server
-def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
+def test_a_due_job_whose_row_is_locked_does_not_keep_the_worker_busy(
     start_worker: StartWorker, monkeypatch
 ):
     locked = add.using(run_after=timedelta(hours=1)).enqueue(1)
@@ -82,12 +82,12 @@ def test_a_due_job_whose_row_is_locked_does_not_keep_the_engine_busy(
         monkeypatch.setattr(store, "promote", count)
         start_worker(0)
         until(lambda: len(tries) >= 6)
-        begin, *_, end = tries[:6]
-        assert end - begin > 0.5
+        first, *_, last = tries[:6]
+        assert last - first > 0.5
     assert value(locked) == 1
 
 
-def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
+def test_a_registration_whose_answer_was_lost_is_repeated_under_another_id(
     start_worker: StartWorker, monkeypatch
 ):
     passages: list[str] = []
@@ -101,11 +101,11 @@ def test_a_registration_whose_answer_was_lost_is_made_again_under_another_id(
     running = start_worker(0)
 
     assert value(add.enqueue(1)) == 1
-    assert Worker.objects.filter(pk=running.engine._registration.id).exists()
-    assert Worker.objects.count() == 2  # the first one is taken for dead later
+    assert Worker.objects.filter(pk=running.engine.registration.id).exists()
+    assert Worker.objects.count() == 2  # the first one expires later
 
 
-def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_second_try(
+def test_jobs_that_others_took_over_are_stopped_even_if_registering_again_fails_once(
     start_worker: StartWorker, processes, monkeypatch
 ):
     passages: list[str] = []
@@ -120,39 +120,40 @@ def test_jobs_that_others_took_over_are_stopped_also_if_the_new_id_came_at_the_s
     result = tasks.loop_forever.enqueue()
     until(lambda: has_started(result))
 
-    get_store("default").rescue(gone=[running.engine._registration.id])  # as another engine does
+    get_store("default").rescue(exited=[running.engine.registration.id])  # as another worker does
     get_notifier("default").notify(Hint.WORK)
 
-    def is_its_own_again() -> bool:
-        mine = running.engine._registration.key
-        return [(job.fence > 1, job.worker) for job in running.pool.held_jobs()] == [(True, mine)]
+    def runs_again_under_the_new_id() -> bool:
+        worker = running.engine.registration.key
+        jobs = [(job.fence > 1, job.worker) for job in running.pool.held_jobs()]
+        return jobs == [(True, worker)]
 
-    until(is_its_own_again)
+    until(runs_again_under_the_new_id)
     result.cancel()
     assert result.wait(30).state == JobState.CANCELLED
 
 
 @on_postgresql
-def test_an_engine_notices_on_both_of_its_connections_that_the_server_is_gone(
+def test_both_connections_of_a_worker_notice_that_the_server_is_unreachable(
     start_worker: StartWorker,
 ):
     engine = start_worker(0).engine
     value(add.enqueue(1))
-    listening = engine._lookout.fileno()
+    listening = engine.poller.fileno()
     assert listening is not None
 
-    # What the listener's connection has, a copy, the engine's own has too.
+    # The listener's connection is a copy of the loop's connection, with the same options.
     with socket.socket(fileno=os.dup(listening)) as end:
         assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
-def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_worker: StartWorker):
+def test_a_claim_whose_commit_became_visible_late_is_released(start_worker: StartWorker):
     running = start_worker(0, lease=1)
     value(add.enqueue(1))
     late = add.using(run_after=timedelta(hours=1)).enqueue(2)
     claimed = {"state": JobState.RUNNING, "fence": 1, "attempt": 1}
 
-    worker = running.engine._registration.id
+    worker = running.engine.registration.id
     now = get_store("default").now()
     Job.objects.filter(pk=late.id).update(
         worker=worker, started_at=now, last_attempted_at=now, **claimed
@@ -165,14 +166,14 @@ def test_a_claim_whose_commit_became_visible_late_is_handed_back(start_worker: S
 
 
 @on_sqlite
-def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look(
+def test_rows_written_without_a_hint_are_found_long_before_the_next_poll(
     start_worker: StartWorker,
 ):
     deferred = add.using(run_after=timedelta(hours=1)).enqueue(2)
     running = start_worker(0)
     value(add.enqueue(1))
-    until(lambda: running.engine._lookout.look_at > time.monotonic() + 9)
-    until(lambda: not any(running.engine._lookout.hungry))
+    until(lambda: running.engine.poller.due_at > time.monotonic() + 9)
+    until(lambda: not running.engine.poller.expects_jobs)
 
     Job.objects.filter(pk=deferred.id).update(state=JobState.READY)
 
@@ -180,33 +181,33 @@ def test_rows_that_are_written_without_a_hint_are_seen_long_before_the_next_look
 
 
 @on_postgresql
-def test_a_ready_job_whose_row_was_locked_when_an_engine_looked_is_taken_soon(
+def test_a_ready_job_whose_row_was_locked_during_a_poll_is_claimed_soon(
     start_worker: StartWorker,
 ):
-    """As by the claim of another engine, which locks more rows than it takes."""
+    """For example by the claim of another worker, which locks more rows than it takes."""
     result = add.using(run_after=timedelta(hours=1)).enqueue(1)
     engine = start_worker(0).engine
-    until(lambda: engine._lookout.look_at > time.monotonic() + 9)
+    until(lambda: engine.poller.due_at > time.monotonic() + 9)
 
     Job.objects.filter(pk=result.id).update(state=JobState.READY)
     with transaction_elsewhere(lock(result.id)):
         get_notifier("default").notify(Hint.WORK)
-        until(lambda: engine._lookout.look_at < time.monotonic() + 1)
-        until(lambda: engine._lookout.look_at > time.monotonic() + 9)
-        until(lambda: not any(engine._lookout.hungry))
+        until(lambda: engine.poller.due_at < time.monotonic() + 1)
+        until(lambda: engine.poller.due_at > time.monotonic() + 9)
+        until(lambda: not engine.poller.expects_jobs)
 
     until(lambda: Job.objects.get(pk=result.id).finished_at, seconds=5)
 
 
 @on_postgresql
-def test_an_engine_that_hears_nothing_behind_a_pooler_looks_each_poll_interval(
+def test_a_worker_that_receives_no_hints_behind_a_pooler_polls_at_intervals(
     start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ):
     with pooler() as port:
         behind(port, monkeypatch)
         running = start_worker(0)
         try:
-            until(lambda: not any(running.engine._lookout.hungry))
+            until(lambda: not running.engine.poller.expects_jobs)
 
             result = add.enqueue(1)
 

@@ -1,4 +1,4 @@
-"""How far a job is, from the code of its task to whoever looks: with the engine between."""
+"""Progress on its way from the code of a task, through the worker, to the row."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ LIMIT = 30
 
 
 def current(result: Any) -> Any:
-    """Return how much is done, as the row says now."""
+    """Return how much is done, as stored in the row now."""
     result.refresh()
     return result.progress and result.progress.done
 
 
-def ended(result: Any) -> Any:
+def finished(result: Any) -> Any:
     result.wait(LIMIT)
     return result
 
 
 @pytest.mark.parametrize("task", [progress_tasks.climb, progress_tasks.aclimb])
-def test_each_step_is_seen_before_the_next_one_begins(worker, tmp_path: Path, task):
+def test_each_step_is_stored_before_the_next_one_starts(worker, tmp_path: Path, task):
     result = task.enqueue(str(tmp_path), 3)
     versions = []
 
@@ -43,15 +43,15 @@ def test_each_step_is_seen_before_the_next_one_begins(worker, tmp_path: Path, ta
         (tmp_path / str(number)).touch()
 
     assert versions == sorted(set(versions))
-    assert ended(result).state == JobState.SUCCESSFUL
+    assert finished(result).state == JobState.SUCCESSFUL
     assert (result.progress.done, result.progress.percent) == (3, 100)
 
 
 @pytest.mark.parametrize(
     "task", [progress_tasks.count, progress_tasks.acount, progress_tasks.count_atomically]
 )
-def test_a_million_calls_are_few_writes_and_the_last_one_counts(worker, task):
-    result = ended(task.enqueue(1_000_000))
+def test_a_million_calls_are_few_writes_and_the_last_one_is_stored(worker, task):
+    result = finished(task.enqueue(1_000_000))
 
     assert result.state == JobState.SUCCESSFUL, result.errors
     assert (result.progress.done, result.progress.total) == (1_000_000, 1_000_000)
@@ -67,7 +67,7 @@ def test_a_failed_job_shows_how_far_it_got(worker, task):
     results = task.enqueue_many([((done, 1_000), {}) for done in range(20)])
 
     for done, result in enumerate(results):
-        assert ended(result).state == JobState.FAILED
+        assert finished(result).state == JobState.FAILED
         assert (result.progress.done, result.progress.total) == (done, 1_000)
 
 
@@ -77,7 +77,7 @@ def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
 
     result.cancel()
 
-    assert ended(result).state == JobState.CANCELLED
+    assert finished(result).state == JobState.CANCELLED
     assert result.progress.done == 6
 
 
@@ -88,12 +88,12 @@ def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorke
 
     gate.touch()
 
-    assert ended(result).state == JobState.FAILED
+    assert finished(result).state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "offload.exceptions.WorkerLost"
     assert result.progress.done == 7
 
 
-def test_a_retry_begins_without_progress(worker, gate):
+def test_a_retry_starts_without_progress(worker, gate):
     result = progress_tasks.get_far_then_hold.enqueue(str(gate))
 
     until(lambda: has_started(result))
@@ -101,12 +101,12 @@ def test_a_retry_begins_without_progress(worker, gate):
     assert (result.state, result.progress) == (JobState.RUNNING, None)
 
     gate.touch()
-    assert ended(result).state == JobState.SUCCESSFUL
+    assert finished(result).state == JobState.SUCCESSFUL
     assert result.progress is None
 
 
 def test_what_cannot_be_is_mended_and_fails_no_job(worker):
-    result = ended(progress_tasks.report_invalid_progress.enqueue())
+    result = finished(progress_tasks.report_invalid_progress.enqueue())
 
     assert result.return_value == "fine"
     assert (result.progress.done, result.progress.total) == (10, 10)
@@ -115,26 +115,26 @@ def test_what_cannot_be_is_mended_and_fails_no_job(worker):
 
 
 def test_misuse_is_a_type_error(worker):
-    result = ended(progress_tasks.report_wrong_type.enqueue())
+    result = finished(progress_tasks.report_wrong_type.enqueue())
 
     assert result.state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "builtins.TypeError"
 
 
-def test_what_goes_on_after_the_job_is_heard_no_more(worker, gate):
-    result = ended(progress_tasks.leave_a_thread.enqueue(str(gate)))
+def test_progress_reported_after_the_job_finished_is_ignored(worker, gate):
+    result = finished(progress_tasks.leave_a_thread.enqueue(str(gate)))
     row = Job.objects.get(pk=result.id)
     assert row.progress
 
     until(lambda: len(event_log.entries("went_on", result.id)) >= 10)
-    assert ended(add.enqueue(1)).return_value == 1
+    assert finished(add.enqueue(1)).return_value == 1
 
     again = Job.objects.get(pk=result.id)
     assert (again.progress, again.version) == (row.progress, row.version)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for everything")
-def test_a_locked_row_holds_up_nobody_and_gets_its_progress_in_the_end(
+def test_a_locked_row_delays_no_other_job_and_gets_its_progress_later(
     start_worker: StartWorker, gate, tmp_path
 ):
     start_worker(0, threads=2)
@@ -144,9 +144,9 @@ def test_a_locked_row_holds_up_nobody_and_gets_its_progress_in_the_end(
     with transaction_elsewhere(lock(result.id)):
         (tmp_path / "1").touch()
         for number in range(20):
-            assert ended(add.enqueue(number)).return_value == number
+            assert finished(add.enqueue(number)).return_value == number
         assert current(result) == 1
 
     until(lambda: current(result) == 2)
     (tmp_path / "2").touch()
-    assert ended(result).return_value == "up"
+    assert finished(result).return_value == "up"

@@ -21,7 +21,7 @@ JOBS = 1_000
 
 
 def test_a_thousand_jobs_cost_few_commits(start_worker):
-    connection.close()  # so that it is counted from its beginning
+    connection.close()  # so that all of its statements are counted
     counter = Counter()
 
     add.enqueue_many([((number,), {}) for number in range(JOBS)])
@@ -52,25 +52,25 @@ def test_enqueueing_one_job_is_one_statement(transactional_db):
     assert counter.statements <= (2 if connection.vendor == "postgresql" else 1) + 1
 
 
-@pytest.mark.skipif(connection.vendor != "mysql", reason="the others look every 15 seconds")
-def test_an_idle_engine_looks_with_one_statement(start_worker):
-    seen: list[str] = []
+@pytest.mark.skipif(connection.vendor != "mysql", reason="the others poll every 15 seconds")
+def test_an_idle_worker_polls_with_one_statement(start_worker):
+    statements: list[str] = []
 
-    def see(execute: Any, sql: str, *rest: Any) -> Any:
-        seen.append(sql)
-        return execute(sql, *rest)
+    def record(execute: Any, sql: str, *arguments: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *arguments)
 
-    def watch(connection: BaseDatabaseWrapper, **_: Any) -> None:
-        connection.execute_wrappers.append(see)
+    def install(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        connection.execute_wrappers.append(record)
 
-    connection_created.connect(watch)
+    connection_created.connect(install)
     try:
         running = start_worker(0, poll_interval=0.05, lease=1000)
-        until(lambda: not any(running.engine._lookout.hungry))
-        until(lambda: len(seen) >= 60)
+        until(lambda: not running.engine.poller.expects_jobs)
+        until(lambda: len(statements) >= 60)
         running.stop()
     finally:
-        connection_created.disconnect(watch)
+        connection_created.disconnect(install)
 
-    idle = seen[50:60]  # after what every engine does first
+    idle = statements[50:60]  # after what every worker does first
     assert len(set(idle)) == 1, idle

@@ -1,48 +1,64 @@
-"""Who watches jobs: told when some change, as long as somebody does."""
+"""The hints that a worker sends about jobs that it changed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from offload.notifier import Hint
-from offload.worker.timers import Timer
 
 if TYPE_CHECKING:
     from offload.notifier import Notifier
 
 NEVER = float("inf")
-WATCHED = 60.0
-"""Seconds for which it is remembered that somebody watches."""
-SOON = 0.01
-"""Seconds until it is told that jobs have begun: the end of a short one comes before that."""
+SUBSCRIPTION_SECONDS = 60.0
+"""After `Hint.WATCH`, subscribers are assumed to exist for this long."""
+SOON_SECONDS = 0.01
+"""Delay of the hint for started jobs: short ones finish before, and both share one hint."""
 
 
 class ChangeHints:
-    """Args:
-    notifier: rings at those who watch.
+    """Notifies other processes after this worker changed jobs.
+
+    Pages that follow jobs get `Hint.CHANGED`, but only while some process has subscribers.
+
+    Args:
+        notifier: sends the hints.
+        clock: returns seconds.
     """
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier = notifier
-        self._until = time.monotonic() + WATCHED  # somebody may have begun before we listened
-        self.duty = Timer(self.tell, NEVER, due_at=NEVER)
-        """Tells what was to be told soon."""
+        self._clock = clock
+        # A process may have subscribed before this worker listened.
+        self._subscribed_until = clock() + SUBSCRIPTION_SECONDS
+        self.due_at = NEVER
 
-    def remember(self) -> None:
-        """Remember that somebody watches."""
-        self._until = time.monotonic() + WATCHED
+    def remember_subscribers(self) -> None:
+        """Send hints for a while, as some process has subscribers."""
+        self._subscribed_until = self._clock() + SUBSCRIPTION_SECONDS
 
-    def tell(self) -> None:
-        """Tell that jobs have changed, if somebody may watch."""
-        self.duty.due_at = NEVER
-        if self._is_there():
+    def jobs_made_ready(self) -> None:
+        """Notify other workers, which may have capacity for the jobs, and subscribers."""
+        self._notifier.notify(Hint.WORK)
+        self.jobs_changed()
+
+    def jobs_changed(self) -> None:
+        """Notify subscribers at once."""
+        self.due_at = NEVER
+        if self._has_subscribers():
             self._notifier.notify(Hint.CHANGED)
 
-    def tell_soon(self) -> None:
-        """Tell it in a moment, or with what is told before that: it is nothing to wait for."""
-        if self._is_there():
-            self.duty.hasten(SOON)
+    def jobs_changed_soon(self) -> None:
+        """Notify subscribers in a moment, or together with the next `jobs_changed`."""
+        if self._has_subscribers():
+            self.due_at = min(self.due_at, self._clock() + SOON_SECONDS)
 
-    def _is_there(self) -> bool:
-        return time.monotonic() < self._until
+    def run_if_due(self, now: float) -> None:
+        """Send the delayed hint if its time has come."""
+        if now >= self.due_at:
+            self.jobs_changed()
+
+    def _has_subscribers(self) -> bool:
+        return self._clock() < self._subscribed_until

@@ -1,13 +1,13 @@
-"""Outcomes on their way to the database, and how far jobs are that still run.
+"""Finished jobs and progress on their way to the database.
 
-No outcome is lost: it leaves when it has been written.
+No outcome is lost: it stays here until it has been written.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import DatabaseError, InterfaceError
@@ -20,65 +20,74 @@ from offload.store.records import ClaimKey, ClaimRequest, ExchangeResult, Finish
 
 logger = logging.getLogger("offload.worker")
 
-BATCH = 1000
-"""Outcomes written in one transaction."""
-FULL = 4 * BATCH
-"""Waiting outcomes with which the engine claims no more jobs: the database does not keep up."""
-SHARE = 500
-"""Outcomes that are worth a transaction of their own, so that none of them lingers."""
-BATCH_SIZE = 4 * 1024**2
-"""Characters of return values written in one transaction: MariaDB's packets end at 16 MiB."""
-SUSPICIOUS = 3
-"""Failures in a row after which outcomes are written one by one, to find one that cannot be."""
-ASIDE = 1.0
-LONGEST_ASIDE = 30.0
-"""Seconds until an outcome that could not be written alone is tried again, doubling."""
-PROGRESS_LINGER = 0.05
-"""Seconds that progress waits for others to share its transaction, at most."""
-PROGRESS_AGAIN = 1.0
-"""Seconds until progress is written again whose row somebody else held."""
-HOPELESS = 5
-"""Tries alone, while others were written, after which an outcome is given up as it is."""
+MAX_BATCH_JOBS = 1000
+"""Outcomes written in one transaction; half of them are worth one without waiting for more."""
+MAX_BATCH_CHARS = 4 * 1024**2
+"""Characters of return values in one transaction: MariaDB's packets are limited to 16 MiB."""
+MAX_BATCH_FAILURES = 3
+"""Failures in a row, after which outcomes are written one by one to find the one that fails."""
+MAX_SINGLE_FAILURES = 5
+"""Failures of one outcome while others were written, after which a failure is written instead."""
+PROGRESS_DELAY = 0.05
+"""Seconds that progress waits for other writes to share their transaction, at most."""
+RETRY_DELAY = 1.0
+"""Seconds until an outcome that failed alone, or progress of a locked row, is tried again."""
+MAX_RETRY_DELAY = 30.0
+"""The delay for such an outcome doubles up to this."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class QuarantinedJob:
-    """An outcome that could not be written, although it was written alone."""
+    """A finished job that could not be written, although it was written alone.
 
-    pair: FinishedJob
+    Attributes:
+        finished: the job and its outcome.
+        retry_at: when to try again.
+        delay: seconds between the last two tries.
+        failures: tries that say something about this job.
+        writes: the completer's count of successful writes at the last try.
+    """
+
+    finished: FinishedJob
     retry_at: float
-    pause: float
-    tries: int
-    answers: int
+    delay: float
+    failures: int
+    writes: int
 
 
 class BatchCompleter:
-    """Args:
-    store: where the outcomes are written.
+    """Writes finished jobs in batches, in the transaction that claims the next jobs.
+
+    An outcome that cannot be written is found and put into quarantine: it is tried alone from
+    then on, in turn with batches of the others.
+
+    Args:
+        store: where the outcomes are written.
+        clock: returns seconds.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._waiting: list[FinishedJob] = []
-        self._since = 0.0
-        """When the first of them came."""
+        self._waiting_since = 0.0
         self._progress: dict[ClaimKey, str] = {}
         self._progress_at = 0.0
-        """When it is to be written, if no outcome was before."""
-        self._aside: list[QuarantinedJob] = []
-        self._was_aside = False
-        """Whether the last batch was one set aside: the others have their turn after each."""
-        self._most = BATCH
+        """When progress is written at the latest."""
+        self._quarantine: list[QuarantinedJob] = []
+        self._retried: QuarantinedJob | None = None
+        """What the last batch consisted of, if it came from quarantine."""
+        self._max_batch_jobs = MAX_BATCH_JOBS
         self._failures = 0
-        self._answers = 0
+        self._writes = 0
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._aside)
+        return bool(self._waiting or self._quarantine)
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that no more jobs should be claimed."""
-        return len(self._waiting) >= FULL
+        """Whether to claim no more jobs, as the database does not keep up."""
+        return len(self._waiting) >= 4 * MAX_BATCH_JOBS
 
     @property
     def is_gathering(self) -> bool:
@@ -86,133 +95,163 @@ class BatchCompleter:
         return bool(self._waiting)
 
     @property
+    def has_batch(self) -> bool:
+        """Whether outcomes can be written now."""
+        return bool(self._waiting or self._due_for_retry())
+
+    @property
     def has_progress(self) -> bool:
-        """Whether jobs moved since that was written."""
+        """Whether jobs reported progress that was not written yet."""
         return bool(self._progress)
 
     @property
     def keys(self) -> set[ClaimKey]:
-        """The jobs whose outcomes wait here."""
-        aside = (entry.pair for entry in self._aside)
-        return {job.key for pairs in (self._waiting, aside) for job, _ in pairs}
+        """The jobs whose outcomes were not written yet."""
+        waiting = {job.key for job, _ in self._waiting}
+        return waiting | {entry.finished[0].key for entry in self._quarantine}
 
     def due_in(self, *, linger: float = 0.0) -> float:
-        """Return the seconds until something is to be written; infinity if there is nothing.
+        """Return the seconds until the next write; infinity if there is nothing to write.
 
         Args:
             linger: seconds that an outcome may wait for others to share its transaction.
         """
-        if len(self._waiting) >= SHARE:
+        if len(self._waiting) >= MAX_BATCH_JOBS // 2:
             return 0.0
         if self._waiting:
-            soonest = self._since + linger
+            due_at = self._waiting_since + linger
         else:
-            soonest = min((entry.retry_at for entry in self._aside), default=float("inf"))
+            due_at = min((entry.retry_at for entry in self._quarantine), default=float("inf"))
         if self._progress:
-            soonest = min(soonest, self._progress_at)
-        return max(0.0, soonest - time.monotonic())
+            due_at = min(due_at, self._progress_at)
+        return max(0.0, due_at - self._clock())
 
-    def add(self, ended: Iterable[FinishedJob]) -> None:
-        """Take in outcomes that are to be written."""
+    def add(self, finished: Iterable[FinishedJob]) -> None:
+        """Add jobs whose outcomes are to be written."""
         if not self._waiting:
-            self._since = time.monotonic()
-        for pair in ended:
-            if pair[1].written:
-                self._progress.pop(pair[0].key, None)  # its last word was written with it
+            self._waiting_since = self._clock()
+        for job, outcome in finished:
+            if outcome.written:
+                self._progress.pop(job.key, None)  # written in the same transaction
             else:
-                self._waiting.append(pair)
+                self._waiting.append((job, outcome))
 
-    def note(self, progress: Mapping[ClaimKey, str]) -> None:
-        """Take in how far jobs are, before their outcomes; what was not written yet is replaced."""
-        if progress:
-            soon = time.monotonic() + PROGRESS_LINGER
-            self._progress_at = min(self._progress_at, soon) if self._progress else soon
-            self._progress |= progress
+    def add_progress(self, progress: Mapping[ClaimKey, str]) -> None:
+        """Add progress of jobs, before their outcomes; it replaces what was not written yet."""
+        if not progress:
+            return
+        due_at = self._clock() + PROGRESS_DELAY
+        self._progress_at = min(self._progress_at, due_at) if self._progress else due_at
+        self._progress |= progress
 
-    def forget_progress(self, held: Collection[ClaimKey]) -> None:
-        """Forget how far jobs are that are not held here any more: it cannot be written."""
+    def retain_progress(self, held: Collection[ClaimKey]) -> None:
+        """Discard progress of jobs that the worker does not hold any more."""
         self._progress = {key: text for key, text in self._progress.items() if key in held}
 
-    def next_batch(self) -> list[FinishedJob]:
-        """Return the outcomes to be written next; they stay here until they are."""
-        due = [entry.pair for entry in self._aside if entry.retry_at <= time.monotonic()]
-        if due and (not self._was_aside or not self._waiting):
-            self._was_aside = True
-            return due[:1]
-        self._was_aside = False
-        size = 0
-        for count, (_, outcome) in enumerate(self._waiting[: self._most]):
-            size += len(outcome.return_value or "")
-            if size > BATCH_SIZE:
-                return self._waiting[: max(count, 1)]
-        return self._waiting[: self._most]
-
     def exchange(
-        self, worker: str, batch: Sequence[FinishedJob], room: ClaimRequest
-    ) -> ExchangeResult:
-        """Write a batch and all progress, and claim jobs; forget what was written, if committed."""
+        self, worker: str, request: ClaimRequest
+    ) -> tuple[list[FinishedJob], ExchangeResult]:
+        """Write a batch and all progress, and claim jobs, in one transaction.
+
+        Returns:
+            The jobs of the batch, and what the store returned.
+
+        Raises:
+            DatabaseError, InterfaceError: nothing was removed; the next call tries again.
+        """
+        batch = self._next_batch()
         try:
-            exchange = self._store.exchange(worker, batch, room, sorted(self._progress.items()))
+            result = self._store.exchange(worker, batch, request, sorted(self._progress.items()))
         except (DatabaseError, InterfaceError) as error:
             if self._progress and is_about_data(error):
-                self._doubt_progress(error)
+                self._discard_progress(error)
             elif batch:
-                self._suspect(batch, error)
+                self._isolate_failure(batch, error)
             raise
         if self._progress:
-            self._forget_progress(exchange.progress_written | {job.key for job, _ in batch})
-        self._forget(batch)
-        return exchange
+            self._remove_progress(result.progress_written | {job.key for job, _ in batch})
+        self._remove(batch)
+        return batch, result
 
-    def _forget_progress(self, done: Collection[ClaimKey]) -> None:
-        self._progress = {key: text for key, text in self._progress.items() if key not in done}
-        self._progress_at = time.monotonic() + PROGRESS_AGAIN  # for what is left
+    def _due_for_retry(self) -> QuarantinedJob | None:
+        if not self._quarantine:
+            return None
+        now = self._clock()
+        return next((entry for entry in self._quarantine if entry.retry_at <= now), None)
 
-    def _doubt_progress(self, error: DatabaseError | InterfaceError) -> None:
-        """Drop what the database may have refused; if it was an outcome, that is found next."""
-        logger.error("Progress could not be stored, and is left out: %s", error)
-        self._forget_progress(self._progress.keys())
+    def _next_batch(self) -> list[FinishedJob]:
+        """Return the outcomes to write: one from quarantine, or a batch of the others, in turn."""
+        due = self._due_for_retry()
+        if due is not None and (self._retried is None or not self._waiting):
+            self._retried = due
+            return [due.finished]
+        self._retried = None
+        return self._waiting[: self._batch_jobs()]
 
-    def _forget(self, batch: Sequence[FinishedJob]) -> None:
+    def _batch_jobs(self) -> int:
+        """Return how many of the waiting outcomes fit into one transaction."""
+        chars = 0
+        for count, (_, outcome) in enumerate(self._waiting[: self._max_batch_jobs]):
+            chars += len(outcome.return_value or "")
+            if chars > MAX_BATCH_CHARS:
+                return max(count, 1)
+        return self._max_batch_jobs
+
+    def _remove(self, batch: Sequence[FinishedJob]) -> None:
+        """Forget outcomes that have been written."""
         self._failures = 0
-        self._answers += 1
-        self._most = min(BATCH, self._most * 2)
-        if batch and self._waiting[: len(batch)] == batch:
-            del self._waiting[: len(batch)]
+        self._writes += 1
+        self._max_batch_jobs = min(MAX_BATCH_JOBS, self._max_batch_jobs * 2)
+        if self._retried is not None:
+            self._quarantine.remove(self._retried)
         else:
-            self._aside = [entry for entry in self._aside if entry.pair not in batch]
+            del self._waiting[: len(batch)]
 
-    def _suspect(self, batch: Sequence[FinishedJob], error: DatabaseError | InterfaceError) -> None:
-        """Look for the outcome that keeps its batch from being written, and set it aside."""
+    def _remove_progress(self, keys: Collection[ClaimKey]) -> None:
+        self._progress = {key: text for key, text in self._progress.items() if key not in keys}
+        self._progress_at = self._clock() + RETRY_DELAY  # of the rest, whose rows were locked
+
+    def _discard_progress(self, error: DatabaseError | InterfaceError) -> None:
+        """Drop progress that the database may have refused; if it was an outcome, that is next."""
+        logger.error("Discarded progress that the database refused: %s", error)
+        self._remove_progress(self._progress.keys())
+
+    def _isolate_failure(
+        self, batch: Sequence[FinishedJob], error: DatabaseError | InterfaceError
+    ) -> None:
+        """Find the outcome that keeps its batch from being written, and quarantine it."""
         self._failures += 1
-        if self._was_aside:
-            self._put_off(batch[0], error)
+        if self._retried is not None:
+            self._postpone(self._retried, error)
             return
-        if not (is_about_data(error) or is_contention(error) or self._failures >= SUSPICIOUS):
+        is_about_batch = is_about_data(error) or is_contention(error)
+        if not is_about_batch and self._failures < MAX_BATCH_FAILURES:
             return
-        self._most = 1
+        self._max_batch_jobs = 1
         if len(batch) == 1:
-            self._waiting.remove(batch[0])
-            retry_at = time.monotonic() + ASIDE
-            self._aside.append(QuarantinedJob(batch[0], retry_at, ASIDE, 1, self._answers))
+            finished = self._waiting.pop(0)
+            retry_at = self._clock() + RETRY_DELAY
+            self._quarantine.append(
+                QuarantinedJob(finished, retry_at, RETRY_DELAY, 1, self._writes)
+            )
 
-    def _put_off(self, pair: FinishedJob, error: DatabaseError | InterfaceError) -> None:
-        """Try one that was set aside later again, unless there is no hope that it will do."""
-        (entry,) = (entry for entry in self._aside if entry.pair == pair)
-        # Only tries between which others were written say something about this one.
-        if self._answers > entry.answers:
-            entry.pause = min(2 * entry.pause, LONGEST_ASIDE)
-            entry.tries += not is_contention(error)
-        entry.retry_at = time.monotonic() + entry.pause
-        entry.answers = self._answers
-        if is_about_data(error) or entry.tries >= HOPELESS:
-            entry.pair = _given_up(pair, error)
+    def _postpone(self, entry: QuarantinedJob, error: DatabaseError | InterfaceError) -> None:
+        """Schedule the next try of an outcome; after too many, replace it by a failure."""
+        # A try says something about this outcome only if others were written since the last one.
+        if self._writes > entry.writes:
+            entry.delay = min(2 * entry.delay, MAX_RETRY_DELAY)
+            if not is_contention(error):
+                entry.failures += 1
+        entry.retry_at = self._clock() + entry.delay
+        entry.writes = self._writes
+        if is_about_data(error) or entry.failures >= MAX_SINGLE_FAILURES:
+            entry.finished = _as_failed(entry.finished, error)
 
 
-def _given_up(pair: FinishedJob, error: DatabaseError | InterfaceError) -> FinishedJob:
-    """Return an outcome that any database takes, in place of one that this one refuses."""
-    job, outcome = pair
-    logger.error("The outcome of job %s cannot be stored as it is: %s", job.id, error)
+def _as_failed(finished: FinishedJob, error: DatabaseError | InterfaceError) -> FinishedJob:
+    """Replace an outcome that the database refuses by a failure that every database accepts."""
+    job, outcome = finished
+    logger.error("Cannot store the outcome of job %s, storing a failure instead: %s", job.id, error)
     path, message, traceback = outcome.failure or (
         "offload.exceptions.InvalidResult",
         f"The return value cannot be stored: {error}"[:2000],

@@ -1,4 +1,4 @@
-"""From settings and choices to an engine."""
+"""What a worker serves, and the engine made from it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What an engine serves, and with what.
+    """What a worker serves, and where its jobs run.
 
     Attributes:
         backend: alias in TASKS.
-        options: the backend's options, changed by what the command line says.
-        queues: names of the queues; none for all.
-        excluded: names of queues left out.
-        drain: end when no job is ready.
+        options: the backend's options, overridden by the command line.
+        queues: names of the queues; empty for all.
+        excluded: names of queues to leave out.
+        drain: stop when no job is ready.
         max_jobs: jobs after which a child process is replaced.
         max_memory: bytes of memory above which a child process is replaced.
-        shows_logs: whether children print a line for each job's start and end.
+        shows_logs: whether children print a line when a job starts or finishes.
     """
 
     backend: str = "default"
@@ -44,26 +44,30 @@ class WorkerConfig:
     shows_logs: bool = False
 
 
-def make_engine(service: WorkerConfig) -> Engine:
-    """Return an engine that is ready to run."""
-    named = service.queues or sorted(get_backend(service.backend).queues)
-    queues = [name for name in named if name not in service.excluded]
+def make_engine(config: WorkerConfig) -> Engine:
+    """Return an engine that is ready to run.
+
+    Raises:
+        ImproperlyConfigured: if all queues are excluded.
+    """
+    named = config.queues or sorted(get_backend(config.backend).queues)
+    queues = [name for name in named if name not in config.excluded]
     if named and not queues:
         raise ImproperlyConfigured(
-            f"No queue is left to serve: {', '.join(named)} without {', '.join(service.excluded)}."
+            f"No queue is left to serve: {', '.join(named)} without {', '.join(config.excluded)}."
         )
     return Engine(
-        backend=service.backend,
+        backend=config.backend,
         queues=queues,
-        excluded=service.excluded,
-        options=service.options,
-        pool=_pool(service),
-        drain=service.drain,
+        excluded=config.excluded,
+        options=config.options,
+        pool=_make_pool(config),
+        drain=config.drain,
     )
 
 
-def _pool(service: WorkerConfig) -> Pool:
-    options = service.options
+def _make_pool(config: WorkerConfig) -> Pool:
+    options = config.options
     if options.processes == 0:
         return InProcessPool(
             threads=options.threads,
@@ -76,7 +80,7 @@ def _pool(service: WorkerConfig) -> Pool:
         async_slots=options.async_slots,
         kill_grace_period=options.kill_grace_period,
         using=options.database,
-        max_jobs=service.max_jobs,
-        max_memory=service.max_memory,
+        max_jobs=config.max_jobs,
+        max_memory=config.max_memory,
     )
-    return ProcessPool(processes=options.processes, limits=limits, shows_logs=service.shows_logs)
+    return ProcessPool(processes=options.processes, limits=limits, shows_logs=config.shows_logs)

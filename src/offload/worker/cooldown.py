@@ -1,4 +1,4 @@
-"""What takes long is done seldom: so it takes a small part of an engine's time, however slow."""
+"""Pauses after slow queries, so that they take a small part of a worker's time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SLOW = 0.05
-"""Seconds from which something takes long."""
-TIMES = 10
-"""How many times as long as it took something rests."""
-LEAST = 1.0
-"""Seconds that something rests at least, if it took long."""
+SLOW_SECONDS = 0.05
+"""Above this an operation is slow."""
+COOLDOWN_FACTOR = 10
+"""The pause lasts this many times as long as the operation took."""
+MIN_COOLDOWN_SECONDS = 1.0
 
 
 class Cooldown:
-    """The time for which something is not to be done again.
+    """The pause before a slow operation is repeated; none after a quick one.
 
     Args:
-        clock: returns seconds; another one in tests.
+        clock: returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,17 +29,18 @@ class Cooldown:
         return self._clock() >= self._over_at
 
     @property
-    def left(self) -> float:
-        """The seconds until it is over."""
+    def remaining(self) -> float:
+        """Seconds until the pause is over."""
         return max(0.0, self._over_at - self._clock())
 
-    def begin(self, took: float) -> None:
-        """Rest after something that took so many seconds; not at all, if it was quick."""
-        self._over_at = self._clock() + (max(LEAST, TIMES * took) if took > SLOW else 0.0)
+    def start(self, took: float) -> None:
+        """Start the pause after an operation that took this many seconds."""
+        pause = max(MIN_COOLDOWN_SECONDS, COOLDOWN_FACTOR * took) if took > SLOW_SECONDS else 0.0
+        self._over_at = self._clock() + pause
 
     @contextmanager
-    def after(self) -> Iterator[None]:
-        """Rest after what is done in the block."""
-        begun = self._clock()
+    def measure(self) -> Iterator[None]:
+        """Time the block, and start the pause after it."""
+        started_at = self._clock()
         yield
-        self.begin(self._clock() - begun)
+        self.start(self._clock() - started_at)

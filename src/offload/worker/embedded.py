@@ -1,4 +1,4 @@
-"""The engine in a thread of another program, such as the web server."""
+"""A worker in threads of another program, such as a web server."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("offload.worker")
 
 
 class EmbeddedWorker:
-    """Runs the jobs of one backend in threads of this process.
+    """A worker that runs the jobs of one backend in threads of this process.
 
-    It waits by itself for a database that does not answer, or was not migrated yet.
+    While the database does not answer, or its migrations are missing, the worker waits.
 
     Args:
         backend: alias in TASKS.
@@ -37,23 +37,23 @@ class EmbeddedWorker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start it, if it does not run.
+        """Start the worker, unless it is running.
 
         Raises:
-            InvalidTaskBackend: for an alias that TASKS does not have.
-            ImproperlyConfigured: for bad OPTIONS.
+            InvalidTaskBackend: if TASKS has no such alias.
+            ImproperlyConfigured: if OPTIONS are invalid.
         """
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
             options = replace(get_backend(self._backend).settings, processes=0)
             self._engine = make_engine(WorkerConfig(backend=self._backend, options=options))
-            self._thread = threading.Thread(target=self._run, name="offload-engine", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="offload-worker", daemon=True)
             self._thread.start()
-            _at_exit(self.stop)
+            _call_at_exit(self.stop)
 
     def stop(self) -> None:
-        """Stop it in order, and wait until it has stopped."""
+        """Let running jobs finish, and wait until the worker has stopped."""
         with self._lock:
             if self._engine is None or self._thread is None:
                 return
@@ -66,13 +66,16 @@ class EmbeddedWorker:
         try:
             self._engine.run()
         except Exception:
-            logger.critical("The embedded engine ended; no job runs here.", exc_info=True)
+            logger.critical(
+                "The embedded worker has failed; this process runs no jobs.",
+                exc_info=True,
+            )
 
 
-def _at_exit(stop: Callable[[], None]) -> None:
-    """Have the engine stopped before Python's thread pools are, which async tasks need.
+def _call_at_exit(stop: Callable[[], None]) -> None:
+    """Call `stop` before Python stops its thread pools, which async tasks need.
 
-    `atexit` comes after them; the earlier hook is private, and the same since Python 3.9.
+    `atexit` runs after that. The earlier hook is private, and has not changed since Python 3.9.
     """
     register = getattr(threading, "_register_atexit", atexit.register)
     register(stop)

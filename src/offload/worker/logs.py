@@ -1,4 +1,4 @@
-"""What a worker's terminal shows: Django's line for each job's start and end."""
+"""Log output of a worker in a terminal: a line when each job starts and finishes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from offload.signal_receivers import effective_handlers
+
 
 def show_job_lines() -> None:
-    """Print the lines of Django's and our task loggers, unless the project logs them itself.
+    """Print the records of Django's and our task loggers, unless LOGGING handles them.
 
-    With Django's default logging they reach the terminal only if DEBUG is on.
+    Django's default logging configuration prints them only if DEBUG is on.
     """
     configured = settings.LOGGING.get("loggers", {}) if settings.LOGGING else {}
     for name in ("django.tasks", "offload"):
         logger = logging.getLogger(name)
-        shown_from = _shown_from(logger)
-        if name in configured or (shown_from <= logging.INFO and logger.isEnabledFor(logging.INFO)):
+        printed_level = _printed_level(logger)
+        is_printed = printed_level <= logging.INFO and logger.isEnabledFor(logging.INFO)
+        if name in configured or is_printed:
             continue
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        handler.addFilter(_below(shown_from))
+        handler.addFilter(_below(printed_level))
         logger.addHandler(handler)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
@@ -32,16 +35,12 @@ def _below(level: float) -> Callable[[logging.LogRecord], bool]:
     return lambda record: record.levelno < level
 
 
-def _shown_from(logger: logging.Logger) -> float:
-    """Return the level from which the logger's records reach some stream already."""
+def _printed_level(logger: logging.Logger) -> float:
+    """Return the level from which a stream handler prints the logger's records already."""
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, "", (), None)
-    levels = [math.inf]
-    current: logging.Logger | None = logger
-    while current is not None:
-        levels += [
-            handler.level
-            for handler in current.handlers
-            if isinstance(handler, logging.StreamHandler) and handler.filter(record)
-        ]
-        current = current.parent if current.propagate else None
-    return min(levels)
+    levels = [
+        handler.level
+        for handler in effective_handlers(logger)
+        if isinstance(handler, logging.StreamHandler) and handler.filter(record)
+    ]
+    return min(levels, default=math.inf)

@@ -1,4 +1,4 @@
-"""The time in which the database does not answer the engine."""
+"""When to try the database again after an error."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("offload.worker")
 
-MANY = 3
-"""Locks of others met in a row, after which it is like an outage, and told."""
-CONTENTION_PAUSE = 0.05
-"""Seconds after which a transaction is tried again that met another one's lock, at most."""
-LONGEST_PAUSE = 5.0
-"""Seconds between two tries while the database does not answer."""
+MAX_CONTENTIONS = 3
+"""Lock conflicts in a row, after which the next one is treated and logged as an outage."""
+MAX_CONTENTION_DELAY = 0.05
+"""Seconds until a transaction that met a lock is tried again, at most."""
+MAX_RETRY_DELAY = 5.0
+"""Seconds between two tries while the database does not answer, at most."""
 
 
 class Outage:
-    """True while there is one.
+    """The errors since the database answered last; true if there is an outage.
 
     Args:
         using: alias in DATABASES.
@@ -36,29 +36,31 @@ class Outage:
         self._failures = 0
         self._contentions = 0
         self.retry_at = 0.0
-        """Until then nothing is asked of the database."""
+        """No query is sent before this time (monotonic clock)."""
 
     def __bool__(self) -> bool:
         return bool(self._failures)
 
     @property
     def is_contended(self) -> bool:
-        """Whether the last try met somebody else's lock."""
+        """Whether the last try met a lock of another transaction."""
         return bool(self._contentions)
 
-    def meet(self, error: DatabaseError | InterfaceError) -> None:
-        """Plan to try again in a moment, with jitter; say so once."""
-        if is_contention(error) and self._contentions < MANY:
+    def record(self, error: DatabaseError | InterfaceError) -> None:
+        """Schedule the next try, with jitter; log the first error of an outage."""
+        if is_contention(error) and self._contentions < MAX_CONTENTIONS:
             self._contentions += 1
-            self.retry_at = time.monotonic() + random.uniform(0, CONTENTION_PAUSE)  # noqa: S311
+            self._retry_within(MAX_CONTENTION_DELAY)
             return
         connections[self._using].close()
         if not self._failures:
             logger.error("%s Trying again.", explain(error, self._using))
         self._failures += 1
-        pause = min(LONGEST_PAUSE, 0.05 * 2**self._failures)
-        self.retry_at = time.monotonic() + random.uniform(0, pause)  # noqa: S311  # no secret
+        self._retry_within(min(MAX_RETRY_DELAY, 0.05 * 2**self._failures))
 
-    def end(self) -> None:
-        """Take note that the database answers."""
+    def clear(self) -> None:
+        """Forget the errors, as the database answers."""
         self._failures = self._contentions = 0
+
+    def _retry_within(self, seconds: float) -> None:
+        self.retry_at = time.monotonic() + random.uniform(0, seconds)  # noqa: S311  # no secret

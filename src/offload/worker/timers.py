@@ -1,36 +1,54 @@
-"""Something an engine does now and then beside running jobs."""
+"""What the worker's loop does at intervals, beside running jobs."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Duty(Protocol):
+    """Something that the worker's loop does whenever it is due."""
+
+    @property
+    def due_at(self) -> float:
+        """When it is due next (monotonic clock)."""
+
+    def run_if_due(self, now: float) -> None:
+        """Do it if it is due at `now`."""
 
 
 @dataclass(slots=True)
 class Timer:
-    """Something to do now and then.
+    """A duty that calls a function at intervals.
 
     Attributes:
-        perform: does it, and returns the seconds until it is due again; None for `interval`.
-        interval: seconds between two times.
+        perform: returns the seconds until it is due again; None for `interval`.
+        interval: seconds between two calls, give or take 10 %.
+        due_at: when it is due next (monotonic clock); a new timer is due at once.
     """
 
     perform: Callable[[], float | None]
     interval: float
-    due_at: float = field(default_factory=time.monotonic)
+    due_at: float = 0.0
 
-    def hasten(self, delay: float = 0.0) -> None:
-        """Make it due in `delay` seconds at the latest."""
-        self.due_at = min(self.due_at, time.monotonic() + delay)
+    def make_due(self) -> None:
+        self.due_at = 0.0
 
     def run_if_due(self, now: float) -> None:
-        """Perform it if it is time. It is put off first, so that one that fails is tried again."""
+        """Call the function if it is due.
+
+        The next call is scheduled first, so that a call that raises is repeated.
+        """
         if now < self.due_at:
             return
-        # Engines that started together shall not work at the same moments for ever.
-        self.due_at = now + self.interval * random.uniform(0.9, 1.1)  # noqa: S311  # no secret
+        self.due_at = now + jittered(self.interval)
         delay = self.perform()
         if delay is not None:
             self.due_at = now + min(delay, self.interval)
+
+
+def jittered(seconds: float) -> float:
+    """Change an interval by up to 10 %: workers that started together drift apart."""
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311  # no secret

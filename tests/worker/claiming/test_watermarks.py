@@ -1,6 +1,6 @@
-"""Claims above floors: cheap, in order among what was seen, and nothing is left below for long.
+"""Claims with watermarks: cheap, in order, and no job before a watermark waits for long.
 
-How long a sweep took, and the time that passes, are said by the test.
+A test decides how long a sweep took, and how much time passes.
 """
 
 from __future__ import annotations
@@ -19,50 +19,52 @@ from offload.lifecycle import released
 from offload.models import Job
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimRequest
-from offload.worker import cooldown as rest
+from offload.worker import cooldown
+from offload.worker.claiming.served_queues import ServedQueues
 from offload.worker.claiming.watermarks import Watermarks
-from offload.worker.cooldown import LEAST, SLOW
+from offload.worker.cooldown import MIN_COOLDOWN_SECONDS, SLOW_SECONDS
 from tests.jobs import NO_ROOM, register
 from tests.tasks import aadd, add, plain
 from tests.worker.clock import Clock
 from tests.worker.conftest import StartWorker
 
 pytestmark = pytest.mark.django_db
-needs_floors = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite keeps no dead entries, so it has no floors"
+needs_watermarks = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite keeps no dead entries, so it needs no watermarks"
 )
-LONG = 2 * SLOW
+SLOW = 2 * SLOW_SECONDS
 ALL = 1000
 
 
-class Engine:
-    """One that serves these queues, and whose claims take as long as the test says."""
+class Claimer:
+    """A worker that serves these queues; its claims take as long as the test says."""
 
     def __init__(self, *queues: str, excluded: Iterable[str] = ()) -> None:
         self.clock = Clock()
         self.store = get_store("default")
         self.id = register()
         self.queues = queues or ("*",)
-        self.floors = Watermarks(
-            self.store, "default", queues, list(excluded), clock=self.clock.monotonic
-        )
+        served = ServedQueues("default", frozenset(queues), frozenset(excluded))
+        self.watermarks = Watermarks(self.store, served, clock=self.clock)
         self.sweeps = 0
 
-    def claim(self, count: int = ALL, *, took: float = 0.0, slots: int = 0) -> list[ClaimedJob]:
-        room = self.floors.aim(ClaimRequest("default", self.queues, count, slots))
-        self.sweeps += not room.watermarks
-        exchange = self.store.exchange(self.id, [], room)
-        self.floors.learn(room, replace(exchange, claim_seconds=took))
-        return exchange.claimed
+    def claim(
+        self, count: int = ALL, *, took: float = 0.0, async_slots: int = 0
+    ) -> list[ClaimedJob]:
+        request = self.watermarks.aim(ClaimRequest("default", self.queues, count, async_slots))
+        self.sweeps += not request.watermarks
+        result = self.store.exchange(self.id, [], request)
+        self.watermarks.learn(request, replace(result, claim_seconds=took))
+        return result.claimed
 
-    def rest(self) -> None:
-        """Let the time pass until the next claim is a sweep."""
-        self.clock.now += self.floors.sweeps_in
+    def wait_for_sweep(self) -> None:
+        """Let time pass until the next claim is a sweep."""
+        self.clock.now += self.watermarks.seconds_to_sweep
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine("default", "mail")
+def claimer() -> Claimer:
+    return Claimer("default", "mail")
 
 
 def numbers(claimed: list[ClaimedJob]) -> list[str]:
@@ -78,195 +80,200 @@ def ready() -> int:
     return Job.objects.filter(state=JobState.READY).count()
 
 
-def test_after_a_quick_sweep_the_next_one_follows(engine: Engine) -> None:
+def test_after_a_quick_sweep_the_next_claim_is_a_sweep_too(claimer: Claimer) -> None:
     enqueue(1, 2, 3)
-    engine.claim(1, took=SLOW)
+    claimer.claim(1, took=SLOW_SECONDS)
     enqueue(4, task=add.using(priority=9))
 
-    assert numbers(engine.claim(2, took=SLOW)) == ["4", "2"]
-    assert engine.sweeps == 2
-    assert not engine.floors.owes_sweep
+    assert numbers(claimer.claim(2, took=SLOW_SECONDS)) == ["4", "2"]
+    assert claimer.sweeps == 2
+    assert not claimer.watermarks.owes_sweep
 
 
-@needs_floors
-def test_after_a_slow_sweep_claims_begin_where_the_last_one_ended(engine: Engine) -> None:
+@needs_watermarks
+def test_after_a_slow_sweep_claims_start_where_the_last_one_stopped(claimer: Claimer) -> None:
     enqueue(*range(6))
-    engine.claim(2, took=LONG)
+    claimer.claim(2, took=SLOW)
 
-    assert numbers(engine.claim(2)) == ["2", "3"]
-    assert numbers(engine.claim(2)) == ["4", "5"]
-    assert engine.sweeps == 1
-    assert not engine.floors.owes_sweep
+    assert numbers(claimer.claim(2)) == ["2", "3"]
+    assert numbers(claimer.claim(2)) == ["4", "5"]
+    assert claimer.sweeps == 1
+    assert not claimer.watermarks.owes_sweep
 
 
-@needs_floors
-def test_a_sweep_follows_when_ten_times_its_time_has_passed(engine: Engine) -> None:
+@needs_watermarks
+def test_a_sweep_follows_when_ten_times_its_time_has_passed(claimer: Claimer) -> None:
     enqueue(*range(6))
-    engine.claim(1, took=7)
-    engine.clock.now += 69
-    engine.claim(1)
-    assert engine.sweeps == 1
-    engine.clock.now += 1
-    engine.claim(1, took=0)
-    engine.claim(1)
-    assert engine.sweeps == 3  # the one before was quick
+    claimer.claim(1, took=7)
+    claimer.clock.now += 69
+    claimer.claim(1)
+    assert claimer.sweeps == 1
+    claimer.clock.now += 1
+    claimer.claim(1, took=0)
+    claimer.claim(1)
+    assert claimer.sweeps == 3  # the one before was quick
 
 
-@needs_floors
-def test_jobs_of_one_moment_are_told_apart(engine: Engine) -> None:
+@needs_watermarks
+def test_jobs_enqueued_at_the_same_time_are_claimed_once_each(claimer: Claimer) -> None:
     add.enqueue_many([((number,), {}) for number in range(10)])
-    taken = engine.claim(3, took=LONG)
-    while more := engine.claim(3):
+    taken = claimer.claim(3, took=SLOW)
+    while more := claimer.claim(3):
         taken += more
     assert len({job.id for job in taken}) == 10
-    assert engine.sweeps == 1
+    assert claimer.sweeps == 1
 
 
-@needs_floors
-def test_above_floors_each_priority_that_was_seen_has_its_turn_first(engine: Engine) -> None:
+@needs_watermarks
+def test_claims_with_watermarks_take_known_priorities_in_their_order(claimer: Claimer) -> None:
     enqueue(0, task=add.using(priority=7))
     enqueue(*range(1, 5))
-    engine.claim(2, took=LONG)
+    claimer.claim(2, took=SLOW)
     enqueue(10, 11, task=add.using(priority=7))
 
-    assert numbers(engine.claim(3)) == ["10", "11", "2"]
-    assert engine.sweeps == 1
+    assert numbers(claimer.claim(3)) == ["10", "11", "2"]
+    assert claimer.sweeps == 1
 
 
-@needs_floors
+@needs_watermarks
 @pytest.mark.parametrize(
     "task",
     [add.using(priority=9), add.using(priority=-9), plain],
     ids=["more urgent", "less urgent", "another queue"],
 )
-def test_what_is_new_is_taken_by_the_next_sweep(engine: Engine, task: Any) -> None:
+def test_jobs_of_a_new_priority_or_queue_are_taken_by_the_next_sweep(
+    claimer: Claimer, task: Any
+) -> None:
     enqueue(*range(5))
-    engine.claim(1, took=LONG)
+    claimer.claim(1, took=SLOW)
     enqueue(7, task=task)
 
-    assert numbers(engine.claim(3)) == ["1", "2", "3"]
-    assert numbers(engine.claim(3)) == ["4"]
-    assert engine.floors.owes_sweep
-    assert engine.floors.sweeps_in == LEAST
-    engine.rest()
-    assert numbers(engine.claim(3, took=LONG)) == ["7"]
-    assert not engine.floors.owes_sweep
+    assert numbers(claimer.claim(3)) == ["1", "2", "3"]
+    assert numbers(claimer.claim(3)) == ["4"]
+    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.seconds_to_sweep == MIN_COOLDOWN_SECONDS
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(3, took=SLOW)) == ["7"]
+    assert not claimer.watermarks.owes_sweep
     assert not ready()
 
 
-@needs_floors
-def test_only_a_sweep_for_jobs_of_that_kind_pays_what_is_owed(engine: Engine) -> None:
+@needs_watermarks
+def test_an_owed_sweep_must_be_for_jobs_of_the_same_kind(claimer: Claimer) -> None:
     enqueue(0, 1)
     enqueue(7, task=aadd)
-    engine.claim(1, took=LONG)
-    assert numbers(engine.claim(1, slots=1)) == ["1"]
-    assert engine.floors.owes_sweep
-    engine.rest()
-    assert engine.claim(1, took=LONG) == []
-    assert engine.floors.owes_sweep
-    engine.rest()
-    assert numbers(engine.claim(1, took=LONG, slots=1)) == ["7"]
-    assert not engine.floors.owes_sweep
+    claimer.claim(1, took=SLOW)
+    assert numbers(claimer.claim(1, async_slots=1)) == ["1"]
+    assert claimer.watermarks.owes_sweep
+    claimer.wait_for_sweep()
+    assert claimer.claim(1, took=SLOW) == []
+    assert claimer.watermarks.owes_sweep
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(1, took=SLOW, async_slots=1)) == ["7"]
+    assert not claimer.watermarks.owes_sweep
 
 
-@needs_floors
-def test_an_urgent_job_is_taken_first_by_the_next_sweep(engine: Engine) -> None:
+@needs_watermarks
+def test_an_urgent_job_is_taken_first_by_the_next_sweep(claimer: Claimer) -> None:
     enqueue(*range(5))
-    engine.claim(1, took=LONG)
+    claimer.claim(1, took=SLOW)
     enqueue(7, task=add.using(priority=9))
-    engine.rest()
-    assert numbers(engine.claim(3, took=LONG)) == ["7", "1", "2"]
-    assert numbers(engine.claim(3)) == ["3", "4"]
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(3, took=SLOW)) == ["7", "1", "2"]
+    assert numbers(claimer.claim(3)) == ["3", "4"]
 
 
-@needs_floors
-def test_an_older_job_that_is_seen_late_is_taken_by_the_next_sweep(engine: Engine) -> None:
+@needs_watermarks
+def test_an_older_job_that_appears_late_is_taken_by_the_next_sweep(claimer: Claimer) -> None:
     enqueue(*range(4))
-    engine.claim(2, took=LONG)
+    claimer.claim(2, took=SLOW)
     enqueue(7)
     late = Job.objects.get(arguments__startswith="[[7")
     assert late.run_after
     Job.objects.filter(pk=late.pk).update(run_after=late.run_after - timedelta(hours=1))
 
-    assert numbers(engine.claim(1)) == ["2"]
-    engine.rest()
-    assert numbers(engine.claim(1, took=LONG)) == ["7"]
-    assert numbers(engine.claim()) == ["3"]  # the floor went back with what was taken
+    assert numbers(claimer.claim(1)) == ["2"]
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(1, took=SLOW)) == ["7"]
+    assert numbers(claimer.claim()) == ["3"]  # the watermark moved back to the older job
 
 
-@needs_floors
-def test_what_another_engine_hands_back_is_found(engine: Engine) -> None:
-    other = Engine("default")
+@needs_watermarks
+def test_jobs_that_another_worker_releases_are_found(claimer: Claimer) -> None:
+    other = Claimer("default")
     enqueue(*range(6))
     back = other.claim(2)
-    assert numbers(engine.claim(2, took=LONG)) == ["2", "3"]
+    assert numbers(claimer.claim(2, took=SLOW)) == ["2", "3"]
     other.store.exchange(other.id, [(job, released()) for job in back], NO_ROOM)
 
-    assert numbers(engine.claim()) == ["4", "5"]
-    assert engine.floors.owes_sweep
-    engine.rest()
-    assert numbers(engine.claim(took=LONG)) == ["0", "1"]
+    assert numbers(claimer.claim()) == ["4", "5"]
+    assert claimer.watermarks.owes_sweep
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(took=SLOW)) == ["0", "1"]
 
 
-@needs_floors
-def test_queues_that_are_not_named_are_those_with_floors_until_the_next_sweep() -> None:
-    engine = Engine(excluded=["slow"])
+@needs_watermarks
+def test_unnamed_queues_are_those_with_watermarks_until_the_next_sweep() -> None:
+    claimer = Claimer(excluded=["slow"])
     enqueue(0, 1, 2)
-    engine.claim(1, took=LONG)
+    claimer.claim(1, took=SLOW)
     enqueue(3, task=plain)
     enqueue(4, task=add.using(queue_name="slow"))
 
-    assert numbers(engine.claim()) == ["1", "2"]
-    engine.rest()
-    assert numbers(engine.claim(took=LONG)) == ["3"]
-    engine.rest()
-    assert engine.claim() == []
+    assert numbers(claimer.claim()) == ["1", "2"]
+    claimer.wait_for_sweep()
+    assert numbers(claimer.claim(took=SLOW)) == ["3"]
+    claimer.wait_for_sweep()
+    assert claimer.claim() == []
     assert ready() == 1
 
 
-@needs_floors
-def test_a_glance_does_not_look_for_names_while_floors_are_used(engine: Engine) -> None:
+@needs_watermarks
+def test_a_poll_does_not_query_queue_names_while_watermarks_are_used(claimer: Claimer) -> None:
     enqueue(0, 1)
     add.using(run_after=timedelta(seconds=30)).enqueue(2)
-    engine.claim(1, took=LONG)
+    claimer.claim(1, took=SLOW)
 
-    queues, due = engine.floors.glance()
+    queues, due = claimer.watermarks.poll()
     assert queues is None
     assert due is not None
     assert 20 < due <= 30
-    engine.rest()
-    queues, due = engine.floors.glance()
+    claimer.wait_for_sweep()
+    queues, due = claimer.watermarks.poll()
     assert queues == ["default"]
     assert due is not None
 
 
-@needs_floors
+@needs_watermarks
 @pytest.mark.parametrize("queues", [("default", "mail"), ()], ids=["named", "not named"])
-def test_there_is_nothing_to_sweep_for_if_no_job_is_ready(queues: tuple[str, ...]) -> None:
-    engine = Engine(*queues)
+def test_no_sweep_is_owed_if_no_job_is_ready(queues: tuple[str, ...]) -> None:
+    claimer = Claimer(*queues)
     enqueue(0, 1)
-    engine.claim(1, took=LONG)
-    engine.claim()
-    assert engine.floors.owes_sweep
-    engine.rest()
-    engine.floors.glance() if queues else engine.claim()
-    assert not engine.floors.owes_sweep
+    claimer.claim(1, took=SLOW)
+    claimer.claim()
+    assert claimer.watermarks.owes_sweep
+    claimer.wait_for_sweep()
+    if queues:
+        claimer.watermarks.poll()
+    else:
+        claimer.claim()
+    assert not claimer.watermarks.owes_sweep
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have floors")
-def test_sqlite_has_no_floors(engine: Engine) -> None:
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have watermarks")
+def test_sqlite_has_no_watermarks(claimer: Claimer) -> None:
     enqueue(0, 1)
-    engine.claim(1, took=3600)
-    engine.claim(1, took=3600)
-    assert engine.sweeps == 2
+    claimer.claim(1, took=3600)
+    claimer.claim(1, took=3600)
+    assert claimer.sweeps == 2
 
 
-def test_a_drain_above_floors_leaves_nothing(
+def test_a_drain_with_watermarks_leaves_no_job(
     start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every sweep counts as slow, and every second job is below the floors of the first claim."""
-    monkeypatch.setattr(rest, "SLOW", -1.0)
-    monkeypatch.setattr(rest, "LEAST", 0.2)
+    """Every sweep counts as slow, and half of the jobs are before the first claim's watermarks."""
+    monkeypatch.setattr(cooldown, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(cooldown, "MIN_COOLDOWN_SECONDS", 0.2)
     for priority in (-3, 0, 5, -50):
         add.using(priority=priority).enqueue_many([((n,), {}) for n in range(100)])
     aadd.enqueue_many([((n,), {}) for n in range(50)])
@@ -278,13 +285,13 @@ def test_a_drain_above_floors_leaves_nothing(
     assert not ready()
 
 
-@needs_floors
-def test_a_cancel_is_found_among_known_jobs_by_their_ids(engine: Engine) -> None:
+@needs_watermarks
+def test_a_cancel_request_is_found_among_known_jobs_by_their_ids(claimer: Claimer) -> None:
     enqueue(1, 2, 3)
-    first, second, _ = engine.claim()
-    engine.store.cancel(UUID(first.id))
+    first, second, _ = claimer.claim()
+    claimer.store.cancel(UUID(first.id))
     known = {first.key, second.key, (second.id, 2)}
-    assert engine.store.held_jobs(UUID(engine.id), among=known) == {
+    assert claimer.store.held_jobs(UUID(claimer.id), among=known) == {
         first.key: True,
         second.key: False,
     }

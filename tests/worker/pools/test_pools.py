@@ -558,7 +558,7 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorke
         result.wait(30)
 
     until(lambda: not running.pool.held_jobs())
-    assert not running.engine._outbox
+    assert not running.engine.completer
 
 
 def test_children_share_what_was_there_before_them_also_after_a_collection(

@@ -1,4 +1,4 @@
-"""Who is there and who is gone, as the kernel tells it."""
+"""File locks show which workers of this host are running."""
 
 from __future__ import annotations
 
@@ -24,120 +24,120 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 def database() -> Iterator[str]:
     database = f"test:{uuid4()}"
     yield database
-    folder = HostLock(database)._folder
+    folder = HostLock(database).folder
     assert folder is not None
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[HostLock]:
-    engine = HostLock(database)
-    yield engine
-    engine.close()
+def host_lock(database: str) -> Iterator[HostLock]:
+    host_lock = HostLock(database)
+    yield host_lock
+    host_lock.close()
 
 
 @pytest.fixture
-def worker(engine: HostLock) -> UUID:
+def worker(host_lock: HostLock) -> UUID:
     worker = new_id()
-    engine.enter(worker)
+    host_lock.acquire(worker)
     return worker
 
 
-def test_an_engine_that_is_there_is_not_gone(engine, worker, database):
-    assert engine.gone() == HostLock(database).gone() == set()
+def test_a_running_worker_has_not_exited(host_lock, worker, database):
+    assert host_lock.exited_workers() == HostLock(database).exited_workers() == set()
 
 
-def test_who_leaves_last_leaves_nothing_behind(engine, worker, database):
+def test_the_last_worker_removes_the_folder(host_lock, worker, database):
     other = HostLock(database)
-    other.enter(new_id())
-    folder = other._folder
+    other.acquire(new_id())
+    folder = other.folder
     assert folder is not None
 
-    engine.leave()
+    host_lock.release()
     assert folder.exists()
-    other.leave()
+    other.release()
     assert not folder.exists()
 
-    engine.enter(worker)
+    host_lock.acquire(worker)
     assert [path.name for path in folder.iterdir()] == [str(worker)]
 
 
-def test_an_engine_that_ended_is_gone_until_it_is_forgotten(engine, worker, database):
-    engine.close()
+def test_an_exited_worker_is_reported_until_it_is_forgotten(host_lock, worker, database):
+    host_lock.close()
 
     other = HostLock(database)
-    assert other.gone() == {worker}
+    assert other.exited_workers() == {worker}
     other.forget(worker)
-    assert other.gone() == set()
+    assert other.exited_workers() == set()
 
 
-def test_a_killed_process_is_gone(engine, database):
+def test_a_killed_process_has_exited(host_lock, database):
     worker = new_id()
     code = (
         "import sys, uuid; from offload.worker.upkeep.host_lock import HostLock; "
-        f"presence = HostLock({database!r}); presence.enter(uuid.UUID({str(worker)!r})); "
-        "print('there', flush=True); sys.stdin.read()"
+        f"lock = HostLock({database!r}); lock.acquire(uuid.UUID({str(worker)!r})); "
+        "print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert engine.gone() == set()
+        assert host_lock.exited_workers() == set()
         process.kill()
-    assert engine.gone() == {worker}
+    assert host_lock.exited_workers() == {worker}
 
 
-def test_what_is_left_of_a_process_killed_as_it_entered_is_removed(engine, worker, database):
-    folder = engine._folder
+def test_the_unlocked_file_of_a_killed_process_is_removed(host_lock, worker, database):
+    folder = host_lock.folder
     assert folder is not None
     code = (
         "import uuid; from offload.worker.upkeep.host_lock import HostLock; "
-        f"HostLock({database!r}).enter(uuid.uuid4())"
+        f"HostLock({database!r}).acquire(uuid.uuid4())"
     )
     environment = os.environ | {"OFFLOAD_FAILPOINT": "host_lock.creating:kill"}
     killed = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    (left,) = (path for path in folder.iterdir() if path.name != str(worker))
+    (unlocked,) = (path for path in folder.iterdir() if path.name != str(worker))
 
-    assert engine.gone() == set()
-    assert left.exists()  # one that enters just now looks the same
-    os.utime(left, (0, 0))
-    assert engine.gone() == set()
+    assert host_lock.exited_workers() == set()
+    assert unlocked.exists()  # another process may be about to lock it
+    os.utime(unlocked, (0, 0))
+    assert host_lock.exited_workers() == set()
     assert [path.name for path in folder.iterdir()] == [str(worker)]
 
 
-def test_an_engine_that_left_is_not_gone(engine, worker, database):
-    engine.leave()
+def test_a_worker_that_released_its_lock_is_not_reported(host_lock, worker, database):
+    host_lock.release()
 
-    assert HostLock(database).gone() == set()
-
-
-def test_an_engine_that_goes_on_under_another_id_left_the_old_one(engine, worker, database):
-    engine.enter(new_id())
-
-    assert HostLock(database).gone() == set()
+    assert HostLock(database).exited_workers() == set()
 
 
-def test_engines_of_another_database_are_not_seen(engine, worker):
-    engine.close()
+def test_a_worker_with_a_new_id_has_released_the_old_one(host_lock, worker, database):
+    host_lock.acquire(new_id())
 
-    assert HostLock("another").gone() == set()
-
-
-def test_a_folder_that_others_may_write_to_is_not_trusted(database, engine):
-    assert engine._folder is not None
-    engine._folder.chmod(0o777)
-    assert HostLock(database)._folder is None
-    engine._folder.chmod(0o700)
+    assert HostLock(database).exited_workers() == set()
 
 
-def test_without_shared_memory_nothing_is_known(monkeypatch, tmp_path: Path):
+def test_workers_of_another_database_are_not_reported(host_lock, worker):
+    host_lock.close()
+
+    assert HostLock("another").exited_workers() == set()
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(database, host_lock):
+    assert host_lock.folder is not None
+    host_lock.folder.chmod(0o777)
+    assert HostLock(database).folder is None
+    host_lock.folder.chmod(0o700)
+
+
+def test_without_shared_memory_no_worker_is_reported(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path))  # on a disk
 
-    presence = HostLock("any")
-    presence.enter(new_id())
-    presence.close()
+    lock = HostLock("any")
+    lock.acquire(new_id())
+    lock.close()
 
-    assert presence.gone() == set()
+    assert lock.exited_workers() == set()
     assert not list(tmp_path.iterdir())

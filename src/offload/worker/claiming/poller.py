@@ -1,120 +1,242 @@
-"""When an engine looks for ready jobs, and whether it expects any."""
+"""When a worker polls the queue, and how many jobs it claims."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from offload.notifier import Hint, get_notifier
+from offload.failpoints import failpoint
+from offload.notifier import Hint
+from offload.store.records import ClaimRequest
+from offload.store.session import MAX_ROWS_PER_STATEMENT
+from offload.worker.claiming.watermarks import Watermarks
+from offload.worker.cooldown import Cooldown
+from offload.worker.timers import jittered
 
 if TYPE_CHECKING:
-    from offload.conf import BackendOptions
-    from offload.store.records import ClaimRequest, ExchangeResult
-    from offload.worker.claiming.watermarks import Watermarks
-    from offload.worker.timers import Timer
+    from offload.notifier import Listener, Notifier
+    from offload.store.base import Store
+    from offload.store.records import ExchangeResult
+    from offload.worker.change_hints import ChangeHints
+    from offload.worker.claiming.served_queues import ServedQueues
+    from offload.worker.pools.base import Pool
 
-LONGEST_ECHO = 0.25
-"""Seconds from a hint to a look at the whole queue at most, however many hints follow."""
-DOUBT = 0.05
-"""Seconds after a claim that found less than it asked for until the engine looks again."""
+NEVER = float("inf")
+ANY_QUEUE = "*"
+"""Stands for all queues, until the queues with ready jobs have been queried."""
+KINDS = frozenset({False, True})
+"""The kinds of jobs, by `is_async`."""
+MAX_POLL_INTERVAL = 15.0
+"""Seconds between two polls at most, whatever hints arrive."""
+MAX_HINT_DELAY = 0.25
+"""Seconds from a hint to a poll at most, however many hints follow it."""
+MIN_RECHECK_DELAY = 0.05
+"""Seconds from a claim that found fewer jobs than requested to the next poll, at least."""
+LOCKED_DELAY = 0.25
+"""Seconds until a due job is tried again whose row is locked."""
 
 
 class Poller:
-    """Args:
-    floors: from where the engine claims.
-    options: the backend's options.
+    """Decides how many jobs to claim now, and when to poll the queue next.
+
+    It receives hints, queries the whole queue while no hints arrive, promotes scheduled jobs
+    that are due, and keeps the watermarks of claims.
+
+    Args:
+        store: the queue.
+        notifier: listens for hints about it.
+        served: the queues that the worker serves.
+        poll_interval: seconds between two polls, if hints cannot be relied on.
+        hints: notifies other processes of promoted jobs.
+        clock: returns seconds.
     """
 
-    def __init__(self, floors: Watermarks, options: BackendOptions) -> None:
-        self._floors = floors
-        self._poll_interval = options.poll_interval
-        self._notifier = get_notifier(options.database)
-        self.hungry = [True, True]
-        """Whether more jobs may be ready: for threads, and for the event loop."""
-        self._look_at = 0.0
-        self._echo_at = float("inf")
-        self._doubt_pause = DOUBT
+    def __init__(
+        self,
+        store: Store,
+        notifier: Notifier,
+        *,
+        served: ServedQueues,
+        poll_interval: float,
+        hints: ChangeHints,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._served = served
+        self._poll_interval = poll_interval
+        self._hints = hints
+        self._clock = clock
+        self._queues = sorted(served.names) or [ANY_QUEUE]
+        self._watermarks = Watermarks(store, served, clock=clock)
+        self._cooldown = Cooldown(clock)
+        """Of the query of the whole queue."""
+        self._expected_kinds = set(KINDS)
+        """Kinds of which more jobs may be ready."""
+        self._poll_at = 0.0
+        self._poll_after_hints_at = NEVER
+        self._promote_at = NEVER
+        """When the next scheduled job is due, as of the last poll."""
+        self._recheck_delay = MIN_RECHECK_DELAY
 
-    def open(self, promotion: Timer) -> None:
-        """Listen from now on.
+    # --- hints ------------------------------------------------------------------------------
+
+    @cached_property
+    def _listener(self) -> Listener:
+        """Opened at first use, as it belongs to the thread that runs the worker."""
+        return self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+
+    def fileno(self) -> int | None:
+        """Return the descriptor that is readable when hints arrive; None if there is none."""
+        return self._listener.fileno()
+
+    @property
+    def max_wait(self) -> float:
+        """Seconds after which `receive` should be called without a hint."""
+        return self._listener.check_interval
+
+    def receive(self, ready: Collection[int]) -> set[Hint]:
+        """Receive hints after a wait, and update which jobs to expect.
 
         Args:
-            promotion: asks the database which queues have jobs and when the next one is due.
+            ready: the descriptors that ended the wait; empty after a timeout.
         """
-        self._promotion = promotion
-        self._listener = self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+        hints: set[Hint] = set()
+        descriptor = self.fileno()
+        if descriptor is None or descriptor in ready:
+            hints = self._listener.receive()
+        if Hint.WORK in hints:
+            self.expect_jobs()
+            self._poll_after_hints()
+        if not ready and self._listener.changed():
+            self.expect_jobs()
+        if self._expected_kinds and self._is_sweep_due:
+            self.expect_jobs()  # a claim of one kind is a sweep for the other kind too
+        return hints
 
     def close(self) -> None:
         self._listener.close()
 
-    def fileno(self) -> int | None:
-        """Return what becomes readable when hints come; None if that can't be told."""
-        return self._listener.fileno()
+    # --- claims -----------------------------------------------------------------------------
 
     @property
-    def expects(self) -> bool:
-        """Whether jobs may be ready, also such as the next sweep will find."""
-        return any(self.hungry) or self._floors.owes_sweep
+    def expects_jobs(self) -> bool:
+        """Whether jobs may be ready, including those that only a sweep finds."""
+        return bool(self._expected_kinds) or self._watermarks.owes_sweep
 
-    @property
-    def interval(self) -> float:
-        """Seconds after which the engine wakes at the latest."""
-        return self._listener.check_interval
+    def should_claim(self, pool: Pool) -> bool:
+        """Return whether jobs may be ready of a kind of which the pool needs more."""
+        return any(pool.should_refill(is_async=is_async) for is_async in self._expected_kinds)
 
-    @property
-    def look_at(self) -> float:
-        """When to look at the whole queue (monotonic clock)."""
-        return min(self._look_at, self._echo_at)
+    def claim_request(self, pool: Pool) -> ClaimRequest:
+        """Return how many jobs to claim for the pool now, and from where; false if none."""
+        slots = {is_async: pool.capacity(is_async=is_async) for is_async in self._expected_kinds}
+        request = ClaimRequest(
+            self._served.backend,
+            self._queues,
+            sync_slots=slots.get(False, 0),
+            async_slots=slots.get(True, 0),
+        )
+        request = self._watermarks.aim(request)
+        if not request.queues:
+            self._expected_kinds.clear()
+        return request
 
-    def hints(self) -> set[Hint]:
-        """Return the hints that came, and expect jobs if one says so."""
-        hints = self._listener.receive()
-        if Hint.WORK in hints:
-            self.expect()
-            now = time.monotonic()
-            # Not sooner: whoever rang leaves out hints that follow this one closely.
-            self._echo_at = now + self._listener.repoll_delay
-            self._look_at = min(self._look_at, now + LONGEST_ECHO)
-        return hints
-
-    def expect(self, queues: Collection[str] | None = None) -> None:
-        """Expect ready jobs: in these queues, if this engine serves one of them, or anywhere."""
-        if queues is None or self._floors.serves(queues):
-            self.hungry = [True, True]
-
-    def expect_if_changed(self) -> None:
-        """Expect jobs if something was written unnoticed, as far as that can be told."""
-        if self._listener.changed():
-            self.expect()
-
-    def look_if_due(self) -> None:
-        """Have the whole queue looked at if it is time."""
-        now = time.monotonic()
-        if now >= self.look_at:
-            self._promotion.hasten()
-            self._look_at = now + (self._listener.poll_interval or self._poll_interval)
-            if now >= self._echo_at:
-                self._echo_at = float("inf")
-        if any(self.hungry) and self._floors.owes_sweep and not self._floors.sweeps_in:
-            self.expect()  # what is claimed for one kind of jobs is a sweep for the other too
-
-    def learn(self, room: ClaimRequest, exchange: ExchangeResult) -> None:
-        """Expect more jobs only where a claim found all that it asked for."""
-        self._floors.learn(room, exchange)
-        short = []
-        for lane, found, asked in room.found(exchange.claimed):
-            self.hungry[lane] = found >= asked
-            short += [found] if found < asked else []
+    def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
+        """Take in what a claim found: more jobs are expected only after a full claim."""
+        self._watermarks.learn(request, result)
+        counts = request.found(result.claimed)
+        short = {is_async: found for is_async, found, asked in counts if found < asked}
+        self._expected_kinds.difference_update(short)
         if short:
-            self._doubt(found_some=any(short))
+            self._recheck(found_some=any(short.values()))
 
-    def _doubt(self, *, found_some: bool) -> None:
-        """See a little later whether jobs are ready that this claim passed over.
+    # --- polls ------------------------------------------------------------------------------
 
-        Another engine's claim locks more rows than it takes, for a moment; others may for long.
+    @property
+    def due_at(self) -> float:
+        """When to poll next."""
+        return min(self._poll_at, self._poll_after_hints_at)
+
+    def poll_within(self, seconds: float) -> None:
+        """Poll after this time at the latest."""
+        self._poll_at = min(self._poll_at, self._clock() + seconds)
+
+    def run_if_due(self, now: float) -> None:
+        """Poll if it is time."""
+        if now < self.due_at:
+            return
+        # Scheduled first, so that a poll that raises is repeated.
+        interval = min(self._listener.poll_interval or self._poll_interval, MAX_POLL_INTERVAL)
+        self._poll_at = now + jittered(interval)
+        if now >= self._poll_after_hints_at:
+            self._poll_after_hints_at = NEVER
+        self.poll()
+
+    def poll(self) -> None:
+        """Query which queues have ready jobs, and promote scheduled jobs that are due.
+
+        A slow query pauses. Meanwhile jobs are expected in any queue, and scheduled jobs are
+        promoted as the last query found them; those enqueued since wait for the next one.
         """
-        longest = self._poll_interval
-        self._doubt_pause = min(longest, DOUBT if found_some else 2 * self._doubt_pause)
-        sweeps_in = 0.0 if found_some else self._floors.sweeps_in
-        self._promotion.hasten(max(self._doubt_pause, sweeps_in))
+        now = self._clock()
+        if self._cooldown.is_over:
+            with self._cooldown.measure():
+                queues, due_in = self._watermarks.poll()
+            if queues is None or self._served.among(queues):
+                self.expect_jobs()
+            self._promote_at = NEVER if due_in is None else now + due_in
+        else:
+            self.expect_jobs()
+        if self._promote_at <= now:
+            self.promote()
+        else:
+            self.poll_within(min(self._promote_at - now, self._cooldown.remaining or NEVER))
+
+    def promote(self) -> None:
+        """Make scheduled jobs ready that are due."""
+        promoted = self._store.promote()
+        if not promoted:  # another transaction has locked the row
+            self.poll_within(max(LOCKED_DELAY, self._cooldown.remaining))
+            return
+        failpoint("worker.promoted")
+        self.jobs_made_ready()
+        if promoted < MAX_ROWS_PER_STATEMENT:
+            self._promote_at = NEVER
+        self.poll_within(0.0)
+
+    def jobs_made_ready(self) -> None:
+        """Expect jobs that this worker made ready, and notify others that may run them."""
+        self.expect_jobs()
+        self._hints.jobs_made_ready()
+
+    def expect_jobs(self) -> None:
+        """Claim jobs of both kinds as soon as the pool needs some."""
+        self._expected_kinds.update(KINDS)
+
+    # --- details ----------------------------------------------------------------------------
+
+    @property
+    def _is_sweep_due(self) -> bool:
+        return self._watermarks.owes_sweep and not self._watermarks.seconds_to_sweep
+
+    def _poll_after_hints(self) -> None:
+        now = self._clock()
+        # Not earlier: notifiers leave out hints that closely follow this one.
+        self._poll_after_hints_at = now + self._listener.repoll_delay
+        self._poll_at = min(self._poll_at, now + MAX_HINT_DELAY)
+
+    def _recheck(self, *, found_some: bool) -> None:
+        """Poll soon for ready jobs that the last claim skipped because their rows were locked.
+
+        Another worker's claim locks more rows than it takes, for a moment; other transactions
+        may lock rows for long.
+        """
+        if found_some:
+            self._recheck_delay = min(self._poll_interval, MIN_RECHECK_DELAY)
+            self.poll_within(self._recheck_delay)
+        else:
+            self._recheck_delay = min(self._poll_interval, 2 * self._recheck_delay)
+            self.poll_within(max(self._recheck_delay, self._watermarks.seconds_to_sweep))

@@ -1,15 +1,16 @@
-"""From where an engine claims: from the head of each queue, or from where its last claim ended.
+"""Where a claim starts: at the head of each queue, or where the last claim stopped.
 
 While a transaction is open somewhere, PostgreSQL and InnoDB keep the index entries of all jobs
-that were claimed since it began, and a claim from the head of a queue walks along them. If that
-takes long, the engine claims from behind them, and sweeps over all of it only now and then: for
-jobs that are more urgent than those it saw, or older, or in other queues.
+that were claimed since it started, and a claim from the head of a queue scans them. Once such a
+claim is slow, the worker claims from behind its watermarks. Only now and then it *sweeps*: it
+claims from the heads, for jobs that are more urgent or older than the watermarks, and for jobs in
+other queues.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,108 +19,106 @@ from offload.worker.cooldown import Cooldown
 
 if TYPE_CHECKING:
     from offload.store.base import Store
+    from offload.worker.claiming.served_queues import ServedQueues
 
-MANY_QUEUES = 4
-"""Queues above which one statement tells which have jobs, before a claim looks into each."""
+MAX_QUEUES_UNCHECKED = 4
+"""A claim from more queues than this is limited to those with ready jobs, by one query before."""
 
 
 class Watermarks:
-    """Args:
-    store: the queue.
-    backend: alias in TASKS whose jobs the engine runs.
-    queues: names of the queues it serves; none for all that have jobs.
-    excluded: names of queues it does not serve, if it serves all others.
-    clock: returns seconds; another one in tests.
+    """The last job claimed of each queue, kind and priority, while sweeps are slow.
+
+    Args:
+        store: the queue.
+        served: the queues that the worker serves.
+        clock: returns seconds.
     """
 
     def __init__(
         self,
         store: Store,
-        backend: str,
-        queues: Collection[str] = (),
-        excluded: Collection[str] = (),
+        served: ServedQueues,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.store = store
-        self._backend = backend
-        self._queues = frozenset(queues)
-        self._excluded = frozenset(excluded)
+        self._store = store
+        self._served = served
         self._clock = clock
-        self._rest = Cooldown(clock)
-        self._floors: dict[tuple[str, bool, int], Watermark] = {}
-        """Of each queue, kind of job, and priority."""
-        self._naming = 0.0
-        """Seconds that it took to find the queues for the sweep that is under way."""
-        self._owed: set[bool] = set()
-        """Kinds of jobs of which too few were above the floors: there may be more below."""
+        self._cooldown = Cooldown(clock)
+        """Between two sweeps."""
+        self._watermarks: dict[tuple[str, bool, int], Watermark] = {}
+        """By queue, kind and priority."""
+        self._ready_queues_seconds = 0.0
+        """How long the query for the queues of the current sweep took."""
+        self._owed_kinds: set[bool] = set()
+        """`is_async` of the kinds of which a claim found too few jobs behind the watermarks."""
 
     @property
     def owes_sweep(self) -> bool:
-        """Whether jobs may be ready that the last claims could not see."""
-        return bool(self._owed)
+        """Whether jobs may be ready that the last claims could not find."""
+        return bool(self._owed_kinds)
 
     @property
-    def sweeps_in(self) -> float:
-        """The seconds for which floors are used; 0 if the next claim is a sweep."""
-        return self._rest.left if self._floors else 0.0
+    def seconds_to_sweep(self) -> float:
+        """Seconds for which claims use watermarks; 0 if the next claim is a sweep."""
+        return self._cooldown.remaining if self._watermarks else 0.0
 
-    def serves(self, queues: Collection[str]) -> set[str]:
-        """Return those of the queues that the engine serves."""
-        return set(self._queues or queues).intersection(queues) - self._excluded
+    def aim(self, request: ClaimRequest) -> ClaimRequest:
+        """Return the request with the queues and watermarks for the next claim."""
+        self._ready_queues_seconds = 0.0
+        if not request:
+            return request
+        if self.seconds_to_sweep:
+            watermarks = sorted(self._watermarks.values(), key=Watermark.urgency)
+            queues = sorted({watermark.queue_name for watermark in watermarks})
+            return replace(request, queues=queues, watermarks=watermarks)
+        if 0 < len(self._served.names) <= MAX_QUEUES_UNCHECKED:
+            return request
+        return replace(request, queues=sorted(self._find_ready_queues()))
 
-    def aim(self, room: ClaimRequest) -> ClaimRequest:
-        """Return the room with the queues and the floors that the next claim is to use."""
-        self._naming = 0.0
-        if not room:
-            return room
-        if self.sweeps_in:
-            floors = sorted(self._floors.values(), key=Watermark.urgency)
-            return replace(
-                room, queues=sorted({floor.queue_name for floor in floors}), watermarks=floors
-            )
-        if self._queues and len(self._queues) <= MANY_QUEUES:
-            return room
-        begun = self._clock()
-        ready = self.serves(self.store.ready_queues(self._backend))
-        self._naming = self._clock() - begun
-        if not ready:
-            self._found_nothing(self._naming)
-        return replace(room, queues=sorted(ready))
-
-    def learn(self, room: ClaimRequest, exchange: ExchangeResult) -> None:
-        """Take in how a claim with this room went."""
-        if not room or not self.store.keeps_dead_entries:
+    def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
+        """Update the watermarks after a claim."""
+        if not request or not self._store.keeps_dead_entries:
             return
-        if room.watermarks:
-            counts = room.found(exchange.claimed)
-            self._owed.update(lane for lane, found, asked in counts if found < asked)
+        counts = request.found(result.claimed)
+        if request.watermarks:
+            self._owed_kinds.update(is_async for is_async, found, asked in counts if found < asked)
         else:
-            self._owed.difference_update(lane for lane, count in room.by_kind() if count > 0)
-            self._rest.begin(exchange.claim_seconds + self._naming)
-            if self._rest.is_over:
-                self._floors.clear()
+            self._owed_kinds.difference_update(is_async for is_async, _, _ in counts)
+            self._cooldown.start(result.claim_seconds + self._ready_queues_seconds)
+            if self._cooldown.is_over:
+                self._watermarks.clear()
                 return
-        for job in exchange.claimed:  # the last one of each kind stays
-            place = (job.queue_name, job.is_async, job.priority)
-            self._floors[place] = Watermark(*place, job.run_after, job.id)
+        for job in result.claimed:  # the last one of each kind stays
+            key = (job.queue_name, job.is_async, job.priority)
+            self._watermarks[key] = Watermark(*key, job.run_after, job.id)
 
-    def glance(self) -> tuple[Sequence[str] | None, float | None]:
-        """Tell what an idle engine asks for.
+    def poll(self) -> tuple[Sequence[str] | None, float | None]:
+        """Query which queues have ready jobs and when the next scheduled job is due.
 
         Returns:
-            The names of the queues in which jobs are ready, None if that would take long to
-            find; and the seconds until the next scheduled job is due, None if there is none.
+            The names of the queues, or None if that query would be slow; and the seconds until
+            the next scheduled job is due, or None if there is no such job.
         """
-        if self.sweeps_in:
-            return None, self.store.poll("")[1]  # what is due is the same for all backends
-        begun = self._clock()
-        queues, due = self.store.poll(self._backend)
-        if not self.serves(queues):
-            self._found_nothing(self._clock() - begun)
-        return queues, due
+        if self.seconds_to_sweep:
+            # No queue has this backend; what is due is the same for all backends.
+            _, due_in = self._store.poll("")
+            return None, due_in
+        started_at = self._clock()
+        queues, due_in = self._store.poll(self._served.backend)
+        if not self._served.among(queues):
+            self._found_nothing(self._clock() - started_at)
+        return queues, due_in
+
+    def _find_ready_queues(self) -> set[str]:
+        started_at = self._clock()
+        queues = self._served.among(self._store.ready_queues(self._served.backend))
+        self._ready_queues_seconds = self._clock() - started_at
+        if not queues:
+            self._found_nothing(self._ready_queues_seconds)
+        return queues
 
     def _found_nothing(self, took: float) -> None:
-        """No job is ready at all: there is nothing to sweep for."""
-        self._owed.clear()
-        self._rest.begin(took)
+        """Owe no sweep, as no job is ready."""
+        self._owed_kinds.clear()
+        self._cooldown.start(took)

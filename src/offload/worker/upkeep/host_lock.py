@@ -1,9 +1,10 @@
-"""Whether an engine of this host is there, told by the kernel.
+"""File locks that show which workers of this host are running.
 
-An engine holds the lock on a file in shared memory, and the kernel lets go of it when the process
-ends, however it ends. So whose file is there and not locked is gone beyond doubt, and its jobs
-need not wait for its lease to run out. Shared memory belongs to one running kernel: no other host,
-image or copied disk has the file. Of an engine without a file nothing is known: its lease decides.
+A worker holds a lock on a file in shared memory. The kernel releases it when the process exits,
+however it exits. A file without a lock therefore proves that its worker has exited, and the
+worker's jobs are rescued before its lease expires. Shared memory belongs to one running kernel: no
+other host, image or copied disk has the file. A worker without a file proves nothing; its lease
+decides.
 """
 
 from __future__ import annotations
@@ -20,41 +21,48 @@ from uuid import UUID
 
 from offload.failpoints import failpoint
 
-SHARED_MEMORY = "/dev/shm"  # noqa: S108  # ours is a folder of our own in it
-ENTERING = ".entering"
-"""What the file of an engine is called until it is locked."""
-LONGEST_ENTRY = 60.0
-"""Seconds after which an engine that has not locked its file was killed as it entered."""
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # files lie in a private folder in it
+UNLOCKED_SUFFIX = ".entering"
+"""Of a file until its worker has locked it."""
+MAX_UNLOCKED_SECONDS = 60.0
+"""A worker that has not locked its file for this long was killed in between."""
 
 
 class HostLock:
-    """Args:
-    database: what tells the engines' database from others.
+    """The lock of one worker, and a view of those of the other workers on this host.
+
+    Args:
+        database: identifies the database that the workers share.
     """
 
     def __init__(self, database: str) -> None:
         self._database = database
-        self._folder = _folder(database)
+        self._folder = _private_folder(database)
         self._path: Path | None = None
         self._file: FileIO | None = None
 
-    def enter(self, worker: UUID) -> None:
-        """Show that this process is an engine, until it leaves or ends."""
-        self.leave()
-        self._folder = _folder(self._database)  # anew: who left last has removed it
+    @property
+    def folder(self) -> Path | None:
+        """Where the files are; None if there is no folder that can be trusted."""
+        return self._folder
+
+    def acquire(self, worker: UUID) -> None:
+        """Show that this process is a worker, until `release` or until the process exits."""
+        self.release()
+        self._folder = _private_folder(self._database)  # the last worker that left removed it
         if self._folder is None:
             return
         path = self._folder / str(worker)
-        entering = path.with_suffix(ENTERING)
+        unlocked_path = path.with_suffix(UNLOCKED_SUFFIX)
         with contextlib.suppress(OSError):
-            self._path, self._file = path, FileIO(entering, "w")
-            # Under its own name nobody ever sees it without the lock.
+            self._path, self._file = path, FileIO(unlocked_path, "w")
+            # A file under its final name is always locked by a running worker.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             failpoint("host_lock.creating")
-            entering.rename(path)
+            unlocked_path.rename(path)
 
-    def leave(self) -> None:
-        """Show nothing any more: there are no jobs that others should take back."""
+    def release(self) -> None:
+        """Remove the file: the worker has no jobs that others must rescue."""
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink()
@@ -62,27 +70,29 @@ class HostLock:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file, as the kernel does when the process ends."""
+        """Unlock the file and leave it, as the kernel does when the process exits."""
         if self._file is not None:
             self._file.close()
         self._path = self._file = None
 
-    def gone(self) -> set[UUID]:
-        """Return the engines that ended without having left."""
-        found = set()
-        if self._folder is not None:
-            with contextlib.suppress(OSError):
-                for path in self._folder.iterdir():
-                    if path.suffix == ENTERING:
-                        _remove_if_left(path)
-                        continue
-                    with contextlib.suppress(ValueError):
-                        worker = UUID(path.name)
-                        found |= set() if _is_locked(path) else {worker}
-        return found
+    def exited_workers(self) -> set[UUID]:
+        """Return the workers of this host that exited without `release`."""
+        workers: set[UUID] = set()
+        if self._folder is None:
+            return workers
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                if path.suffix == UNLOCKED_SUFFIX:
+                    _remove_if_stale(path)
+                    continue
+                with contextlib.suppress(ValueError):  # no worker's file
+                    worker = UUID(path.name)
+                    if not _is_locked(path):
+                        workers.add(worker)
+        return workers
 
     def forget(self, worker: UUID) -> None:
-        """Remove the file of an engine that is gone, and whose jobs were taken back."""
+        """Remove the file of an exited worker whose jobs were rescued."""
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 (self._folder / str(worker)).unlink()
@@ -92,34 +102,36 @@ def _is_locked(path: Path) -> bool:
     try:
         with FileIO(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # locked; or removed just now, or not ours to open: nothing is known then
+    except OSError:  # locked; or just removed or unreadable, which proves nothing
         return True
     return False
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_stale(path: Path) -> None:
     with contextlib.suppress(OSError):
-        if time.time() - path.stat().st_mtime > LONGEST_ENTRY and not _is_locked(path):
+        age = time.time() - path.stat().st_mtime
+        if age > MAX_UNLOCKED_SECONDS and not _is_locked(path):
             path.unlink()
 
 
-def _folder(database: str) -> Path | None:
-    """Return this user's folder for a database, or None if there is none to be trusted."""
+def _private_folder(database: str) -> Path | None:
+    """Return this user's folder for a database, or None if there is none that can be trusted."""
     digest = sha256(database.encode()).hexdigest()[:16]
     folder = Path(SHARED_MEMORY) / f"offload-{os.getuid()}-{digest}"
     try:
-        if not _is_memory(SHARED_MEMORY):
+        if not _is_in_memory(SHARED_MEMORY):
             return None
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError:  # not Linux, for example
         return None
-    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
-    return folder if is_ours and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else None
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    is_writable_by_others = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return folder if is_own and not is_writable_by_others else None
 
 
-def _is_memory(folder: str) -> bool:
-    """Tell whether a folder is the kernel's own memory, and not a disk that others may share."""
+def _is_in_memory(folder: str) -> bool:
+    """Return whether a folder is the kernel's own memory, and not a disk that hosts may share."""
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    kinds = [kind for _, place, kind, *_ in mounts if place == folder]
+    kinds = [kind for _, mount_point, kind, *_ in mounts if mount_point == folder]
     return kinds[-1:] == ["tmpfs"]

@@ -1,11 +1,11 @@
-"""What every engine does for the queue as a whole. There is no leader: statements decide."""
+"""What every worker does for the whole queue. There is no leader: any worker may do it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, retention_periods
@@ -18,146 +18,137 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from offload.conf import BackendOptions
+    from offload.store.base import Store
     from offload.store.records import FinishedJob
-    from offload.worker.claiming.watermarks import Watermarks
+    from offload.worker.claiming.poller import Poller
     from offload.worker.pools.base import Pool
     from offload.worker.upkeep.registration import Registration
 
 logger = logging.getLogger("offload.worker")
 
 RESCUE_INTERVAL = 5.0
-CONFIRMATION = 1.5
-"""Beats that an engine may miss after its lease ran out until it is taken for dead."""
-NEVER = float("inf")
-LOCKED_PAUSE = 0.25
-"""Seconds until a job is tried again that is due and locked."""
-PROMOTE_INTERVAL = 15.0
+CONFIRMATION_HEARTBEATS = 1.5
+"""An expired worker is dead if it sends no heartbeat for this many further intervals."""
 PRUNE_INTERVAL = 60.0
-PRUNE_PAUSE = 0.2
-"""Seconds until more is pruned, if there was more than one batch of 1,000."""
-PRUNE_TIMES = 4
-"""How many times as long as a batch took the pause is at least: an engine is there for jobs."""
+MIN_PRUNE_PAUSE = 0.2
+"""Seconds between two full batches, at least."""
+PRUNE_PAUSE_FACTOR = 4
+"""The pause is this many times as long as the batch took, as running jobs comes first."""
+
+
+class _Suspect(NamedTuple):
+    """A worker whose lease has expired."""
+
+    heartbeat_at: datetime
+    """Its last heartbeat."""
+    since: float
+    """When this worker saw that first (monotonic clock)."""
 
 
 class Maintenance:
-    """Args:
-    floors: the queue, and from where the engine claims that does all this.
-    registration: of that engine.
-    options: the backend's options.
-    pool: announces the jobs that ended without an executor.
-    look: called when jobs may be ready: in these queues, or anywhere.
-    ring: tells other engines the same.
+    """Rescues the jobs of dead workers, and prunes old finished jobs.
+
+    Args:
+        store: the queue.
+        registration: of the worker that does this.
+        options: the backend's options.
+        pool: announces jobs that finish by being rescued.
+        poller: is notified of rescued jobs.
+        clock: returns seconds.
     """
 
     def __init__(
         self,
-        floors: Watermarks,
+        store: Store,
         registration: Registration,
         options: BackendOptions,
         pool: Pool,
+        poller: Poller,
         *,
-        look: Callable[[Collection[str] | None], None],
-        ring: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._store = store
         self._registration = registration
-        self._ring = ring
-        self._suspects: dict[UUID, tuple[datetime, float]] = {}
-        """Engines whose lease ran out: when they beat last, and since when we know."""
-        self._floors = floors
-        self._searching = Cooldown()
-        """Of the look for jobs of engines that are gone, although none is known to be."""
-        self._glancing = Cooldown()
-        """Of the look at the whole queue."""
-        self._due_at = NEVER
-        """When the next scheduled job is due, as the last look saw it."""
-        self._store = floors.store
         self._options = options
         self._pool = pool
-        self._look = look
-        self.promotion = Timer(self._promote, PROMOTE_INTERVAL)
-        self.duties = [
-            self.promotion,
-            Timer(self._rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
-            Timer(self._prune, PRUNE_INTERVAL),
+        self._poller = poller
+        self._clock = clock
+        self._confirmation = CONFIRMATION_HEARTBEATS * options.heartbeat_interval
+        self._suspects: dict[UUID, _Suspect] = {}
+        self._search_cooldown = Cooldown(clock)
+        """Of the search for lost jobs while no worker is known to be dead."""
+        self.timers = [
+            Timer(self.rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
+            Timer(self.prune, PRUNE_INTERVAL),
         ]
 
-    def _promote(self) -> float | None:
-        """Look whether jobs are ready or due, and make ready what is due.
+    def rescue(self) -> float | None:
+        """Take back the jobs of dead workers.
 
-        A look that took long rests. Meanwhile jobs may be ready anywhere, and those are due that
-        were known: what was enqueued since waits for the next look.
+        The kernel shows which workers of this host have exited. For others an expired lease is
+        not enough: all leases expire during an outage of the database, or when its clock jumps.
+        A worker is dead if it sends no heartbeat for another while.
+
+        Returns:
+            Seconds until the next suspect may be confirmed; None if there is none.
         """
-        now = time.monotonic()
-        if self._glancing.is_over:
-            with self._glancing.after():
-                queues, due = self._floors.glance()
-            self._look(queues)
-            self._due_at = NEVER if due is None else now + due
-        else:
-            self._look(None)
-        if self._due_at > now:
-            again_in = min(self._due_at - now, self._glancing.left or NEVER)
-            return None if again_in == NEVER else again_in
-        promoted = self._store.promote()
-        if not promoted:  # its row is locked by somebody's transaction
-            return max(LOCKED_PAUSE, self._glancing.left)
-        failpoint("worker.promoted")
-        self._look(None)
-        self._ring()  # other engines may have room for them too
-        if promoted < MAX_ROWS_PER_STATEMENT:
-            self._due_at = NEVER
-        return 0.0
+        self._update_suspects()
+        silent = self._silent_workers()
+        exited = self._registration.host_lock.exited_workers()
+        if silent or exited or self._search_cooldown.is_over:
+            with self._search_cooldown.measure():
+                rescued = self._store.rescue(silent, exited)
+            if rescued:
+                self._publish(rescued)
+        for worker in exited:
+            self._registration.host_lock.forget(worker)
+        has_more_suspects = len(silent) < len(self._suspects)
+        return self._confirmation if has_more_suspects else None
 
-    def _rescue(self) -> float | None:
-        """Take back the jobs of engines that are dead beyond doubt.
+    def prune(self) -> float | None:
+        """Delete one batch of old jobs of each finished state.
 
-        Of an engine on this host the kernel tells that it is gone. Of others, a lease that ran
-        out is not enough: after an outage of the database, or a jump of its clock, all leases
-        have. Who then does not beat for another while is dead.
+        Returns:
+            Seconds until the next batch, if one was full, as jobs then finish faster than one
+            batch for each interval; else None.
         """
-        # While the database does not answer no one can beat: that time does not count.
-        suspects, self._suspects = self._suspects, {}
-        self._suspects = {
-            worker: suspects[worker]
-            if worker in suspects and suspects[worker][0] == beat
-            else (beat, time.monotonic())
-            for worker, beat in self._store.expired_workers().items()
-            if worker != self._registration.id
-        }
-        confirmed = time.monotonic() - CONFIRMATION * self._options.heartbeat_interval
-        dead = [worker for worker, (_, since) in self._suspects.items() if since <= confirmed]
-        gone = self._registration.presence.gone()
-        if dead or gone or self._searching.is_over:
-            with self._searching.after():
-                rescued = self._store.rescue(dead, gone)
-            self._announce_rescued(rescued)
-        for worker in gone:
-            self._registration.presence.forget(worker)
-        if len(dead) == len(self._suspects):
-            return None
-        return CONFIRMATION * self._options.heartbeat_interval
-
-    def _announce_rescued(self, rescued: Sequence[FinishedJob]) -> None:
-        if not rescued:
-            return
-        failpoint("worker.rescued")
-        logger.warning("%d jobs were rescued from engines that had died.", len(rescued))
-        self._look(None)
-        self._ring()
-        self.promotion.hasten()
-        self._pool.announce_finished(
-            [pair for pair in rescued if JobState(pair[1].state).is_finished]
-        )
-
-    def _prune(self) -> float | None:
-        """Prune one batch of each state; soon again if one was full, as jobs come faster then."""
-        options = self._options
-        begun, most = time.monotonic(), 0
-        for state, period in retention_periods(
-            options.keep_successful, options.keep_failed
-        ).items():
+        started_at = self._clock()
+        is_any_full = False
+        periods = retention_periods(self._options.keep_successful, self._options.keep_failed)
+        for state, period in periods.items():
             before = self._store.now(after=-period.total_seconds())
             old = self._store.finished_before(self._registration.backend, state, before=before)
-            most = max(most, next(self._store.prune(old), 0))
-        took = time.monotonic() - begun
-        return max(PRUNE_PAUSE, PRUNE_TIMES * took) if most >= MAX_ROWS_PER_STATEMENT else None
+            deleted = next(self._store.prune(old), 0)
+            is_any_full = is_any_full or deleted >= MAX_ROWS_PER_STATEMENT
+        if not is_any_full:
+            return None
+        return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
+
+    def _update_suspects(self) -> None:
+        """Find the workers whose lease has expired, and since when without a heartbeat."""
+        # If the query raises, none is suspected: no worker can send a heartbeat in an outage.
+        known, self._suspects = self._suspects, {}
+        for worker, heartbeat_at in self._store.expired_workers().items():
+            suspect = known.get(worker)
+            if worker == self._registration.id:
+                continue
+            if suspect is None or suspect.heartbeat_at != heartbeat_at:
+                suspect = _Suspect(heartbeat_at, self._clock())
+            self._suspects[worker] = suspect
+
+    def _silent_workers(self) -> list[UUID]:
+        """Return the suspects that are dead."""
+        confirmed_since = self._clock() - self._confirmation
+        return [
+            worker for worker, suspect in self._suspects.items() if suspect.since <= confirmed_since
+        ]
+
+    def _publish(self, rescued: Sequence[FinishedJob]) -> None:
+        """Notify workers and subscribers of rescued jobs, and send signals for finished ones."""
+        failpoint("worker.rescued")
+        logger.warning("Rescued %d jobs of workers that had died.", len(rescued))
+        self._poller.jobs_made_ready()
+        self._poller.poll_within(0.0)  # some may be due later
+        self._pool.announce_finished(
+            [(job, outcome) for job, outcome in rescued if JobState(outcome.state).is_finished]
+        )

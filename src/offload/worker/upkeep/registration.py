@@ -1,4 +1,4 @@
-"""The engine's row in the table of engines: its lease on the jobs it holds."""
+"""The worker's row in the database: its lease on the jobs that it holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,17 @@ logger = logging.getLogger("offload.worker")
 
 
 class Registration:
-    """An engine's identity is an id of its own, never its host and process id."""
+    """The row under which a worker holds jobs, and the lock that shows that it is running.
+
+    A worker is identified by an id of its own, never by its host and process id.
+
+    Args:
+        store: the queue.
+        backend: alias in TASKS whose jobs the worker runs.
+        queues: names of the queues that it serves; empty for all.
+        pool: runs the jobs.
+        lease: seconds without a heartbeat after which other workers may take over its jobs.
+    """
 
     def __init__(
         self, store: Store, backend: str, queues: Sequence[str], pool: Pool, lease: float
@@ -34,18 +44,19 @@ class Registration:
         self._pool = pool
         self._lease = lease
         self.id = new_id()
-        self.presence = HostLock(store.address)
-        self._is_entered = False
-        self._counting = Cooldown()
+        self.host_lock = HostLock(store.address)
+        self._is_registered = False
+        self._cooldown = Cooldown()
+        """Of the query for all jobs that the worker holds."""
 
     @property
     def key(self) -> str:
-        """The id as the store takes it."""
+        """The worker's id as the store takes it."""
         return self._store.key(self.id)
 
-    def ensure(self) -> None:
-        """Register the engine, if it is not, so that it may hold jobs."""
-        if self._is_entered:
+    def ensure_registered(self) -> None:
+        """Add the worker's row, unless that was done, so that it may hold jobs."""
+        if self._is_registered:
             return
         worker = Worker(
             backend=self.backend,
@@ -55,41 +66,46 @@ class Registration:
             processes=self._pool.processes,
             threads=self._pool.threads,
         )
-        # If the answer is lost, the row may stand there: a second try needs another id.
+        # If the answer was lost, the row may exist: a second try needs another id.
         self.id = new_id()
         worker.pk = self.id
-        self.presence.enter(self.id)
+        self.host_lock.acquire(self.id)
         self._store.register(worker, lease=self._lease)
         failpoint("registration.entered")
-        self._is_entered = True
+        self._is_registered = True
 
-    def beat(self) -> bool:
-        """Renew the lease. Return False if it had been taken: then the engine has a new id."""
+    def heartbeat(self) -> bool:
+        """Renew the lease.
+
+        Returns:
+            False if the lease had expired and other workers have removed the row. The worker then
+            has a new id.
+        """
         failpoint("registration.heartbeat")
         if self._store.heartbeat(self.id, lease=self._lease):
             return True
         logger.error(
-            "This engine did not beat for %s s and was taken for dead. Its jobs run elsewhere; "
-            "it goes on under a new id.",
+            "No heartbeat for %s s: the lease expired and other workers took over the jobs. "
+            "Continuing under a new worker id.",
             self._lease,
         )
-        self._is_entered = False
-        self.ensure()
+        self._is_registered = False
+        self.ensure_registered()
         return False
 
-    def holdings(self, known: Collection[ClaimKey]) -> dict[ClaimKey, bool]:
-        """Return the jobs that the engine holds, and which of them somebody wants cancelled.
+    def held_jobs(self, known: Collection[ClaimKey]) -> dict[ClaimKey, bool]:
+        """Return the jobs that the worker holds, and whether their cancel was requested.
 
         Args:
-            known: jobs that it should hold; for a while only these are asked for, if it takes
-                long to find all of them (a transaction elsewhere keeps entries of earlier ones).
+            known: the jobs that it should hold. While the query for all of them is slow, because a
+                transaction elsewhere keeps entries of earlier ones, only these are read.
         """
-        if not self._counting.is_over:
+        if not self._cooldown.is_over:
             return self._store.held_jobs(self.id, among=known)
-        with self._counting.after():
+        with self._cooldown.measure():
             return self._store.held_jobs(self.id)
 
-    def leave(self) -> None:
-        """Remove the engine, which holds no job any more."""
+    def deregister(self) -> None:
+        """Remove the row of the worker, which holds no jobs any more."""
         self._store.deregister(self.id)
-        self.presence.leave()
+        self.host_lock.release()
