@@ -1,4 +1,4 @@
-"""Tables that only tests have; made without migrations."""
+"""Tables of the tests, created without migrations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Effect(models.Model):
-    """Something a task did in the database. Nothing keeps a token from being there twice."""
+    """A write of a task. A token may occur twice: no constraint hides a second run."""
 
     token = models.CharField(max_length=64)
 
@@ -18,7 +18,7 @@ class Effect(models.Model):
 
 
 class Transition(models.Model):
-    """A change of a job's state or run, written by a trigger: a witness beside the product."""
+    """A change of a job's state or fence, recorded by a trigger, independently of the package."""
 
     job_id = models.UUIDField()
     old_state = models.SmallIntegerField()

@@ -1,6 +1,6 @@
-"""What PgBouncer in transaction mode makes of PostgreSQL.
+"""A stand-in for PgBouncer in transaction mode.
 
-Nobody hears what LISTEN asked for, and clients are told process numbers that are none.
+It drops notifications, and gives clients a process number that is not the server's.
 """
 
 import socket
@@ -14,14 +14,14 @@ from django.db import connection
 
 @contextmanager
 def pooler() -> Iterator[int]:
-    """A server in front of PostgreSQL that loses what LISTEN asked for: its port."""
+    """Run a pooler in front of PostgreSQL; yield its port."""
     server = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
 
     def serve(client: socket.socket) -> None:
         with client, socket.create_connection(server) as upstream:
-            ending = threads.submit(forward, client, upstream)
+            requests = threads.submit(forward, client, upstream)
             forward_messages(upstream, client)
-            ending.result()
+            requests.result()
 
     def accept() -> None:
         while True:
@@ -39,8 +39,8 @@ def pooler() -> Iterator[int]:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def behind(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let connections that are made from now on go through a pooler, so not this thread's."""
+def connect_through(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make new connections go through a pooler; this thread's own is open already."""
     connection.ensure_connection()
     plain = {"sslmode": "disable", "gssencmode": "disable"}
     for name, value in {"HOST": "127.0.0.1", "PORT": port, "OPTIONS": plain}.items():
@@ -48,14 +48,14 @@ def behind(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forward(source: socket.socket, target: socket.socket) -> None:
-    """Pass on all bytes."""
+    """Forward all bytes."""
     while data := source.recv(65536):
         target.sendall(data)
     target.shutdown(socket.SHUT_WR)
 
 
 def forward_messages(source: socket.socket, target: socket.socket) -> None:
-    """Pass on PostgreSQL's messages but NotificationResponse, with another BackendKeyData."""
+    """Forward PostgreSQL's messages, without NotificationResponse, a false BackendKeyData."""
     with source.makefile("rb") as stream:
         while head := stream.read(5):
             body = stream.read(int.from_bytes(head[1:]) - 4)

@@ -45,8 +45,8 @@ def new_database(kind: str, name: str) -> Iterator[None]:
     finally:
         connections.close_all()
         teardown_databases(old, verbosity=0)
-        if kind == "sqlite":  # the folder of the doorbells beside the file
-            shutil.rmtree(f"{connection.settings_dict['NAME']}-bells", ignore_errors=True)
+        if kind == "sqlite":  # the folder of the notifier's sockets
+            shutil.rmtree(f"{connection.settings_dict['NAME']}-hints", ignore_errors=True)
 
 
 def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ def test_a_poison_job_fails_after_max_worker_losses_and_others_finish(scenario: 
     assert len(scenario.started(poison)) == 2
     failures = Attempt.objects.filter(job_id=job.pk).order_by("fence")
     assert [f.exception_class_path for f in failures] == ["offload.exceptions.WorkerLost"] * 2
-    assert "not run again" in failures[1].message
+    assert "giving up" in failures[1].message
 
 
 def test_a_poison_job_fails_even_if_it_kills_whole_workers(scenario: Scenario) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 from offload.store import get_store
 from offload.store.records import ClaimRequest
 from tests.jobs import register
-from tests.pooler import behind, pooler
+from tests.pooler import connect_through, pooler
 from tests.tasks import add
 
 pytestmark = [
@@ -47,7 +47,7 @@ def test_statements_of_an_exchange_are_planned_once() -> None:
 def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     # The thread of a new connection, as this one's connection does not go through the pooler.
     with pooler() as port, ThreadPoolExecutor(1) as thread:
-        behind(port, monkeypatch)
+        connect_through(port, monkeypatch)
         assert thread.submit(exchanged).result(timeout=30) == (1, [])
 
 

@@ -17,7 +17,7 @@ from offload.models import Job, Worker
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.worker.upkeep import registration
-from tests.pooler import behind, pooler
+from tests.pooler import connect_through, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks
 from tests.worker.conftest import StartWorker, has_started, until
@@ -204,7 +204,7 @@ def test_a_worker_that_receives_no_hints_behind_a_pooler_polls_at_intervals(
     start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ):
     with pooler() as port:
-        behind(port, monkeypatch)
+        connect_through(port, monkeypatch)
         running = start_worker(0)
         try:
             until(lambda: not running.engine.poller.expects_jobs)

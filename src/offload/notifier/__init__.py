@@ -1,4 +1,4 @@
-"""Hints: who waits for work, or watches jobs, is woken. `get_notifier` knows the dialects."""
+"""Hints wake workers and watchers. `get_notifier` returns the notifier of a database."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def get_notifier(using: str) -> Notifier:
     Args:
         using: alias in DATABASES.
     """
-    # Tests change the name of the database under a running process.
-    return _make(using, str(connections[using].settings_dict["NAME"]))
+    # Tests change the name of the database in a running process.
+    return _make_notifier(using, str(connections[using].settings_dict["NAME"]))
 
 
 @cache
-def _make(using: str, name: str) -> Notifier:
+def _make_notifier(using: str, name: str) -> Notifier:
     connection = connections[using]
     if connection.vendor == "postgresql":
         return PostgreSQLNotifier(using)
     if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
         return PollingNotifier()
     if connection.vendor == "sqlite":
-        is_file = name and ":memory:" not in name and "mode=memory" not in name
-        return SQLiteNotifier(using, Path(name).resolve()) if is_file else PollingNotifier()
+        if not name or ":memory:" in name or "mode=memory" in name:
+            return PollingNotifier()
+        return SQLiteNotifier(using, Path(name).resolve())
     host = str(connection.settings_dict.get("HOST") or "")
+    port = connection.settings_dict.get("PORT")
     if host in _LOCAL_HOSTS or host.startswith("/"):
-        return UnixSocketNotifier(
-            private_folder(f"{host}:{connection.settings_dict.get('PORT')}:{name}")
-        )
+        return UnixSocketNotifier(private_folder(f"{host}:{port}:{name}"))
     return PollingNotifier()

@@ -1,4 +1,4 @@
-"""Hints: "look again". They carry no data; who loses one is slower, not wrong."""
+"""Hints: "poll again". They carry no data; a lost hint costs time, never correctness."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from enum import StrEnum
 
 
 class Hint(StrEnum):
-    """What happened, and so who should look."""
+    """An event, and so which listeners should poll."""
 
     WORK = "work"
-    """A job is ready or scheduled: engines look."""
+    """A job is ready or scheduled: workers poll."""
     CONTROL = "control"
-    """Somebody wants a running job cancelled: engines look."""
+    """A running job is to be cancelled: workers check the jobs they hold."""
     WATCH = "watch"
-    """Somebody watches jobs: engines tell when jobs change, for a while."""
+    """A process subscribes to jobs: workers report changes for a while."""
     CHANGED = "changed"
-    """Jobs have changed: those who watch some look."""
+    """Jobs have changed: watchers poll."""
 
 
 class Listener(ABC):
     """Receives hints in one thread."""
 
     check_interval: float
-    """Seconds after which `changed` or a new connection should be tried although no hint came."""
+    """Seconds after which to call `changed`, or to retry the connection, without a hint."""
     poll_interval: float | None = None
-    """Seconds between two looks at the queue without a hint; None if hints cannot be relied on."""
+    """Seconds between two polls of the queue without a hint; None if hints are unreliable."""
     repoll_delay: float = 0.01
-    """Seconds from a hint to a look at the whole queue: after the jobs that may wait were taken.
+    """Seconds from a hint to a poll of the whole queue, after the jobs at its head were claimed.
 
-    It tells when scheduled jobs are due, and finds jobs whose own hints were left out.
+    That poll finds the next scheduled job, and the jobs whose own hints were left out.
     """
 
     @abstractmethod
     def fileno(self) -> int | None:
-        """Return a descriptor that is readable when hints wait; None if there is none."""
+        """Return a descriptor that is readable when hints have arrived; None if there is none."""
 
     @abstractmethod
     def receive(self) -> set[Hint]:
-        """Return the hints that came, without waiting."""
+        """Return the hints that have arrived, without waiting."""
 
     def changed(self) -> bool:
-        """Tell whether somebody wrote to the database since the last call, if that is cheap."""
+        """Return True if the database was written since the last call, where that is cheap."""
         return False
 
     @abstractmethod
@@ -50,16 +50,16 @@ class Listener(ABC):
 
 
 class Notifier(ABC):
-    """Gives hints and listens for them, for one database."""
+    """Sends hints, and listens for them, for one database."""
 
     @abstractmethod
     def notify(self, hint: Hint) -> None:
-        """Give a hint, after the commit that it is about. Never raises."""
+        """Send a hint about a committed change. Never raises."""
 
     @abstractmethod
     def listen(self, *hints: Hint) -> Listener:
         """Return a listener for these hints; it belongs to the calling thread."""
 
     def delivers_hints(self) -> bool:
-        """Tell whether a hint reaches a listener of this process; asked by a check."""
+        """Return True if a hint reaches a listener of this process; called by a system check."""
         return True

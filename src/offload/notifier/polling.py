@@ -1,4 +1,4 @@
-"""No hints at all: everybody looks by the clock."""
+"""No hints: workers and watchers poll by the clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from offload.notifier.base import Hint, Listener, Notifier
 
 
 class PollingListener(Listener):
-    """Hears nothing."""
+    """A listener that never receives a hint."""
 
     check_interval = 0.25
 
@@ -21,10 +21,10 @@ class PollingListener(Listener):
 
 
 class PollingNotifier(Notifier):
-    """Rings nobody: for databases on another host that have no hints of their own."""
+    """A notifier that sends nothing: for databases on another host without hints of their own."""
 
     def notify(self, hint: Hint) -> None:
         pass
 
-    def listen(self, *hints: Hint) -> Listener:  # noqa: ARG002  # there are none
+    def listen(self, *hints: Hint) -> Listener:  # noqa: ARG002  # no hints to listen for
         return PollingListener()

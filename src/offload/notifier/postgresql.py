@@ -1,11 +1,11 @@
 """Hints on PostgreSQL: NOTIFY after the user's commit, never inside the transaction.
 
-NOTIFY takes a lock of the whole cluster at commit. So it goes in a transaction of its own
-which does not wait for the disk, and at most once in 10 ms per process: an engine that receives
-a hint looks a second time a little later, for those that were left out.
+NOTIFY takes a cluster-wide lock at commit. So it runs in a transaction of its own that does not
+wait for the disk, and about once in 10 ms per process. A worker that receives a hint polls a
+second time a little later, for the hints that were left out.
 
-A pooler such as PgBouncer in transaction mode accepts a LISTEN and forgets it. So a listener
-is relied on only after it heard what it sent to itself.
+A pooler such as PgBouncer in transaction mode accepts LISTEN and then drops it. So a listener is
+relied on only after it has received a probe that it sent to itself.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from __future__ import annotations
 import contextlib
 import select
 import time
+from collections.abc import Callable
 
 from django.db import Error, connections
 
 from offload.notifier.base import Hint, Listener, Notifier
 from offload.uuid7 import new_id
 
-SPACING = 0.01
-"""Seconds between two hints of one kind from one process, if there are many."""
-
-BURST = 10
-"""Hints that may follow each other at once: who waits for job after job is not slowed down."""
-
-PATIENCE = 1.0
-"""Seconds after which a hint that was not heard is taken for lost."""
-
-TRIAL_INTERVAL = 15.0
-"""Seconds between two tries of a listener that has not heard itself."""
+HINT_INTERVAL = 0.01
+"""Seconds between two hints of one kind from one process, when there are many."""
+MAX_BURST = 10
+"""Hints that may follow each other at once, so that waiting for job after job stays fast."""
+PROBE_TIMEOUT = 1.0
+"""Seconds after which a probe counts as lost."""
+PROBE_INTERVAL = 15.0
+"""Seconds between two probes of a listener that has not received one."""
+RECONNECT_DELAY = 1.0
+"""Seconds until a lost connection is tried again."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
-_ALL = {Hint.WORK, Hint.CONTROL, Hint.CHANGED}
-_CHANNEL = {
+_MISSED_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.CHANGED})
+"""Hints that may have been lost while a listener was not connected."""
+_CHANNELS = {
     Hint.WORK: "offload",
     Hint.CONTROL: "offload",
     Hint.WATCH: "offload",
@@ -42,57 +43,73 @@ _CHANNEL = {
 
 
 class PostgreSQLNotifier(Notifier):
-    """Gives hints by the connection that has just committed."""
+    """Sends hints by the connection that has just committed.
 
-    def __init__(self, using: str) -> None:
+    Args:
+        using: alias in DATABASES.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, using: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._using = using
-        self._spent: dict[Hint, float] = {}
-        """Until when the hints that were given are spaced out (GCRA)."""
+        self._clock = clock
+        self._booked_until: dict[Hint, float] = {}
+        """The time up to which the hints sent so far use their interval (GCRA)."""
 
     def notify(self, hint: Hint) -> None:
-        now = time.monotonic()
-        spent = max(self._spent.get(hint, 0.0), now)
-        # One that is left out follows another within SPACING, so listeners look once more a
-        # little later. For cancels, which are few, they do not.
-        if hint != Hint.CONTROL and spent - now > (BURST - 1) * SPACING:
+        now = self._clock()
+        booked_until = max(self._booked_until.get(hint, 0.0), now)
+        # A hint that is left out follows another closely, so listeners poll once more a little
+        # later. For cancels, which are rare, they do not.
+        if hint != Hint.CONTROL and booked_until - now > (MAX_BURST - 1) * HINT_INTERVAL:
             return
-        self._spent[hint] = spent + SPACING
-        _notify(self._using, _CHANNEL[hint], hint)
+        self._booked_until[hint] = booked_until + HINT_INTERVAL
+        _notify(self._using, _CHANNELS[hint], hint)
 
     def listen(self, *hints: Hint) -> PostgreSQLListener:
-        return PostgreSQLListener(self._using, _CHANNEL[hints[0]])
+        return PostgreSQLListener(self._using, _CHANNELS[hints[0]], self._clock)
 
     def delivers_hints(self) -> bool:
         listener = self.listen(Hint.CHANGED)
-        give_up_at = time.monotonic() + PATIENCE
+        deadline = self._clock() + PROBE_TIMEOUT
         try:
             listener.send_probe()
-            while not listener.is_verified and (left := give_up_at - time.monotonic()) > 0:
+            while not listener.is_verified:
                 descriptor = listener.fileno()
-                if descriptor is None:
+                remaining = deadline - self._clock()
+                if descriptor is None or remaining <= 0:
                     return False
-                select.select([descriptor], [], [], left)
+                select.select([descriptor], [], [], remaining)
                 listener.receive()
-            return listener.is_verified
+            return True
         finally:
             listener.close()
 
 
 class PostgreSQLListener(Listener):
-    """Listens on a connection of its own, which is never in a transaction."""
+    """Listens on a connection of its own, which is never in a transaction.
 
-    repoll_delay = 1.5 * SPACING
+    Args:
+        using: alias in DATABASES.
+        channel: the channel to LISTEN on.
+        clock: monotonic time in seconds.
+    """
 
-    def __init__(self, using: str, channel: str) -> None:
+    repoll_delay = 1.5 * HINT_INTERVAL
+
+    def __init__(
+        self, using: str, channel: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._using = using
-        self._connection = connections[using].copy()
         self._channel = channel
-        self._retry_at = 0.0
-        self._listening = False
-        self._trial = f"trial {new_id()}"
-        self._trial_at = 0.0
+        self._clock = clock
+        self._connection = connections[using].copy()
+        self._is_connected = False
+        self._reconnect_at = 0.0
+        self._probe = f"probe {new_id()}"
+        self._next_probe_at = 0.0
         self.is_verified = False
-        """Whether what it sent to itself arrived, since it connected."""
+        """Whether a probe has arrived on this connection."""
         self.receive()
 
     @property
@@ -104,55 +121,57 @@ class PostgreSQLListener(Listener):
         return 15.0 if self.is_verified else None
 
     def fileno(self) -> int | None:
-        return self._connection.connection.fileno() if self._listening else None
+        return self._connection.connection.fileno() if self._is_connected else None
 
     def receive(self) -> set[Hint]:
-        heard: set[Hint] = set()
-        if not self._listening:
+        hints: set[Hint] = set()
+        if not self._is_connected:
             if not self._connect():
-                return heard
-            heard |= _ALL  # some may have been missed while it was deaf
+                return hints
+            hints |= _MISSED_HINTS
         try:
             pgconn = self._connection.connection.pgconn
             pgconn.consume_input()
             while notification := pgconn.notifies():
                 text = notification.extra.decode()
-                self.is_verified = self.is_verified or text == self._trial
-                with contextlib.suppress(ValueError):  # the trial of another listener
-                    heard.add(Hint(text))
-        except Exception:  # noqa: BLE001  # whatever broke: connect again
+                if text == self._probe:
+                    self.is_verified = True
+                with contextlib.suppress(ValueError):  # another listener's probe
+                    hints.add(Hint(text))
+        except Exception:  # noqa: BLE001  # whatever failed: connect again
             self._disconnect()
-            return _ALL
-        return heard
+            return set(_MISSED_HINTS)
+        return hints
 
     def changed(self) -> bool:
-        self.send_probe()  # an idle moment; a busy engine looks anyhow
+        self.send_probe()  # this is an idle moment; a busy worker polls anyway
         return False
 
     def send_probe(self) -> None:
-        """Send itself something, by another connection, if it has not heard itself yet."""
-        now = time.monotonic()
-        if self._listening and not self.is_verified and now >= self._trial_at:
-            self._trial_at = now + TRIAL_INTERVAL
-            _notify(self._using, self._channel, self._trial)
+        """Send a probe to this listener by another connection, unless one has arrived before."""
+        now = self._clock()
+        if self._is_connected and not self.is_verified and now >= self._next_probe_at:
+            self._next_probe_at = now + PROBE_INTERVAL
+            _notify(self._using, self._channel, self._probe)
 
     def _connect(self) -> bool:
-        if time.monotonic() < self._retry_at:
+        if self._clock() < self._reconnect_at:
             return False
         try:
             self._connection.connect()
             self._connection.connection.autocommit = True
             self._connection.connection.execute(f"LISTEN {self._channel}")
-        except Exception:  # noqa: BLE001  # the poll goes on without hints
+        except Exception:  # noqa: BLE001  # polling continues without hints
             self._disconnect()
             return False
-        self._listening = True
+        self._is_connected = True
         return True
 
     def _disconnect(self) -> None:
-        self._listening = self.is_verified = False
-        self._trial_at = 0.0
-        self._retry_at = time.monotonic() + 1.0
+        self._is_connected = False
+        self.is_verified = False
+        self._next_probe_at = 0.0
+        self._reconnect_at = self._clock() + RECONNECT_DELAY
         with contextlib.suppress(Exception):
             self._connection.close()
 
@@ -161,6 +180,6 @@ class PostgreSQLListener(Listener):
 
 
 def _notify(using: str, channel: str, text: str) -> None:
-    """Notify by the thread's ordinary connection; a hint that cannot be given is left out."""
+    """Send a notification by the thread's connection; one that fails is left out."""
     with contextlib.suppress(Error), connections[using].cursor() as cursor:
         cursor.execute(_NOTIFY, (channel, str(text)))

@@ -1,4 +1,4 @@
-"""Hints on SQLite: the doorbell beside the file, and the file's own change counter."""
+"""Hints on SQLite: sockets beside the database file, and the file's own change counter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from offload.notifier.unix_sockets import UnixSocketNotifier
 
 
 class SQLiteNotifier(UnixSocketNotifier):
-    """A doorbell whose listeners also look at the file."""
+    """Unix sockets in a folder beside the database file.
+
+    Args:
+        using: alias in DATABASES.
+        path: the database file.
+    """
 
     def __init__(self, using: str, path: Path) -> None:
-        super().__init__(path.with_name(path.name + "-bells"))
+        super().__init__(path.with_name(f"{path.name}-hints"))
         self._using = using
 
     def listen(self, *hints: Hint) -> Listener:
@@ -22,33 +27,34 @@ class SQLiteNotifier(UnixSocketNotifier):
 
 
 class SQLiteListener(Listener):
-    """Also sees rows that were written by programs which ring no bell."""
+    """A listener that also notices rows written by programs that send no hints."""
 
     check_interval = 0.5
     poll_interval = 15.0
 
-    def __init__(self, bell: Listener, using: str) -> None:
-        self._bell = bell
+    def __init__(self, sockets: Listener, using: str) -> None:
+        self._sockets = sockets
         self._using = using
-        self._version = None
+        self._data_version: int | None = None
 
     def fileno(self) -> int | None:
-        return self._bell.fileno()
+        return self._sockets.fileno()
 
     def receive(self) -> set[Hint]:
-        return self._bell.receive()
+        return self._sockets.receive()
 
     def changed(self) -> bool:
-        """Compare `PRAGMA data_version`, which grows with the commits of other connections."""
+        """Compare `PRAGMA data_version`, which grows with commits of other connections."""
         connection = connections[self._using]
         try:
             connection.ensure_connection()
             with connection.wrap_database_errors:
                 (version,) = connection.connection.execute("PRAGMA data_version").fetchone()
         except Error:
-            return True  # who looks meets the same trouble, and knows what to do
-        seen, self._version = self._version, version
-        return bool(seen != version)
+            return True  # the poll meets the same error, and handles it
+        has_changed: bool = version != self._data_version
+        self._data_version = version
+        return has_changed
 
     def close(self) -> None:
-        self._bell.close()
+        self._sockets.close()

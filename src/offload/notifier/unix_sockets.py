@@ -1,7 +1,7 @@
-"""A doorbell for the processes of one host: Unix datagram sockets in a folder.
+"""Hints between the processes of one host: Unix datagram sockets in a folder.
 
-Each listener binds a socket there, named by what it listens for; who rings sends one byte to
-each of those. A socket whose owner is gone refuses, and is removed.
+Each listener binds a socket in the folder, named after the hints it listens for. The sender
+writes one datagram to each socket. A socket whose process has exited refuses, and is removed.
 """
 
 from __future__ import annotations
@@ -19,57 +19,64 @@ from offload.notifier.base import Hint, Listener, Notifier
 from offload.notifier.polling import PollingListener
 from offload.uuid7 import new_id
 
-LONGEST_PATH = 100
-"""Bytes of a socket's path; the kernel's limit is 107."""
-
-ENGINE_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.WATCH})
-GRAIN = 100_000_000
-"""Nanoseconds after a change of a folder in which another one may leave it the same time."""
+MAX_PATH_BYTES = 100
+"""Longest path of a socket; the kernel's limit is 107."""
+MAX_NAME_BYTES = 40
+"""Longest name of a socket within its folder."""
+MTIME_RESOLUTION_NS = 100_000_000
+"""Time after a change of a folder in which a second change may leave its mtime the same."""
+WORKER_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.WATCH})
 
 
 class UnixSocketNotifier(Notifier):
-    """Rings at the listeners whose sockets are in `folder`."""
+    """Sends hints to the listeners whose sockets are in a folder.
+
+    Args:
+        folder: where the sockets are; a private one if its path is too long for a socket.
+    """
 
     def __init__(self, folder: Path) -> None:
-        if len(os.fsencode(folder)) > LONGEST_PATH - 40:
+        if len(os.fsencode(folder)) > MAX_PATH_BYTES - MAX_NAME_BYTES:
             folder = private_folder(str(folder))
         self.folder = folder
         self._sender: tuple[int, socket.socket] | None = None
-        self._seen: tuple[int, list[str]] = (-1, [])
-        """When the folder had changed last, and what was in it."""
+        """The process that made the socket, and the socket."""
+        self._listing: tuple[int, list[str]] = (-1, [])
+        """The folder's mtime, and the names that were in it."""
 
     def notify(self, hint: Hint) -> None:
-        prefix = _prefix(hint)
-        for name in self._listeners():
+        prefix = _name_prefix(hint)
+        for name in self._names():
             if name.startswith(prefix):
                 self._send(hint, self.folder / name)
 
     def listen(self, *hints: Hint) -> Listener:
-        # A name that nobody else ever has: processes of two containers may share their numbers.
-        path = self.folder / f"{_prefix(hints[0])}{new_id().hex}"
-        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # A unique name: processes of two containers may have the same process id.
+        path = self.folder / f"{_name_prefix(hints[0])}{new_id().hex}"
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self.folder.mkdir(mode=0o770, exist_ok=True)
-            bell.bind(str(path))
+            receiver.bind(str(path))
             path.chmod(0o660)
-        except OSError:  # the folder is not ours, or on a file system without sockets
-            bell.close()
+        except OSError:  # another user's folder, or a file system without sockets
+            receiver.close()
             return PollingListener()
-        bell.setblocking(False)  # noqa: FBT003
-        return UnixSocketListener(bell, path)
+        receiver.setblocking(False)  # noqa: FBT003
+        return UnixSocketListener(receiver, path)
 
-    def _listeners(self) -> list[str]:
-        """Return the sockets' names; the folder is read again only when it changed."""
+    def _names(self) -> list[str]:
+        """Return the names in the folder; it is read again only after a change."""
         try:
-            changed = self.folder.stat().st_mtime_ns
+            mtime = self.folder.stat().st_mtime_ns
         except OSError:
             return []
-        seen, names = self._seen
-        if changed != seen:
-            with contextlib.suppress(OSError):
-                names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
-                is_old = time.time_ns() - changed > GRAIN
-                self._seen = (changed if is_old else -1, names)
+        known_mtime, names = self._listing
+        if mtime == known_mtime:
+            return names
+        with contextlib.suppress(OSError):
+            names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
+            is_settled = time.time_ns() - mtime > MTIME_RESOLUTION_NS
+            self._listing = (mtime if is_settled else -1, names)
         return names
 
     def _send(self, hint: Hint, path: Path) -> None:
@@ -79,10 +86,10 @@ class UnixSocketNotifier(Notifier):
             with contextlib.suppress(OSError):
                 path.unlink()
         except OSError:
-            pass  # full: a hint waits there already; or not ours to ring
+            pass  # full, so that a hint is waiting there already; or another user's socket
 
     def _socket(self) -> socket.socket:
-        """Return a socket to send from, made anew after a fork."""
+        """Return the socket to send from; a forked process gets its own."""
         if self._sender is None or self._sender[0] != os.getpid():
             sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             sender.setblocking(False)  # noqa: FBT003
@@ -96,32 +103,36 @@ class UnixSocketListener(Listener):
 
     check_interval = 1.0
 
-    def __init__(self, bell: socket.socket, path: Path) -> None:
-        self._bell = bell
+    def __init__(self, receiver: socket.socket, path: Path) -> None:
+        self._receiver = receiver
         self._path = path
 
     def fileno(self) -> int:
-        return self._bell.fileno()
+        return self._receiver.fileno()
 
     def receive(self) -> set[Hint]:
-        heard = set()
+        hints = set()
         with contextlib.suppress(OSError):
-            while text := self._bell.recv(16):
-                with contextlib.suppress(ValueError):  # a newer version has other hints
-                    heard.add(Hint(text.decode()))
-        return heard
+            while text := self._receiver.recv(16):
+                with contextlib.suppress(ValueError):  # a hint of a newer version
+                    hints.add(Hint(text.decode()))
+        return hints
 
     def close(self) -> None:
-        self._bell.close()
+        self._receiver.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
 
 
 def private_folder(key: str) -> Path:
-    """Return this user's folder for the bells of something that has no folder of its own."""
+    """Return this user's folder for the sockets of a database.
+
+    Args:
+        key: text that identifies the database.
+    """
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"offload-{os.getuid()}-{digest}"
 
 
-def _prefix(hint: Hint) -> str:
-    return "engine-" if hint in ENGINE_HINTS else "watcher-"
+def _name_prefix(hint: Hint) -> str:
+    return "worker-" if hint in WORKER_HINTS else "watcher-"
