@@ -4,5 +4,5 @@ from tests.testing import tasks
 
 
 @pytest.fixture(autouse=True)
-def _no_calls() -> None:
+def _clear_calls() -> None:
     tasks.calls.clear()

@@ -1,4 +1,4 @@
-"""Tasks that a project might have, and tests want to run or find."""
+"""Tasks for the tests of offload.testing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils import translation
 from offload import Exponential, Retry, Snooze, current_job, task, track
 
 calls: list[Any] = []
-"""What ran, in order; emptied before each test."""
+"""Records of the tasks that ran, in order; cleared before each test."""
 
 
 @task
@@ -63,7 +63,7 @@ async def aimport_rows(count: int) -> None:
 
 
 @task(max_attempts=2)
-def get_far_then_say_nothing() -> None:
+def report_progress_once() -> None:
     if current_job().attempt == 1:
         import_rows.func(3, fail_at=2)
 

@@ -1,4 +1,4 @@
-"""assert_enqueued and its kin, wherever the jobs are kept."""
+"""The assertions, on jobs in the database and on recorded jobs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Colour(StrEnum):
     RED = "red"
 
 
-@pytest.fixture(autouse=True, params=["database", "memory"])
-def _place(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["database", "recorded"])
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param == "database":
         request.getfixturevalue("db")
         yield
@@ -42,18 +42,18 @@ def _place(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def fails(expected: str) -> Any:
-    return pytest.raises(AssertionError, match=expected)
+def assertion_error(match: str) -> Any:
+    return pytest.raises(AssertionError, match=match)
 
 
 def test_an_enqueued_job_is_found_and_returned():
     result = note.enqueue(1)
 
-    (found,) = assert_enqueued(note)
+    (job,) = assert_enqueued(note)
 
-    assert found.id == result.id
-    assert found.args == [1]
-    with fails("Expected: no job of tests.testing.tasks.note. Found: 1"):
+    assert job.id == result.id
+    assert job.args == [1]
+    with assertion_error("Expected: no job of tests.testing.tasks.note. Found: 1"):
         assert_not_enqueued(note)
 
 
@@ -61,7 +61,7 @@ def test_a_job_of_another_task_does_not_count():
     note.enqueue(1)
 
     assert_not_enqueued(tasks.anote)
-    with fails("Expected: at least one job of tests.testing.tasks.anote. Found: 0"):
+    with assertion_error("Expected: at least one job of tests.testing.tasks.anote. Found: 0"):
         assert_enqueued(tasks.anote)
 
 
@@ -69,37 +69,37 @@ def test_without_a_task_any_job_counts():
     assert_not_enqueued()
     note.enqueue()
 
-    with fails("Expected: no job of any task. Found: 1"):
+    with assertion_error("Expected: no job of any task. Found: 1"):
         assert_not_enqueued()
 
 
-def test_the_failure_lists_what_was_enqueued_instead():
+def test_a_failure_lists_the_enqueued_jobs():
     note.using(queue_name="mail", priority=3, run_after=timedelta(hours=1)).enqueue(1, value="x")
     with pytest.raises(AssertionError) as caught:
         assert_enqueued(note, count=2, args=[2])
 
     assert str(caught.value) == (
         "Expected: 2 jobs of tests.testing.tasks.note with args=[2]. Found: 0.\n"
-        "Enqueued were (1):\n"
+        "Enqueued jobs (1):\n"
         "  tests.testing.tasks.note(1, value='x')  "
         "queue_name='mail', priority=3, run_after=1:00:00, scheduled"
     )
 
 
-def test_the_failure_does_not_list_all_of_very_many():
+def test_a_failure_lists_a_limited_number_of_jobs():
     note.enqueue_many([((number,), {}) for number in range(25)])
 
-    with fails(r"(?s)Enqueued were \(25\):.*note\(19\)[^(]*\n  \.\.\. and 5 more$"):
+    with assertion_error(r"(?s)Enqueued jobs \(25\):.*note\(19\)[^(]*\n  \.\.\. and 5 more$"):
         assert_enqueued(common.fail)
 
 
-def test_the_failure_says_if_nothing_was_enqueued():
-    with fails("Nothing was enqueued"):
+def test_a_failure_says_that_no_jobs_were_enqueued():
+    with assertion_error("No jobs were enqueued"):
         assert_enqueued(note)
 
 
 @pytest.mark.parametrize(
-    ("same", "other"),
+    ("matching", "different"),
     [
         ({"args": [1, 2]}, {"args": [1]}),
         ({"args": (1, 2)}, {"args": (2, 1)}),
@@ -115,16 +115,16 @@ def test_the_failure_says_if_nothing_was_enqueued():
         ({"count": 1}, {"count": 0}),
     ],
 )
-def test_conditions(same, other):
+def test_attributes_are_compared(matching, different):
     deferred = note.using(queue_name="mail", priority=7, run_after=timedelta(hours=1))
     deferred.enqueue(1, 2, value={1: (Colour.RED, None)})
 
-    assert len(assert_enqueued(note, **same)) == 1
-    with fails("Found: "):
-        assert_enqueued(note, **other)
+    assert len(assert_enqueued(note, **matching)) == 1
+    with assertion_error("Found: "):
+        assert_enqueued(note, **different)
 
 
-def test_the_moment_from_which_it_may_run():
+def test_the_time_from_which_a_job_may_run_is_compared():
     moment = datetime.now(UTC) + timedelta(days=1)
     note.using(run_after=moment).enqueue()
 
@@ -133,18 +133,18 @@ def test_the_moment_from_which_it_may_run():
     assert_not_enqueued(note, run_after=timedelta(0))
 
 
-def test_a_job_that_need_not_wait():
+def test_a_job_that_is_not_deferred():
     note.enqueue()
 
     assert_enqueued(note, run_after=timedelta(0))
 
 
-def test_an_unknown_condition_is_an_error():
+def test_an_unknown_attribute_is_an_error():
     with pytest.raises(TypeError, match="queue"):
         assert_enqueued(note, queue="mail")
 
 
-def test_jobs_count_whatever_became_of_them():
+def test_finished_jobs_count():
     note.enqueue(1)
     common.fail.enqueue()
     run_jobs()
@@ -152,18 +152,18 @@ def test_jobs_count_whatever_became_of_them():
     assert_enqueued(note, count=1)
     assert enqueued_jobs(note)[0].return_value == 1
     assert enqueued_jobs(common.fail)[0].errors[0].exception_class is ValueError
-    with fails("successful"):
+    with assertion_error("successful"):
         assert_not_enqueued(note)
 
 
-def test_a_deferred_job_is_found_after_it_ran():
+def test_a_deferred_job_is_found_after_it_was_run():
     note.using(run_after=timedelta(hours=1)).enqueue()
     run_jobs(include_scheduled=True)
 
     assert_enqueued(note, run_after=timedelta(hours=1))
 
 
-def test_all_jobs_in_order():
+def test_all_jobs_are_returned_in_order():
     first, second, third = note.enqueue(1), common.plain.enqueue(2), note.enqueue(3)
 
     assert [job.id for job in enqueued_jobs()] == [first.id, second.id, third.id]
@@ -171,7 +171,7 @@ def test_all_jobs_in_order():
     assert {job.state for job in enqueued_jobs()} == {JobState.READY}
 
 
-def test_a_block_counts_only_what_it_enqueues():
+def test_a_block_counts_only_its_own_jobs():
     note.enqueue("before")
     with assert_enqueues(note, count=1) as jobs:
         note.enqueue("within")
@@ -180,26 +180,29 @@ def test_a_block_counts_only_what_it_enqueues():
     assert [job.args for job in jobs] == [["within"]]
 
 
-def test_a_block_that_enqueues_nothing_fails_and_does_not_list_what_was_before():
+def test_a_block_that_enqueues_no_jobs_fails_and_lists_no_earlier_ones():
     note.enqueue("before")
 
-    with fails("(?s)note with args.*Nothing was enqueued"), assert_enqueues(note, args=["before"]):
+    with (
+        assertion_error("(?s)note with args.*No jobs were enqueued"),
+        assert_enqueues(note, args=["before"]),
+    ):
         pass
 
 
-def test_a_block_may_be_required_to_enqueue_nothing():
+def test_a_block_may_be_required_to_enqueue_no_jobs():
     with assert_enqueues(note, count=0):
         tasks.anote.enqueue()
-    with fails("Expected: no job.*Found: 1"), assert_enqueues(note, count=0):
+    with assertion_error("Expected: no job.*Found: 1"), assert_enqueues(note, count=0):
         note.enqueue()
 
 
-def test_the_error_of_a_block_is_the_blocks_own():
+def test_an_error_in_a_block_is_raised_unchanged():
     with pytest.raises(ZeroDivisionError), assert_enqueues(note):
         raise ZeroDivisionError
 
 
-def test_tasks_that_know_nothing_of_us_are_found():
+def test_jobs_of_django_tasks_are_found():
     common.plain.enqueue(1)
     common.plain_object.enqueue("x")
     common.send_later.enqueue("a@b.c")
@@ -211,7 +214,7 @@ def test_tasks_that_know_nothing_of_us_are_found():
     assert_enqueued(backport_tasks.index, count=1)
 
 
-def test_the_backend_is_the_tasks_or_another():
+def test_another_backend_than_the_tasks_may_be_chosen():
     backend = settings.TASKS["default"]
     with override_settings(TASKS={"default": backend, "other": backend}):
         other = note.using(backend="other")
@@ -225,7 +228,7 @@ def test_the_backend_is_the_tasks_or_another():
             other.enqueue(2)
 
 
-def test_a_backend_of_somebody_else_is_a_clear_error():
+def test_a_backend_of_another_package_is_a_clear_error():
     path = "django.tasks.backends.dummy.DummyBackend"
     with (
         override_settings(TASKS={"default": {"BACKEND": path}}),

@@ -1,4 +1,4 @@
-"""The code in docs/howto/test-your-tasks.md is a project whose tests pass."""
+"""The examples in docs/howto/test-your-tasks.md form a project whose tests pass."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def project(tmp_path: Path) -> Path:
 def run(project: Path, *arguments: str, settings: str = "settings") -> str:
     environment = {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(project)}
     command = [sys.executable, "-W", "error", "-m", *arguments]
-    done = subprocess.run(
+    finished = subprocess.run(
         command, cwd=project, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr
 
 
 def test_its_tests_pass_with_pytest(project: Path):
@@ -58,7 +58,7 @@ def test_its_test_cases_pass_with_djangos_runner(project: Path):
     assert "Ran 14 tests" in run(project, "django", "test", "shop")
 
 
-def test_its_settings_are_right(project: Path):
+def test_its_settings_pass_the_checks(project: Path):
     settings = project / "settings_for_tests.py"
     settings.write_text(f"from settings import *\n{settings.read_text()}")
 

@@ -1,4 +1,4 @@
-"""ImmediateBackend: the worker's executor where the job is enqueued, and no database of its own."""
+"""ImmediateBackend runs jobs with the worker's executor when they are enqueued."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def raising(offload_immediate: None) -> Iterator[None]:
         yield
 
 
-def test_a_job_has_ended_when_enqueue_returns_and_no_database_was_asked():
+def test_a_job_has_finished_when_enqueue_returns_without_a_query():
     result = tasks.note.enqueue((1, 2))
 
     assert result.status == TaskResultStatus.SUCCESSFUL
@@ -46,11 +46,11 @@ def test_a_job_has_ended_when_enqueue_returns_and_no_database_was_asked():
     assert result.enqueued_at <= result.started_at <= result.finished_at
 
 
-def test_an_async_task_runs_too():
+def test_an_async_task_runs():
     assert tasks.anote.enqueue({"a": 1}).return_value == {"a": 1}
 
 
-def test_in_async_code_both_kinds_run():
+def test_both_kinds_of_tasks_run_in_async_code():
     async def enqueue() -> list[Any]:
         return [await tasks.note.aenqueue(1), await tasks.anote.aenqueue(2)]
 
@@ -78,7 +78,7 @@ def test_many_jobs_run_in_async_code():
     assert [result.return_value for result in results] == [1, 2]
 
 
-def test_the_task_gets_what_json_makes_of_the_arguments():
+def test_the_arguments_make_a_round_trip_through_json():
     tasks.note.enqueue({1: (2,)})
 
     assert tasks.calls == [{"1": [2]}]
@@ -96,7 +96,7 @@ def test_a_queue_that_the_settings_lack_is_refused():
         tasks.note.using(queue_name="mial")
 
 
-def test_what_a_task_raises_is_the_jobs_failure():
+def test_the_exception_of_a_task_is_the_jobs_error():
     result = common.fail.enqueue("broken")
 
     assert result.status == TaskResultStatus.FAILED
@@ -121,7 +121,7 @@ def test_arguments_that_do_not_fit_the_signature_fail_the_job():
 
 @pytest.mark.usefixtures("raising")
 @pytest.mark.parametrize("enqueue", [common.fail.enqueue, async_to_sync(common.fail.aenqueue)])
-def test_errors_are_raised_if_asked_for(enqueue: Callable[..., Any]):
+def test_errors_are_raised_with_raise_errors(enqueue: Callable[..., Any]):
     with pytest.raises(ValueError, match="broken") as caught:
         enqueue("broken")
 
@@ -129,7 +129,7 @@ def test_errors_are_raised_if_asked_for(enqueue: Callable[..., Any]):
 
 
 @pytest.mark.usefixtures("raising")
-def test_errors_that_the_task_did_not_raise_are_raised_as_well():
+def test_errors_that_the_task_did_not_raise_are_raised():
     with pytest.raises(InvalidResult, match="set"):
         tasks.return_set.enqueue()
 
@@ -155,13 +155,13 @@ def test_a_job_whose_attempts_all_fail_has_failed():
     assert len(result.errors) == 2
 
 
-def test_retry_and_snooze_run_again_at_once():
+def test_retry_and_snooze_run_the_task_again_at_once():
     assert tasks.retry_once.enqueue().return_value == "done"
     assert tasks.snooze_once.enqueue().return_value == "rested"
 
 
-def test_a_job_that_snoozes_for_ever_is_an_error():
-    with pytest.raises(AssertionError, match=r"snooze_always did not end in 1000 attempts"):
+def test_a_job_that_snoozes_endlessly_is_an_error():
+    with pytest.raises(AssertionError, match=r"snooze_always did not finish in 1000 attempts"):
         tasks.snooze_always.enqueue()
 
 
@@ -169,19 +169,19 @@ def test_a_deferred_job_runs_at_once():
     assert tasks.note.using(run_after=timedelta(days=1), priority=5).enqueue(1).return_value == 1
 
 
-def test_the_result_can_be_read_again_also_in_another_thread():
+def test_the_result_can_be_read_in_another_thread():
     result = common.fail.enqueue()
-    found: list[Any] = []
+    results: list[Any] = []
 
-    thread = threading.Thread(target=lambda: found.append(common.fail.get_result(result.id)))
+    thread = threading.Thread(target=lambda: results.append(common.fail.get_result(result.id)))
     thread.start()
     thread.join()
 
-    assert found[0].status == TaskResultStatus.FAILED
-    assert found[0].errors[0].exception_class is ValueError
+    assert results[0].status == TaskResultStatus.FAILED
+    assert results[0].errors[0].exception_class is ValueError
 
 
-def test_the_result_can_be_refreshed_and_waited_for():
+def test_the_result_can_be_refreshed_and_awaited():
     result = tasks.note.enqueue(1)
     result.refresh()
 
@@ -193,7 +193,7 @@ def test_an_unknown_id_is_not_found():
         tasks.note.get_result(str(new_id()))
 
 
-def test_a_job_that_has_ended_cannot_be_cancelled_but_a_failed_one_retried():
+def test_a_finished_job_cannot_be_cancelled_but_a_failed_one_can_be_retried():
     succeeded, failed = tasks.note.enqueue(1), common.fail.enqueue()
     with pytest.raises(InvalidJobState):
         succeeded.cancel()
@@ -227,7 +227,7 @@ def test_djangos_signals_are_sent_in_order_by_the_backends_class():
     ]
 
 
-def test_the_task_knows_its_job():
+def test_the_task_can_read_its_job():
     result = tasks.job_id.enqueue()
 
     assert result.return_value == result.id
@@ -235,39 +235,39 @@ def test_the_task_knows_its_job():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("task", [tasks.import_rows, tasks.import_rows_atomically])
-def test_a_job_shows_how_far_it_got(task):
+def test_a_job_has_its_last_progress(task):
     result = task.enqueue(3)
 
     assert result.state == JobState.SUCCESSFUL
     assert (result.progress.done, result.progress.total) == (3, 3)
 
 
-def test_the_next_attempt_begins_without_progress():
-    result = tasks.get_far_then_say_nothing.enqueue()
+def test_the_next_attempt_starts_without_progress():
+    result = tasks.report_progress_once.enqueue()
 
     assert result.attempts == 2
     assert result.state == JobState.SUCCESSFUL
     assert result.progress is None
 
 
-def test_the_task_does_not_see_the_callers_context_as_on_a_worker():
+def test_the_task_does_not_inherit_the_callers_context():
     with translation.override("de"):
         assert tasks.language.enqueue().return_value == "en-us"
         assert translation.get_language() == "de"
 
 
-def test_a_job_enqueued_by_a_job_runs_too():
+def test_a_job_enqueued_by_a_job_runs():
     tasks.fan_out.enqueue(2)
 
     assert tasks.calls == [0, 1]
 
 
-def test_a_job_enqueued_by_an_async_job_runs_too():
+def test_a_job_enqueued_by_an_async_job_runs():
     assert tasks.afan_out.enqueue(2).status == TaskResultStatus.SUCCESSFUL
     assert tasks.calls == [0, 1]
 
 
-def test_who_wants_to_end_the_test_is_obeyed():
+def test_exceptions_that_end_the_test_are_raised():
     with pytest.raises(pytest.fail.Exception):
         tasks.stop_the_test.enqueue()
     with pytest.raises(KeyboardInterrupt):
@@ -279,7 +279,7 @@ def test_a_task_that_exits_has_failed():
 
 
 @pytest.mark.django_db
-def test_an_atomic_task_that_fails_leaves_no_effects():
+def test_an_atomic_task_that_fails_is_rolled_back():
     assert tasks.add_user_or_fail.enqueue("ada", fail=True).state == JobState.FAILED
     assert not User.objects.exists()
 
@@ -298,7 +298,7 @@ def test_an_atomic_task_outside_of_a_transaction_commits():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("task", [tasks.break_transaction, tasks.abreak_transaction])
-def test_a_database_error_does_not_spoil_the_callers_transaction(task):
+def test_a_database_error_does_not_break_the_callers_transaction(task):
     User.objects.create(username="before")
 
     result = task.enqueue("twice")
@@ -308,7 +308,7 @@ def test_a_database_error_does_not_spoil_the_callers_transaction(task):
 
 
 @pytest.mark.django_db
-def test_callbacks_of_the_task_run_after_its_commit():
+def test_on_commit_callbacks_of_the_task_run():
     tasks.note_on_commit.enqueue("kept")
     tasks.note_unless_rolled_back.enqueue("dropped")
 
@@ -316,21 +316,21 @@ def test_callbacks_of_the_task_run_after_its_commit():
 
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="Django 6.0 has no keywords for backends")
-def test_keywords_of_djangos_decorator_count():
+def test_options_of_djangos_decorator_apply():
     result = tasks.with_djangos_decorator.enqueue()
 
     assert isinstance(tasks.with_djangos_decorator, OffloadTask)
     assert result.attempts == 3
 
 
-def test_tasks_that_know_nothing_of_us_run():
+def test_django_tasks_run():
     assert common.plain.enqueue("mail").return_value == "mail"
     assert common.plain_object.enqueue("four").return_value == 4
     assert common.send_later.enqueue("a@b.c").return_value == "sent to a@b.c"
     assert backport_tasks.index.enqueue("ABC").return_value == "abc"
 
 
-def test_it_may_stand_in_the_settings_with_the_options_of_production():
+def test_the_settings_may_name_it_with_the_options_of_production():
     options = {"raise_errors": True, "max_attempts": 2}
     path = "offload.testing.ImmediateBackend"
     with override_settings(TASKS={"default": {"BACKEND": path, "OPTIONS": options}}):

@@ -1,4 +1,4 @@
-"""immediate() and recording(): as blocks, on tests, on classes."""
+"""immediate() and recording() work as blocks and as decorators of tests and classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from offload.testing import (
     assert_enqueued,
     assert_not_enqueued,
     enqueued_jobs,
-    forget_jobs,
     immediate,
     recording,
 )
@@ -25,14 +24,14 @@ from tests.testing.tasks import note
 
 
 @recording()
-class OnAClass(SimpleTestCase):
-    """Both tests enqueue, and neither sees the other's job."""
+class DecoratedTests(SimpleTestCase):
+    """Each test enqueues a job and does not see those of the others."""
 
     def test_one(self) -> None:
         note.enqueue(1)
         assert_enqueued(note, count=1)
 
-    def test_other(self) -> None:
+    def test_two(self) -> None:
         note.enqueue(2)
         assert_enqueued(note, count=1)
 
@@ -45,17 +44,17 @@ class OnAClass(SimpleTestCase):
         assert_enqueued(note, count=1)
 
 
-def test_each_test_of_a_class_starts_without_jobs_under_any_runner():
+def test_each_test_of_a_class_starts_without_jobs_with_any_runner():
     outcome = unittest.TestResult()
 
-    unittest.defaultTestLoader.loadTestsFromTestCase(OnAClass).run(outcome)
+    unittest.defaultTestLoader.loadTestsFromTestCase(DecoratedTests).run(outcome)
 
     assert outcome.testsRun == 4
     assert outcome.wasSuccessful(), outcome.failures + outcome.errors
 
 
 @immediate(raise_errors=True)
-class OnAClassThatRaises(SimpleTestCase):
+class DecoratedRaisingTests(SimpleTestCase):
     def test_errors_are_raised(self) -> None:
         with pytest.raises(ValueError, match="broken"):
             common.fail.enqueue("broken")
@@ -79,7 +78,7 @@ def test_on_an_async_function():
     assert async_to_sync(on_an_async_function)() == 1
 
 
-def test_the_backend_is_there_only_within():
+def test_the_backend_is_replaced_only_within_the_block():
     assert type(task_backends["default"]) is DatabaseBackend
     with recording():
         assert type(task_backends["default"]) is RecordingBackend
@@ -101,7 +100,7 @@ def test_each_block_has_its_own_jobs():
         assert_not_enqueued()
 
 
-def test_queues_and_our_own_options_stay():
+def test_queues_and_options_are_kept():
     tasks = {
         "default": {
             "BACKEND": "offload.backends.database.DatabaseBackend",
@@ -123,7 +122,7 @@ def test_queues_and_our_own_options_stay():
         assert other.settings.max_attempts == 1
 
 
-def test_the_option_to_raise_does_not_reach_a_backend_that_lacks_it():
+def test_raise_errors_is_not_passed_to_an_inner_backend():
     with immediate(raise_errors=True), recording():
         note.enqueue()
         assert_enqueued(note)
@@ -131,14 +130,14 @@ def test_the_option_to_raise_does_not_reach_a_backend_that_lacks_it():
         common.fail.enqueue()
 
 
-def test_jobs_can_be_forgotten():
+def test_recorded_jobs_can_be_cleared():
     with recording():
         note.enqueue()
-        forget_jobs()
+        task_backends["default"].clear()
         assert_not_enqueued()
 
 
-def test_other_tasks_in_the_settings_start_without_jobs():
+def test_a_change_of_the_setting_clears_recorded_jobs():
     path = "offload.testing.RecordingBackend"
     with override_settings(TASKS={"default": {"BACKEND": path}}):
         note.enqueue()

@@ -1,4 +1,4 @@
-"""The pytest plugin, in projects of its own."""
+"""The pytest plugin, in separate projects."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(project: pytest.Pytester, tests: str, *, configured: bool = True) -> pyt
     return project.runpytest_subprocess(*options)
 
 
-def test_its_fixtures_are_there_without_any_import(project: pytest.Pytester):
+def test_its_fixtures_need_no_import(project: pytest.Pytester):
     tests = """
         import pytest
         from django.tasks import TaskResultStatus
@@ -82,20 +82,20 @@ def test_its_fixtures_are_there_without_any_import(project: pytest.Pytester):
     run(project, tests).assert_outcomes(passed=5)
 
 
-def test_jobs_of_a_backend_in_the_settings_are_forgotten_between_tests(project: pytest.Pytester):
+def test_recorded_jobs_are_cleared_between_tests(project: pytest.Pytester):
     tests = """
         import pytest
         from project_tasks import double
 
         @pytest.mark.parametrize("number", [1, 2])
-        def test_each(number, assert_enqueued):
+        def test_recording(number, assert_enqueued):
             double.enqueue(number)
             assert_enqueued(double, count=1)
     """
-    recording = SETTINGS.replace(
+    settings = SETTINGS.replace(
         "offload.backends.database.DatabaseBackend", "offload.testing.RecordingBackend"
     )
-    project.makepyfile(project_settings=recording)
+    project.makepyfile(project_settings=settings)
 
     run(project, tests).assert_outcomes(passed=2)
 
@@ -120,7 +120,7 @@ def test_a_failed_assertion_fails_the_test(project: pytest.Pytester):
     )
 
 
-def test_the_tests_timeout_ends_a_task_and_the_test(project: pytest.Pytester):
+def test_a_timeout_of_the_test_stops_the_task_and_the_test(project: pytest.Pytester):
     tests = """
         import threading
         import pytest
@@ -141,7 +141,7 @@ def test_the_tests_timeout_ends_a_task_and_the_test(project: pytest.Pytester):
     result.stdout.fnmatch_lines(["E*Timeout*"])
 
 
-def test_it_costs_nothing_where_django_has_no_settings(project: pytest.Pytester):
+def test_it_imports_nothing_where_django_has_no_settings(project: pytest.Pytester):
     tests = """
         import sys
         from django.conf import settings

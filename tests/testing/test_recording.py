@@ -1,4 +1,4 @@
-"""RecordingBackend: jobs are there to be looked at, and run only on demand."""
+"""RecordingBackend records jobs; run_jobs runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.testing import tasks
 pytestmark = pytest.mark.usefixtures("offload_recording")
 
 
-def test_nothing_runs_and_the_result_waits():
+def test_no_task_runs_and_the_result_is_ready():
     result = tasks.note.enqueue(1)
 
     assert tasks.calls == []
@@ -52,7 +52,7 @@ def test_a_deferred_job_is_scheduled():
     assert tasks.note.get_result(result.id).state == JobState.SCHEDULED
 
 
-def test_only_the_signal_of_enqueueing_is_sent():
+def test_only_task_enqueued_is_sent():
     sent = []
 
     def receive(signal, **_):
@@ -69,7 +69,7 @@ def test_only_the_signal_of_enqueueing_is_sent():
     assert sent == [task_enqueued]
 
 
-def test_waiting_says_that_it_would_never_end():
+def test_waiting_for_a_job_that_no_worker_runs_is_an_error():
     result = tasks.note.enqueue()
 
     with pytest.raises(OffloadError, match=r"run_jobs\(\)"):
@@ -92,7 +92,7 @@ def test_a_waiting_job_can_be_cancelled_and_then_retried():
     assert [job.state for job in run_jobs()] == [JobState.SUCCESSFUL]
 
 
-def test_recorded_jobs_run_on_demand_without_a_database():
+def test_run_jobs_runs_recorded_jobs_without_a_database():
     tasks.fan_out.enqueue(2)
     common.plain.enqueue("x")
     backport_tasks.index.enqueue("ABC")
@@ -106,7 +106,7 @@ def test_recorded_jobs_run_on_demand_without_a_database():
     assert run_jobs() == []
 
 
-def test_recorded_jobs_run_by_urgency():
+def test_run_jobs_runs_the_most_urgent_jobs_first():
     tasks.note.using(priority=-1).enqueue("later")
     tasks.anote.using(priority=5).enqueue("first")
     tasks.note.enqueue("second")
@@ -116,7 +116,7 @@ def test_recorded_jobs_run_by_urgency():
     assert tasks.calls == ["first", "second", "later"]
 
 
-def test_recorded_jobs_of_one_queue_run():
+def test_run_jobs_runs_the_jobs_of_one_queue():
     tasks.note.enqueue("default")
     tasks.note.using(queue_name="mail").enqueue("mail")
 
@@ -125,29 +125,56 @@ def test_recorded_jobs_of_one_queue_run():
     assert tasks.calls == ["mail"]
 
 
-def test_retries_wait_for_their_time_unless_asked_not_to():
+def test_run_jobs_runs_all_attempts_of_a_job_at_once():
     result = tasks.fail_twice.enqueue()
 
-    (first,) = run_jobs()
-    assert first.state == JobState.SCHEDULED
-    assert len(first.errors) == 1
-    (last,) = run_jobs(include_scheduled=True)
+    (returned,) = run_jobs()
 
-    assert last.id == result.id
-    assert last.return_value == 3
+    assert returned.id == result.id
+    assert returned.return_value == 3
+    assert len(returned.errors) == 2
     assert tasks.calls == [1, 2, 3]
+
+
+def test_run_jobs_runs_deferred_jobs_only_with_include_scheduled():
+    tasks.note.using(run_after=timedelta(hours=2)).enqueue("later")
+    tasks.note.using(run_after=timedelta(hours=1)).enqueue("sooner")
+
+    assert run_jobs() == []
+    assert len(run_jobs(include_scheduled=True)) == 2
+    assert tasks.calls == ["sooner", "later"]
+
+
+def test_run_jobs_raises_errors_with_raise_errors():
+    common.fail.enqueue("broken")
+    tasks.note.enqueue("next")
+
+    with pytest.raises(ValueError, match="broken"):
+        run_jobs(raise_errors=True)
+
+    assert len(run_jobs()) == 1
+    assert tasks.calls == ["next"]
+
+
+def test_run_jobs_reports_endless_jobs():
+    tasks.enqueue_itself.enqueue()
+
+    with pytest.raises(
+        AssertionError, match=r"After 20 attempts .*enqueue_itself is still waiting"
+    ):
+        run_jobs(limit=20)
 
 
 def test_a_snoozed_job_does_not_use_up_an_attempt():
     tasks.snooze_then_fail_once.enqueue()
 
-    (result,) = run_jobs(include_scheduled=True)
+    (result,) = run_jobs()
 
     assert result.return_value == "done"
     assert tasks.calls == [1, 1, 2]
 
 
-def test_jobs_run_on_demand_in_async_code():
+def test_arun_jobs_runs_recorded_jobs():
     async def scenario():
         await tasks.anote.aenqueue(1)
         await tasks.afan_out.aenqueue(1)
@@ -157,10 +184,10 @@ def test_jobs_run_on_demand_in_async_code():
     assert tasks.calls == [1, 0]
 
 
-def test_a_job_that_is_cancelled_while_it_runs_does_not_run_again():
+def test_a_job_that_is_cancelled_while_running_is_not_retried():
     result = tasks.cancel_itself_and_retry.enqueue()
 
-    (ended,) = run_jobs(include_scheduled=True)
+    (returned,) = run_jobs()
 
-    assert ended.id == result.id
-    assert ended.state == JobState.CANCELLED
+    assert returned.id == result.id
+    assert returned.state == JobState.CANCELLED

@@ -1,4 +1,4 @@
-"""run_jobs drains the queue of the database in the test's own thread and transaction."""
+"""run_jobs runs the jobs in the database, in the test's own thread and transaction."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ pytestmark = pytest.mark.django_db
 
 
 class InATestCase(TestCase):
-    """Django's TestCase, whose transaction is never committed."""
+    """Tests in a transaction that is never committed."""
 
-    def test_what_was_enqueued_runs_in_the_same_transaction(self) -> None:
+    def test_jobs_run_in_the_same_transaction(self) -> None:
         result = tasks.add_user.enqueue("ada")
 
-        (done,) = run_jobs()
+        (returned,) = run_jobs()
 
         result.refresh()
-        assert result.status == done.status == TaskResultStatus.SUCCESSFUL
+        assert result.status == returned.status == TaskResultStatus.SUCCESSFUL
         assert result.return_value == User.objects.get(username="ada").pk
         assert connection.in_atomic_block
 
-    async def test_what_was_enqueued_runs_in_an_async_test(self) -> None:
+    async def test_jobs_run_in_an_async_test(self) -> None:
         await tasks.aadd_user.aenqueue("ada")
         await tasks.add_user.aenqueue("bob")
 
@@ -51,15 +51,15 @@ class InATestCase(TestCase):
         assert [result.state for result in results] == [JobState.SUCCESSFUL] * 2
         assert await User.objects.acount() == 2
 
-    async def test_in_async_code_the_async_form_is_asked_for(self) -> None:
+    async def test_in_async_code_the_error_names_arun_jobs(self) -> None:
         with pytest.raises(SynchronousOnlyOperation, match="arun_jobs"):
             run_jobs()
 
 
 class InATransactionTestCase(TransactionTestCase):
-    """No transaction around the test, as on a worker."""
+    """Tests outside any transaction, as on a worker."""
 
-    def test_what_was_enqueued_runs(self) -> None:
+    def test_jobs_run(self) -> None:
         tasks.add_user.enqueue("ada")
         tasks.aadd_user.enqueue("bob")
         tasks.add_user_or_fail.enqueue("eve", fail=False)
@@ -72,7 +72,7 @@ class InATransactionTestCase(TransactionTestCase):
         assert tasks.calls == ["noted"]
         assert not connection.in_atomic_block
 
-    def test_effects_before_an_error_stay_as_on_a_worker(self) -> None:
+    def test_statements_before_an_error_are_kept_as_on_a_worker(self) -> None:
         tasks.break_transaction.enqueue("ada")
 
         (result,) = run_jobs()
@@ -80,7 +80,7 @@ class InATransactionTestCase(TransactionTestCase):
         assert result.errors[0].exception_class is IntegrityError
         assert User.objects.filter(username="ada").exists()
 
-    async def test_what_was_enqueued_runs_in_an_async_test(self) -> None:
+    async def test_jobs_run_in_an_async_test(self) -> None:
         await tasks.aadd_user.aenqueue("ada")
 
         (result,) = await arun_jobs()
@@ -88,11 +88,11 @@ class InATransactionTestCase(TransactionTestCase):
         assert result.state == JobState.SUCCESSFUL
 
 
-def test_nothing_to_do_is_no_error(run_jobs):
+def test_no_jobs_are_no_error(run_jobs):
     assert run_jobs() == []
 
 
-def test_jobs_run_one_by_one_by_urgency():
+def test_jobs_run_in_order_of_urgency():
     tasks.note.using(priority=-1).enqueue("last")
     tasks.anote.enqueue("second")
     tasks.note.using(queue_name="mail").enqueue("third")
@@ -104,7 +104,7 @@ def test_jobs_run_one_by_one_by_urgency():
     assert [result.return_value for result in results] == tasks.calls
 
 
-def test_jobs_that_jobs_enqueue_run_too():
+def test_jobs_enqueued_by_jobs_run():
     tasks.fan_out.enqueue(3)
     tasks.afan_out.enqueue(1)
 
@@ -112,7 +112,7 @@ def test_jobs_that_jobs_enqueue_run_too():
     assert tasks.calls == [0, 1, 2, 0]
 
 
-def test_jobs_that_a_job_enqueues_on_commit_run_too():
+def test_jobs_enqueued_on_commit_by_a_job_run():
     tasks.note_on_commit.enqueue("kept")
     tasks.note_unless_rolled_back.enqueue("dropped")
 
@@ -124,14 +124,14 @@ def test_jobs_that_a_job_enqueues_on_commit_run_too():
     ]  # fmt: skip
 
 
-def test_callbacks_of_the_test_itself_do_not_run(django_capture_on_commit_callbacks):
+def test_on_commit_callbacks_of_the_test_do_not_run(django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks() as callbacks:
         transaction.on_commit(tasks.note.enqueue)
         tasks.note_on_commit.enqueue("from the job")
         run_jobs()
-        mine = [each for each in callbacks if each == tasks.note.enqueue]
+        run_in_block = [callback for callback in callbacks if callback == tasks.note.enqueue]
 
-    assert mine == []
+    assert run_in_block == []
     assert tasks.calls == ["from the job"]
     assert tasks.note.enqueue in callbacks
 
@@ -161,7 +161,7 @@ def test_only_the_jobs_of_one_backend_run():
     assert tasks.calls == ["other"]
 
 
-def test_an_unknown_backend_and_one_of_somebody_else_are_errors():
+def test_an_unknown_backend_and_one_of_another_package_are_errors():
     with pytest.raises(InvalidTaskBackend, match="other"):
         run_jobs(backend="other")
     path = "django.tasks.backends.dummy.DummyBackend"
@@ -183,7 +183,7 @@ def test_errors_are_recorded_with_the_attempt():
     assert Attempt.objects.get().message == "broken"
 
 
-def test_errors_are_raised_if_asked_for_and_the_other_jobs_still_wait():
+def test_errors_are_raised_with_raise_errors_and_other_jobs_stay_ready():
     common.fail.enqueue("broken")
     waiting = [tasks.note.enqueue(1), tasks.anote.enqueue(2)]
 
@@ -197,14 +197,14 @@ def test_errors_are_raised_if_asked_for_and_the_other_jobs_still_wait():
     assert {job.attempt for job in Job.objects.all()} == {1}
 
 
-def test_errors_of_async_tasks_are_raised_too():
+def test_errors_of_async_tasks_are_raised():
     tasks.afail_always.enqueue()
 
     with pytest.raises(ConnectionError, match="down"):
         run_jobs(raise_errors=True, include_scheduled=True)
 
 
-def test_errors_that_no_task_raised_are_raised_too():
+def test_errors_that_no_task_raised_are_raised():
     tasks.return_set.enqueue()
     with pytest.raises(InvalidResult, match="set"):
         run_jobs(raise_errors=True)
@@ -226,7 +226,7 @@ def test_errors_that_no_task_raised_are_raised_too():
 
 
 @pytest.mark.parametrize("task", [tasks.break_transaction, tasks.abreak_transaction])
-def test_a_database_error_does_not_spoil_the_tests_transaction(task):
+def test_a_database_error_does_not_break_the_tests_transaction(task):
     User.objects.create(username="before")
     task.enqueue("twice")
     tasks.add_user.enqueue("after")
@@ -252,7 +252,7 @@ def test_an_atomic_task_writes_its_result_with_its_effects():
 @pytest.mark.parametrize(
     "task", [tasks.import_rows, tasks.aimport_rows, tasks.import_rows_atomically]
 )
-def test_a_job_shows_how_far_it_got(task):
+def test_a_job_has_its_last_progress(task):
     task.enqueue(3)
 
     (result,) = run_jobs()
@@ -262,7 +262,7 @@ def test_a_job_shows_how_far_it_got(task):
     assert result.progress.message == "Importing"
 
 
-def test_a_failed_job_shows_how_far_it_got():
+def test_a_failed_job_has_its_last_progress():
     tasks.import_rows.enqueue(3, fail_at=2)
 
     (result,) = run_jobs()
@@ -271,7 +271,7 @@ def test_a_failed_job_shows_how_far_it_got():
     assert (result.progress.done, result.progress.percent) == (2, pytest.approx(66.67, abs=0.01))
 
 
-def test_a_retry_waits_for_its_time():
+def test_a_retry_is_scheduled():
     tasks.fail_twice.enqueue()
 
     (result,) = run_jobs()
@@ -281,7 +281,7 @@ def test_a_retry_waits_for_its_time():
     assert tasks.calls == [1]
 
 
-def test_retries_run_without_waiting_if_asked_for():
+def test_retries_run_with_include_scheduled():
     tasks.fail_twice.enqueue()
     tasks.afail_always.enqueue()
     tasks.retry_once.enqueue()
@@ -296,14 +296,14 @@ def test_retries_run_without_waiting_if_asked_for():
     assert [error.exception_class for error in results[0].errors] == [ConnectionError] * 2
 
 
-def test_a_snoozed_job_runs_without_waiting_if_asked_for():
+def test_a_snoozed_job_runs_with_include_scheduled():
     tasks.snooze_once.enqueue()
 
     assert [result.state for result in run_jobs()] == [JobState.SCHEDULED]
     assert run_jobs(include_scheduled=True)[0].return_value == "rested"
 
 
-def test_deferred_jobs_run_in_the_order_of_their_times_when_nothing_else_waits():
+def test_deferred_jobs_run_in_order_of_their_times_after_all_others():
     tasks.note.using(run_after=timedelta(hours=2)).enqueue("in two hours")
     tasks.note.using(run_after=timedelta(hours=1)).enqueue("in an hour")
     tasks.note.using(run_after=timedelta(hours=1), queue_name="mail").enqueue("mail")
@@ -317,7 +317,7 @@ def test_deferred_jobs_run_in_the_order_of_their_times_when_nothing_else_waits()
     assert Job.objects.get(queue_name="mail").state == JobState.SCHEDULED
 
 
-def test_a_job_that_is_due_runs_though_no_engine_has_promoted_it():
+def test_a_due_job_runs_although_no_worker_has_promoted_it():
     tasks.note.using(run_after=timedelta(hours=1)).enqueue("due")
     Job.objects.update(run_after=Job.objects.get().enqueued_at)
 
@@ -327,22 +327,22 @@ def test_a_job_that_is_due_runs_though_no_engine_has_promoted_it():
 
 
 @pytest.mark.parametrize("task", [tasks.enqueue_itself, tasks.snooze_always])
-def test_jobs_without_end_are_a_clear_error(task):
+def test_endless_jobs_are_a_clear_error(task):
     task.enqueue()
 
-    with pytest.raises(AssertionError, match=rf"After 20 attempts .*{task.name} still waits"):
+    with pytest.raises(AssertionError, match=rf"After 20 attempts .*{task.name} is still waiting"):
         run_jobs(limit=20)
 
     assert not Job.objects.filter(state=JobState.RUNNING).exists()
 
 
-def test_as_many_jobs_as_the_limit_are_no_error():
+def test_the_limit_may_be_reached():
     tasks.note.enqueue_many([((number,), {}) for number in range(3)])
 
     assert len(run_jobs(limit=3)) == 3
 
 
-def test_who_wants_to_end_the_test_is_obeyed():
+def test_exceptions_that_end_the_test_are_raised():
     tasks.stop_the_test.enqueue()
     with pytest.raises(pytest.fail.Exception):
         run_jobs()
@@ -358,7 +358,7 @@ def test_a_cancelled_job_does_not_run():
     assert run_jobs() == []
 
 
-def test_a_job_that_is_cancelled_while_it_runs_does_not_run_again():
+def test_a_job_that_is_cancelled_while_running_is_not_retried():
     tasks.cancel_itself_and_retry.enqueue()
 
     (result,) = run_jobs(include_scheduled=True)
@@ -366,13 +366,13 @@ def test_a_job_that_is_cancelled_while_it_runs_does_not_run_again():
     assert result.state == JobState.CANCELLED
 
 
-def test_a_job_that_deletes_itself_is_left_out():
+def test_a_job_that_deletes_itself_is_not_returned():
     tasks.delete_all_jobs.enqueue()
 
     assert run_jobs() == []
 
 
-def test_no_engine_is_left_behind():
+def test_no_worker_stays_registered():
     tasks.note.enqueue()
     (result,) = run_jobs()
 
@@ -381,7 +381,7 @@ def test_no_engine_is_left_behind():
 
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="Django 6.0 has no keywords for backends")
-def test_keywords_of_djangos_decorator_count():
+def test_options_of_djangos_decorator_apply():
     tasks.with_djangos_decorator.enqueue()
 
     (result,) = run_jobs(include_scheduled=True)
@@ -389,7 +389,7 @@ def test_keywords_of_djangos_decorator_count():
     assert result.attempts == 3
 
 
-def test_tasks_that_know_nothing_of_us_run():
+def test_django_tasks_run():
     common.plain.enqueue("mail")
     common.plain_object.enqueue("four")
     common.send_later.enqueue("a@b.c")
@@ -398,7 +398,7 @@ def test_tasks_that_know_nothing_of_us_run():
     assert [result.return_value for result in run_jobs()] == ["mail", 4, "sent to a@b.c", "abc"]
 
 
-def test_jobs_run_in_threads_of_async_code_without_a_test_case():
+def test_jobs_run_in_async_code_without_a_test_case():
     async def scenario() -> list[Any]:
         await tasks.anote.aenqueue(1)
         return await arun_jobs()
@@ -412,8 +412,8 @@ async def _run_in_a_coroutine() -> None:
     run_jobs()
 
 
-def test_an_own_subclass_of_the_backend_is_drained_too():
-    path = f"{__name__}.OwnBackend"
+def test_jobs_of_a_subclass_of_the_backend_run():
+    path = f"{__name__}.CustomBackend"
     with override_settings(TASKS={"default": {"BACKEND": path}}):
         tasks.note.enqueue("own")
         run_jobs()
@@ -421,5 +421,5 @@ def test_an_own_subclass_of_the_backend_is_drained_too():
     assert tasks.calls == ["own"]
 
 
-class OwnBackend(DatabaseBackend):
-    """A backend that a project has derived."""
+class CustomBackend(DatabaseBackend):
+    """A backend that a project has subclassed."""

@@ -1,4 +1,4 @@
-"""For the tests of projects that use django-offload: docs/howto/test-your-tasks.md."""
+"""Helpers for the tests of projects that use django-offload: docs/howto/test-your-tasks.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         enqueued_jobs,
     )
     from offload.testing.backends import ImmediateBackend, RecordingBackend
-    from offload.testing.memory import forget_jobs
     from offload.testing.overrides import immediate, recording
     from offload.testing.runner import arun_jobs, run_jobs
 
@@ -25,13 +24,12 @@ __all__ = [
     "assert_enqueues",
     "assert_not_enqueued",
     "enqueued_jobs",
-    "forget_jobs",
     "immediate",
     "recording",
     "run_jobs",
 ]
 
-_HOMES = {
+_MODULES = {
     "ImmediateBackend": "backends",
     "RecordingBackend": "backends",
     "arun_jobs": "runner",
@@ -39,7 +37,6 @@ _HOMES = {
     "assert_enqueues": "assertions",
     "assert_not_enqueued": "assertions",
     "enqueued_jobs": "assertions",
-    "forget_jobs": "memory",
     "immediate": "overrides",
     "recording": "overrides",
     "run_jobs": "runner",
@@ -47,7 +44,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, because pytest imports the plugin also where nobody uses it."""
-    if name not in _HOMES:
+    """Import a name on first use: pytest imports the plugin in every project."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

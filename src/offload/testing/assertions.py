@@ -1,4 +1,4 @@
-"""What was enqueued, and whether it is what a test expects."""
+"""Assertions about enqueued jobs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task
 
-from offload.backends.rows import result_of
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
 from offload.serialization import decode, normalize
-from offload.testing.jobs import find_rows, get_backend, store_of
+from offload.testing.jobs import find_rows, get_backend
 from offload.timestamps import to_microseconds
 
-SHOWN = 20
-"""Jobs that a failure lists."""
+if TYPE_CHECKING:
+    from offload.models import Job
+
+MAX_LISTED_JOBS = 20
+"""Number of jobs that a failure message lists."""
 
 
 class ExpectedCall(TypedDict, total=False):
-    """What a job may be asked for; what is left out is not looked at.
+    """Attributes that a job must have; those left out are not compared.
 
-    `run_after` is a moment, or a time from the enqueueing.
+    `run_after` is a datetime, or a timedelta from the time of enqueueing.
     """
 
     args: Sequence[Any]
@@ -37,13 +39,14 @@ class ExpectedCall(TypedDict, total=False):
 def enqueued_jobs(
     task: Task[..., Any] | None = None, *, backend: str | None = None
 ) -> list[OffloadResult[Any]]:
-    """Return the jobs that were enqueued, in that order, whatever became of them since.
+    """Return the enqueued jobs in order, also those that have been run.
 
     Args:
-        task: only its jobs.
+        task: return only jobs of this task.
         backend: alias in TASKS; the task's if None.
     """
-    return _results(_matching(_ExpectedJob(task), backend))
+    expected = _ExpectedJob(task)
+    return _results([row for row in _rows(expected, backend) if expected.matches(row)])
 
 
 def assert_enqueued(
@@ -51,31 +54,34 @@ def assert_enqueued(
     *,
     count: int | None = None,
     backend: str | None = None,
-    **wanted: Unpack[ExpectedCall],
+    **attributes: Unpack[ExpectedCall],
 ) -> list[OffloadResult[Any]]:
     """Fail unless jobs of a task were enqueued; return them.
 
     Args:
         task: the task.
-        count: how many; at least one if None.
+        count: the exact number of jobs; at least one if None.
         backend: alias in TASKS; the task's if None.
-        wanted: args, kwargs, queue_name, priority, run_after.
+        attributes: args, kwargs, queue_name, priority, run_after.
     """
-    expected = _ExpectedJob(task, **wanted)
-    found = _matching(expected, backend)
-    _check(expected, found, count, _rows(expected, backend))
-    return _results(found)
+    expected = _ExpectedJob(task, **attributes)
+    rows = _rows(expected, backend)
+    matching = [row for row in rows if expected.matches(row)]
+    _check(expected, matching, count, rows)
+    return _results(matching)
 
 
 def assert_not_enqueued(
     task: Task[..., Any] | None = None,
     *,
     backend: str | None = None,
-    **wanted: Unpack[ExpectedCall],
+    **attributes: Unpack[ExpectedCall],
 ) -> None:
-    """Fail if a job of a task was enqueued, or without a task, if any was."""
-    expected = _ExpectedJob(task, **wanted)
-    _check(expected, _matching(expected, backend), 0, _rows(expected, backend))
+    """Fail if jobs of a task were enqueued; without a task, if any jobs were."""
+    expected = _ExpectedJob(task, **attributes)
+    rows = _rows(expected, backend)
+    matching = [row for row in rows if expected.matches(row)]
+    _check(expected, matching, 0, rows)
 
 
 @contextmanager
@@ -84,21 +90,21 @@ def assert_enqueues(
     *,
     count: int | None = None,
     backend: str | None = None,
-    **wanted: Unpack[ExpectedCall],
+    **attributes: Unpack[ExpectedCall],
 ) -> Iterator[list[OffloadResult[Any]]]:
-    """Fail unless the block enqueues jobs of a task; afterwards the list has them.
+    """Fail unless the block enqueues jobs of a task; the list contains them after the block.
 
     with assert_enqueues(send_report, args=[42]) as jobs:
         client.post("/orders/")
     """
-    expected = _ExpectedJob(task, **wanted)
-    before = {row.pk for row in _rows(expected, backend)}
+    expected = _ExpectedJob(task, **attributes)
+    earlier = {row.pk for row in _rows(expected, backend)}
     jobs: list[OffloadResult[Any]] = []
     yield jobs
-    rows = [row for row in _rows(expected, backend) if row.pk not in before]
-    found = [row for row in rows if expected.matches(row)]
-    _check(expected, found, count, rows)
-    jobs += _results(found)
+    rows = [row for row in _rows(expected, backend) if row.pk not in earlier]
+    matching = [row for row in rows if expected.matches(row)]
+    _check(expected, matching, count, rows)
+    jobs += _results(matching)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,57 +116,54 @@ class _ExpectedJob:
     priority: int | None = None
     run_after: datetime | timedelta | None = None
 
-    def matches(self, row: Any) -> bool:
-        if self.task is not None and row.task_path != self.task.module_path:
-            return False
-        if self.queue_name not in {None, row.queue_name}:
-            return False
-        if self.priority not in {None, row.priority}:
-            return False
-        return self._matches_arguments(row) and self._matches_time(row)
+    def matches(self, row: Job) -> bool:
+        return (
+            (self.task is None or row.task_path == self.task.module_path)
+            and self.queue_name in {None, row.queue_name}
+            and self.priority in {None, row.priority}
+            and self._matches_arguments(row)
+            and self._matches_time(row)
+        )
 
-    def _matches_arguments(self, row: Any) -> bool:
+    def _matches_arguments(self, row: Job) -> bool:
         args, kwargs = decode(row.arguments)
-        same_args = self.args is None or _as_json(list(self.args)) == args
-        return same_args and (self.kwargs is None or _as_json(dict(self.kwargs)) == kwargs)
+        if self.args is not None and _as_json(list(self.args)) != args:
+            return False
+        return self.kwargs is None or _as_json(dict(self.kwargs)) == kwargs
 
     def _matches_time(self, row: Any) -> bool:
         if self.run_after is None:
             return True
-        # Plain numbers, since a datetime may be naive and in any time zone.
+        # Compare numbers, since a datetime may be naive and in any time zone.
         run_after = to_microseconds(row.run_after)
         if isinstance(self.run_after, datetime):
             return run_after == to_microseconds(self.run_after)
-        waits = timedelta(microseconds=run_after - to_microseconds(row.enqueued_at))
-        return waits == self.run_after
+        delay = timedelta(microseconds=run_after - to_microseconds(row.enqueued_at))
+        return delay == self.run_after
 
     def __str__(self) -> str:
-        names = ("args", "kwargs", "queue_name", "priority", "run_after")
-        wanted = {name: getattr(self, name) for name in names}
-        conditions = [f"{name}={value!r}" for name, value in wanted.items() if value is not None]
-        task = "any task" if self.task is None else self.task.module_path
-        return f"of {task}{' with ' if conditions else ''}{', '.join(conditions)}"
+        text = "of any task" if self.task is None else f"of {self.task.module_path}"
+        conditions = []
+        for name in ("args", "kwargs", "queue_name", "priority", "run_after"):
+            value = getattr(self, name)
+            if value is not None:
+                conditions.append(f"{name}={value!r}")
+        return f"{text} with {', '.join(conditions)}" if conditions else text
 
 
-def _rows(expected: _ExpectedJob, backend: str | None) -> list[Any]:
-    alias = backend or (expected.task.backend if expected.task else DEFAULT_TASK_BACKEND_ALIAS)
-    return find_rows(get_backend(alias))
+def _rows(expected: _ExpectedJob, backend: str | None) -> list[Job]:
+    """Return the rows of the backend, else of the task's backend, else of the default one."""
+    if backend is None:
+        backend = DEFAULT_TASK_BACKEND_ALIAS if expected.task is None else expected.task.backend
+    return find_rows(get_backend(backend))
 
 
-def _matching(expected: _ExpectedJob, backend: str | None) -> list[Any]:
-    return [row for row in _rows(expected, backend) if expected.matches(row)]
-
-
-def _results(rows: Sequence[Any]) -> list[OffloadResult[Any]]:
-    results = []
-    for row in rows:
-        attempts = store_of(get_backend(row.backend)).read(row.pk)[1] if row.fence else []
-        results.append(result_of(row, attempts))
-    return results
+def _results(rows: Sequence[Job]) -> list[OffloadResult[Any]]:
+    return [get_backend(row.backend).result_of(row) for row in rows]
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value as the job got it; what JSON does not have, such as `mock.ANY`, as it is."""
+    """Return a value as the task receives it; values that JSON lacks (`mock.ANY`) stay as is."""
     if isinstance(value, Mapping):
         return {_as_json_key(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -176,18 +179,18 @@ def _as_json_key(key: Any) -> str:
 
 
 def _check(
-    expected: _ExpectedJob, found: Sequence[Any], count: int | None, rows: Sequence[Any]
+    expected: _ExpectedJob, matching: Sequence[Job], count: int | None, rows: Sequence[Job]
 ) -> None:
-    if count is None and found:
-        return
-    if count is not None and len(found) == count:
-        return
-    raise AssertionError(
-        f"Expected: {_counted(count)} {expected}. Found: {len(found)}.\n{_listed(rows)}"
-    )
+    """Raise AssertionError if the number of matching jobs is wrong; list all rows."""
+    is_expected = bool(matching) if count is None else len(matching) == count
+    if not is_expected:
+        raise AssertionError(
+            f"Expected: {_format_count(count)} {expected}. Found: {len(matching)}.\n"
+            f"{_format_rows(rows)}"
+        )
 
 
-def _counted(count: int | None) -> str:
+def _format_count(count: int | None) -> str:
     match count:
         case None:
             return "at least one job"
@@ -198,21 +201,23 @@ def _counted(count: int | None) -> str:
     return f"{count} jobs"
 
 
-def _listed(rows: Sequence[Any]) -> str:
+def _format_rows(rows: Sequence[Job]) -> str:
     if not rows:
-        return "Nothing was enqueued."
-    lines = [f"Enqueued were ({len(rows)}):", *(f"  {_shown(row)}" for row in rows[:SHOWN])]
-    if len(rows) > SHOWN:
-        lines.append(f"  ... and {len(rows) - SHOWN} more")
+        return "No jobs were enqueued."
+    lines = [f"Enqueued jobs ({len(rows)}):"]
+    lines += [f"  {_format_row(row)}" for row in rows[:MAX_LISTED_JOBS]]
+    if len(rows) > MAX_LISTED_JOBS:
+        lines.append(f"  ... and {len(rows) - MAX_LISTED_JOBS} more")
     return "\n".join(lines)
 
 
-def _shown(row: Any) -> str:
+def _format_row(row: Any) -> str:
     args, kwargs = decode(row.arguments)
-    call = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
-    waits = row.run_after - row.enqueued_at
-    later = f", run_after={waits}" if waits else ""
-    return (
-        f"{row.task_path}({call})  queue_name={row.queue_name!r}, priority={row.priority}{later}, "
-        f"{JobState(row.state).label}"
-    )
+    arguments = [repr(value) for value in args]
+    arguments += [f"{name}={value!r}" for name, value in kwargs.items()]
+    attributes = [f"queue_name={row.queue_name!r}", f"priority={row.priority}"]
+    delay = row.run_after - row.enqueued_at
+    if delay:
+        attributes.append(f"run_after={delay}")
+    attributes.append(JobState(row.state).label)
+    return f"{row.task_path}({', '.join(arguments)})  {', '.join(attributes)}"

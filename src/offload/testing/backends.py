@@ -1,80 +1,111 @@
-"""Backends that keep jobs in memory, for tests; what they accept and refuse is as in production."""
+"""Backends for tests, which keep jobs in memory and accept only what production accepts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.core.checks import CheckMessage
 from django.tasks import Task
+from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils.asyncio import async_unsafe
 
 from offload.backends.base import OffloadBackend
-from offload.backends.database import DatabaseBackend
-from offload.exceptions import OffloadError
+from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
+from offload.backends.rows import Enqueueing
+from offload.exceptions import InvalidJobState, OffloadError
 from offload.lifecycle import JobState
+from offload.ownership import take_reserved_id
 from offload.results import OffloadResult
 from offload.tasks import Call
-from offload.testing.execution import run_attempt
-from offload.testing.memory import MemoryStore
 from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
-    from offload.store.base import Store
-
-LIMIT = 1000
-"""Attempts at one job before it is taken for endless."""
+    from offload.models import Attempt, Job
+    from offload.testing.recorded import RecordedJob
 
 
-class MemoryBackend(DatabaseBackend):
-    """The backend of the database, on a table in memory."""
-
-    supports_live = False
-
-    @property
-    def _store(self) -> Store:
-        return cast("Store", self.memory)
-
-    @property
-    def memory(self) -> MemoryStore:
-        """The jobs."""
-        return MemoryStore(self.settings.database)
-
-    @async_unsafe("enqueue() blocks, as it does in production: in async code await aenqueue().")
-    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
-        return super().enqueue_many(task, calls)
-
-    def wait(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002
-        self._require_end(result_id)
-
-    async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002, ASYNC109
-        self._require_end(result_id)
-
-    def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
-        return OffloadBackend.check(self, **kwargs)
-
-    def _require_end(self, result_id: str) -> None:
-        if not self.get_result(result_id).is_finished:
-            raise OffloadError(
-                f"Waiting for job {result_id} would never end: {type(self).__name__} runs nothing "
-                "by itself. Call offload.testing.run_jobs() first."
-            )
-
-
-class RecordingBackend(MemoryBackend):
-    """Records jobs and runs none of them; `run_jobs` can run them later.
+class RecordingBackend(OffloadBackend):
+    """A backend that records jobs and does not run them; `run_jobs` can run them later.
 
     TASKS = {"default": {"BACKEND": "offload.testing.RecordingBackend"}}
     """
 
+    def enqueue(  # type: ignore[override]  # a narrower result
+        self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]
+    ) -> OffloadResult[Any]:
+        """Record a job, after the checks that the DatabaseBackend makes."""
+        return self.enqueue_many(task, [(args, kwargs)])[0]
 
-class ImmediateBackend(MemoryBackend):
-    """Runs a job where it is enqueued, with all its attempts, and waits for no time to come.
+    @async_unsafe("enqueue() blocks, as it does in production: in async code await aenqueue().")
+    def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
+        from offload.testing.recorded import RecordedJob, add_jobs  # noqa: PLC0415  # as below
+
+        self.validate_task(task)
+        encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
+        enqueueing = Enqueueing(task, self.alias, self.settings, str)
+        jobs, results = [], []
+        for arguments, args, kwargs in encoded:
+            key = str(take_reserved_id() or new_id())
+            jobs.append(RecordedJob(enqueueing.row(key, arguments), self.settings.database))
+            results.append(enqueueing.result(key, args, kwargs))
+        add_jobs(jobs)
+        send_task_enqueued(type(self), results)
+        return results
+
+    def get_result(self, result_id: str) -> OffloadResult[Any]:
+        return self._job(result_id).result()
+
+    def find(self, ids: Collection[UUID]) -> list[Job]:
+        """Return the rows of jobs, which are not saved."""
+        return [job.row for job in _recorded(ids)]
+
+    def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
+        return {job.row.pk: job.attempts[-1] for job in _recorded(ids) if job.attempts}
+
+    def result_of(self, job: Job) -> OffloadResult[Any]:
+        return self.get_result(str(job.pk))
+
+    def wait(self, result_id: str, timeout: float | None) -> None:  # noqa: ARG002
+        if not self.get_result(result_id).is_finished:
+            raise OffloadError(
+                f"Waiting for job {result_id} would never return: {type(self).__name__} runs no "
+                "jobs. Call offload.testing.run_jobs() first."
+            )
+
+    async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
+        self.wait(result_id, timeout)
+
+    def cancel(self, result_id: str) -> None:
+        job = self._job(result_id)
+        if not job.cancel():
+            raise _invalid_state(job, "cancelled")
+
+    def retry(self, result_id: str) -> None:
+        job = self._job(result_id)
+        if not job.retry():
+            raise _invalid_state(job, "retried")
+
+    def clear(self) -> None:
+        """Delete the recorded jobs, as `clear()` of Django's DummyBackend does."""
+        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # as below
+
+        clear_jobs(self.alias)
+
+    def _job(self, result_id: object) -> RecordedJob:
+        pk = parse_job_id(result_id)
+        jobs = _recorded([pk])
+        if not jobs:
+            raise TaskResultDoesNotExist(f"There is no job {pk}: it was not enqueued in this test.")
+        return jobs[0]
+
+
+class ImmediateBackend(RecordingBackend):
+    """A backend that runs each job when it is enqueued, with all its attempts and no delays.
 
     TASKS = {"default": {"BACKEND": "offload.testing.ImmediateBackend"}}
 
-    OPTIONS["raise_errors"]: let `enqueue` raise what a task raises that fails for good.
+    With OPTIONS["raise_errors"], `enqueue` raises the exception of a job that fails.
     """
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
@@ -85,7 +116,7 @@ class ImmediateBackend(MemoryBackend):
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         results = super().enqueue_many(task, calls)
         for result in results:
-            error = self._run(result.id)
+            error = self._job(result.id).run()
             result.refresh()
             if error is not None and self.raise_errors:
                 raise error
@@ -93,22 +124,15 @@ class ImmediateBackend(MemoryBackend):
 
     def retry(self, result_id: str) -> None:
         super().retry(result_id)
-        self._run(result_id)
+        self._job(result_id).run()
 
-    def _run(self, result_id: str) -> BaseException | None:
-        """Run a job until it has ended; return why it failed."""
-        memory, worker = self.memory, str(new_id())
-        for _ in range(LIMIT):
-            job = memory.claim_at_once(UUID(result_id), worker)
-            if job is None:
-                return None
-            outcome, error = run_attempt(job, self._store)
-            if not outcome.written:
-                memory.finish([(job, outcome)])
-            if JobState(outcome.state).is_finished:
-                return error
-        path = self.get_result(result_id).task.module_path
-        raise AssertionError(
-            f"{path} did not end in {LIMIT} attempts. Does it raise Snooze each time? Use "
-            "RecordingBackend, or run_jobs() on the DatabaseBackend, to run it once."
-        )
+
+def _recorded(ids: Iterable[UUID]) -> list[RecordedJob]:
+    from offload.testing.recorded import find_jobs  # noqa: PLC0415  # needs the app registry
+
+    return find_jobs(ids)
+
+
+def _invalid_state(job: RecordedJob, participle: str) -> InvalidJobState:
+    state = JobState(job.row.state).label
+    return InvalidJobState(f"The job {job.row.pk} is {state}; it cannot be {participle}.")

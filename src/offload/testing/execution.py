@@ -1,8 +1,8 @@
-"""One attempt in the caller's thread, in the test's transaction, by the worker's executor.
+"""Runs one attempt in the caller's thread, inside the test's transaction, with the executor.
 
-A worker runs a task outside any transaction and in a context of its own. A test may hold a
-transaction open around everything, so what a worker has by nature is made here: an error of the
-database spoils nothing for others, and `on_commit` callbacks run.
+A worker runs a task outside any transaction and in a context of its own. A test may keep a
+transaction open, so this module reproduces what a worker provides: a database error affects no
+other job, and `on_commit` callbacks run.
 """
 
 from __future__ import annotations
@@ -22,88 +22,102 @@ from offload import exceptions
 from offload.exceptions import Interruption, JobError
 from offload.lifecycle import JobState, Outcome
 from offload.progress import OnProgress
-from offload.worker.execution.executor import execute, execute_async
+from offload.worker.execution.executor import OutcomeWriter, execute, execute_async
 from offload.worker.runners.progress_buffer import ProgressBuffer
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from offload.store.base import Store
     from offload.store.records import ClaimedJob
 
 logger = logging.getLogger("offload.testing")
 
 
-def run_attempt(job: ClaimedJob, store: Store) -> tuple[Outcome, BaseException | None]:
-    """Run one attempt; return its outcome, and if the job failed for good, why.
+def run_attempt(job: ClaimedJob, store: OutcomeWriter) -> tuple[Outcome, BaseException | None]:
+    """Run one attempt; return its outcome, and the exception if the job failed.
 
     Args:
-        job: the job, claimed.
-        store: where it is kept.
+        job: the claimed job.
+        store: stores the progress, and the outcome of an atomic task.
 
     Raises:
-        BaseException: what is meant for the test and not for the task, such as Ctrl-C.
+        BaseException: an exception that ends the test and not only the task, such as Ctrl-C.
     """
-    caught: list[BaseException] = []
+    raised: list[BaseException] = []
     progress_buffer = ProgressBuffer()
-    with _commit():
-        # A worker's context is empty: no language, time zone or tenant of who enqueued.
-        outcome = Context().run(_execute, job, store, caught, progress_buffer.add)
+    with _run_on_commit_callbacks():
+        # A worker's context is empty: it has no language, time zone or tenant of the caller.
+        outcome = Context().run(_execute, job, store, raised, progress_buffer.add)
     if progress_buffer and not outcome.written:
         store.keep_progress(list(progress_buffer.read(time.monotonic()).items()))
-    error = caught[-1] if caught else None
-    if error is not None and _is_for_the_test(error):
+    error = raised[-1] if raised else None
+    if error is not None and _ends_the_test(error):
         raise error
     if JobState(outcome.state).status != JobState.FAILED.status:
         return outcome, None
-    return outcome, error or _told(outcome)
+    return outcome, error or _stored_error(outcome)
 
 
 def _execute(
-    job: ClaimedJob, store: Store, caught: list[BaseException], on_progress: OnProgress
+    job: ClaimedJob,
+    store: OutcomeWriter,
+    raised: list[BaseException],
+    on_progress: OnProgress,
 ) -> Outcome:
     if job.is_async:
-        with _stay_usable():
-            return async_to_sync(execute_async)(
-                job, _catch(caught, nullcontext()), on_progress=on_progress
-            )
-    gate = _catch(caught, _stay_usable())
+        with _restore_transactions():
+            gate = _record_errors(raised, nullcontext())
+            return async_to_sync(execute_async)(job, gate, on_progress=on_progress)
+    gate = _record_errors(raised, _restore_transactions())
     return execute(job, gate, on_progress=on_progress, using=store.using, store=store)
 
 
-def _is_for_the_test(error: BaseException) -> bool:
-    """Tell whether somebody wants the test to end: Ctrl-C, a timeout, `pytest.fail()`."""
+def _ends_the_test(error: BaseException) -> bool:
+    """Return True for Ctrl-C, a timeout of the test, and `pytest.fail()`."""
     kinds = (Exception, Interruption, SystemExit, GeneratorExit, asyncio.CancelledError)
     return not isinstance(error, kinds)
 
 
-def _told(outcome: Outcome) -> BaseException:
+def _stored_error(outcome: Outcome) -> BaseException:
     """Return an exception for a failure that the task itself did not raise."""
     path, message, _ = outcome.failure or ("", "", "")
     module, _, name = path.rpartition(".")
-    kind = getattr(exceptions, name, None) if module == exceptions.__name__ else None
-    return kind(message) if kind is not None else JobError(f"{path}: {message}")
+    if module == exceptions.__name__ and hasattr(exceptions, name):
+        error: BaseException = getattr(exceptions, name)(message)
+        return error
+    return JobError(f"{path}: {message}")
 
 
 @contextmanager
-def _catch(caught: list[BaseException], around: AbstractContextManager[None]) -> Iterator[None]:
-    """Keep what the task raises."""
-    with around:
+def _record_errors(
+    raised: list[BaseException], context: AbstractContextManager[None]
+) -> Iterator[None]:
+    """Append the exception that the task raises within `context`."""
+    with context:
         try:
             yield
         except BaseException as error:
-            caught.append(error)
+            raised.append(error)
             raise
 
 
-def _in_transactions() -> list[BaseDatabaseWrapper]:
-    return [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
+def _connections_in_transactions() -> list[BaseDatabaseWrapper]:
+    return [
+        connection
+        for connection in connections.all(initialized_only=True)
+        if connection.in_atomic_block
+    ]
 
 
 @contextmanager
-def _stay_usable() -> Iterator[None]:
-    """Undo what a task did in a transaction that it left broken: outside of one it could not."""
-    savepoints = [(connection, connection.savepoint()) for connection in _in_transactions()]
+def _restore_transactions() -> Iterator[None]:
+    """Roll back to a savepoint if a task broke the test's transaction.
+
+    A worker runs the task outside any transaction, which it therefore cannot break.
+    """
+    savepoints = [
+        (connection, connection.savepoint()) for connection in _connections_in_transactions()
+    ]
     try:
         yield
     finally:
@@ -128,17 +142,19 @@ def _is_broken(connection: BaseDatabaseWrapper) -> bool:
 
 
 @contextmanager
-def _commit() -> Iterator[None]:
-    """Run the `on_commit` callbacks of a task, whose transactions have been committed."""
-    marks = [(connection, len(connection.run_on_commit)) for connection in _in_transactions()]
+def _run_on_commit_callbacks() -> Iterator[None]:
+    """Run the task's `on_commit` callbacks: a worker would have committed its transactions."""
+    counts = [
+        (connection, len(connection.run_on_commit)) for connection in _connections_in_transactions()
+    ]
     yield
-    for connection, mark in marks:
-        while len(connection.run_on_commit) > mark:
-            entry: Any = connection.run_on_commit.pop(mark)
-            _call(entry[1], robust=entry[2])
+    for connection, count in counts:
+        while len(connection.run_on_commit) > count:
+            entry: Any = connection.run_on_commit.pop(count)
+            _run_callback(entry[1], robust=entry[2])
 
 
-def _call(callback: Callable[[], Any], *, robust: bool) -> None:
+def _run_callback(callback: Callable[[], Any], *, robust: bool) -> None:
     try:
         callback()
     except Exception:

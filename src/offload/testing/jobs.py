@@ -1,52 +1,46 @@
-"""The jobs of a backend, wherever it keeps them: in the database or in memory."""
+"""The jobs of a backend, in the database or in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.tasks import task_backends
 
 from offload.backends.database import DatabaseBackend
-from offload.store import get_store
-from offload.testing.backends import MemoryBackend
+from offload.testing.backends import RecordingBackend
 
 if TYPE_CHECKING:
-    from offload.store.base import Store
+    from offload.models import Job
+
+type InspectableBackend = DatabaseBackend | RecordingBackend
+"""A backend whose jobs a test can list and run."""
 
 
-def get_backend(alias: str) -> DatabaseBackend:
-    """Return the backend of that name.
+def get_backend(alias: str) -> InspectableBackend:
+    """Return the backend with an alias.
 
     Raises:
-        TypeError: if it is none of ours.
+        TypeError: if its jobs cannot be listed.
         InvalidTaskBackend: if TASKS does not have it.
     """
     backend = task_backends[alias]
-    if not isinstance(backend, DatabaseBackend):
-        kind = type(backend)
+    if not isinstance(backend, DatabaseBackend | RecordingBackend):
+        path = f"{type(backend).__module__}.{type(backend).__qualname__}"
         raise TypeError(
-            f"TASKS[{alias!r}] is {kind.__module__}.{kind.__qualname__}, whose jobs cannot be "
-            "looked at. In tests it must be the DatabaseBackend, or be replaced by "
-            "offload.testing.recording() or offload.testing.immediate()."
+            f"TASKS[{alias!r}] is {path}, whose jobs cannot be listed. In tests use the "
+            "DatabaseBackend, or replace the backend with offload.testing.recording() or "
+            "offload.testing.immediate()."
         )
     return backend
 
 
-def store_of(backend: DatabaseBackend) -> Store:
-    """Return where a backend keeps its jobs."""
-    if isinstance(backend, MemoryBackend):
-        return cast("Store", backend.memory)
-    return get_store(backend.settings.database)
-
-
-def find_rows(backend: DatabaseBackend, **columns: Any) -> list[Any]:
-    """Return the jobs whose columns have these values, in the order of their enqueueing.
-
-    They are rows of `offload.models.Job`, or `MemoryJob`s, which have the same attributes.
-    """
-    if isinstance(backend, MemoryBackend):
-        return backend.memory.rows(backend.alias, **columns)
+def find_rows(backend: InspectableBackend, **columns: Any) -> list[Job]:
+    """Return the rows with these column values, in the order in which they were enqueued."""
     from offload.models import Job  # noqa: PLC0415  # needs the app registry
+    from offload.testing.recorded import jobs_of  # noqa: PLC0415  # as above
 
+    if isinstance(backend, RecordingBackend):
+        rows = [job.row for job in jobs_of(backend.alias)]
+        return [row for row in rows if all(getattr(row, k) == v for k, v in columns.items())]
     jobs = Job.objects.using(backend.settings.database)
     return list(jobs.filter(backend=backend.alias, **columns).order_by("pk"))

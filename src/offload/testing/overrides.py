@@ -1,8 +1,8 @@
-"""Let another backend take the place of those in TASKS, for a test."""
+"""Replaces the backends in TASKS for a test."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -10,56 +10,66 @@ from django.test.utils import override_settings
 from django.utils.module_loading import import_string
 
 from offload.backends.base import OffloadBackend
-from offload.testing.memory import MemoryJob, forget_jobs, swap_jobs
+
+if TYPE_CHECKING:
+    from offload.testing.recorded import RecordedJob
 
 
 def immediate(*, raise_errors: bool = False) -> override_settings:
-    """Run each job where it is enqueued: for a `with` block, a test, or a TestCase class.
+    """Run each job when it is enqueued: for a `with` block, a test, or a TestCase class.
 
     Args:
-        raise_errors: let `enqueue` raise what a task raises that fails for good.
+        raise_errors: `enqueue` raises the exception of a job that fails.
     """
-    extra = {"raise_errors": True} if raise_errors else {}
-    return _Switched(TASKS=_tasks("offload.testing.ImmediateBackend", extra))
+    extra_options = {"raise_errors": True} if raise_errors else {}
+    return _override("offload.testing.ImmediateBackend", extra_options)
 
 
 def recording() -> override_settings:
-    """Record each job and run none: for a `with` block, a test, or a TestCase class."""
-    return _Switched(TASKS=_tasks("offload.testing.RecordingBackend", {}))
+    """Record each job without running it: for a `with` block, a test, or a TestCase class."""
+    return _override("offload.testing.RecordingBackend", {})
 
 
-class _Switched(override_settings):
-    """Also sets aside the jobs in memory: who enters finds none, and leaves none behind."""
+class _OverriddenTasks(override_settings):
+    """Also sets aside the recorded jobs, so that each block and each test has its own."""
 
     def enable(self) -> None:
-        self._outer: dict[UUID, MemoryJob] = swap_jobs({})
+        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # needs the app registry
+
+        self._outer_jobs: dict[UUID, RecordedJob] = replace_jobs({})
         super().enable()
 
     def disable(self) -> None:
+        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # as above
+
         super().disable()
-        swap_jobs(self._outer)
+        replace_jobs(self._outer_jobs)
 
     def decorate_class(self, cls: type) -> type:
+        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # as above
+
         decorated: Any = super().decorate_class(cls)
         set_up = decorated.setUp
 
-        def forget_and_set_up(test: Any) -> None:
-            forget_jobs()
+        def clear_and_set_up(test: Any) -> None:
+            clear_jobs()
             set_up(test)
 
-        decorated.setUp = forget_and_set_up
+        decorated.setUp = clear_and_set_up
         return decorated  # type: ignore[no-any-return]
 
 
-def _tasks(backend: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """Return TASKS with another backend; queues stay, and options if they are ours."""
-    return {
-        alias: {**params, "BACKEND": backend, "OPTIONS": {**_own_options(params), **extra}}
-        for alias, params in settings.TASKS.items()
-    }
+def _override(backend: str, extra_options: dict[str, Any]) -> override_settings:
+    """Return an override of TASKS with another backend, but the same queues and options."""
+    tasks = {}
+    for alias, params in settings.TASKS.items():
+        options = {**_offload_options(params), **extra_options}
+        tasks[alias] = {**params, "BACKEND": backend, "OPTIONS": options}
+    return _OverriddenTasks(TASKS=tasks)
 
 
-def _own_options(params: dict[str, Any]) -> dict[str, Any]:
+def _offload_options(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the OPTIONS that all backends of django-offload take."""
     if not issubclass(import_string(params["BACKEND"]), OffloadBackend):
         return {}
     options = params.get("OPTIONS", {})

@@ -1,4 +1,4 @@
-"""Fixtures for pytest, loaded wherever django-offload is installed; so it imports little."""
+"""The pytest plugin. pytest loads it in every project, so it imports little."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Forget what backends in memory hold of the test before."""
-    memory = sys.modules.get("offload.testing.memory")
-    if memory is not None:
-        memory.forget_jobs()
+    """Delete the jobs that the previous test recorded."""
+    recorded = sys.modules.get("offload.testing.recorded")
+    if recorded is not None:
+        recorded.clear_jobs()
 
 
 @pytest.fixture
 def offload_immediate() -> Iterator[None]:
-    """Run each job where it is enqueued: `offload.testing.immediate`."""
+    """Run each job when it is enqueued: `offload.testing.immediate`."""
     from offload.testing import immediate  # noqa: PLC0415
 
     with immediate():
@@ -28,7 +28,7 @@ def offload_immediate() -> Iterator[None]:
 
 @pytest.fixture
 def offload_recording() -> Iterator[None]:
-    """Record each job and run none: `offload.testing.recording`."""
+    """Record each job without running it: `offload.testing.recording`."""
     from offload.testing import recording  # noqa: PLC0415
 
     with recording():
@@ -37,7 +37,7 @@ def offload_recording() -> Iterator[None]:
 
 @pytest.fixture
 def run_jobs() -> Callable[..., Any]:
-    """Run the waiting jobs: `offload.testing.run_jobs`."""
+    """Return `offload.testing.run_jobs`, which runs the waiting jobs."""
     from offload.testing import run_jobs  # noqa: PLC0415
 
     return run_jobs
@@ -45,7 +45,7 @@ def run_jobs() -> Callable[..., Any]:
 
 @pytest.fixture
 def enqueued_jobs() -> Callable[..., Any]:
-    """Return what was enqueued: `offload.testing.enqueued_jobs`."""
+    """Return `offload.testing.enqueued_jobs`, which lists the enqueued jobs."""
     from offload.testing import enqueued_jobs  # noqa: PLC0415
 
     return enqueued_jobs
@@ -53,7 +53,7 @@ def enqueued_jobs() -> Callable[..., Any]:
 
 @pytest.fixture
 def assert_enqueued() -> Callable[..., Any]:
-    """Fail unless jobs were enqueued: `offload.testing.assert_enqueued`."""
+    """Return `offload.testing.assert_enqueued`, which fails unless jobs were enqueued."""
     from offload.testing import assert_enqueued  # noqa: PLC0415
 
     return assert_enqueued
@@ -61,7 +61,7 @@ def assert_enqueued() -> Callable[..., Any]:
 
 @pytest.fixture
 def assert_not_enqueued() -> Callable[..., Any]:
-    """Fail if jobs were enqueued: `offload.testing.assert_not_enqueued`."""
+    """Return `offload.testing.assert_not_enqueued`, which fails if jobs were enqueued."""
     from offload.testing import assert_not_enqueued  # noqa: PLC0415
 
     return assert_not_enqueued

@@ -6,10 +6,10 @@ Nothing else calls the user's code: the task, its backoff, and the receivers of 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, transaction
@@ -23,7 +23,7 @@ from offload.progress import OnProgress, ignore_progress
 from offload.serialization import encode_result
 from offload.signal_receivers import has_only_django_receivers
 from offload.store import get_store
-from offload.store.records import ClaimedJob
+from offload.store.records import ClaimedJob, ClaimKey, FinishedJob, ProgressUpdates
 from offload.worker.execution.connections import reset_connections
 from offload.worker.execution.job_run import IsCancelled, JobRun, never_cancelled
 from offload.worker.execution.retry_decision import decide_outcome
@@ -32,12 +32,26 @@ from offload.worker.execution.tracebacks import describe_exception
 if TYPE_CHECKING:
     from django.dispatch import Signal
 
-    from offload.store.base import Store
-
 logger = logging.getLogger("offload.worker")
 
 type Gate = AbstractContextManager[Any]
 """Entered around the task's code, where a JobTimeout or JobCancelled may be raised."""
+
+
+class OutcomeWriter(Protocol):
+    """The methods of the store that an attempt calls.
+
+    Attributes:
+        using: alias in DATABASES where a task with `atomic=True` runs in a transaction.
+    """
+
+    using: str
+
+    def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]: ...
+
+    def keep_progress(
+        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
+    ) -> set[ClaimKey]: ...
 
 
 class ClaimLost(Exception):
@@ -55,7 +69,7 @@ def execute(
     on_progress: OnProgress = ignore_progress,
     *,
     using: str,
-    store: Store | None = None,
+    store: OutcomeWriter | None = None,
 ) -> Outcome:
     """Run one attempt in this thread and return its outcome; raise nothing.
 
@@ -140,7 +154,7 @@ async def _announce_async(
         await sync_to_async(announce)(*arguments)
 
 
-def _run_atomically(run: JobRun, gate: Gate, store: Store) -> Outcome:
+def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
     """Run the task and write its result in one transaction, fenced by the claim."""
     is_in_task = False
     committed = Event()
@@ -169,7 +183,7 @@ def _run_atomically(run: JobRun, gate: Gate, store: Store) -> Outcome:
     return outcome._replace(written=True)
 
 
-def _write_in_transaction(run: JobRun, outcome: Outcome, store: Store) -> None:
+def _write_in_transaction(run: JobRun, outcome: Outcome, store: OutcomeWriter) -> None:
     """Write the outcome and the last progress, which the worker would write too late.
 
     Raises:
