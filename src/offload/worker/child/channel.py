@@ -68,7 +68,7 @@ class Channel:
         self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered, as far as the socket takes it; drop it if the other end closed."""
+        """Send buffered bytes, as many as the socket takes; drop them if the other end closed."""
         try:
             while self._outgoing:
                 sent = self._socket.send(self._outgoing[:CHUNK_BYTES])

@@ -1,4 +1,4 @@
-"""The main function of a child process, which runs jobs and knows nothing of the queue.
+"""The main function of a child process, which runs jobs and has no access to the queue.
 
 Its main thread only receives the worker's messages and enforces time limits; tasks run in the
 threads of the runners.
@@ -65,7 +65,7 @@ class ChildMain:
         threads: sync jobs that run at once.
         async_slots: async jobs that run at once.
         using: alias in DATABASES where the jobs are stored.
-        slot_memory: descriptor of the memory that the worker reads to see what runs.
+        slot_memory: descriptor of the shared memory of the slot table.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ def _receive_slot_memory(end: socket.socket) -> int:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent exits; only Linux offers that.
+    """Make the kernel kill this process when its parent exits; only Linux can.
 
     Elsewhere a child exits when its connection to the worker is closed.
     """

@@ -53,7 +53,7 @@ class ReportWriter:
         self._has_work.set()
 
     def stop(self) -> None:
-        """Send everything, end the thread and wait for it."""
+        """Send everything and wait for the thread to exit."""
         self._is_stopping = True
         self._must_send_now.set()
         self._has_work.set()

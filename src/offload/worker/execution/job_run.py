@@ -45,7 +45,7 @@ def never_cancelled() -> bool:
 class JobRun:
     """A job during one attempt: its task, arguments, result and progress.
 
-    Creating one raises nothing; `start` raises what is wrong with the job.
+    Creating one raises nothing: `start` raises the error of a job that cannot run.
 
     Attributes:
         job: the claimed job.

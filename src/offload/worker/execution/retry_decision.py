@@ -1,4 +1,4 @@
-"""What follows from an exception: another attempt, or the end of the job."""
+"""Decides after an exception whether the job runs again."""
 
 from __future__ import annotations
 

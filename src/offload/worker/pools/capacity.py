@@ -41,6 +41,10 @@ class _Kind:
         """Whether some of the jobs wait for a slot."""
         return self.count > self.slots
 
+    def is_overdue(self, now: float) -> bool:
+        """Return whether jobs wait, and none has finished for STUCK_TIMEOUT."""
+        return self.has_waiting and now - self.changed_at > STUCK_TIMEOUT
+
 
 class Capacity:
     """The jobs that one process holds, by number, and how many more it can take.
@@ -145,30 +149,32 @@ class Capacity:
             running: number and start (by the clock) of each running job.
         """
         now = self._clock()
-        overdue = [kind for kind in (self._sync, self._async) if self._is_overdue(kind, now)]
+        overdue = [kind for kind in (self._sync, self._async) if kind.is_overdue(now)]
         if not overdue:
             return False
-        started = [(self.held[number], since) for number, since in running if number in self.held]
-        stuck = [kind for kind in overdue if self._runs_only_long_jobs(kind, started, now)]
-        if not stuck:
-            return False
+        run_times = self._run_times_so_far(running, now)
+        stuck = [kind for kind in overdue if self._runs_only_long_jobs(kind, run_times)]
         for kind in stuck:
             kind.is_stuck = True
             kind.changed_at = now
-        for job, since in started:
-            self.run_times.record(job.task_path, now - since)
-        return True
+        if stuck:
+            for job, seconds in run_times:
+                self.run_times.record(job.task_path, seconds)
+        return bool(stuck)
 
-    def _is_overdue(self, kind: _Kind, now: float) -> bool:
-        return kind.has_waiting and now - kind.changed_at > STUCK_TIMEOUT
+    def _run_times_so_far(
+        self, running: Iterable[tuple[int, float]], now: float
+    ) -> list[tuple[ClaimedJob, float]]:
+        held = self.held
+        return [(held[number], now - since) for number, since in running if number in held]
 
     def _runs_only_long_jobs(
-        self, kind: _Kind, started: Sequence[tuple[ClaimedJob, float]], now: float
+        self, kind: _Kind, run_times: Sequence[tuple[ClaimedJob, float]]
     ) -> bool:
         """Return whether all slots run long jobs.
 
         If not, jobs have finished whose reports are unread: the worker's own loop was held up.
         """
         is_async = kind is self._async
-        times = [now - since for job, since in started if bool(job.is_async) is is_async]
-        return bool(times) and min(times) > STUCK_TIMEOUT
+        of_kind = [seconds for job, seconds in run_times if bool(job.is_async) is is_async]
+        return min(of_kind, default=0.0) > STUCK_TIMEOUT

@@ -107,7 +107,7 @@ class ChildProcess:
 
     @property
     def exit_description(self) -> str:
-        """How the process ended, for people."""
+        """How the process exited, for log messages and errors."""
         code = self.process.exitcode
         if code is None:
             return "still running"
@@ -164,7 +164,7 @@ class ChildProcess:
             self.channel.send(Message.CANCEL, newly_cancelled)
 
     def release_waiting(self) -> None:
-        """Ask the child to return the jobs that have not started."""
+        """Request the jobs that have not started; `collect` returns them."""
         self.channel.send(Message.RELEASE_WAITING)
 
     def announce_finished(self, finished: FinishedJob) -> None:
@@ -185,7 +185,7 @@ class ChildProcess:
         self._retire_if_used_up()
 
     def stop(self) -> None:
-        """Ask the process to exit; kill it if it holds jobs."""
+        """Stop the process, or kill it if it holds jobs."""
         self.is_retiring = True
         if self._capacity.held:
             self._kill()

@@ -7,7 +7,6 @@ import multiprocessing
 import time
 from collections import deque
 from collections.abc import Sequence
-from operator import itemgetter
 
 from offload.lifecycle import JobState
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
@@ -104,7 +103,7 @@ class ProcessPool(Pool):
             child.release_waiting()
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
-        """Let a child do it, if need be one that starts later: the worker runs no user code."""
+        """Send the signal in a child, maybe a later one: the worker runs no user code."""
         self._unannounced += finished
         self._announce()
 
@@ -130,11 +129,12 @@ class ProcessPool(Pool):
 
     def _children_by_capacity(self, *, is_async: bool) -> list[ChildProcess]:
         """Return the children with capacity, or any children if those died after the claim."""
-        children = [child for child in self._children if child.accepts_jobs] or self._children
-        capacities = [(child.capacity(is_async=is_async), child) for child in children]
-        with_capacity = [pair for pair in capacities if pair[0] > 0] or capacities
-        with_capacity.sort(key=itemgetter(0), reverse=True)
-        return [child for _, child in with_capacity]
+        capacities = {child: child.capacity(is_async=is_async) for child in self._children}
+        with_capacity = [child for child in self._children if capacities[child] > 0]
+        if with_capacity:
+            return sorted(with_capacity, key=capacities.__getitem__, reverse=True)
+        accepting = [child for child in self._children if child.accepts_jobs]
+        return accepting or self._children
 
     def _announce(self) -> None:
         child = next((child for child in self._children if child.accepts_jobs), None)

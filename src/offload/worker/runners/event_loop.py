@@ -197,7 +197,7 @@ class EventLoopRunner(Runner):
         if self._needs_cleanup:
             clean = close_unusable if self._running else reset_connections
             self._needs_cleanup = bool(self._running)
-            # Eager: a job that starts meanwhile must not have its own connection closed.
+            # Eager: it must not close the connection of a job that starts meanwhile.
             self._cleanup = asyncio.Task(sync_to_async(clean)(), loop=self._loop, eager_start=True)
         self._loop.call_later(CLEANUP_INTERVAL, self._clean_up)
 

@@ -135,7 +135,7 @@ class RunnerThread:
                 _set_async_exc(ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(kind))
 
     def abandon(self, key: ClaimKey) -> int | None:
-        """Let the thread exit after this job, without a report; return the job's number."""
+        """Make the thread exit after this job, without a report; return the job's number."""
         with self._lock:
             if self.job is None or self.job.key != key:
                 return None
