@@ -103,7 +103,7 @@ def test_a_server_without_lifespan_starts_it_with_the_first_request(application,
 def test_tasks_run_in_the_servers_process(application):
     request(application)
 
-    assert tasks.whereabouts.enqueue().wait(20).return_value[0] == os.getpid()
+    assert tasks.process_and_thread.enqueue().wait(20).return_value[0] == os.getpid()
 
 
 def test_without_an_engine_everything_is_passed_on():
@@ -138,18 +138,18 @@ WEB = """
 import json, os
 from django.http import JsonResponse
 from django.urls import path
-from tests.worker.tasks import whereabouts
+from tests.worker.tasks import process_and_thread
 from offload.exceptions import QueueUnavailable
 
 def upload(request):
     try:
-        result = whereabouts.enqueue()
+        result = process_and_thread.enqueue()
     except QueueUnavailable as error:
         return JsonResponse({"error": str(error)}, status=503)
     return JsonResponse({"pid": os.getpid(), "id": result.id})
 
 def look(request, id):
-    result = whereabouts.get_result(id)
+    result = process_and_thread.get_result(id)
     value = result.return_value if result.status.name == "SUCCESSFUL" else None
     return JsonResponse({"state": result.state.name, "value": value})
 

@@ -303,7 +303,7 @@ def test_without_queues_in_the_settings_it_serves_all(start_worker):
 
 
 def test_child_processes_restart_after_max_jobs(start_worker):
-    results = tasks.mark.enqueue_many([((f"command{n}",), {}) for n in range(40)])
+    results = tasks.log_word.enqueue_many([((f"command{n}",), {}) for n in range(40)])
 
     start_worker("--processes", "1", "--max-jobs", "5", "--drain").wait_for_exit()
 

@@ -1,4 +1,4 @@
-"""What happened, told by all processes of a test in one file."""
+"""A log of events that all processes of a test write to one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
 
 def write(kind: str, *words: str) -> None:
-    """Add a line; short appends of several processes do not mix."""
+    """Append a line; short appends of several processes do not mix."""
     path = os.environ.get(ENVIRONMENT)
     if path:
         line = " ".join((str(os.getpid()), kind, *words))
@@ -25,12 +25,12 @@ def write(kind: str, *words: str) -> None:
 
 
 def entries(kind: str, first: str | None = None) -> list[Entry]:
-    """Return the entries of a kind, of those that begin with a word if it is given."""
+    """Return the entries of a kind, only those with this first word if given."""
     path = Path(os.environ[ENVIRONMENT])
     lines = path.read_text().splitlines() if path.exists() else []
-    found = []
+    matching = []
     for line in lines:
-        pid, its_kind, *words = line.split(" ")
-        if its_kind == kind and (first is None or words[0] == first):
-            found.append(Entry(int(pid), its_kind, tuple(words)))
-    return found
+        pid, kind_of_line, *words = line.split(" ")
+        if kind_of_line == kind and (first is None or words[0] == first):
+            matching.append(Entry(int(pid), kind_of_line, tuple(words)))
+    return matching

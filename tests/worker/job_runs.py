@@ -1,4 +1,4 @@
-"""Claimed jobs made by hand, and their execution without an engine."""
+"""Claimed jobs made by hand, and their execution without a worker."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.uuid7 import new_id
 from offload.worker.execution.executor import execute, execute_async
+from offload.worker.execution.job_run import never_cancelled
 
 
 def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
-    """Return a job of a task, or of a dotted path, as an engine would claim it."""
+    """Return a job of a task, or of a dotted path, as a worker would claim it."""
     path = task if isinstance(task, str) else task.module_path
     now = time.time_ns() // 1000
     values: dict[str, Any] = {
@@ -49,7 +50,7 @@ def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
     return ClaimedJob(**{**values, **changes})
 
 
-def run(job: ClaimedJob, is_cancelled: Callable[[], bool] = bool) -> Outcome:
+def run(job: ClaimedJob, is_cancelled: Callable[[], bool] = never_cancelled) -> Outcome:
     """Execute a job in this thread, in a context of its own."""
     gate = contextlib.nullcontext()
     if job.is_async:

@@ -1,4 +1,4 @@
-"""Tasks that say how far they are."""
+"""Tasks that report progress."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ async def acount(calls: int) -> None:
 
 
 @task(max_attempts=2, backoff=Fixed(0), retry_on=(ValueError,))
-def get_far_then_hold(gate: str) -> None:
-    """Get far at the first attempt and fail; say nothing at the second."""
+def report_and_fail_then_hold(gate: str) -> None:
+    """Report progress and fail at the first attempt; report nothing at the second."""
     if current_job().attempt == 1:
         progress(9, 10)
         raise ValueError("once more")
@@ -77,15 +77,15 @@ def get_far_then_hold(gate: str) -> None:
 
 
 @task(at_most_once=True)
-def get_far_then_die(gate: str) -> None:
+def report_then_die(gate: str) -> None:
     progress(7, 10, "Still alive")
     _wait_for(gate)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @task
-def get_far_then_hold_on(gate: str, done: int) -> None:
-    """Say it once, and nothing more until a file appears."""
+def report_then_hold(gate: str, done: int) -> None:
+    """Report progress once, and nothing more until a file appears."""
     write("running", current_job().id)
     progress(done, 10)
     _wait_for(gate)
@@ -105,16 +105,16 @@ def report_wrong_type() -> None:
 
 @task
 def leave_a_thread(gate: str) -> None:
-    """Leave a thread behind that goes on saying how far it is."""
+    """Leave a thread behind that goes on reporting progress."""
     progress(1, 10)
 
-    def go_on() -> None:
+    def keep_reporting() -> None:
         done = 1
         while not Path(gate).exists():
             done += 1
             progress(done % 10, 10)
-            write("went_on", job)
+            write("reported", job)
             _pause(0.05)
 
     job = current_job().id
-    threading.Thread(target=copy_context().run, args=(go_on,), daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(keep_reporting,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Tasks that misbehave, and tasks that tell where and how they ran."""
+"""Tasks that misbehave, and tasks that return or log where and how they ran."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from offload.tasks import OffloadTask
 from tests.models import Effect
 from tests.worker.event_log import write
 
-# --- what a task raises -------------------------------------------------------------------
+# --- exceptions ---------------------------------------------------------------------------
 
 
 class Unprintable(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("no words")
+        raise RuntimeError("no text")
 
 
 class Vicious(Exception):
@@ -38,11 +38,11 @@ class Vicious(Exception):
         raise KeyboardInterrupt
 
 
-class Homeless(Exception):
+class WithoutModule(Exception):
     pass
 
 
-Homeless.__module__ = None  # type: ignore[assignment]
+WithoutModule.__module__ = None  # type: ignore[assignment]
 
 
 def recurse(depth: int = 0) -> int:
@@ -59,7 +59,7 @@ EXCEPTIONS: dict[str, Any] = {
     "base group": lambda: BaseExceptionGroup("many", [KeyboardInterrupt()]),
     "unprintable": Unprintable,
     "vicious": Vicious,
-    "homeless": lambda: Homeless("where"),
+    "without module": lambda: WithoutModule("where"),
     "memory": MemoryError,
     "NUL": lambda: ValueError("a\0b"),
     "surrogate": lambda: ValueError("a\ud800b"),
@@ -80,16 +80,16 @@ async def athrow(name: str) -> None:
 
 @task
 async def athrow_nested(name: str) -> None:
-    """Raise in an asyncio task of its own: asyncio lets SystemExit through to its loop."""
+    """Raise in an asyncio task of its own: asyncio passes SystemExit on to the loop."""
     await asyncio.create_task(athrow.func(name))
 
 
 @task
-def recurse_forever() -> int:
+def recurse_endlessly() -> int:
     return recurse()
 
 
-# --- what a task returns ------------------------------------------------------------------
+# --- return values ------------------------------------------------------------------------
 
 VALUES: dict[str, Any] = {
     "object": object,
@@ -111,12 +111,12 @@ _cycle.append(_cycle)
 
 
 @task(max_attempts=3)
-def give(name: str) -> Any:
+def return_value(name: str) -> Any:
     return VALUES[name]()
 
 
 @task(max_attempts=3)
-async def agive(name: str) -> Any:
+async def areturn_value(name: str) -> Any:
     return VALUES[name]()
 
 
@@ -134,50 +134,50 @@ async def atakes_one(value: int) -> int:
 
 
 @task(max_attempts=3, backoff=Fixed(0))
-def wrong_inside(value: int) -> int:
+def raise_type_error_inside(value: int) -> int:
     return takes_one.func()  # type: ignore[no-any-return]
 
 
 @task(max_attempts=3)
-def ask_for_retry(after: float | None = None) -> None:
+def raise_retry(after: float | None = None) -> None:
     raise Retry(after=after)
 
 
 @task
-def rest(delay: float) -> None:
+def snooze(delay: float) -> None:
     raise Snooze(delay)
 
 
 @task(max_attempts=3, retry_on=(OSError,), no_retry_on=(BrokenPipeError,), backoff=Fixed(0))
-def picky(kind: str) -> None:
+def retry_only_os_errors(kind: str) -> None:
     raise {"os": OSError, "pipe": BrokenPipeError, "value": ValueError}[kind]("no")
 
 
-def longer_each_time(error: BaseException, result: Any) -> float:
+def backoff_per_attempt(error: BaseException, result: Any) -> float:
     write("backoff", result.id, type(error).__name__)
     return 100.0 * result.attempts
 
 
-def no_backoff(error: BaseException, result: Any) -> float:
+def broken_backoff(error: BaseException, result: Any) -> float:
     raise RuntimeError("the backoff is broken")
 
 
-def nonsense_backoff(error: BaseException, result: Any) -> Any:
+def invalid_backoff(error: BaseException, result: Any) -> Any:
     return "soon"
 
 
-@task(max_attempts=3, backoff=longer_each_time)
-def backs_off() -> None:
+@task(max_attempts=3, backoff=backoff_per_attempt)
+def fail_with_backoff() -> None:
     raise ValueError("no")
 
 
-@task(max_attempts=3, backoff=no_backoff)
-def backs_off_badly() -> None:
+@task(max_attempts=3, backoff=broken_backoff)
+def fail_with_broken_backoff() -> None:
     raise ValueError("no")
 
 
-@task(max_attempts=3, backoff=nonsense_backoff)
-def backs_off_oddly() -> None:
+@task(max_attempts=3, backoff=invalid_backoff)
+def fail_with_invalid_backoff() -> None:
     raise ValueError("no")
 
 
@@ -203,25 +203,25 @@ def atomic_write_with_hook(token: str, error: str) -> str:
 
 
 @task
-def whereabouts() -> list[int]:
+def process_and_thread() -> list[int]:
     return [os.getpid(), threading.get_ident()]
 
 
 @task
-async def awhereabouts() -> list[int]:
+async def aprocess_and_thread() -> list[int]:
     await asyncio.sleep(0)
     return [os.getpid(), threading.get_ident()]
 
 
 @task
-def mark(word: str) -> int:
-    write("mark", word)
+def log_word(word: str) -> int:
+    write("word", word)
     return os.getpid()
 
 
 @task
-async def amark(word: str) -> int:
-    write("mark", word)
+async def alog_word(word: str) -> int:
+    write("word", word)
     return os.getpid()
 
 
@@ -238,7 +238,7 @@ async def areport_job() -> list[Any]:
     return [job.id, job.attempt, is_cancelled()]
 
 
-# --- tasks that take their time -----------------------------------------------------------
+# --- tasks that keep running --------------------------------------------------------------
 
 
 def _pause(seconds: float) -> None:
@@ -281,14 +281,14 @@ def poll_is_cancelled() -> None:
 
 
 @task
-def sometimes(gate: str) -> None:
+def hold_if_given(gate: str) -> None:
     """Return at once, or wait for a file."""
     if gate:
         hold.func(gate)
 
 
 @task
-async def asometimes(gate: str) -> None:
+async def ahold_if_given(gate: str) -> None:
     if gate:
         await ahold.func(gate)
 
@@ -325,14 +325,14 @@ async def swallow_cancellation(gate: str) -> None:
 
 @task
 def block_thread(fifo: str) -> None:
-    """Wait in C code that lets other threads run: nothing can be raised here."""
+    """Wait in C code that releases the interpreter; no exception can be raised here."""
     write("running", current_job().id)
     os.close(os.open(fifo, os.O_RDONLY))
 
 
 @task
 def hold_interpreter() -> None:
-    """Wait in C code that holds the interpreter: no other thread of the process runs."""
+    """Wait in C code that holds the interpreter, so that no other thread of the process runs."""
     write("running", current_job().id)
     ctypes.PyDLL(None).pause()
 
@@ -345,7 +345,7 @@ async def block_loop(fifo: str) -> None:
 
 @task
 def stay_in_query() -> None:
-    """Run while an answer of the database is awaited; SQLite has no such state."""
+    """Run while the result of a query is pending; SQLite has no such state."""
     connection.ensure_connection()
     if connection.vendor == "postgresql":
         connection.connection.pgconn.send_query(b"SELECT 42")
@@ -354,17 +354,17 @@ def stay_in_query() -> None:
     loop_forever.func()
 
 
-# --- what a task leaves behind ------------------------------------------------------------
+# --- tasks that change their thread or connection -----------------------------------------
 
 
 @task
-def activate(language: str) -> None:
+def activate_language(language: str) -> None:
     translation.activate(language)
     timezone.activate("Asia/Tokyo")
 
 
 @task
-def look_around() -> list[str]:
+def read_locale() -> list[str]:
     return [translation.get_language(), timezone.get_current_timezone_name()]
 
 
@@ -397,7 +397,7 @@ def break_connection() -> None:
 
 
 def _lose_connection() -> None:
-    """Have the server end this connection; SQLite has none, so the file is closed."""
+    """Make the server close this connection. SQLite has no server: close the file."""
     connection.ensure_connection()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -443,22 +443,22 @@ async def ahold_and_use_database(gate: str) -> int:
 
 @task
 def count_connections() -> int:
-    """Return how many connections this process has made, as far as it is told."""
-    return len(_made)
+    """Return how many connections the first thread of this process has opened."""
+    return len(_opened)
 
 
-_made: list[str] = []
+_opened: list[str] = []
 
 
 @receiver(connection_created)
 def _count(connection: Any, **_: Any) -> None:
     if threading.current_thread().name.startswith("offload-0"):
-        _made.append(connection.alias)
+        _opened.append(connection.alias)
 
 
 @task
-def swell(mebibytes: int) -> int:
-    """Use memory that is never given back."""
+def use_memory(mebibytes: int) -> int:
+    """Use memory that is never freed."""
     memory = bytearray(mebibytes * 1024**2)
     memory[::4096] = b"x" * len(memory[::4096])
     _kept.append(memory)
@@ -490,42 +490,42 @@ async def anoop() -> None:
 
 @task
 def shared_objects() -> int:
-    """Return how many objects the collector leaves alone, as other processes share them."""
+    """Return how many objects are frozen, because other processes share them."""
     return gc.get_freeze_count()
 
 
 # --- receivers ----------------------------------------------------------------------------
 
 
-def _is_ours(task_result: Any) -> bool:
+def _is_defined_here(task_result: Any) -> bool:
     return str(task_result.task.module_path).startswith(f"{__name__}.")
 
 
-def note_started(sender: Any, task_result: Any, **_: Any) -> None:
-    if _is_ours(task_result):
+def log_started(sender: Any, task_result: Any, **_: Any) -> None:
+    if _is_defined_here(task_result):
         write("started", task_result.id, sender.__name__)
 
 
-def note_finished(sender: Any, task_result: Any, **_: Any) -> None:
-    if _is_ours(task_result):
+def log_finished(sender: Any, task_result: Any, **_: Any) -> None:
+    if _is_defined_here(task_result):
         kind = sys.exc_info()[0]
         error = kind.__name__ if kind else "-"
         write("finished", task_result.id, sender.__name__, task_result.status.name, error)
 
 
-task_started.connect(note_started, dispatch_uid="offload tests")
-task_finished.connect(note_finished, dispatch_uid="offload tests")
+task_started.connect(log_started, dispatch_uid="offload tests")
+task_finished.connect(log_finished, dispatch_uid="offload tests")
 
 
 @task
 async def yield_often(times: int) -> None:
-    """Let others run so often."""
+    """Yield to the event loop `times` times."""
     for _ in range(times):
         await asyncio.sleep(0)
 
 
 class Doubled(OffloadTask):
-    """A task that does more than to call its function."""
+    """A task whose class overrides the call."""
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return 2 * super().call(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Progress on its way from the code of a task, through the worker, to the row."""
+"""Progress on its way from the task through the worker to the database."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.worker.locking import lock, transaction_elsewhere
 LIMIT = 30
 
 
-def current(result: Any) -> Any:
-    """Return how much is done, as stored in the row now."""
+def done(result: Any) -> Any:
+    """Return `done` as the row has it now."""
     result.refresh()
     return result.progress and result.progress.done
 
@@ -30,12 +30,12 @@ def finished(result: Any) -> Any:
 
 
 @pytest.mark.parametrize("task", [progress_tasks.climb, progress_tasks.aclimb])
-def test_each_step_is_stored_before_the_next_one_starts(worker, tmp_path: Path, task):
+def test_each_step_is_visible_before_the_next_one_starts(worker, tmp_path: Path, task):
     result = task.enqueue(str(tmp_path), 3)
     versions = []
 
     for number in (1, 2, 3):
-        until(lambda number=number: current(result) == number, seconds=LIMIT)
+        until(lambda number=number: done(result) == number, seconds=LIMIT)
         assert result.state == JobState.RUNNING
         assert result.progress.message == f"Step {number}"
         assert result.progress.step == (number, 3, "Climb")
@@ -50,7 +50,7 @@ def test_each_step_is_stored_before_the_next_one_starts(worker, tmp_path: Path, 
 @pytest.mark.parametrize(
     "task", [progress_tasks.count, progress_tasks.acount, progress_tasks.count_atomically]
 )
-def test_a_million_calls_are_few_writes_and_the_last_one_is_stored(worker, task):
+def test_a_million_calls_cause_few_writes_and_the_last_one_is_stored(worker, task):
     result = finished(task.enqueue(1_000_000))
 
     assert result.state == JobState.SUCCESSFUL, result.errors
@@ -63,7 +63,7 @@ def test_a_million_calls_are_few_writes_and_the_last_one_is_stored(worker, task)
 
 
 @pytest.mark.parametrize("task", [progress_tasks.fail_at, progress_tasks.fail_atomically])
-def test_a_failed_job_shows_how_far_it_got(worker, task):
+def test_a_failed_job_keeps_its_last_progress(worker, task):
     results = task.enqueue_many([((done, 1_000), {}) for done in range(20)])
 
     for done, result in enumerate(results):
@@ -71,8 +71,8 @@ def test_a_failed_job_shows_how_far_it_got(worker, task):
         assert (result.progress.done, result.progress.total) == (done, 1_000)
 
 
-def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
-    result = progress_tasks.get_far_then_hold_on.enqueue(str(gate), 6)
+def test_a_cancelled_job_keeps_its_last_progress(worker, gate):
+    result = progress_tasks.report_then_hold.enqueue(str(gate), 6)
     until(lambda: has_started(result))
 
     result.cancel()
@@ -81,10 +81,10 @@ def test_a_cancelled_job_shows_how_far_it_got(worker, gate):
     assert result.progress.done == 6
 
 
-def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorker, gate):
+def test_the_job_of_a_killed_child_keeps_its_last_progress(start_worker: StartWorker, gate):
     start_worker(1)
-    result = progress_tasks.get_far_then_die.enqueue(str(gate))
-    until(lambda: current(result) == 7)
+    result = progress_tasks.report_then_die.enqueue(str(gate))
+    until(lambda: done(result) == 7)
 
     gate.touch()
 
@@ -94,7 +94,7 @@ def test_the_job_of_a_killed_child_shows_how_far_it_got(start_worker: StartWorke
 
 
 def test_a_retry_starts_without_progress(worker, gate):
-    result = progress_tasks.get_far_then_hold.enqueue(str(gate))
+    result = progress_tasks.report_and_fail_then_hold.enqueue(str(gate))
 
     until(lambda: has_started(result))
     result.refresh()
@@ -105,7 +105,7 @@ def test_a_retry_starts_without_progress(worker, gate):
     assert result.progress is None
 
 
-def test_what_cannot_be_is_mended_and_fails_no_job(worker):
+def test_impossible_values_are_corrected_and_fail_no_job(worker):
     result = finished(progress_tasks.report_invalid_progress.enqueue())
 
     assert result.return_value == "fine"
@@ -114,19 +114,19 @@ def test_what_cannot_be_is_mended_and_fails_no_job(worker):
     assert result.progress.step == (3, 3, "")
 
 
-def test_misuse_is_a_type_error(worker):
+def test_a_wrong_type_is_a_type_error(worker):
     result = finished(progress_tasks.report_wrong_type.enqueue())
 
     assert result.state == JobState.FAILED
     assert result.errors[-1].exception_class_path == "builtins.TypeError"
 
 
-def test_progress_reported_after_the_job_finished_is_ignored(worker, gate):
+def test_progress_of_a_finished_job_is_ignored(worker, gate):
     result = finished(progress_tasks.leave_a_thread.enqueue(str(gate)))
     row = Job.objects.get(pk=result.id)
     assert row.progress
 
-    until(lambda: len(event_log.entries("went_on", result.id)) >= 10)
+    until(lambda: len(event_log.entries("reported", result.id)) >= 10)
     assert finished(add.enqueue(1)).return_value == 1
 
     again = Job.objects.get(pk=result.id)
@@ -134,19 +134,19 @@ def test_progress_reported_after_the_job_finished_is_ignored(worker, gate):
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one lock for everything")
-def test_a_locked_row_delays_no_other_job_and_gets_its_progress_later(
+def test_a_locked_row_holds_up_no_other_job_and_gets_its_progress_later(
     start_worker: StartWorker, gate, tmp_path
 ):
     start_worker(0, threads=2)
     result = progress_tasks.climb.enqueue(str(tmp_path), 2)
-    until(lambda: current(result) == 1)
+    until(lambda: done(result) == 1)
 
     with transaction_elsewhere(lock(result.id)):
         (tmp_path / "1").touch()
         for number in range(20):
             assert finished(add.enqueue(number)).return_value == number
-        assert current(result) == 1
+        assert done(result) == 1
 
-    until(lambda: current(result) == 2)
+    until(lambda: done(result) == 2)
     (tmp_path / "2").touch()
     assert finished(result).return_value == "up"

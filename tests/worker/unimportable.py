@@ -1,4 +1,4 @@
-"""Modules that fail when they are imported: `sys.modules` is told which exception to raise."""
+"""A module whose import raises `sys.offload_test_exception`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""One attempt ends in one outcome, whatever the task does."""
+"""Each attempt has one outcome, whatever the task does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def failure_of(outcome: Outcome) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("task", [add, aadd])
-def test_a_result_is_kept_as_json(task):
+def test_a_result_is_stored_as_json(task):
     outcome = run(claimed(task, 1, 2))
 
     assert (outcome.state, outcome.return_value) == (JobState.SUCCESSFUL, "3")
@@ -56,7 +56,7 @@ def test_a_result_is_kept_as_json(task):
 
 
 @pytest.mark.parametrize("task", [tasks.double, tasks.adouble])
-def test_a_task_class_may_call_its_function_in_its_own_way(task):
+def test_a_task_class_can_override_the_call(task):
     assert run(claimed(task, 2)).return_value == "4"
 
 
@@ -64,13 +64,13 @@ def test_a_task_of_django_itself_runs():
     assert run(claimed(plain, {"a": [1]})).return_value == '{"a":[1]}'
 
 
-def test_keywords_reach_the_task():
+def test_keyword_arguments_reach_the_task():
     job = claimed(add)._replace(arguments=json.dumps([[1], {"b": 5}]))
 
     assert run(job).return_value == "6"
 
 
-def test_a_context_tells_the_attempt():
+def test_a_task_context_has_the_attempt():
     assert run(claimed(attempt_number, attempt=2, max_attempts=3)).return_value == "1"
     previous = (("w" * 32, "builtins.ValueError", "Traceback"),)
     job = claimed(attempt_number, attempt=2, max_attempts=3, previous=previous)
@@ -78,7 +78,7 @@ def test_a_context_tells_the_attempt():
 
 
 @pytest.mark.parametrize("task", [tasks.report_job, tasks.areport_job])
-def test_code_of_the_task_can_ask_for_the_current_job(task):
+def test_a_task_can_read_its_current_job(task):
     job = claimed(task)
 
     identifier, attempt, cancelled = json.loads(run(job).return_value or "")
@@ -88,15 +88,15 @@ def test_code_of_the_task_can_ask_for_the_current_job(task):
 
 
 def test_a_tuple_and_other_keys_become_json():
-    assert run(claimed(tasks.give, "tuple")).return_value == '[1,{"2":3}]'
-    assert run(claimed(tasks.give, "none")).return_value == "null"
+    assert run(claimed(tasks.return_value, "tuple")).return_value == '[1,{"2":3}]'
+    assert run(claimed(tasks.return_value, "none")).return_value == "null"
 
 
-# --- what the row says --------------------------------------------------------------------
+# --- the job's row ------------------------------------------------------------------------
 
 
-def test_an_expired_job_is_not_begun():
-    outcome = run(claimed(tasks.mark, "expired", expires_at=now_microseconds() - 1))
+def test_an_expired_job_is_not_started():
+    outcome = run(claimed(tasks.log_word, "expired", expires_at=now_microseconds() - 1))
 
     assert (outcome.state, outcome.counts) == (JobState.EXPIRED, False)
     assert failure_of(outcome)[0] == "offload.exceptions.JobExpired"
@@ -120,21 +120,21 @@ def test_a_row_that_cannot_be_read_fails(arguments):
     "path", ["tests.worker.tasks.gone", "tests.nowhere.task", "nowhere.task", "task", "", "a b.c"]
 )
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_task_that_is_gone_fails_the_job(path, is_async):
+def test_a_missing_task_fails_the_job(path, is_async):
     outcome = run(claimed(path, is_async=is_async))
 
     assert outcome.state == JobState.FAILED
     assert failure_of(outcome)[0] == "offload.exceptions.TaskNotFound"
 
 
-def test_a_task_that_is_gone_is_tried_again_as_newer_code_may_have_it():
+def test_a_missing_task_is_retried_as_newer_code_may_have_it():
     assert run(claimed("nowhere.task", max_attempts=2)).state in {
         JobState.READY,
         JobState.SCHEDULED,
     }
 
 
-def test_what_is_no_task_is_not_called():
+def test_a_function_that_is_no_task_is_not_called():
     outcome = run(claimed("os.getcwd"))
 
     assert failure_of(outcome)[0] == "offload.exceptions.TaskNotFound"
@@ -166,7 +166,7 @@ def test_a_backend_that_the_settings_no_longer_have_does_not_matter():
 
 
 @pytest.mark.parametrize("task", [tasks.takes_one, tasks.atakes_one])
-def test_arguments_that_do_not_fit_fail_the_job_for_good(task):
+def test_arguments_that_do_not_fit_fail_the_job_without_retry(task):
     outcome = run(claimed(task, 1, 2, 3))
 
     assert outcome.state == JobState.FAILED
@@ -174,8 +174,8 @@ def test_arguments_that_do_not_fit_fail_the_job_for_good(task):
     assert "positional argument" in failure_of(outcome)[1]
 
 
-def test_a_type_error_within_the_task_is_tried_again():
-    assert run(claimed(tasks.wrong_inside, 1)).state == JobState.READY
+def test_a_type_error_within_the_task_is_retried():
+    assert run(claimed(tasks.raise_type_error_inside, 1)).state == JobState.READY
 
 
 # --- exceptions ---------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_a_type_error_within_the_task_is_tried_again():
 
 @pytest.fixture
 def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep surrogates from the captured log, which pytest-xdist could not send."""
+    """Keep surrogates out of the captured log, as pytest-xdist could not send them."""
     monkeypatch.setattr(logging.getLogger("django.tasks"), "disabled", True)
 
 
@@ -203,13 +203,13 @@ def test_every_exception_is_a_failure_that_can_be_stored(task, name):
         assert len(text) < 40_000
 
 
-def test_endless_recursion_is_a_failure():
-    outcome = run(claimed(tasks.recurse_forever))
+def test_infinite_recursion_is_a_failure():
+    outcome = run(claimed(tasks.recurse_endlessly))
 
     assert failure_of(outcome)[0] == "builtins.RecursionError"
 
 
-def test_a_traceback_begins_in_the_task():
+def test_a_traceback_starts_in_the_task():
     _, message, traceback = failure_of(run(claimed(fail, "why")))
 
     assert message == "why"
@@ -224,7 +224,7 @@ def test_a_traceback_begins_in_the_task():
         ("SystemExit", "builtins.SystemExit"),
         ("CancelledError", "asyncio.exceptions.CancelledError"),
         ("group", "builtins.ExceptionGroup"),
-        ("homeless", "None.Homeless"),
+        ("without module", "None.WithoutModule"),
         ("unprintable", "tests.worker.tasks.Unprintable"),
     ],
 )
@@ -236,8 +236,8 @@ def test_the_class_of_the_exception_is_named(name, path):
 
 
 @pytest.mark.parametrize("name", ["object", "set", "nan", "infinite", "huge", "NUL", "surrogate"])
-@pytest.mark.parametrize("task", [tasks.give, tasks.agive])
-def test_a_result_that_cannot_be_stored_fails_the_job_for_good(task, name):
+@pytest.mark.parametrize("task", [tasks.return_value, tasks.areturn_value])
+def test_a_result_that_cannot_be_stored_fails_the_job_without_retry(task, name):
     outcome = run(claimed(task, name))
 
     assert (outcome.state, outcome.return_value) == (JobState.FAILED, None)
@@ -246,7 +246,7 @@ def test_a_result_that_cannot_be_stored_fails_the_job_for_good(task, name):
 
 
 def test_a_result_that_contains_itself_fails_the_job():
-    outcome = run(claimed(tasks.give, "cycle"))
+    outcome = run(claimed(tasks.return_value, "cycle"))
 
     assert failure_of(outcome)[0] == "offload.exceptions.InvalidResult"
 
@@ -264,31 +264,31 @@ def test_the_limit_of_results_is_a_setting():
 
 
 def test_a_retry_has_its_own_delay():
-    outcome = run(claimed(tasks.ask_for_retry, 7.5))
+    outcome = run(claimed(tasks.raise_retry, 7.5))
 
     assert (outcome.state, outcome.delay, outcome.counts) == (JobState.SCHEDULED, 7.5, True)
 
 
-def test_a_retry_without_delay_is_ready_at_once():
-    assert run(claimed(tasks.ask_for_retry, 0)).state == JobState.READY
+def test_a_retry_with_zero_delay_is_ready_at_once():
+    assert run(claimed(tasks.raise_retry, 0)).state == JobState.READY
 
 
-def test_a_retry_without_time_takes_the_backoff():
-    outcome = run(claimed(tasks.ask_for_retry))
+def test_a_retry_without_a_delay_uses_the_backoff():
+    outcome = run(claimed(tasks.raise_retry))
 
     assert outcome.state == JobState.SCHEDULED
     assert 0 < outcome.delay <= 2
 
 
-def test_the_last_attempt_fails_whatever_it_asks_for():
-    outcome = run(claimed(tasks.ask_for_retry, 7.5, attempt=3))
+def test_the_last_attempt_fails_even_if_it_raises_retry():
+    outcome = run(claimed(tasks.raise_retry, 7.5, attempt=3))
 
     assert outcome.state == JobState.FAILED
     assert failure_of(outcome)[0] == "offload.exceptions.Retry"
 
 
-def test_a_snooze_does_not_count():
-    outcome = run(claimed(tasks.rest, 60))
+def test_a_snooze_does_not_count_as_an_attempt():
+    outcome = run(claimed(tasks.snooze, 60))
 
     assert (outcome.state, outcome.delay) == (JobState.SCHEDULED, 60)
     assert (outcome.counts, outcome.failure) == (False, None)
@@ -298,19 +298,19 @@ def test_a_snooze_does_not_count():
     ("kind", "state"),
     [("os", JobState.READY), ("pipe", JobState.FAILED), ("value", JobState.FAILED)],
 )
-def test_the_author_chooses_what_is_tried_again(kind, state):
-    assert run(claimed(tasks.picky, kind)).state == state
+def test_retry_on_and_no_retry_on_decide_about_a_retry(kind, state):
+    assert run(claimed(tasks.retry_only_os_errors, kind)).state == state
 
 
-def test_a_backoff_is_asked_with_exception_and_result():
+def test_a_backoff_is_called_with_exception_and_result():
     previous = (("w" * 32, "builtins.ValueError", "Traceback"),)
-    outcome = run(claimed(tasks.backs_off, attempt=2, previous=previous))
+    outcome = run(claimed(tasks.fail_with_backoff, attempt=2, previous=previous))
 
     assert outcome.delay == 200
 
 
-@pytest.mark.parametrize("task", [tasks.backs_off_badly, tasks.backs_off_oddly])
-def test_a_backoff_that_fails_is_replaced_and_told(task, caplog):
+@pytest.mark.parametrize("task", [tasks.fail_with_broken_backoff, tasks.fail_with_invalid_backoff])
+def test_a_backoff_that_fails_is_logged_and_replaced(task, caplog):
     outcome = run(claimed(task))
 
     assert outcome.state == JobState.SCHEDULED
@@ -321,19 +321,19 @@ def test_a_backoff_that_fails_is_replaced_and_told(task, caplog):
 # --- cancelled ----------------------------------------------------------------------------
 
 
-def test_a_cancelled_job_is_not_tried_again():
-    assert run(claimed(tasks.backs_off), lambda: True).state == JobState.CANCELLED
+def test_a_cancelled_job_is_not_retried():
+    assert run(claimed(tasks.fail_with_backoff), lambda: True).state == JobState.CANCELLED
 
 
 def test_a_cancelled_job_is_not_snoozed():
-    assert run(claimed(tasks.rest, 60), lambda: True).state == JobState.CANCELLED
+    assert run(claimed(tasks.snooze, 60), lambda: True).state == JobState.CANCELLED
 
 
 def test_a_cancelled_job_that_succeeds_is_successful():
     assert run(claimed(add, 1), lambda: True).state == JobState.SUCCESSFUL
 
 
-def test_a_task_that_raises_cancelled_error_by_itself_has_failed():
+def test_a_task_that_raises_cancelled_error_has_failed_unless_it_is_cancelled():
     assert run(claimed(tasks.athrow, "CancelledError")).state == JobState.FAILED
     assert run(claimed(tasks.athrow, "CancelledError"), lambda: True).state == JobState.CANCELLED
 
@@ -361,7 +361,7 @@ def witness(listen: Callable[..., None]) -> Witness:
 
 
 @pytest.mark.parametrize("task", [add, aadd])
-def test_signals_of_a_success(task, witness):
+def test_a_success_sends_both_signals(task, witness):
     run(claimed(task, 1))
 
     assert witness.calls == [
@@ -380,13 +380,13 @@ def test_a_failure_is_announced_while_the_exception_is_current(task, witness):
     ]
 
 
-def test_an_attempt_that_is_tried_again_is_not_announced_as_finished(witness):
-    run(claimed(tasks.backs_off))
+def test_an_attempt_that_is_retried_is_not_announced_as_finished(witness):
+    run(claimed(tasks.fail_with_backoff))
 
     assert [name for _, name, _, _ in witness.calls] == ["started"]
 
 
-def test_a_job_that_never_began_is_announced_as_failed_only(witness):
+def test_a_job_that_did_not_start_is_announced_as_finished_only(witness):
     run(claimed("tests.worker.tasks.gone"))
 
     assert [name for _, name, _, _ in witness.calls] == ["finished"]
@@ -424,21 +424,21 @@ def test_a_receiver_that_raises_does_not_hide_the_failure(receiver, task, listen
 
 @pytest.mark.parametrize("task", [add, aadd])
 def test_an_async_receiver_is_called(task, listen):
-    heard = []
+    senders = []
 
     async def receive(sender: Any, **_: Any) -> None:
         await asyncio.sleep(0)
-        heard.append(sender)
+        senders.append(sender)
 
     listen(task_finished, receive)
     run(claimed(task, 1))
 
-    assert heard == [DatabaseBackend]
+    assert senders == [DatabaseBackend]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("task", [add, aadd])
-def test_a_receiver_may_use_the_database(task, listen):
+def test_a_receiver_can_use_the_database(task, listen):
     counts = []
 
     def count(**_: Any) -> None:
@@ -456,7 +456,7 @@ def errors_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 @pytest.mark.parametrize("name", sorted(tasks.EXCEPTIONS.keys() - {"surrogate"}))
-def test_a_failure_is_one_error_that_names_job_and_task(name, caplog):
+def test_a_failure_is_logged_as_one_error_that_names_job_and_task(name, caplog):
     job = claimed(tasks.throw, name)
 
     run(job)
@@ -469,9 +469,10 @@ def test_a_failure_is_one_error_that_names_job_and_task(name, caplog):
 
 
 @pytest.mark.parametrize(
-    ("task", "arguments"), [(tasks.backs_off, ()), (tasks.rest, (60,)), (tasks.ask_for_retry, ())]
+    ("task", "arguments"),
+    [(tasks.fail_with_backoff, ()), (tasks.snooze, (60,)), (tasks.raise_retry, ())],
 )
-def test_an_attempt_that_is_tried_again_is_no_error_but_is_told(task, arguments, caplog):
+def test_an_attempt_that_is_retried_is_logged_but_not_as_an_error(task, arguments, caplog):
     run(claimed(task, *arguments))
 
     assert not errors_in(caplog)
@@ -510,7 +511,7 @@ def test_an_atomic_task_that_fails_leaves_no_effect():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_atomic_task_whose_job_was_taken_over_leaves_no_effect(witness):
+def test_an_atomic_task_whose_job_another_worker_holds_leaves_no_effect(witness):
     job = enqueued(tasks.atomic_write, "three")
     Job.objects.update(fence=5)
 

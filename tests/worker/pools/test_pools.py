@@ -1,4 +1,4 @@
-"""What every pool promises, with the engine around it: jobs in this process or in children."""
+"""Every pool with a worker around it: jobs run in this process, or in child processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_many_jobs_run_once_each(worker, task):
     assert not Job.objects.exclude(fence=1, attempt=1).exists()
 
 
-def test_jobs_enqueued_before_the_engine_started_run(start_worker, processes):
+def test_jobs_enqueued_before_the_worker_started_run(start_worker, processes):
     results = add.enqueue_many([((n,), {}) for n in range(20)])
 
     start_worker(processes)
@@ -54,13 +54,13 @@ def test_jobs_enqueued_before_the_engine_started_run(start_worker, processes):
 
 def test_one_thread_runs_by_priority_then_age(start_worker, processes):
     words = {"low": -10, "first": 0, "second": 0, "high": 50, "highest": 100}
-    results = [tasks.mark.using(priority=p).enqueue(f"order{w}") for w, p in words.items()]
+    results = [tasks.log_word.using(priority=p).enqueue(f"order{w}") for w, p in words.items()]
 
     start_worker(processes, threads=1)
     for result in results:
         value(result)
 
-    noted = [entry.words[0] for entry in event_log.entries("mark") if "order" in entry.words[0]][
+    noted = [entry.words[0] for entry in event_log.entries("word") if "order" in entry.words[0]][
         -5:
     ]
     assert noted == [f"order{w}" for w in ("highest", "high", "first", "second", "low")]
@@ -75,7 +75,7 @@ def test_a_hundred_async_tasks_run_at_once(worker, gate):
     assert len({value(result) for result in results}) == 1
 
 
-def test_so_many_tasks_run_at_once_as_there_are_threads(start_worker, processes, gate):
+def test_as_many_tasks_run_at_once_as_there_are_threads(start_worker, processes, gate):
     start_worker(processes, threads=3)
     results = tasks.hold.enqueue_many([((str(gate),), {})] * 4)
 
@@ -87,7 +87,7 @@ def test_so_many_tasks_run_at_once_as_there_are_threads(start_worker, processes,
 
 
 def test_no_job_waits_for_a_poll_although_hints_are_coalesced(start_worker, processes):
-    """One after the other, some within the time in which PostgreSQL's notifier leaves hints out."""
+    """One after the other, some while PostgreSQL's notifier suppresses further hints."""
     start_worker(processes, threads=1, async_slots=1)
 
     for _ in range(100):
@@ -108,7 +108,7 @@ def test_a_job_fails_after_its_last_attempt(worker):
     assert list(Attempt.objects.order_by("fence").values_list("number", flat=True)) == [1, 2, 3]
 
 
-def test_a_snoozed_job_comes_back(worker):
+def test_a_snoozed_job_runs_again(worker):
     result = snooze_once.enqueue()
 
     assert value(result) == "rested"
@@ -124,7 +124,7 @@ def test_a_deferred_job_runs_when_it_is_due(worker):
 
 @pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "memory"])
 @pytest.mark.parametrize("task", [tasks.throw, tasks.athrow, tasks.athrow_nested])
-def test_whatever_a_task_raises_the_next_one_runs(worker, task, name):
+def test_whatever_a_task_raises_the_next_job_runs(worker, task, name):
     failing = task.enqueue(name).wait(30)
 
     assert failing.state == JobState.FAILED
@@ -135,13 +135,13 @@ def test_whatever_a_task_raises_the_next_one_runs(worker, task, name):
 # --- what a task leaves behind ------------------------------------------------------------
 
 
-def test_what_a_task_activates_does_not_reach_the_next(start_worker, processes):
+def test_an_activated_language_does_not_reach_the_next_job(start_worker, processes):
     start_worker(processes, threads=1)
-    before = value(tasks.look_around.enqueue())
+    before = value(tasks.read_locale.enqueue())
 
-    value(tasks.activate.enqueue("fr"))
+    value(tasks.activate_language.enqueue("fr"))
 
-    assert value(tasks.look_around.enqueue()) == before
+    assert value(tasks.read_locale.enqueue()) == before
 
 
 @pytest.mark.parametrize(
@@ -184,9 +184,9 @@ def test_a_job_that_needs_no_database_opens_no_connection(start_worker, processe
     assert value(before) == value(tasks.count_connections.enqueue())
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="a file does not hang up")
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="a file has no connection to lose")
 def test_async_tasks_use_the_orm_after_their_connection_broke(worker, gate):
-    """Also while another async task runs all the time, so that the loop is never idle."""
+    """Also while another async task keeps the event loop from ever being idle."""
     other = tasks.ahold.enqueue(str(gate))
     until(lambda: has_started(other))
     value(tasks.ause_database.enqueue())
@@ -213,7 +213,7 @@ def test_a_task_is_stopped_at_its_time_limit(worker, task):
     assert value(aadd.enqueue(1)) == 1
 
 
-def test_a_job_stopped_at_its_time_limit_is_tried_again(worker):
+def test_a_job_stopped_at_its_time_limit_is_retried(worker):
     result = tasks.loop_forever.using(timeout=0.2).enqueue()
 
     until(lambda: Attempt.objects.filter(job_id=result.id).exists())
@@ -236,7 +236,7 @@ STUBBORN = [
 
 
 @pytest.mark.parametrize(("task", "fixture"), STUBBORN)
-def test_a_task_that_does_not_stop_is_given_up(worker, request, task, fixture):
+def test_a_job_fails_although_its_task_does_not_stop(worker, request, task, fixture):
     path = request.getfixturevalue(fixture)
     result = task.using(timeout=0.3, max_attempts=1).enqueue(str(path)).wait(30)
 
@@ -247,7 +247,7 @@ def test_a_task_that_does_not_stop_is_given_up(worker, request, task, fixture):
     assert event_log.entries("finished", result.id)[0].words[2:] == ("FAILED", "JobTimeout")
 
 
-def test_a_task_that_ends_in_time_is_not_disturbed(worker, gate):
+def test_a_task_that_finishes_in_time_is_not_interrupted(worker, gate):
     result = tasks.hold.using(timeout=30).enqueue(str(gate))
     until(lambda: has_started(result))
     gate.touch()
@@ -275,7 +275,7 @@ def test_a_running_job_is_cancelled(worker, task):
 
 
 @pytest.mark.parametrize(("task", "fixture"), STUBBORN)
-def test_a_running_job_that_does_not_stop_is_cancelled_all_the_same(worker, request, task, fixture):
+def test_a_running_job_that_does_not_stop_is_cancelled_anyway(worker, request, task, fixture):
     result = task.enqueue(str(request.getfixturevalue(fixture)))
     until(lambda: has_started(result))
 
@@ -315,7 +315,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(worker):
         result.cancel()
 
 
-def test_a_task_may_ask_whether_it_is_cancelled(worker):
+def test_a_task_can_check_whether_it_is_cancelled(worker):
     result = tasks.poll_is_cancelled.enqueue()
     until(lambda: has_started(result))
 
@@ -326,15 +326,15 @@ def test_a_task_may_ask_whether_it_is_cancelled(worker):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
+def test_a_job_cancelled_while_it_waits_for_a_slot_is_stopped_once_it_runs(
     start_worker, processes, gate, is_async
 ):
     start_worker(processes, threads=1, async_slots=1)
     blocker, task = (
         (tasks.ahold, tasks.sleep_forever) if is_async else (tasks.hold, tasks.loop_forever)
     )
-    for _ in range(30):  # so that the engine claims ahead
-        value((tasks.amark if is_async else tasks.mark).enqueue("quick"))
+    for _ in range(30):  # so that the worker claims jobs ahead
+        value((tasks.alog_word if is_async else tasks.log_word).enqueue("quick"))
     first, second = blocker.enqueue(str(gate)), task.enqueue()
     until(lambda: has_started(first))
 
@@ -349,12 +349,12 @@ def test_a_job_cancelled_while_it_waits_for_a_place_does_not_run_on(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_jobs_behind_a_long_one_are_run_elsewhere(start_worker, processes, gate, is_async):
-    quick = tasks.asometimes if is_async else tasks.sometimes
+def test_jobs_behind_a_long_one_are_run_by_another_worker(start_worker, processes, gate, is_async):
+    quick = tasks.ahold_if_given if is_async else tasks.hold_if_given
     start_worker(processes, threads=1, async_slots=1)
     for result in quick.enqueue_many([(("",), {})] * 300):
         value(result)
-    # One batch: the first job is long, its task looked short, so others are claimed with it.
+    # One batch: the first job is long, but its task was short so far, so others wait behind it.
     first, *others = quick.enqueue_many([((str(gate) if not n else "",), {}) for n in range(50)])
     until(lambda: has_started(first))
 
@@ -366,27 +366,27 @@ def test_jobs_behind_a_long_one_are_run_elsewhere(start_worker, processes, gate,
     value(first)
 
 
-# --- two engines, and the end -------------------------------------------------------------
+# --- several workers, and stopping --------------------------------------------------------
 
 
-def test_two_engines_share_the_work_and_run_nothing_twice(start_worker, processes, monkeypatch):
-    # On a busy machine jobs that wait for long are handed back, and have a second run elsewhere.
+def test_two_workers_share_the_jobs_and_run_none_twice(start_worker, processes, monkeypatch):
+    # On a busy machine jobs that wait for long are released, and claimed a second time.
     monkeypatch.setattr(capacity, "STUCK_TIMEOUT", 60.0)
     words = [f"shared{processes}-{n}" for n in range(400)]
     for _ in range(2):
         start_worker(processes)
-    results = tasks.mark.enqueue_many([((word,), {}) for word in words])
+    results = tasks.log_word.enqueue_many([((word,), {}) for word in words])
 
     for result in results:
         value(result)
 
-    noted = [entry.words[0] for entry in event_log.entries("mark")]
+    noted = [entry.words[0] for entry in event_log.entries("word")]
     assert sorted(set(words) & set(noted)) == sorted(words)
     assert sum(word.startswith(f"shared{processes}-") for word in noted) == 400
     assert not Job.objects.exclude(fence=1).exists()
 
 
-def test_an_engine_that_drains_ends_by_itself(start_worker, processes):
+def test_a_draining_worker_exits_when_no_job_is_ready(start_worker, processes):
     results = add.enqueue_many([((n,), {}) for n in range(50)])
     deferred = add.using(run_after=timedelta(hours=1)).enqueue(1)
 
@@ -398,7 +398,9 @@ def test_an_engine_that_drains_ends_by_itself(start_worker, processes):
     assert deferred.state == JobState.SCHEDULED
 
 
-def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_worker, processes, gate):
+def test_a_stopping_worker_finishes_running_jobs_and_releases_the_others(
+    start_worker, processes, gate
+):
     running = start_worker(processes, threads=1)
     first = tasks.hold.enqueue(str(gate))
     until(lambda: has_started(first))
@@ -414,7 +416,7 @@ def test_a_stop_lets_running_jobs_end_and_hands_back_the_others(start_worker, pr
     assert set(Job.objects.filter(state=JobState.READY).values_list("attempt", flat=True)) == {0}
 
 
-def test_a_second_stop_hands_back_what_runs(start_worker, processes, gate):
+def test_a_second_stop_releases_running_jobs(start_worker, processes, gate):
     running = start_worker(processes)
     results = [tasks.hold.enqueue(str(gate)), tasks.ahold.enqueue(str(gate))]
     until(lambda: all(has_started(result) for result in results))
@@ -424,7 +426,7 @@ def test_a_second_stop_hands_back_what_runs(start_worker, processes, gate):
     assert list(Job.objects.values_list("state", "attempt")) == [(JobState.READY, 0)] * 2
 
 
-def test_a_stop_ends_after_its_time_although_jobs_run(start_worker, processes, gate):
+def test_a_stop_finishes_after_its_timeout_although_jobs_run(start_worker, processes, gate):
     running = start_worker(processes, shutdown_timeout=0.2)
     result = tasks.hold.enqueue(str(gate))
     until(lambda: has_started(result))
@@ -434,7 +436,7 @@ def test_a_stop_ends_after_its_time_although_jobs_run(start_worker, processes, g
     assert Job.objects.get().state == JobState.READY
 
 
-def test_an_engine_serves_only_its_queues(start_worker, processes):
+def test_a_worker_serves_only_its_queues(start_worker, processes):
     start_worker(processes, queues=["mail", "slow"], excluded=["slow"])
     other = add.enqueue(1)
     excluded = add.using(queue_name="slow").enqueue(2)
@@ -446,7 +448,7 @@ def test_an_engine_serves_only_its_queues(start_worker, processes):
         assert result.state == JobState.READY
 
 
-def test_threads_end_with_the_engine(start_worker, processes):
+def test_threads_exit_with_the_worker(start_worker, processes):
     before = set(threading.enumerate())
     running = start_worker(processes)
     value(add.enqueue(1))
@@ -454,7 +456,7 @@ def test_threads_end_with_the_engine(start_worker, processes):
 
     running.stop()
 
-    # The thread in which async tasks use the ORM is asgiref's, and stays with the process.
+    # The thread in which async tasks use the ORM belongs to asgiref, and stays.
     ours = {thread for thread in threading.enumerate() if thread.name.startswith("offload-")}
     left = {thread for thread in ours if "watch" not in thread.name} - before
     until(lambda: not any(thread.is_alive() for thread in left))
@@ -466,25 +468,25 @@ def test_threads_end_with_the_engine(start_worker, processes):
 def test_embedded_tasks_run_in_this_process(start_worker: StartWorker):
     start_worker(0)
 
-    assert value(tasks.whereabouts.enqueue())[0] == os.getpid()
-    assert value(tasks.awhereabouts.enqueue())[0] == os.getpid()
+    assert value(tasks.process_and_thread.enqueue())[0] == os.getpid()
+    assert value(tasks.aprocess_and_thread.enqueue())[0] == os.getpid()
 
 
-def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_worker: StartWorker):
+def test_with_child_processes_the_worker_runs_no_user_code(start_worker: StartWorker):
     start_worker(1)
     results = [
-        tasks.mark.enqueue("place"),
+        tasks.log_word.enqueue("place"),
         tasks.throw.enqueue("group"),
         tasks.athrow.enqueue("group"),
         tasks.hold_interpreter.using(timeout=0.2).enqueue(),
     ]
-    backing_off = tasks.backs_off.enqueue()
+    backing_off = tasks.fail_with_backoff.enqueue()
     until(lambda: event_log.entries("backoff", backing_off.id))
     until(lambda: all(event_log.entries("finished", result.id) for result in results))
     results.append(tasks.die_at_most_once.enqueue())
     until(lambda: event_log.entries("finished", results[-1].id))
 
-    for kind in ("started", "finished", "backoff", "mark"):
+    for kind in ("started", "finished", "backoff", "word"):
         words = {entry.words[0]: entry.pid for entry in event_log.entries(kind)}
         mine = {result.id for result in results} | {backing_off.id, "place"}
         for word in mine & words.keys():
@@ -494,7 +496,7 @@ def test_the_engine_of_child_processes_runs_no_code_of_the_user(start_worker: St
 # --- only children ------------------------------------------------------------------------
 
 
-def test_a_child_that_holds_its_interpreter_is_killed_and_its_neighbours_are_handed_back(
+def test_a_child_that_holds_its_interpreter_is_killed_and_its_other_jobs_are_released(
     start_worker: StartWorker, gate
 ):
     start_worker(1, threads=2)
@@ -533,26 +535,26 @@ def test_the_jobs_of_a_child_that_died_run_again(start_worker: StartWorker):
     result.cancel()
 
 
-def test_children_are_replaced_after_so_many_jobs_and_lose_none(start_worker: StartWorker):
+def test_children_are_replaced_after_max_jobs_and_lose_none(start_worker: StartWorker):
     start_worker(1, max_jobs=10)
 
-    results = tasks.mark.enqueue_many([((f"used{n}",), {}) for n in range(60)])
+    results = tasks.log_word.enqueue_many([((f"used{n}",), {}) for n in range(60)])
     pids = {value(result) for result in results}
 
     assert len(pids) >= 2
     assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
-def test_children_that_grew_too_large_are_replaced(start_worker: StartWorker):
+def test_children_above_max_memory_are_replaced(start_worker: StartWorker):
     start_worker(1, max_memory=150 * 1024**2)
-    first = value(tasks.swell.enqueue(200))
+    first = value(tasks.use_memory.enqueue(200))
 
-    until(lambda: value(tasks.mark.enqueue("small")) != first)
+    until(lambda: value(tasks.log_word.enqueue("small")) != first)
 
     assert not Job.objects.exclude(attempt=1, worker_losses=0).exists()
 
 
-def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorker):
+def test_a_worker_keeps_nothing_of_finished_jobs(start_worker: StartWorker):
     running: RunningWorker = start_worker(1)
     for result in tasks.noop.enqueue_many([((), {})] * 2000):
         result.wait(30)
@@ -561,7 +563,7 @@ def test_the_engine_uses_no_more_memory_after_many_jobs(start_worker: StartWorke
     assert not running.engine.completer
 
 
-def test_children_share_what_was_there_before_them_also_after_a_collection(
+def test_children_share_preloaded_objects_also_after_a_garbage_collection(
     start_worker: StartWorker,
 ):
     start_worker(1)

@@ -1,4 +1,4 @@
-"""Runners that stop at the end of the test."""
+"""Runners that stop after the test."""
 
 from __future__ import annotations
 
