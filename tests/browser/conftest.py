@@ -1,4 +1,4 @@
-"""A project that runs, and a browser that looks at it.
+"""A running project, and a browser that visits it.
 
 Without Chromium these tests are skipped; with CI=true they fail.
 """
@@ -17,29 +17,28 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from tests.browser.site import Orders, Site
+    from tests.browser.site import JobControl, Site
 
 HERE = Path(__file__).parent
-PATIENCE = 20_000
-"""Milliseconds."""
+TIMEOUT_MS = 20_000
 _people = count(1)
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "No Chromium; on Debian: apt-get install chromium"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser, and the event loop of its driver, for one file: other tests want no loop."""
-    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415  # only where it is wanted
+    """A browser for one test file, since other tests cannot run in its driver's event loop."""
+    from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415  # only where it is used
 
-    expect.set_options(timeout=PATIENCE)
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    expect.set_options(timeout=TIMEOUT_MS)
+    path = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     if path is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with sync_playwright() as driver:
-        # Playwright would switch the back/forward cache off.
+        # Playwright disables the back/forward cache by default.
         browser = driver.chromium.launch(
             executable_path=path, ignore_default_args=["--disable-back-forward-cache"]
         )
@@ -49,26 +48,26 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
-    """The project behind both kinds of servers, which a test starts if they do not run yet."""
-    from tests.browser.site import start_sites  # noqa: PLC0415  # only where it is wanted
+    """The project behind each kind of server; a test starts the servers that it uses."""
+    from tests.browser.site import start_sites  # noqa: PLC0415  # only where it is used
 
     yield from start_sites(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
 def site(sites: dict[str, Site]) -> Iterator[Site]:
-    """The project under a server that streams."""
+    """The project under a server with streams and WebSockets."""
     sites["asgi"].start()
     yield sites["asgi"]
-    sites["asgi"].let_all_end()
+    sites["asgi"].finish_all()
 
 
 @pytest.fixture
 def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
-    """A signed-in person's browser, which tells of everything that the policy refuses."""
+    """The browser of a new user; nothing may violate the Content Security Policy."""
     context = open_context(browser, site)
     yield context
-    refused = [each for page in context.pages for each in page.evaluate("window.refused ?? []")]
+    refused = [item for page in context.pages for item in page.evaluate("window.refused ?? []")]
     context.close()
     assert refused == []
 
@@ -79,20 +78,20 @@ def page(context: BrowserContext) -> Page:
 
 
 def open_context(browser: Browser, site: Site, **options: Any) -> BrowserContext:
-    """Open a browser of its own for somebody new, signed in."""
+    """Return a separate browser session in which a new user is signed in."""
     context = browser.new_context(base_url=site.url, **options)
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(TIMEOUT_MS)
     context.add_init_script(path=HERE / "watch.js")
     context.request.get("/sign-in/", params={"name": f"person-{next(_people)}"})
     return context
 
 
 @pytest.fixture
-def start(site: Site) -> Callable[[BrowserContext], tuple[str, Orders]]:
-    """Start a job of the person whose browser it is; return its id, and what gives it orders."""
+def start(site: Site) -> Callable[[BrowserContext], tuple[str, JobControl]]:
+    """Enqueue a job of the user of a browser; return its id, and what controls it."""
 
-    def start(context: BrowserContext) -> tuple[str, Orders]:
-        orders = site.orders()
-        return site.enqueue(context.request, orders), orders
+    def start(context: BrowserContext) -> tuple[str, JobControl]:
+        control = site.control()
+        return site.enqueue(context.request, control), control
 
     return start

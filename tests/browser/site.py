@@ -1,4 +1,4 @@
-"""The project as it is run: web servers and a worker, processes of their own."""
+"""The project as processes: web servers and a worker."""
 
 from __future__ import annotations
 
@@ -13,34 +13,46 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.crash.processes import Process
-from tests.crash.waiting import wait_until
+from tests.waiting import wait_until
 
 PROJECT = "tests.browser.project"
 _numbers = count(1)
 
+UVICORN = ["-m", "uvicorn", "--port", "{port}"]
+SERVERS = {
+    "asgi": [*UVICORN, "--lifespan", "on", f"{PROJECT}.asgi:application"],
+    "asgi-without-sockets": [*UVICORN, f"{PROJECT}.asgi:django"],
+    "wsgi": ["-m", "gunicorn", f"{PROJECT}.wsgi", "--bind", "127.0.0.1:{port}", "--threads", "4"],
+}
+"""Arguments of `python` for each kind of server."""
 
-class Orders:
-    """What a job is to do: it does it as soon as it is said."""
+
+class JobControl:
+    """Controls one running job.
+
+    Args:
+        path: file that the job reads commands from.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def give(self, *order: Any) -> None:
+    def send(self, *command: Any) -> None:
         with self.path.open("a") as file:
-            file.write(json.dumps(order) + "\n")
+            file.write(json.dumps(command) + "\n")
 
     def progress(self, done: int, total: int = 100, message: str = "") -> None:
-        self.give("progress", done, total, message)
+        self.send("progress", done, total, message)
 
     def finish(self, value: Any = None) -> None:
-        self.give("return", value)
+        self.send("return", value)
 
     def fail(self, message: str) -> None:
-        self.give("fail", message)
+        self.send("fail", message)
 
 
-class Worker:
-    """Runs the project's jobs."""
+class SiteWorker:
+    """The worker of the project."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
@@ -62,11 +74,14 @@ class Site:
     """The project behind one web server.
 
     Args:
-        arguments: start the server; what follows `python`. {port} stands for its port.
+        folder: for logs and the files of `JobControl`.
+        environment: of the server's process.
+        worker: runs the jobs.
+        arguments: of `python`, with {port} for the port.
     """
 
     def __init__(
-        self, folder: Path, environment: dict[str, str], worker: Worker, arguments: list[str]
+        self, folder: Path, environment: dict[str, str], worker: SiteWorker, arguments: list[str]
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
@@ -74,60 +89,60 @@ class Site:
         self.worker = worker
         self._folder = folder
         self._environment = environment
-        self._arguments = [each.format(port=self.port) for each in arguments]
+        self._arguments = [argument.format(port=self.port) for argument in arguments]
         self._server: Process | None = None
-        self._given: list[Orders] = []
+        self._controls: list[JobControl] = []
 
     def start(self) -> None:
         if self._server is None:
             log = self._folder / f"server-{self.port}.log"
             self._server = Process(self._arguments, self._environment, log)
-            wait_until(self._answers, "the server answers")
+            wait_until(self._responds, "the server responds")
 
     def kill(self) -> None:
         if self._server is not None:
             self._server.kill()
             self._server = None
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             urlopen(f"{self.url}/count/").close()
         except URLError:
             return False
         return True
 
-    def orders(self) -> Orders:
-        """Return orders for one job."""
-        orders = Orders(self._folder / f"orders-{next(_numbers)}")
-        self._given.append(orders)
-        return orders
+    def control(self) -> JobControl:
+        """Return the control for a new job."""
+        control = JobControl(self._folder / f"control-{next(_numbers)}")
+        self._controls.append(control)
+        return control
 
-    def let_all_end(self) -> None:
-        """Have no job run on that a test forgot."""
-        while self._given:
-            self._given.pop().finish()
+    def finish_all(self) -> None:
+        """Finish the jobs that a test has left running."""
+        while self._controls:
+            self._controls.pop().finish()
 
-    def enqueue(self, request: Any, orders: Orders) -> str:
-        """Enqueue a job as the user whose request context it is; return its id."""
-        response = request.get("/enqueue/", params={"orders": str(orders.path)})
+    def enqueue(self, request: Any, control: JobControl) -> str:
+        """Enqueue a job as the user of a browser's request context; return its id."""
+        response = request.get("/enqueue/", params={"control": str(control.path)})
         identifier: str = response.json()["id"]
         return identifier
 
 
 def start_sites(folder: Path) -> Iterator[dict[str, Site]]:
-    """Yield the sites by the kind of their server; end all that was started."""
+    """Yield the project behind each kind of server, with one worker; stop everything at the end.
+
+    A test starts the servers that it uses.
+    """
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": f"{PROJECT}.settings",
         "OFFLOAD_DATABASE_NAME": str(folder / "site.sqlite3"),
         "PYTHONDEVMODE": "",
     }
-    worker = Worker(folder, environment)
-    asgi = ["-m", "uvicorn", f"{PROJECT}.asgi:application", "--port", "{port}", "--lifespan", "on"]
-    wsgi = ["-m", "gunicorn", f"{PROJECT}.wsgi", "--bind", "127.0.0.1:{port}", "--threads", "4"]
+    worker = SiteWorker(folder, environment)
     sites = {
-        name: Site(folder, environment, worker, arguments)
-        for name, arguments in {"asgi": asgi, "wsgi": wsgi}.items()
+        kind: Site(folder, environment, worker, arguments) for kind, arguments in SERVERS.items()
     }
     migrate = Process(["-m", "django", "migrate", "-v0"], environment, folder / "migrate.log")
     assert migrate.wait() == 0, migrate.output

@@ -1,4 +1,4 @@
-"""A form that starts a job, at once and once."""
+"""A form that starts a job."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.waiting import happens_within
+from tests.waiting import happens_within
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-    from tests.browser.site import Orders, Site
+    from tests.browser.site import JobControl, Site
 
 
-def jobs(context: BrowserContext) -> int:
+def count_jobs(context: BrowserContext) -> int:
     count: int = context.request.get("/count/").json()["jobs"]
     return count
 
 
 @pytest.fixture
-def orders(site: Site) -> Orders:
-    return site.orders()
+def control(site: Site) -> JobControl:
+    return site.control()
 
 
 @pytest.fixture
-def form(page: Page, orders: Orders) -> Page:
+def form(page: Page, control: JobControl) -> Page:
     page.goto("/form/")
-    page.get_by_label("Orders").fill(str(orders.path))
+    page.get_by_label("Control").fill(str(control.path))
     return page
 
 
-def test_it_shows_the_job_it_started(form: Page, orders: Orders):
+def test_it_shows_the_job_it_started(form: Page, control: JobControl):
     form.get_by_role("button").click()
     status = form.locator("task-status")
     expect(status).to_contain_text("Monthly report")
     expect(status).to_have_attribute("announce", "polite")
-    orders.finish()
+    control.finish()
     expect(status).to_have_attribute("data-phase", "succeeded")
     expect(form.get_by_role("button", name="Start")).to_be_enabled()
 
@@ -63,19 +63,19 @@ def test_it_is_busy_in_the_frame_of_the_click(form: Page):
     assert busy == [True, "true", "Sending …"]
 
 
-def test_a_double_click_starts_one_job(context: BrowserContext, form: Page, orders: Orders):
-    before = jobs(context)
+def test_a_double_click_starts_one_job(context: BrowserContext, form: Page, control: JobControl):
+    before = count_jobs(context)
     form.get_by_role("button").dblclick()
     expect(form.locator("task-status")).to_have_count(1)
-    orders.finish()
+    control.finish()
     expect(form.locator("[data-phase=succeeded]")).to_have_count(1)
-    assert jobs(context) == before + 1
+    assert count_jobs(context) == before + 1
 
 
-def test_an_answer_that_was_lost_starts_no_second_job(
-    context: BrowserContext, form: Page, orders: Orders
+def test_a_lost_response_starts_no_second_job(
+    context: BrowserContext, form: Page, control: JobControl
 ):
-    before = jobs(context)
+    before = count_jobs(context)
     sent = []
 
     def lose_the_first(route: Route) -> None:
@@ -90,16 +90,16 @@ def test_an_answer_that_was_lost_starts_no_second_job(
     expect(form.locator("task-status")).to_contain_text("Monthly report")
     assert [response.status for response in sent] == [202, 202]
     assert sent[0].json()["id"] == sent[1].json()["id"]
-    assert jobs(context) == before + 1
-    orders.finish()
+    assert count_jobs(context) == before + 1
+    control.finish()
 
 
-def test_sent_again_on_purpose_it_starts_another(context: BrowserContext, form: Page):
-    before = jobs(context)
+def test_another_submit_starts_another_job(context: BrowserContext, form: Page):
+    before = count_jobs(context)
     for count in (1, 2):
         form.get_by_role("button", name="Start").click()
         expect(form.locator("task-status")).to_have_count(count)
-    assert jobs(context) == before + 2
+    assert count_jobs(context) == before + 2
 
 
 def test_errors_of_the_form_are_shown_by_the_server(page: Page):
@@ -108,7 +108,7 @@ def test_errors_of_the_form_are_shown_by_the_server(page: Page):
     expect(page.locator("#error")).to_have_text("Say what to do.")
 
 
-def test_a_refusal_is_said(form: Page):
+def test_it_shows_why_it_was_refused(form: Page):
     problem = {"title": "The queue is full.", "status": 409}
     form.route("**/form/", lambda route: route.fulfill(status=409, json=problem))
     form.get_by_role("button").click()
@@ -116,29 +116,29 @@ def test_a_refusal_is_said(form: Page):
     expect(form.get_by_role("button")).to_be_enabled()
 
 
-def test_a_server_that_fails_is_said(form: Page):
+def test_it_shows_that_the_server_failed(form: Page):
     form.route("**/form/", lambda route: route.fulfill(status=500, body="<h1>Error</h1>"))
     form.get_by_role("button").click()
     expect(form.locator("output")).to_have_text("Sending failed. Please try again.")
     expect(form.get_by_role("button")).to_be_enabled()
 
 
-def test_a_busy_server_is_asked_again(form: Page):
-    answers = [503, 429]
+def test_a_busy_server_is_retried(form: Page):
+    statuses = [503, 429]
 
     def refuse(route: Route) -> None:
-        if answers:
-            route.fulfill(status=answers.pop(), headers={"Retry-After": "0"})
+        if statuses:
+            route.fulfill(status=statuses.pop(), headers={"Retry-After": "0"})
         else:
             route.continue_()
 
     form.route("**/form/", refuse)
     form.get_by_role("button").click()
     expect(form.locator("task-status")).to_contain_text("Monthly report")
-    assert answers == []
+    assert statuses == []
 
 
-def test_a_busy_server_that_names_a_date_is_not_hurried(form: Page):
+def test_a_date_in_retry_after_causes_no_immediate_retry(form: Page):
     times = []
 
     def refuse(route: Route) -> None:
@@ -168,48 +168,46 @@ def test_its_fields_may_have_any_name(form: Page, name: str):
     expect(form.locator("task-status")).to_have_attribute("announce", "polite")
 
 
-def test_without_javascript_it_leads_to_the_page_of_the_job(
-    browser: Browser, site: Site, context: BrowserContext, orders: Orders
+def test_without_javascript_it_redirects_to_the_page_of_the_job(
+    browser: Browser, site: Site, context: BrowserContext, control: JobControl
 ):
     plain = browser.new_context(
         base_url=site.url, storage_state=context.storage_state(), java_script_enabled=False
     )
     page = plain.new_page()
     page.goto("/form/")
-    page.get_by_label("Orders").fill(str(orders.path))
+    page.get_by_label("Control").fill(str(control.path))
     page.get_by_role("button").click()
     expect(page).to_have_url(re.compile("/tasks/.*/page/$"))
     plain.close()
 
 
-def test_htmx_polls_until_there_is_nothing_to_wait_for(
-    site: Site, context: BrowserContext, start: Any
-):
+def test_htmx_polls_until_the_job_finishes(site: Site, context: BrowserContext, start: Any):
     page = context.new_page()
-    job, orders = start(context)
-    answers = []
+    job, control = start(context)
+    statuses: list[int] = []
 
-    def note(response: Any) -> None:
+    def record(response: Any) -> None:
         if "/tasks/" in response.url:
-            answers.append(response.status)
+            statuses.append(response.status)
 
-    page.on("response", note)
+    page.on("response", record)
     page.goto(f"/with-htmx/?ids={job}")
-    orders.progress(40)
+    control.progress(40)
     expect(page.locator("task-status")).to_contain_text("40%")
-    orders.finish()
+    control.finish()
     expect(page.locator("task-status")).to_have_attribute("data-phase", "succeeded")
     assert page.locator("[hx-trigger]").count() == 0
-    seen = len(answers)
-    assert not happens_within(page, 1.2, lambda: len(answers) > seen)
+    count = len(statuses)
+    assert not happens_within(1.2, lambda: len(statuses) > count, page=page)
 
 
-def test_where_our_module_runs_htmx_does_not_poll(context: BrowserContext, start: Any):
+def test_with_the_module_htmx_does_not_poll(context: BrowserContext, start: Any):
     page = context.new_page()
-    job, orders = start(context)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.headers.get("hx-request", "")))
+    job, control = start(context)
+    hx_requests: list[str] = []
+    page.on("request", lambda request: hx_requests.append(request.headers.get("hx-request", "")))
     page.goto(f"/with-htmx/?ids={job}&module=yes")
-    orders.finish()
+    control.finish()
     expect(page.locator("task-status")).to_have_attribute("data-phase", "succeeded")
-    assert "true" not in asked
+    assert "true" not in hx_requests

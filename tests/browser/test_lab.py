@@ -11,9 +11,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HERE, PATIENCE
+from tests.browser.conftest import HERE, TIMEOUT_MS
 from tests.crash.processes import Process
-from tests.crash.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -61,7 +61,7 @@ def open_lab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
 
     def open_lab(**options: object) -> Page:
         context = browser.new_context(base_url=address, **options)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         context.add_init_script(path=HERE / "watch.js")
         contexts.append(context)
         page = context.new_page()

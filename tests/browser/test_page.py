@@ -1,4 +1,4 @@
-"""What a person sees, hears, and does not see move."""
+"""The element as people see and hear it: content, layout, announcements, accessibility."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import open_context
-from tests.browser.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-def jobs_of_all_kinds(context: BrowserContext, start: Callable[..., Any]) -> str:
-    """Start a job for each look of the element; return their ids, once they look so."""
-    running, unknown, done, failed = [start(context) for _ in range(4)]
+def jobs_in_all_phases(context: BrowserContext, start: Callable[..., Any]) -> str:
+    """Start a job in each phase; return their ids when the page shows these phases."""
+    running, indeterminate, succeeded, failed = [start(context) for _ in range(4)]
     running[1].progress(34, message="Reading rows")
-    done[1].finish("x")
+    succeeded[1].finish("x")
     failed[1].fail("The file has no column “Amount”.")
-    ids = ",".join(job for job, _ in (running, unknown, done, failed))
+    ids = ",".join(job for job, _ in (running, indeterminate, succeeded, failed))
     page = context.new_page()
     page.goto(f"/show/?ids={ids}")
     for phase, count in {"running": 2, "succeeded": 1, "failed": 1}.items():
@@ -40,64 +40,64 @@ def jobs_of_all_kinds(context: BrowserContext, start: Callable[..., Any]) -> str
     return ids
 
 
-def test_it_is_right_without_javascript(
+def test_it_works_without_javascript(
     browser: Browser, site: Site, context: BrowserContext, start: Any
 ):
-    ids = jobs_of_all_kinds(context, start)
+    ids = jobs_in_all_phases(context, start)
     plain = browser.new_context(
         base_url=site.url, storage_state=context.storage_state(), java_script_enabled=False
     )
     page = plain.new_page()
     page.goto(f"/show/?ids={ids}")
-    running, unknown, done, failed = page.locator("task-status").all()
+    running, indeterminate, succeeded, failed = page.locator("task-status").all()
     expect(running).to_contain_text(
         re.compile(r"Monthly report\s+34%.*Running\s+Reading rows", re.DOTALL)
     )
     expect(running.locator("progress")).to_have_attribute("value", "34.0")
-    expect(unknown.locator("progress")).not_to_have_attribute("value", re.compile(""))
-    expect(done.get_by_role("link")).to_be_visible()
+    expect(indeterminate.locator("progress")).not_to_have_attribute("value", re.compile(""))
+    expect(succeeded.get_by_role("link")).to_be_visible()
     expect(failed).to_contain_text("The file has no column “Amount”.")
-    for status in (done, failed):
+    for status in (succeeded, failed):
         expect(status.locator("progress")).to_have_count(0)
         expect(status.get_by_role("button")).to_be_hidden()
-    for words in ("longer than usual", "Reconnecting"):
-        expect(running.get_by_text(words)).to_be_hidden()
+    for text in ("longer than usual", "Reconnecting"):
+        expect(running.get_by_text(text)).to_be_hidden()
     running.get_by_role("button", name="Cancel").click()
     expect(page).to_have_url(re.compile("/page/$"))
     expect(page.locator("task-status")).to_contain_text(re.compile("cancelled", re.I))
     plain.close()
 
 
-def test_the_page_of_a_job_reloads_without_javascript_until_it_is_done(
+def test_the_page_of_a_job_reloads_without_javascript_until_it_finishes(
     browser: Browser, site: Site, context: BrowserContext, start: Any
 ):
-    job, orders = start(context)
+    job, control = start(context)
     plain = browser.new_context(
         base_url=site.url, storage_state=context.storage_state(), java_script_enabled=False
     )
     page = plain.new_page()
     page.goto(f"/tasks/{job}/page/")
-    orders.finish()
+    control.finish()
     expect(page.locator("[data-phase=succeeded]")).to_be_visible()
     assert page.locator("meta[http-equiv]").count() == 0
     plain.close()
 
 
 @pytest.mark.parametrize(
-    "where", ["/show/?ids={}", "/admin/tasks/?ids={}", "/tasks/{}/page/", "/form/"]
+    "url", ["/show/?ids={}", "/admin/tasks/?ids={}", "/tasks/{}/page/", "/form/"]
 )
-def test_axe_finds_nothing(context: BrowserContext, start: Any, where: str):
-    ids = jobs_of_all_kinds(context, start)
+def test_axe_finds_nothing(context: BrowserContext, start: Any, url: str):
+    ids = jobs_in_all_phases(context, start)
     page = context.new_page()
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        page.goto(where.format(ids.split(",")[0] if "page" in where else ids))
-        found = Axe().run(page, context="task-status" if "admin" in where else None)
-        assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
+        page.goto(url.format(ids.split(",")[0] if "page" in url else ids))
+        results = Axe().run(page, context="task-status" if "admin" in url else None)
+        assert results.violations_count == 0, f"{scheme}: {results.generate_report()}"
 
 
 def test_nothing_around_it_moves(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
     page.evaluate(
         """() => {
@@ -109,10 +109,10 @@ def test_nothing_around_it_moves(context: BrowserContext, page: Page, start: Any
     )
     status, after = page.locator("task-status"), page.locator("#after")
     before = after.bounding_box()
-    orders.progress(50, message="A message that is so long that it needs some lines. " * 5)
+    control.progress(50, message="A message that is so long that it needs some lines. " * 5)
     expect(status).to_contain_text("50%")
     assert after.bounding_box() == before
-    orders.fail("An explanation that is as long as that, and tells what to do. " * 6)
+    control.fail("An explanation that is as long as that, and tells what to do. " * 6)
     expect(status).to_have_attribute("data-phase", "failed")
     assert after.bounding_box() == before
     assert page.evaluate("window.shift") <= 0.01  # within the element
@@ -130,43 +130,44 @@ def test_updates_of_one_frame_are_one_drawing(context: BrowserContext, page: Pag
             new MutationObserver((changes) => {
                 for (const { target } of changes) written += target.dataset?.part === "title";
             }).observe(element, { subtree: true, childList: true, characterData: true });
-            const before = told.length;
+            const before = events.length;
             const { version } = state;
             for (let percent = 1; percent <= 60; percent++)
                 element.receive({ ...state, version: version + percent, progress: { percent } });
             await new Promise((resolve) => setTimeout(resolve, 200));
-            return [told.slice(before).filter(([name]) => name === "task-update").length, written];
+            const updates = events.slice(before).filter(([name]) => name === "task-update");
+            return [updates.length, written];
         }"""
     )
     assert (drawn, written) == (1, 0)
     expect(status).to_contain_text("60%")
 
 
-def test_two_hundred_updates_a_second_cost_few_layouts(
+def test_two_hundred_updates_a_second_cause_few_layouts(
     context: BrowserContext, page: Page, start: Any
 ):
-    """Ten jobs, twenty updates a second each, for a second: at most one layout for each update."""
+    """Ten jobs with twenty updates each within a second: at most one layout for five updates."""
     jobs = [start(context)[0] for _ in range(10)]
     page.goto(f"/show/?ids={','.join(jobs)}")
     has_state = "() => [...document.querySelectorAll('task-status')].every(({ state }) => state)"
-    wait_until(page, lambda: page.evaluate(has_state), "each knows its job's state")
+    wait_until(lambda: page.evaluate(has_state), "each element has the state of its job", page=page)
     page.evaluate(
         """() => {
             window.forced = window.shift = 0;
-            const watch = (type, look) => new PerformanceObserver((list) =>
-                list.getEntries().forEach(look)).observe({ type });
+            const watch = (type, record) => new PerformanceObserver((list) =>
+                list.getEntries().forEach(record)).observe({ type });
             watch("layout-shift", (entry) => { window.shift += entry.value; });
             watch("long-animation-frame", ({ scripts }) => {
                 for (const script of scripts) window.forced += script.forcedStyleAndLayoutDuration;
             });
         }"""
     )
-    inside = context.new_cdp_session(page)
-    inside.send("Performance.enable")
+    devtools = context.new_cdp_session(page)
+    devtools.send("Performance.enable")
 
     def layouts() -> int:
-        metrics = inside.send("Performance.getMetrics")["metrics"]
-        return int(next(each["value"] for each in metrics if each["name"] == "LayoutCount"))
+        metrics = devtools.send("Performance.getMetrics")["metrics"]
+        return int(next(metric["value"] for metric in metrics if metric["name"] == "LayoutCount"))
 
     before = layouts()
     page.evaluate(
@@ -189,11 +190,11 @@ def test_two_hundred_updates_a_second_cost_few_layouts(
 
 
 def test_an_older_state_is_not_shown(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
     status = page.locator("task-status")
     expect(status).to_have_attribute("data-phase", "running")
-    orders.progress(70)
+    control.progress(70)
     expect(status).to_contain_text("70%")
     status.evaluate(
         """element => element.receive(
@@ -203,39 +204,39 @@ def test_an_older_state_is_not_shown(context: BrowserContext, page: Page, start:
     expect(status).to_contain_text("70%")
 
 
-def test_milestones_are_spoken_and_a_failure_is_an_alert(
+def test_milestones_are_announced_and_a_failure_is_an_alert(
     context: BrowserContext, page: Page, start: Any
 ):
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
     page.clock.install()
-    spoken = page.locator("[role=status].offload-spoken")
-    orders.progress(30)
-    expect(spoken).to_have_text("Monthly report: Running")
-    orders.progress(60)
+    announced = page.locator("[role=status].offload-spoken")
+    control.progress(30)
+    expect(announced).to_have_text("Monthly report: Running")
+    control.progress(60)
     expect(page.locator("task-status")).to_contain_text("60%")
     page.clock.run_for(500)
-    expect(spoken).to_have_text("Monthly report: Running")
+    expect(announced).to_have_text("Monthly report: Running")
     page.clock.run_for(10_000)
-    expect(spoken).to_have_text("Monthly report: 50%")
-    orders.fail("The file is empty.")
+    expect(announced).to_have_text("Monthly report: 50%")
+    control.fail("The file is empty.")
     expect(page.get_by_role("alert")).to_have_text("Monthly report: Failed. The file is empty.")
 
 
-def test_a_job_may_be_silent(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
+def test_announcements_can_be_turned_off(context: BrowserContext, page: Page, start: Any):
+    job, control = start(context)
     page.goto(f"/show/?ids={job}&announce=off")
-    orders.fail("The file is empty.")
+    control.fail("The file is empty.")
     expect(page.locator("[data-phase=failed]")).to_be_visible()
     assert page.locator(".offload-spoken").count() == 0
 
 
-def test_what_a_task_says_is_text(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
+def test_texts_of_a_task_are_not_html(context: BrowserContext, page: Page, start: Any):
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
-    orders.progress(10, message="<img src=x onerror=alert(1)>")
+    control.progress(10, message="<img src=x onerror=alert(1)>")
     expect(page.locator("task-status")).to_contain_text("<img src=x onerror=alert(1)>")
-    orders.fail("<script>alert(1)</script>")
+    control.fail("<script>alert(1)</script>")
     expect(page.locator("task-status")).to_contain_text("<script>alert(1)</script>")
 
 
@@ -253,32 +254,32 @@ def test_the_cancel_button_cancels_in_place(context: BrowserContext, page: Page,
 def test_a_redirect_is_followed_within_the_site_only(
     context: BrowserContext, page: Page, start: Any
 ):
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}&redirect=/form/")
-    orders.finish()
+    control.finish()
     page.wait_for_url(lambda url: urlsplit(url).path == "/form/")
 
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}&redirect=//example.org/")
-    orders.finish()
+    control.finish()
     expect(page.locator("[data-phase=succeeded]")).to_be_visible()
     assert urlsplit(page.url).hostname == "localhost"
     assert urlsplit(page.url).path == "/show/"
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"), [("de", ["Läuft", "Abbrechen"]), ("fr", ["En cours", "Annuler"])]
+    ("locale", "texts"), [("de", ["Läuft", "Abbrechen"]), ("fr", ["En cours", "Annuler"])]
 )
-def test_it_speaks_the_language_of_the_reader(
-    browser: Browser, site: Site, start: Any, locale: str, words: list[str]
+def test_it_uses_the_language_of_the_reader(
+    browser: Browser, site: Site, start: Any, locale: str, texts: list[str]
 ):
     context = open_context(browser, site, locale=locale)
-    job, orders = start(context)
+    job, control = start(context)
     page = context.new_page()
     page.goto(f"/show/?ids={job}")
-    orders.progress(50)
+    control.progress(50)
     status = page.locator("task-status")
     expect(status).to_contain_text(re.compile(r"50\s%"))
-    for word in words:
-        expect(status).to_contain_text(word)
+    for text in texts:
+        expect(status).to_contain_text(text)
     context.close()

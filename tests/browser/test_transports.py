@@ -1,163 +1,316 @@
-"""A page follows a job to its end, by each transport."""
+"""A page follows a job until it finishes, over each transport."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE, open_context
-from tests.browser.waiting import happens_within, wait_until
+from tests.browser.conftest import TIMEOUT_MS, open_context
+from tests.browser.tabs import LIVE_TRANSPORTS, TRANSPORTS
+from tests.waiting import happens_within, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Route
+    from collections.abc import Callable
 
-    from tests.browser.site import Orders, Site
+    from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketRoute
 
-
-def asked(page: Page) -> list[tuple[str, int]]:
-    """Collect what the page asks of our URLs, and how it was answered."""
-    answers: list[tuple[str, int]] = []
-
-    def note(response: Any) -> None:
-        found = re.search(r"/tasks/(events/)?", response.url)
-        if found:
-            answers.append(("stream" if found[1] else "poll", response.status))
-
-    page.on("response", note)
-    return answers
+    from tests.browser.site import JobControl, Site
 
 
-def follow_to_the_end(page: Page, orders: Orders) -> None:
+def record_responses(page: Page) -> list[tuple[str, int]]:
+    """Record the page's requests for jobs: the transport, and the status of the response."""
+    responses: list[tuple[str, int]] = []
+
+    def record(response: Any) -> None:
+        match = re.search(r"/tasks/(events/)?", response.url)
+        if match:
+            responses.append(("stream" if match[1] else "poll", response.status))
+
+    page.on("response", record)
+    page.on("websocket", lambda _: responses.append(("websocket", 101)))
+    return responses
+
+
+def follow_until_finished(page: Page, control: JobControl) -> None:
     status = page.locator("task-status")
     expect(status).to_have_attribute("data-phase", "running")
-    orders.progress(34, message="Reading rows")
+    control.progress(34, message="Reading rows")
     expect(status.locator("progress")).to_have_attribute("value", re.compile("34"))
     expect(status).to_contain_text("Monthly report")
     expect(status).to_contain_text("34%")
     expect(status).to_contain_text("Reading rows")
-    orders.finish("the result")
+    control.finish("the result")
     expect(status).to_have_attribute("data-phase", "succeeded")
     expect(status.locator("progress")).to_be_hidden()
     status.get_by_role("link").click()
     expect(page.locator("body")).to_have_text('"the result"')
 
 
-def test_a_stream(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
-    answers = asked(page)
-    page.goto(f"/show/?ids={job}")
-    follow_to_the_end(page, orders)
-    assert answers[:-1] == [("stream", 200)]
+# --- each transport alone -----------------------------------------------------------------------
 
 
-def test_polling_where_the_server_cannot_stream(
-    sites: dict[str, Site], browser: Browser, start: Any
+@pytest.mark.parametrize(
+    ("transport", "response"), [("stream", ("stream", 200)), ("websocket", ("websocket", 101))]
+)
+def test_one_connection_follows_a_job_until_it_finishes(
+    context: BrowserContext, page: Page, start: Any, transport: str, response: tuple[str, int]
 ):
+    job, control = start(context)
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    follow_until_finished(page, control)
+    assert responses[:-1] == [response]
+
+
+@pytest.mark.parametrize("transport", ["", "websocket"])
+def test_polling_under_wsgi(sites: dict[str, Site], browser: Browser, start: Any, transport: str):
     sites["wsgi"].start()
     context = open_context(browser, sites["wsgi"])
-    job, orders = start(context)
+    job, control = start(context)
     page = context.new_page()
-    answers = asked(page)
-    page.goto(f"/show/?ids={job}")
-    with page.expect_response(lambda response: response.status == 304, timeout=PATIENCE):
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    with page.expect_response(lambda response: response.status == 304, timeout=TIMEOUT_MS):
         pass
-    follow_to_the_end(page, orders)
-    assert {("poll", 200), ("poll", 304)} >= set(answers)
+    follow_until_finished(page, control)
+    assert {("poll", 200), ("poll", 304)} >= set(responses)
     context.close()
 
 
-def test_polling_where_a_stream_is_refused(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
+# --- from one transport to the next ---------------------------------------------------------------
+
+
+def test_a_stream_where_the_server_serves_no_websockets(
+    sites: dict[str, Site], browser: Browser, start: Any
+):
+    sites["asgi-without-sockets"].start()
+    context = open_context(browser, sites["asgi-without-sockets"])
+    job, control = start(context)
+    page = context.new_page()
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport=websocket")
+    follow_until_finished(page, control)
+    assert responses[:-1] == [("websocket", 101), ("stream", 200)]
+    context.close()
+
+
+def test_a_stream_where_a_proxy_passes_no_websocket_messages(
+    context: BrowserContext, page: Page, start: Any
+):
+    job, control = start(context)
+    sockets: list[WebSocketRoute] = []
+
+    def record(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+
+    page.route_web_socket("**/tasks/ws/", record)
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport=websocket")
+    follow_until_finished(page, control)
+    assert len(sockets) == 1
+    assert responses[:-1] == [("stream", 200)]
+
+
+@pytest.mark.parametrize("transport", LIVE_TRANSPORTS)
+def test_polling_where_both_are_refused(
+    context: BrowserContext, page: Page, start: Any, transport: str
+):
+    job, control = start(context)
+    page.route_web_socket("**/tasks/ws/", lambda socket: socket.close())
     page.route("**/tasks/events/**", lambda route: route.fulfill(status=501))
-    answers = asked(page)
-    page.goto(f"/show/?ids={job}")
-    follow_to_the_end(page, orders)
-    assert answers[0] == ("stream", 501)
-    assert {kind for kind, _ in answers[1:]} == {"poll"}
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    follow_until_finished(page, control)
+    assert responses[0] == ("stream", 501)
+    assert {kind for kind, _ in responses[1:]} == {"poll"}
 
 
-def test_polling_where_a_proxy_holds_streams_up(context: BrowserContext, page: Page, start: Any):
-    job, orders = start(context)
-    held = []
+def test_polling_where_a_policy_allows_no_websocket_and_a_proxy_no_stream(
+    context: BrowserContext, page: Page, start: Any
+):
+    """As in a browser that throws an error where the policy has no `connect-src` for sockets."""
+    job, control = start(context)
+    page.add_init_script("window.WebSocket = class { constructor() { throw new DOMException(); } }")
+    page.route("**/tasks/events/**", lambda route: route.fulfill(status=406))
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport=websocket")
+    follow_until_finished(page, control)
+    assert responses[0] == ("stream", 406)
 
-    def hold(route: Route) -> None:
-        held.append(route)
 
-    page.route("**/tasks/events/**", hold)
+def test_polling_where_a_proxy_buffers_streams(context: BrowserContext, page: Page, start: Any):
+    job, control = start(context)
+    buffered: list[Route] = []
+
+    def buffer(route: Route) -> None:
+        buffered.append(route)
+
+    page.route("**/tasks/events/**", buffer)
     page.clock.install()
     page.goto(f"/show/?ids={job}")
 
-    def is_held(times: int) -> bool:
+    def is_requested(times: int) -> bool:
         page.clock.run_for(100)
-        return len(held) == times
+        return len(buffered) == times
 
     for times in (1, 2):
-        wait_until(page, lambda times=times: is_held(times), "the stream is asked for")
+        wait_until(lambda times=times: is_requested(times), "the stream is requested", page=page)
         page.clock.run_for(5_000)
     page.clock.resume()
-    follow_to_the_end(page, orders)
-    assert len(held) == 2
+    follow_until_finished(page, control)
+    assert len(buffered) == 2
 
 
-def test_a_busy_server_is_left_alone_as_long_as_it_asks(
+def test_the_websocket_is_tried_again_after_five_minutes(
     context: BrowserContext, page: Page, start: Any
 ):
-    job, orders = start(context)
-    times = []
+    job, control = start(context)
+    is_refused = True
 
-    def refuse_once(route: Route) -> None:
-        times.append(page.evaluate("performance.now()"))
-        if len(times) == 1:
-            route.fulfill(status=503, headers={"Retry-After": "2"})
+    def route(socket: WebSocketRoute) -> None:
+        if is_refused:
+            socket.close()
+        else:
+            socket.connect_to_server()
+
+    page.route_web_socket("**/tasks/ws/", route)
+    responses = record_responses(page)
+    page.clock.install()
+    page.goto(f"/show/?ids={job}&transport=websocket")
+    wait_until(lambda: responses == [("stream", 200)], "the stream is requested", page=page)
+    expect(page.locator("[data-phase=running]")).to_be_attached()
+
+    is_refused = False
+    page.clock.run_for(301_000)
+    page.evaluate("dispatchEvent(new Event('online'))")  # connect again
+    wait_until(lambda: step(page, responses), "the WebSocket is open", page=page)
+    page.clock.resume()
+    follow_until_finished(page, control)
+
+
+def step(page: Page, responses: list[tuple[str, int]]) -> bool:
+    """Let the page's clock run; return whether a WebSocket was opened."""
+    page.clock.run_for(100)
+    return ("websocket", 101) in responses
+
+
+def test_the_websocket_is_tried_first_when_the_network_is_back(
+    site: Site, context: BrowserContext, page: Page, start: Any
+):
+    """Without a network a WebSocket fails as where it is refused."""
+    job, control = start(context)
+    page.goto(f"/show/?ids={job}&transport=websocket")
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    site.kill()
+    expect(page.locator("task-status").get_by_text("Reconnecting")).to_be_visible()
+    responses = record_responses(page)
+    site.start()
+    follow_until_finished(page, control)
+    assert ("stream", 200) not in responses
+
+
+# --- a server that refuses ------------------------------------------------------------------------
+
+
+def refuse(page: Page, transport: str, retry_after: str, *, times: int) -> list[float]:
+    """Refuse to stream; return the times of the page's attempts, which are added later."""
+    attempts: list[float] = []
+
+    def is_refused() -> bool:
+        attempts.append(page.evaluate("performance.now()"))
+        return len(attempts) <= times
+
+    if transport == "websocket":
+        refuse_sockets(page, retry_after, is_refused)
+    else:
+        refuse_streams(page, retry_after, is_refused)
+    return attempts
+
+
+def refuse_streams(page: Page, retry_after: str, is_refused: Callable[[], bool]) -> None:
+    def respond(route: Route) -> None:
+        if is_refused():
+            route.fulfill(status=503, headers={"Retry-After": retry_after})
         else:
             route.continue_()
 
-    page.route("**/tasks/events/**", refuse_once)
-    page.goto(f"/show/?ids={job}")
-    follow_to_the_end(page, orders)
-    assert times[1] - times[0] >= 1_600
+    page.route("**/tasks/events/**", respond)
 
 
-def test_a_date_to_come_back_at_is_no_reason_to_hurry(
-    context: BrowserContext, page: Page, start: Any
+def refuse_sockets(page: Page, retry_after: str, is_refused: Callable[[], bool]) -> None:
+    problem: dict[str, Any] = {"type": "urn:offload:busy", "status": 503}
+    if retry_after.isdigit():
+        problem["retry_after"] = int(retry_after)
+
+    def connect(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def respond(message: str | bytes) -> None:
+            if is_refused():
+                socket.send(json.dumps({"event": "error", "data": problem}))
+            else:
+                server.send(message)
+
+        socket.on_message(respond)
+
+    page.route_web_socket("**/tasks/ws/", connect)
+
+
+@pytest.mark.parametrize("transport", LIVE_TRANSPORTS)
+def test_a_busy_server_is_retried_when_it_says_so(
+    context: BrowserContext, page: Page, start: Any, transport: str
+):
+    job, control = start(context)
+    attempts = refuse(page, transport, "2", times=1)
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    follow_until_finished(page, control)
+    assert attempts[1] - attempts[0] >= 1_600
+
+
+@pytest.mark.parametrize("transport", LIVE_TRANSPORTS)
+def test_without_seconds_in_retry_after_the_delays_grow(
+    context: BrowserContext, page: Page, start: Any, transport: str
 ):
     """`Retry-After` may be a date, as of a site under maintenance."""
     job, _ = start(context)
-    refused = []
-
-    def refuse(route: Route) -> None:
-        refused.append(route)
-        route.fulfill(status=503, headers={"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"})
-
-    page.route("**/tasks/events/**", refuse)
-    page.add_init_script("Math.random = () => 0.5")  # of the pauses: half a second, one, two
-    page.goto(f"/show/?ids={job}")
-    wait_until(page, lambda: refused, "the stream is asked for")
-    assert not happens_within(page, 2, lambda: len(refused) > 5)
+    attempts = refuse(page, transport, "Wed, 21 Oct 2099 07:28:00 GMT", times=100)
+    page.add_init_script("Math.random = () => 0.5")  # delays of half a second, one, two
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    wait_until(lambda: attempts, "the page has connected", page=page)
+    assert not happens_within(2, lambda: len(attempts) > 5, page=page)
 
 
-def test_many_elements_of_many_jobs_share_one_stream(
-    context: BrowserContext, page: Page, start: Any
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("transport", "response"), [("stream", ("stream", 200)), ("websocket", ("websocket", 101))]
+)
+def test_all_elements_share_one_connection(
+    context: BrowserContext, page: Page, start: Any, transport: str, response: tuple[str, int]
 ):
     jobs = [start(context) for _ in range(4)]
-    answers = asked(page)
+    responses = record_responses(page)
     ids = [job for job, _ in jobs]
-    page.goto(f"/show/?ids={','.join([*ids, ids[0]])}")
-    for _, orders in jobs:
-        orders.finish()
+    page.goto(f"/show/?ids={','.join([*ids, ids[0]])}&transport={transport}")
+    expect(page.locator("[data-phase=running]")).to_have_count(5)
+    for _, control in jobs:
+        control.finish()
     expect(page.locator("[data-phase=succeeded]")).to_have_count(5)
-    assert answers == [("stream", 200)]
+    assert responses == [response]
 
 
-def test_an_element_that_comes_later_is_followed_too(
-    context: BrowserContext, page: Page, start: Any
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_element_that_is_added_is_followed_too(
+    context: BrowserContext, page: Page, start: Any, transport: str
 ):
     first, _ = start(context)
-    second, orders = start(context)
-    page.goto(f"/show/?ids={first}")
+    second, control = start(context)
+    page.goto(f"/show/?ids={first}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     page.evaluate(
         """id => {
@@ -168,78 +321,120 @@ def test_an_element_that_comes_later_is_followed_too(
         }""",
         second,
     )
-    orders.finish()
+    control.finish()
     expect(page.locator("[data-phase=succeeded]")).to_contain_text("Monthly report")
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(404, "Not available"), (410, "No longer available")]
+    ("status", "label"), [(404, "Not available"), (410, "No longer available")]
 )
-def test_a_job_that_is_gone(
-    context: BrowserContext, page: Page, start: Any, status: int, words: str
+def test_a_job_that_does_not_exist(
+    context: BrowserContext, page: Page, start: Any, status: int, label: str
 ):
     job, _ = start(context)
     missing = {"items": [], "missing": [job], "poll_ms": None}
     page.route("**/tasks/?ids=*", lambda route: route.fulfill(json=missing))
     page.route(f"**/tasks/{job}/", lambda route: route.fulfill(status=status))
     page.goto(f"/show/?ids={job}&transport=poll")
-    expect(page.locator("task-status")).to_contain_text(words)
-    assert page.evaluate("told.at(-1)[0]") == "task-offline"
+    expect(page.locator("task-status")).to_contain_text(label)
+    assert page.evaluate("events.at(-1)[0]") == "task-offline"
 
 
-@pytest.mark.parametrize("transport", ["stream", "poll"])
-def test_who_signs_out_sees_no_more_of_it(
+# --- permissions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_after_sign_out_the_job_is_not_available(
     context: BrowserContext, page: Page, start: Any, transport: str
 ):
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
-    orders.progress(10)
+    control.progress(10)
     expect(page.locator("task-status")).to_contain_text("10%")
     context.request.get("/sign-out/")
     expect(page.locator("task-status")).to_contain_text("Not available")
-    orders.finish()
+    control.finish()
 
 
-def test_a_refused_token_stops_until_there_is_another(
-    context: BrowserContext, page: Page, start: Any
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_after_an_invalid_token_the_element_waits_for_another(
+    context: BrowserContext, page: Page, start: Any, transport: str
 ):
-    job, orders = start(context)
-    page.goto(f"/show/?ids={job}")
+    job, control = start(context)
+    page.goto(f"/show/?ids={job}&transport={transport}")
     status = page.locator("task-status")
     expect(status).to_have_attribute("data-phase", "running")
     status.evaluate("element => element.setAttribute('token', 'forged')")
     expect(status).to_contain_text("Please sign in again")
-    assert page.evaluate("told.at(-1)") == [
+    assert page.evaluate("events.at(-1)") == [
         "task-offline",
         "signed-out",
         page.evaluate("document.querySelector('task-status').state.version"),
     ]
     status.evaluate("element => element.removeAttribute('token')")
     expect(status).to_have_attribute("data-phase", "running")
-    orders.finish()
+    control.finish()
     expect(status).to_have_attribute("data-phase", "succeeded")
 
 
-def test_a_browser_that_knows_no_custom_states_shows_it_all_the_same(
-    context: BrowserContext, page: Page, start: Any
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_token_shows_a_job_to_a_visitor(
+    browser: Browser, site: Site, context: BrowserContext, start: Any, transport: str
 ):
+    job, control = start(context)
+    token = context.request.get("/token/", params={"id": job}).json()["token"]
+    visitor = browser.new_context(base_url=site.url)
+    page = visitor.new_page()
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("websocket", lambda socket: urls.append(socket.url))
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    expect(page.locator("task-status")).to_contain_text("Not available")
+    page.evaluate(
+        """([id, token]) => {
+            const element = document.querySelector("task-status");
+            element.removeAttribute("data-finished");
+            element.setAttribute("token", token);
+            element.setAttribute("href", `/tasks/${id}/`);
+        }""",
+        [job, token],
+    )
+    expect(page.locator("[data-phase=running]")).to_be_visible()
+    control.progress(20)
+    expect(page.locator("task-status")).to_contain_text("20%")
+    assert not [url for url in urls if token in url]
+    visitor.close()
+
+
+# --- browsers and pages that differ ---------------------------------------------------------------
+
+
+def test_a_browser_without_custom_states(context: BrowserContext, page: Page, start: Any):
     page.add_init_script(
         "CustomStateSet.prototype.add = () => { throw new DOMException('', 'SyntaxError'); }"
     )
-    job, orders = start(context)
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
-    follow_to_the_end(page, orders)
+    follow_until_finished(page, control)
 
 
-def test_a_page_whose_language_is_none_shows_it_all_the_same(
-    context: BrowserContext, page: Page, start: Any
-):
-    job, orders = start(context)
+def test_a_page_whose_language_tag_is_invalid(context: BrowserContext, page: Page, start: Any):
+    job, control = start(context)
     page.goto(f"/show/?ids={job}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     page.evaluate("document.documentElement.lang = 'en_US'")
-    orders.finish()
+    control.finish()
     expect(page.get_by_role("link")).to_be_visible()
     expect(page.locator("time")).to_have_text(re.compile(r"\d"))
-    assert page.evaluate("told.at(-1)[0]") == "task-succeeded"
+    assert page.evaluate("events.at(-1)[0]") == "task-succeeded"
+
+
+def test_the_policy_needs_no_source_for_websockets_but_self(page: Page, site: Site):
+    response: Any = page.goto("/show/?transport=websocket")
+    assert response.headers["content-security-policy"].startswith("default-src 'self';")
+    url = f"{site.url}/tasks/ws/".replace("http", "ws", 1)
+    opened = page.evaluate(
+        "url => new Promise((resolve) => { new WebSocket(url).onopen = () => resolve(true); })", url
+    )
+    assert opened

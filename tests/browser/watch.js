@@ -1,12 +1,12 @@
-// What the page is refused, what it is told, and how much it tells other tabs.
+// Records what tests check: policy violations, the element's events, and messages to other tabs.
 window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) => {
   window.refused.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`);
 });
-window.told = [];
+window.events = [];
 for (const name of ["update", "succeeded", "failed", "offline", "online"])
   document.addEventListener(`task-${name}`, ({ type, detail }) => {
-    window.told.push([type, detail?.phase, detail?.version]);
+    window.events.push([type, detail?.phase, detail?.version]);
   });
 window.posted = 0;
 const { postMessage } = BroadcastChannel.prototype;

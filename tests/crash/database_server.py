@@ -16,8 +16,8 @@ import psutil
 from django.core.management import call_command
 from django.db import connection
 
-from tests.crash.waiting import wait_until
 from tests.settings.base import ROOT
+from tests.waiting import wait_until
 
 NAMES = {"postgresql": "postgresql", "mysql": "mariadb"}
 LIMIT = 90.0

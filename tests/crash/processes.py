@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.crash.waiting import wait_until
 from tests.settings.base import ROOT
+from tests.waiting import wait_until
 
 
 class Process:

@@ -14,8 +14,8 @@ from offload.models import Job
 from tests.crash import execution_log, tasks
 from tests.crash.processes import Process
 from tests.crash.verdict import Verdict, judge
-from tests.crash.waiting import LIMIT, wait_until
 from tests.models import Effect
+from tests.waiting import TIMEOUT_SECONDS, wait_until
 
 OPTIONS = {"lease": 1.5, "kill_grace_period": 0.5, "shutdown_timeout": 20.0, "poll_interval": 0.2}
 MIX = [
@@ -145,7 +145,9 @@ class Scenario:
 
     # --- waiting ----------------------------------------------------------------------------
 
-    def wait_for(self, condition: Callable[[], object], what: str, seconds: float = LIMIT) -> None:
+    def wait_for(
+        self, condition: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         """Wait for a condition; on a timeout show the output of all processes."""
         try:
             wait_until(condition, what, seconds)

@@ -19,7 +19,7 @@ from tests.crash import tasks
 from tests.crash.processes import Process, resume, state_of
 from tests.crash.scenario import Scenario
 from tests.crash.summary import keep
-from tests.crash.waiting import happens_within
+from tests.waiting import happens_within
 
 EXCHANGE = ("exchange.started", "exchange.finished", "exchange.claimed", "exchange.committed")
 WORKER = (

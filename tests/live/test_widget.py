@@ -182,6 +182,27 @@ def test_the_media_of_a_page(ada):
     assert "csrfmiddlewaretoken" not in html, "a page without forms stays cacheable"
 
 
+@pytest.mark.parametrize(
+    ("tag", "factory", "has_socket"),
+    [
+        ('task_status_media transport="websocket"', AsyncRequestFactory(), True),
+        ('task_status_media transport="websocket"', RequestFactory(), False),
+        ("task_status_media", AsyncRequestFactory(), False),
+    ],
+)
+def test_the_media_of_a_page_with_a_websocket(ada, tag, factory, has_socket):
+    html = render(tag, request_of(ada, factory))
+    scripts = re.findall(r"task-\w+\.js", html)
+
+    # In this order, since task-status.js uses what task-socket.js defines.
+    assert scripts == ["task-socket.js"] * has_socket + ["task-status.js", "task-page.js"]
+
+
+def test_another_transport_of_the_media_raises(ada):
+    with pytest.raises(TemplateSyntaxError, match='can only be "websocket", not "carrier pigeon"'):
+        render('task_status_media transport="carrier pigeon"', request_of(ada))
+
+
 def test_without_a_request_the_tag_raises():
     with pytest.raises(TemplateSyntaxError, match=r"context_processors\.request"):
         Template("{% load offload %}{% task_status_media %}").render(Context())
@@ -203,6 +224,12 @@ def test_the_script_is_small():
     module = (STATIC / "task-status.js").read_bytes()
 
     assert len(gzip.compress(module, 9)) <= 5 * 1024
+
+
+def test_the_script_for_websockets_is_small():
+    module = (STATIC / "task-socket.js").read_bytes()
+
+    assert len(gzip.compress(module, 9)) <= 1.5 * 1024
 
 
 def test_no_script_writes_html():

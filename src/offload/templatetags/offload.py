@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.core.handlers.asgi import ASGIRequest
 from django.utils.html import format_html
 
 from offload.live.labels import translated_labels
@@ -40,10 +41,28 @@ def task_status(context: Context, result: ResultOrId, **attributes: Any) -> dict
 
 
 @register.inclusion_tag("offload/task_status_media.html", takes_context=True)
-def task_status_media(context: Context) -> dict[str, Any]:
-    """Render what the head of a page with jobs needs: style sheet, scripts and labels."""
+def task_status_media(context: Context, transport: str = "") -> dict[str, Any]:
+    """Render what the head of a page with jobs needs: style sheet, scripts and labels.
+
+        {% task_status_media transport="websocket" %}
+
+    Args:
+        context: of a template that is rendered with the request.
+        transport: `websocket` to prefer a WebSocket to a stream; only under ASGI.
+
+    Raises:
+        TemplateSyntaxError: for any other transport.
+    """
     request = _get_request(context, "task_status_media")
-    return {"labels": translated_labels(), **widget_context(request, PLACEHOLDER_DOCUMENT)}
+    if transport not in {"", "websocket"}:
+        raise template.TemplateSyntaxError(
+            f'{{% task_status_media %}}: transport can only be "websocket", not "{transport}".'
+        )
+    return {
+        "labels": translated_labels(),
+        "has_socket": bool(transport) and isinstance(request, ASGIRequest),
+        **widget_context(request, PLACEHOLDER_DOCUMENT),
+    }
 
 
 @register.simple_tag

@@ -1,4 +1,7 @@
-"""The web server's way in; another process runs the jobs."""
+"""ASGI entry points: with streams and WebSockets beside Django, and Django alone.
+
+A worker in another process runs the jobs.
+"""
 
 import os
 
@@ -9,4 +12,6 @@ from offload.asgi import Offload
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.browser.project.settings")
 
-application = Offload(ASGIStaticFilesHandler(get_asgi_application()), run_jobs=False)
+
+django = ASGIStaticFilesHandler(get_asgi_application())
+application = Offload(django, run_jobs=False)

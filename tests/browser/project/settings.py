@@ -1,4 +1,4 @@
-"""A project with users, a strict policy and live jobs, as a real one would be."""
+"""Settings of a project with users and a strict Content Security Policy."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A task that does what the test says, while it says it."""
+"""A task that a test controls while it runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 
 from offload import UserFacingError, is_cancelled, progress, task
 
+POLL_SECONDS = 0.02
+
 
 @task(title="Monthly report", expose_result=True)
-def obey(orders: str) -> Any:
-    """Carry out the orders in a file, one JSON list a line, as they are appended."""
-    path = Path(orders)
+def controlled(control: str) -> Any:
+    """Execute commands from a file, one JSON list a line, as the test appends them."""
+    path = Path(control)
     pause = threading.Event()
-    carried_out = 0
+    executed = 0
     while not is_cancelled():
         lines = path.read_text().splitlines() if path.exists() else []
-        for line in lines[carried_out:]:
-            carried_out += 1
+        for line in lines[executed:]:
+            executed += 1
             match json.loads(line):
                 case ["progress", done, total, message]:
                     progress(done, total, message)
@@ -27,5 +29,5 @@ def obey(orders: str) -> Any:
                     return value
                 case ["fail", message]:
                     raise UserFacingError(message)
-        pause.wait(0.02)
+        pause.wait(POLL_SECONDS)
     return None

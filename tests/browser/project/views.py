@@ -1,4 +1,4 @@
-"""Pages that show jobs, as a project would write them, and doors for the tests."""
+"""Pages that show jobs, as a project would write them, and URLs that tests use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from django.utils.csp import CSP
 from django.views.decorators.csp import csp_override
 
 import offload
+from offload.live.tokens import make_token
 from offload.models import Job, Worker
 from offload.store import get_store
 from offload.uuid7 import new_id
-from tests.browser.project.tasks import obey
+from tests.browser.project.tasks import controlled
 
 
 def sign_in(request: HttpRequest) -> HttpResponse:
@@ -33,25 +34,30 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 def enqueue(request: HttpRequest) -> HttpResponse:
-    """Start a job that carries out orders."""
-    return JsonResponse({"id": obey.enqueue(request.GET["orders"]).id})
+    """Enqueue a job that the test controls."""
+    return JsonResponse({"id": controlled.enqueue(request.GET["control"]).id})
 
 
-def age(request: HttpRequest) -> HttpResponse:
-    """Let a job have waited for some minutes."""
+def token(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"token": make_token([request.GET["id"]])})
+
+
+def backdate(request: HttpRequest) -> HttpResponse:
+    """Backdate a job, as if it had been waiting for some minutes."""
     since = timezone.now() - timedelta(minutes=int(request.GET["minutes"]))
-    return JsonResponse({"aged": Job.objects.filter(pk=request.GET["id"]).update(run_after=since)})
+    backdated = Job.objects.filter(pk=request.GET["id"]).update(run_after=since)
+    return JsonResponse({"backdated": backdated})
 
 
-def staff(request: HttpRequest) -> HttpResponse:
-    """Let the queue have an engine that never comes to run anything; or have it no more."""
+def busy_worker(request: HttpRequest) -> HttpResponse:
+    """Register a busy worker, which never runs a job, or delete it."""
     Worker.objects.filter(hostname="busy").delete()
-    if "busy" in request.GET:
-        engine = Worker(
+    if "register" in request.GET:
+        worker = Worker(
             id=new_id(), backend="default", hostname="busy", pid=1, processes=1, threads=1
         )
-        get_store("default").register(engine, lease=60)
-    return HttpResponse("staffed")
+        get_store("default").register(worker, lease=60)
+    return HttpResponse()
 
 
 def count(request: HttpRequest) -> HttpResponse:
@@ -60,33 +66,43 @@ def count(request: HttpRequest) -> HttpResponse:
 
 
 def show(request: HttpRequest) -> HttpResponse:
-    """Show jobs, in a page that looks as asked for."""
-    return render(request, "project/show.html", _shown(request))
+    """Show jobs in a page, with the style and attributes of the query."""
+    return render(request, "project/show.html", _page_context(request))
 
 
 @csp_override({"default-src": [CSP.SELF]})
 def with_htmx(request: HttpRequest) -> HttpResponse:
-    """Show jobs to htmx, which writes HTML and so needs a milder policy."""
-    return render(request, "project/with_htmx.html", _shown(request))
+    """Show jobs with htmx, which writes HTML and needs a weaker policy."""
+    return render(request, "project/with_htmx.html", _page_context(request))
 
 
 def in_admin(request: HttpRequest) -> HttpResponse:
     return render(
-        request, "project/admin.html", {**admin.site.each_context(request), **_shown(request)}
+        request,
+        "project/admin.html",
+        {**admin.site.each_context(request), **_page_context(request)},
     )
 
 
-def _shown(request: HttpRequest) -> dict[str, object]:
+def _page_context(request: HttpRequest) -> dict[str, object]:
     query = request.GET.dict()
     ids = [each for each in query.pop("ids", "").split(",") if each]
-    return {"ids": ids, "style": query.pop("style", ""), "theme": query.pop("theme", ""), **query}
+    # The page prefers the WebSocket, not one of its elements.
+    media = query.pop("transport") if query.get("transport") == "websocket" else ""
+    return {
+        "ids": ids,
+        "media": media,
+        "style": query.pop("style", ""),
+        "theme": query.pop("theme", ""),
+        **query,
+    }
 
 
 @offload.idempotent
 def form(request: HttpRequest) -> HttpResponse:
-    """Show a form; start what it asks for."""
+    """Show a form that enqueues a job."""
     if request.method == "POST":
-        if not request.POST["orders"]:
+        if not request.POST["control"]:
             return render(request, "project/form.html", {"error": "Say what to do."})
-        return offload.accepted(request, obey.enqueue(request.POST["orders"]))
+        return offload.accepted(request, controlled.enqueue(request.POST["control"]))
     return render(request, "project/form.html")

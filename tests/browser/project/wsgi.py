@@ -1,4 +1,4 @@
-"""The way in for a server that cannot stream."""
+"""WSGI entry point, for a server that cannot stream."""
 
 import os
 

@@ -1,20 +1,20 @@
-// <task-status> shows a job as it changes. A hub gathers what a page follows; that of one visible
-// tab leads: it alone connects, and tells the others.
+// <task-status> shows a job as it changes. A hub connects for all elements of a page. One of the
+// visible tabs leads: it alone connects, and tells the others.
 
-const GATHER = 50; // ms for elements to come and go
-const FIRST_BYTE = 5_000; // ms; else a proxy holds it up
-const LONG = 15_000; // ms until a stream asks why jobs wait
-const SILENCE = 45_000; // ms without a byte: dead
-const POLL_ONLY = 300_000; // ms until streaming is tried again
+const GATHER_MS = 50; // for elements to come and go
+const FIRST_BYTE_MS = 5_000; // else a proxy buffers it
+const QUEUED_MS = 15_000; // until a stream asks why jobs wait
+const SILENCE_MS = 45_000; // without a byte
+const POLL_MS = 300_000; // until streaming is tried again
 const MAX_IDS = 100; // of one request
-const CHANGED = {}; // why a request is given up
+const CHANGED = {}; // why a request is aborted
 const { locks } = navigator; // not on plain http://
 
-const awake = () => !document.hidden && !document.prerendering;
-const roughly = (ms) => ms * (0.8 + 0.4 * Math.random());
+const isVisible = () => !document.hidden && !document.prerendering;
+const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
 const delayOf = (state) => state?.estimate?.delay;
 
-// --- words ---
+// --- texts ---
 
 let texts;
 
@@ -27,7 +27,7 @@ function details({ error, progress, estimate }) {
   if (error) return [error.title, error.detail, text("reference", error.reference)];
   const { step, message } = progress ?? {};
   const { remaining_seconds: left, position } = estimate ?? {};
-  const seconds = `${left % 60}`.padStart(2, "0");
+  const seconds = `0${left % 60}`.slice(-2);
   return [
     step && `${step.number}${step.of ? `/${step.of}` : ""} ${step.name}`,
     message,
@@ -38,14 +38,14 @@ function details({ error, progress, estimate }) {
 
 // --- drawing, once per frame ---
 
-const due = new Set();
+const changed = new Set();
 
 function redraw(element) {
-  if (due.add(element).size > 1) return;
+  if (changed.add(element).size > 1) return;
   requestAnimationFrame(() => {
-    const elements = [...due];
-    due.clear();
-    for (const each of elements) each.draw();
+    const elements = [...changed];
+    changed.clear();
+    for (const element of elements) element.draw();
   });
 }
 
@@ -55,17 +55,18 @@ const hubs = new Map();
 
 class Hub {
   #jobs = new Map(); // id -> { state, elements }
-  #others = new Set(); // what other tabs want, or how old they are
-  #covered = []; // ids of this connection
+  #ids = []; // of this connection
+  #otherIds = new Set(); // that other tabs show
+  #olderTabs = new Set(); // since when
   #etags = {};
   #timers = {};
   #failures = 0;
-  #mute = 0; // dead connections in a row
+  #timeouts = 0; // in a row
   #pollUntil = 0;
   #channel;
-  #stopper; // while this tab takes part
-  #age; // since when
-  #round; // while it leads: what is under way
+  #active; // while this tab takes part
+  #activeSince;
+  #round; // while it leads: the request or pause
   offline = false;
 
   static of(element) {
@@ -82,100 +83,100 @@ class Hub {
     return this.#jobs.get(id);
   }
 
-  join(element) {
+  add(element) {
     this.job(element.key).elements.add(element);
     redraw(element);
     this.#change();
   }
 
-  leave(element) {
+  remove(element) {
     this.job(element.key).elements.delete(element);
     this.#change();
   }
 
   start() {
     for (const job of this.#jobs.values()) if (job.state?.phase === "signed-out") job.state = null;
-    if (this.#stopper || !awake() || !this.#wanted().length) return;
-    const { signal } = (this.#stopper = new AbortController());
+    if (this.#active || !isVisible() || !this.#unfinished().length) return;
+    const { signal } = (this.#active = new AbortController());
     this.#channel = new BroadcastChannel(this.name);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#age = Date.now() + Math.random();
-    this.#hear({ lead: true });
+    this.#channel.onmessage = ({ data }) => this.#receive(data);
+    this.#activeSince = Date.now() + Math.random();
+    this.#receive({ leads: true });
     const lead = () => this.#lead(signal);
     if (locks) locks.request(this.name, { signal }, lead).catch(() => {});
     else lead();
   }
 
   stop() {
-    if (!this.#stopper) return;
+    if (!this.#active) return;
     this.#channel.close();
-    this.#stopper.abort();
-    this.#stopper = null;
-    this.#be(false);
-    this.#others.clear();
-    this.wake();
+    this.#active.abort();
+    this.#active = null;
+    this.#setOffline(false);
+    this.#otherIds.clear();
+    this.restart();
   }
 
-  wake() {
+  restart() {
     this.#round?.abort(CHANGED);
   }
 
-  take({ items = [], missing = [] }) {
-    if (this.#round && items[0]) this.#tell({ items });
+  update({ items = [], missing = [] }) {
+    if (this.#round && items[0]) this.#post({ items });
     for (const state of items) {
       const job = this.job(state.id);
       const newer = state.version - job.state?.version;
       if (newer < 0 || (newer === 0 && !delayOf(state))) continue;
       if (state.is_finished !== job.state?.is_finished) this.#change();
-      if (state.is_finished) this.#covered = this.#covered.filter((id) => id !== state.id);
+      if (state.is_finished) this.#ids = this.#ids.filter((id) => id !== state.id);
       job.state = state;
       job.elements.forEach(redraw);
     }
-    for (const id of missing) this.look(id);
+    for (const id of missing) this.refresh(id);
   }
 
-  async look(id) {
+  async refresh(id) {
     try {
       const response = await this.#get(`${id}/`);
-      this.take({ items: [await response.json()] });
+      this.update({ items: [await response.json()] });
     } catch ({ status }) {
-      if (status === 404) this.#lose(id, "missing");
-      if (status === 410) this.#lose(id, "gone");
+      if (status === 404) this.#close(id, "missing");
+      if (status === 410) this.#close(id, "gone");
     }
   }
 
-  // Half a version: what may come is newer.
-  #lose(id, phase) {
+  // Half a version: a later state is newer.
+  #close(id, phase) {
     const { state } = this.job(id);
     const version = (state?.version ?? 1e9) + 0.5;
-    this.take({ items: [{ ...state, id, phase, version, is_finished: true }] });
+    this.update({ items: [{ ...state, id, phase, version, is_finished: true }] });
   }
 
-  #later(name, ms, callback) {
+  #setTimer(name, ms, callback) {
     this.#timers[name] ??= setTimeout(() => {
       this.#timers[name] = null;
       callback();
     }, ms);
   }
 
-  #never(name) {
+  #stopTimer(name) {
     clearTimeout(this.#timers[name]);
     this.#timers[name] = null;
   }
 
-  #tell(message) {
-    if (this.#stopper) this.#channel.postMessage(message);
+  #post(message) {
+    if (this.#active) this.#channel.postMessage(message);
   }
 
-  #hear({ want, age, lead, items, offline }) {
-    if (lead) this.#tell({ want: this.#wanted(), age: this.#age });
-    if (age < this.#age) this.#others.add(age);
-    if (!locks) return; // each tab for itself
-    if (items) this.take({ items });
-    if (offline !== undefined) this.#be(offline);
-    if (!want || !this.#round) return;
-    want.forEach((id) => this.#others.add(id));
-    this.#tell({ items: this.#states(want) });
+  #receive({ ids, since, leads, items, offline }) {
+    if (leads) this.#post({ ids: this.#unfinished(), since: this.#activeSince });
+    if (since < this.#activeSince) this.#olderTabs.add(since);
+    if (!locks) return; // each tab connects
+    if (items) this.update({ items });
+    if (offline !== undefined) this.#setOffline(offline);
+    if (!ids || !this.#round) return;
+    ids.forEach((id) => this.#otherIds.add(id));
+    this.#post({ items: this.#states(ids) });
     this.#change();
   }
 
@@ -183,37 +184,38 @@ class Hub {
     return ids.map((id) => this.job(id).state).filter(Boolean);
   }
 
-  #wanted() {
-    const isWanted = (id) => this.job(id).elements.size || this.#others.has(id);
-    const ids = [...this.#jobs.keys()].filter(isWanted);
+  #unfinished() {
+    const shown = (id) => this.job(id).elements.size || this.#otherIds.has(id);
+    const ids = [...this.#jobs.keys()].filter(shown);
     return ids.filter((id) => !this.job(id).state?.is_finished).sort();
   }
 
   #change() {
-    this.#later("change", GATHER, () => {
-      const wanted = this.#wanted();
-      if (!wanted.length) this.stop();
-      else if (!this.#stopper) this.start();
-      else if (!this.#round) this.#tell({ want: wanted });
-      else if (`${wanted}` !== `${this.#covered}`) this.wake();
+    this.#setTimer("change", GATHER_MS, () => {
+      const ids = this.#unfinished();
+      if (!ids.length) this.stop();
+      else if (!this.#active) this.start();
+      else if (!this.#round) this.#post({ ids });
+      else if (`${ids}` !== `${this.#ids}`) this.restart();
     });
   }
 
-  #be(offline) {
-    this.#never("offline");
+  #setOffline(offline) {
+    this.#stopTimer("offline");
     if (offline === this.offline) return;
     this.offline = offline;
-    if (this.#round) this.#tell({ offline });
+    if (this.#round) this.#post({ offline });
     for (const job of this.#jobs.values()) job.elements.forEach(redraw);
   }
 
   async #lead(stopped) {
     while (!stopped.aborted) {
-      this.#others.clear();
-      this.#tell({ lead: true }); // others say what they want
-      await this.#pause(GATHER);
+      this.#otherIds.clear();
+      this.#olderTabs.clear();
+      this.#post({ leads: true }); // others answer
+      await this.#pause(GATHER_MS);
       if (stopped.aborted) break;
-      this.#covered = this.#wanted();
+      this.#ids = this.#unfinished();
       this.#round = new AbortController();
       let wait = 0;
       try {
@@ -226,10 +228,10 @@ class Hub {
     this.#round = null;
   }
 
-  // Without locks all tabs lead, and the two oldest stream.
+  // Without locks all tabs lead; the two oldest stream.
   #canStream() {
-    const { length } = this.#covered;
-    const may = this.transport !== "poll" && (locks || this.#others.size < 2);
+    const { length } = this.#ids;
+    const may = this.transport !== "poll" && (locks || this.#olderTabs.size < 2);
     return may && performance.now() > this.#pollUntil && length && length <= MAX_IDS;
   }
 
@@ -242,36 +244,36 @@ class Hub {
   }
 
   #fail({ name, status, wait = 0 }) {
-    this.#never("health");
-    this.#never("long");
+    this.#stopTimer("health");
+    this.#stopTimer("queued");
     const refused = [404, 405, 406, 501].includes(status);
-    if (this.#canStream() && (refused || (name === "AbortError" && ++this.#mute > 1))) {
-      this.#pollUntil = performance.now() + POLL_ONLY;
+    if (this.#canStream() && (refused || (name === "AbortError" && ++this.#timeouts > 1))) {
+      this.#pollUntil = performance.now() + POLL_MS;
       return 0;
     }
-    this.#later("offline", 3_000, () => this.#be(true));
+    this.#setTimer("offline", 3_000, () => this.#setOffline(true));
     if ([0, 401, 403].includes(status)) // 0: redirected
-      for (const id of this.#covered) this.#lose(id, "signed-out");
+      for (const id of this.#ids) this.#close(id, "signed-out");
     const backOff = Math.min(30_000, 1_000 * 2 ** this.#failures++);
-    return Math.max(roughly(wait), Math.random() * backOff);
+    return Math.max(jitter(wait), Math.random() * backOff);
   }
 
   #expect(ms) {
     const round = this.#round;
-    this.#never("silence");
-    this.#later("silence", ms, () => round.abort());
+    this.#stopTimer("silence");
+    this.#setTimer("silence", ms, () => round.abort());
   }
 
-  #heard() {
-    this.#expect(SILENCE);
-    this.#be(false);
-    this.#mute = 0;
-    this.#later("health", 10_000, () => (this.#failures = 0));
+  #received() {
+    this.#expect(SILENCE_MS);
+    this.#setOffline(false);
+    this.#timeouts = 0;
+    this.#setTimer("health", 10_000, () => (this.#failures = 0));
   }
 
-  async #get(path, headers = {}, signal = null) {
+  async #get(path, headers = {}, signal = null, send = fetch) {
     if (this.token) headers.Authorization = `Offload ${this.token}`;
-    const response = await fetch(this.base + path, { headers, signal, redirect: "manual" });
+    const response = await send(this.base + path, { headers, signal, redirect: "manual" });
     response.wait = 1_000 * response.headers.get("Retry-After") || 0; // not a date
     if (response.ok || response.status === 304) return response;
     throw response;
@@ -279,52 +281,54 @@ class Hub {
 
   async #poll() {
     let wait = 60_000;
-    for (let ids = this.#covered; ids.length; ids = ids.slice(MAX_IDS)) {
+    for (let ids = this.#ids; ids.length; ids = ids.slice(MAX_IDS)) {
       const path = `?ids=${ids.slice(0, MAX_IDS)}`;
       const headers = { "If-None-Match": this.#etags[path] ?? "" };
-      this.#expect(SILENCE);
+      this.#expect(SILENCE_MS);
       const response = await this.#get(path, headers, this.#round.signal);
       const body = response.status === 200 ? await response.json() : {};
       this.#etags[path] = response.headers.get("ETag");
-      this.#heard();
-      this.take(body);
+      this.#received();
+      this.update(body);
       wait = Math.min(wait, body.poll_ms || response.wait || 2_000);
     }
-    return roughly(wait);
+    return jitter(wait);
   }
 
   async #stream() {
-    const states = () => this.#states(this.#covered);
+    const states = () => this.#states(this.#ids);
+    const queued = () => states().some(({ phase }) => phase === "queued");
     const known = states().map(({ id, version }) => `${id}.${version}`);
     const headers = { Accept: "text/event-stream", "Last-Event-ID": `${known}` };
-    const waits = () => states().some(({ phase }) => phase === "queued");
-    this.#later("long", LONG, () => waits() && this.wake());
-    this.#expect(FIRST_BYTE);
-    const response = await this.#get(`events/?ids=${this.#covered}`, headers, this.#round.signal);
+    this.#setTimer("queued", QUEUED_MS, () => queued() && this.restart());
+    this.#expect(FIRST_BYTE_MS);
+    const send = globalThis.offloadFetch ?? fetch; // task-socket.js
+    const path = `events/?ids=${this.#ids}`;
+    const response = await this.#get(path, headers, this.#round.signal, send);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ; ) {
       const { value, done } = await reader.read();
       if (done) throw {};
-      this.#heard();
+      this.#received();
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) {
         const body = JSON.parse(block.split(/^data: ?/m)[1] ?? "{}");
-        this.take(body.id ? { items: [body] } : body);
+        this.update(body.id ? { items: [body] } : body);
         const { reason } = body;
-        if (reason) return roughly({ lifetime: 200, shutdown: 1_000 }[reason] ?? SILENCE);
+        if (reason) return jitter({ lifetime: 200, shutdown: 1_000 }[reason] ?? SILENCE_MS);
       }
     }
   }
 }
 
 const all = (verb) => hubs.forEach((hub) => hub[verb]());
-const follow = () => all(awake() ? "start" : "stop");
+const follow = () => all(isVisible() ? "start" : "stop");
 document.addEventListener("visibilitychange", follow);
 document.addEventListener("prerenderingchange", follow);
 addEventListener("pageshow", follow);
 addEventListener("pagehide", () => all("stop"));
-for (const type of ["online", "offline"]) addEventListener(type, () => all("wake"));
+for (const type of ["online", "offline"]) addEventListener(type, () => all("restart"));
 
 // --- the element ---
 
@@ -345,28 +349,28 @@ class TaskStatus extends HTMLElement {
     this.key = this.url.pathname.split("/").at(-2);
     this.#hub = Hub.of(this);
     this.#date();
-    this.removeAttribute("hx-get"); // htmx need not poll
+    this.removeAttribute("hx-get"); // no polling by htmx
     if (this.dataset.finished !== undefined && !this.#shown) return;
-    this.#hub.join(this);
+    this.#hub.add(this);
     const limit = this.getAttribute("stop-after");
-    if (limit) this.#timer = setTimeout(() => this.#hub.leave(this), 1_000 * limit);
+    if (limit) this.#timer = setTimeout(() => this.#hub.remove(this), 1_000 * limit);
   }
 
   disconnectedCallback() {
     clearTimeout(this.#timer);
-    this.#hub.leave(this);
+    this.#hub.remove(this);
   }
 
   attributeChangedCallback(name) {
     if (!this.#hub || !this.isConnected) return;
     this.disconnectedCallback();
-    if (name === "href") this.#shown = {}; // whatever comes is new
+    if (name === "href") this.#shown = {}; // any state is newer
     this.connectedCallback();
   }
 
   refresh() {
-    this.#hub.join(this);
-    return this.#hub.look(this.key);
+    this.#hub.add(this);
+    return this.#hub.refresh(this.key);
   }
 
   cancel() {
@@ -374,7 +378,7 @@ class TaskStatus extends HTMLElement {
   }
 
   receive(state) {
-    this.#hub.take({ items: [state] });
+    this.#hub.update({ items: [state] });
   }
 
   draw() {
