@@ -1,7 +1,8 @@
-"""System checks: what the settings say at each `check`, what the server says at `--database`.
+"""System checks: of the settings on each `check`, of the database server with `--database`.
 
-A warning tells of what makes jobs slow, late or lost in some situations, an error of what cannot
-work. `migrate` runs the checks of its database too, so a missing migration is no error.
+An error reports a configuration that cannot work; a warning one that makes jobs slow, late or
+lost in some situations. `migrate` runs the checks of its database too, so a missing migration is
+a warning.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from offload.store.errors import explain, migrate_command
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-SQLITE_VERSION = (3, 35)
-"""The first that has UPDATE ... RETURNING."""
+MIN_SQLITE_VERSION = (3, 35)
+"""The first version with UPDATE ... RETURNING."""
 
-SQLITE_TIMEOUT = 5
-"""Seconds for which Python waits for a locked database by default."""
+DEFAULT_SQLITE_TIMEOUT_SECONDS = 5
+"""Python's default wait for a locked database."""
 
 MIDDLEWARE = "offload.middleware.OffloadMiddleware"
 
@@ -42,7 +43,7 @@ type Messages = Iterator[CheckMessage]
 
 @register("offload")
 def check_settings(**_kwargs: Any) -> Messages:
-    """Check the settings of each database that keeps jobs, without connecting."""
+    """Check the settings of each database that stores jobs, without connecting."""
     for connection in _connections():
         if connection.vendor == "sqlite":
             yield from check_sqlite_version(sqlite3.sqlite_version_info)
@@ -56,24 +57,28 @@ def check_settings(**_kwargs: Any) -> Messages:
 
 @register(Tags.database)
 def check_databases(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> Messages:
-    """Ask each database that keeps jobs, if Django was told to ask it."""
+    """Check each server that stores jobs and that Django was asked to check."""
     for connection in _connections():
         if connection.alias in (databases or ()):
             try:
-                yield from _ask(connection)
+                yield from _check_server(connection)
             except (DatabaseError, InterfaceError) as error:
                 problem = str(explain(error, connection.alias))
-                yield Error(problem, hint="Start it, or correct DATABASES.", id="offload.E011")
+                hint = "Start the server, or correct DATABASES."
+                yield Error(problem, hint=hint, id="offload.E011")
 
 
 @register("offload")
 def check_live(**_kwargs: Any) -> Messages:
-    """Check what decides who sees jobs in the browser."""
+    """Check the settings that decide who may see jobs in the browser."""
     yield from check_middleware()
 
 
 def _connections() -> list[BaseDatabaseWrapper]:
-    """Return the databases in which backends keep jobs; backends tell of wrong options."""
+    """Return the databases in which backends store jobs.
+
+    A backend with wrong options is left out, because its own check reports them.
+    """
     aliases: dict[str, None] = {}
     for backend in offload_backends():
         try:
@@ -84,7 +89,7 @@ def _connections() -> list[BaseDatabaseWrapper]:
     return [connections[alias] for alias in aliases]
 
 
-def _ask(connection: BaseDatabaseWrapper) -> Messages:
+def _check_server(connection: BaseDatabaseWrapper) -> Messages:
     facts = get_store(connection.alias).diagnose()
     if connection.vendor == "mysql":
         yield from check_isolation(facts, connection.alias)
@@ -98,57 +103,57 @@ def _ask(connection: BaseDatabaseWrapper) -> Messages:
 
 
 def check_sqlite_version(version: tuple[int, ...]) -> Messages:
-    """Check that SQLite knows the statements."""
-    if version < SQLITE_VERSION:
+    """Check that SQLite supports the statements."""
+    if version < MIN_SQLITE_VERSION:
         yield Error(
-            f"SQLite {'.'.join(map(str, version))} is too old to keep jobs.",
-            hint="Use a Python that comes with SQLite 3.35 or later.",
+            f"SQLite {'.'.join(map(str, version))} is too old to store jobs.",
+            hint="Use a build of Python with SQLite 3.35 or later.",
             id="offload.E008",
         )
 
 
 def check_sqlite_file(connection: BaseDatabaseWrapper) -> Messages:
-    """Check that other processes can open the database; Django's own test database aside."""
+    """Check that workers can open the database; Django's test database may be in memory."""
     if _is_in_memory(connection) and not _is_of_a_test(connection):
         yield Warning(
-            f"DATABASES[{connection.alias!r}] is in memory, where no worker finds the jobs.",
-            hint="Let NAME be a file.",
+            f"DATABASES[{connection.alias!r}] is in memory, so no worker can read the jobs.",
+            hint="Set its NAME to a file.",
             id="offload.W004",
         )
 
 
 def check_sqlite_wal(connection: BaseDatabaseWrapper) -> Messages:
-    """Check that readers and a writer do not lock each other out."""
+    """Check that readers and a writer do not block each other."""
     if not _is_in_memory(connection) and not _sets_wal(connection) and not _has_wal(connection):
         yield Warning(
-            f"SQLite in DATABASES[{connection.alias!r}] does not use a write-ahead log: pages wait "
-            "while a worker writes, and each commit is slow.",
-            hint='There, set OPTIONS["init_command"] to "PRAGMA journal_mode=wal; PRAGMA '
+            f"SQLite in DATABASES[{connection.alias!r}] does not use a write-ahead log: readers "
+            "wait while a worker writes, and each commit is slow.",
+            hint='Set its OPTIONS["init_command"] to "PRAGMA journal_mode=wal; PRAGMA '
             'synchronous=normal;".',
             id="offload.W005",
         )
 
 
 def check_sqlite_transaction_mode(connection: BaseDatabaseWrapper) -> Messages:
-    """Check that a transaction which reads first and writes later waits for its turn."""
+    """Check that a transaction that first reads and then writes waits for the lock."""
     mode = connection.settings_dict["OPTIONS"].get("transaction_mode") or "DEFERRED"
     if mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"} and not _is_in_memory(connection):
         yield Warning(
-            f"SQLite in DATABASES[{connection.alias!r}] begins transactions as {mode.upper()}: one "
-            "that reads first and writes later fails at once when a worker writes meanwhile.",
-            hint='There, set OPTIONS["transaction_mode"] to "IMMEDIATE".',
+            f"SQLite in DATABASES[{connection.alias!r}] starts transactions as {mode.upper()}: one "
+            "that first reads and then writes fails at once if a worker writes in between.",
+            hint='Set its OPTIONS["transaction_mode"] to "IMMEDIATE".',
             id="offload.W006",
         )
 
 
 def check_sqlite_timeout(connection: BaseDatabaseWrapper) -> Messages:
-    """Check that who finds the database locked has patience."""
-    timeout = connection.settings_dict["OPTIONS"].get("timeout", SQLITE_TIMEOUT)
-    if timeout < SQLITE_TIMEOUT and not _is_in_memory(connection):
+    """Check that SQLite's lock timeout is not too short."""
+    timeout = connection.settings_dict["OPTIONS"].get("timeout", DEFAULT_SQLITE_TIMEOUT_SECONDS)
+    if timeout < DEFAULT_SQLITE_TIMEOUT_SECONDS and not _is_in_memory(connection):
         yield Warning(
             f"SQLite in DATABASES[{connection.alias!r}] waits only {timeout} s for a locked "
             "database.",
-            hint=f'There, set OPTIONS["timeout"] to {SQLITE_TIMEOUT} or more.',
+            hint=f'Set its OPTIONS["timeout"] to {DEFAULT_SQLITE_TIMEOUT_SECONDS} or more.',
             id="offload.W007",
         )
 
@@ -168,7 +173,7 @@ def _sets_wal(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _has_wal(connection: BaseDatabaseWrapper) -> bool:
-    """Look into the file, which keeps its journal mode: https://sqlite.org/fileformat.html."""
+    """Read the journal mode from the file's header: https://sqlite.org/fileformat.html."""
     name = str(connection.settings_dict["NAME"])
     try:
         with Path(urlsplit(name).path if name.startswith("file:") else name).open("rb") as file:
@@ -181,31 +186,31 @@ def _has_wal(connection: BaseDatabaseWrapper) -> bool:
 
 
 def check_isolation_setting(connection: BaseDatabaseWrapper) -> Messages:
-    """Check the isolation level that the settings ask for; `check_isolation` what they leave."""
+    """Check the isolation level in the settings; without one Django uses read committed."""
     level = connection.settings_dict["OPTIONS"].get("isolation_level", "read committed")
     if level is not None:
         yield from check_isolation({"transaction_isolation": level}, connection.alias)
 
 
 def check_isolation(facts: dict[str, str], alias: str) -> Messages:
-    """Check that claiming jobs does not lock the gaps between them."""
+    """Check the isolation level: above read committed, claims lock the gaps between rows."""
     level = facts.get("transaction_isolation") or facts.get("tx_isolation") or ""
     if level.upper().replace("-", " ") != "READ COMMITTED":
         yield Warning(
-            f"DATABASES[{alias!r}] works at the isolation level {level.lower()}: enqueueing and "
+            f"DATABASES[{alias!r}] uses the isolation level {level.lower()}: enqueueing and "
             "claiming jobs will block each other and deadlock.",
-            hint='There, remove OPTIONS["isolation_level"], or set it to "read committed".',
+            hint='Remove its OPTIONS["isolation_level"], or set it to "read committed".',
             id="offload.W009",
         )
 
 
 def check_galera(facts: dict[str, str], alias: str) -> Messages:
-    """Check for a cluster whose nodes do not see each other's locks."""
+    """Check for a cluster, whose nodes do not see each other's locks."""
     if facts.get("wsrep_on", "").upper() == "ON":
         yield Warning(
-            f"DATABASES[{alias!r}] is a Galera cluster: locks hold on one node only, so engines on "
-            "several nodes claim the same jobs and all but one fail at their commit.",
-            hint="Let all workers use the same node.",
+            f"DATABASES[{alias!r}] is a Galera cluster: locks are local to a node, so workers on "
+            "several nodes claim the same jobs, and all but one fail at their commit.",
+            hint="Connect all workers to the same node.",
             id="offload.W010",
         )
 
@@ -214,10 +219,10 @@ def check_galera(facts: dict[str, str], alias: str) -> Messages:
 
 
 def check_listen(alias: str) -> Messages:
-    """Check that a hint comes through: a pooler such as PgBouncer may swallow it."""
+    """Check that notifications arrive: a pooler such as PgBouncer may drop them."""
     if not get_notifier(alias).delivers_hints():
         yield Warning(
-            f"LISTEN on DATABASES[{alias!r}] hears nothing: jobs begin late, at the next poll.",
+            f"LISTEN on DATABASES[{alias!r}] receives nothing: jobs start late, at the next poll.",
             hint="Use psycopg 3, and connect to PostgreSQL directly or through a pooler in session "
             "mode. (PgBouncer in transaction mode drops LISTEN.)",
             id="offload.W013",
@@ -228,42 +233,46 @@ def check_listen(alias: str) -> Messages:
 
 
 def check_middleware() -> Messages:
-    """Check that jobs get owners, if people are to see theirs."""
+    """Check that jobs get owners if `offload.urls` is in use."""
     if _is_mounted() and not any(map(_is_middleware, settings.MIDDLEWARE)):
         yield Warning(
-            "offload.urls is mounted, but without OffloadMiddleware jobs have no owner: nobody but "
-            "staff will see them.",
+            "offload.urls is included in the URLs, but without OffloadMiddleware jobs have no "
+            "owner: only staff can see them.",
             hint=f'Add "{MIDDLEWARE}" to MIDDLEWARE, after AuthenticationMiddleware.',
             id="offload.W014",
         )
 
 
 def _is_mounted() -> bool:
-    """Tell whether the project's URLs include ours; a broken URLconf has checks of its own."""
+    """Return whether the project's URLs include ours; False if they cannot be imported.
+
+    Django's own checks report a broken URLconf.
+    """
     try:
         return bool(getattr(settings, "ROOT_URLCONF", "")) and "offload" in get_resolver().app_dict
-    except Exception:  # noqa: BLE001  # the project's modules raise what they like
+    except Exception:  # noqa: BLE001  # the project's modules raise anything
         return False
 
 
 def _is_middleware(path: str) -> bool:
+    """Return whether a path in MIDDLEWARE is ours, or that of a subclass."""
     try:
-        found = import_string(path)
+        middleware = import_string(path)
     except ImportError:
         return False
-    kinds = found.__mro__ if isinstance(found, type) else ()
-    return any(f"{kind.__module__}.{kind.__qualname__}" == MIDDLEWARE for kind in kinds)
+    bases = middleware.__mro__ if isinstance(middleware, type) else ()
+    return any(f"{base.__module__}.{base.__qualname__}" == MIDDLEWARE for base in bases)
 
 
 # --- all databases --------------------------------------------------------------------------
 
 
 def check_migrations(connection: BaseDatabaseWrapper) -> Messages:
-    """Check that the tables are there, and of this version."""
+    """Check that the tables exist and belong to this version."""
     missing = missing_migrations(connection)
-    if missing and sys.argv[1:2] != ["migrate"]:  # which is about to apply them
+    if missing and sys.argv[1:2] != ["migrate"]:  # it is about to apply them
         yield Warning(
-            f"Migrations of offload are missing in DATABASES[{connection.alias!r}]: "
+            f"Migrations of offload have not been applied to DATABASES[{connection.alias!r}]: "
             f"{', '.join(missing)}.",
             hint=f"Run: {migrate_command(connection.alias)}",
             id="offload.W012",
@@ -271,7 +280,7 @@ def check_migrations(connection: BaseDatabaseWrapper) -> Messages:
 
 
 def missing_migrations(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the names of the app's migrations that were not applied."""
+    """Return the names of the app's migrations that have not been applied."""
     executor = MigrationExecutor(connection)
     targets = executor.loader.graph.leaf_nodes("offload")
     return [migration.name for migration, _ in executor.migration_plan(targets)]
