@@ -1,4 +1,4 @@
-"""BackendOptions: each has a type, a default and a sentence, and a wrong one is named."""
+"""BackendOptions: each has a type, a default and a description; errors name a wrong one."""
 
 import math
 from dataclasses import fields
@@ -24,11 +24,11 @@ def test_the_defaults_are_valid_and_make_sense():
 
 
 @pytest.mark.parametrize("field", fields(BackendOptions), ids=lambda field: field.name)
-def test_every_option_has_a_sentence(field):
-    sentence = field.metadata["sentence"]
+def test_every_option_has_a_description(field):
+    description = field.metadata["description"]
 
-    assert sentence[0].isupper()
-    assert sentence.endswith(".")
+    assert description[0].isupper()
+    assert description.endswith(".")
 
 
 GOOD = [
@@ -104,11 +104,11 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     [
         ("max_atempts", "Unknown option 'max_atempts'. Did you mean 'max_attempts'?"),
         ("MAX_ATTEMPTS", "Unknown option 'MAX_ATTEMPTS'."),
-        ("zzz", "Known are: async_slots, database, keep_failed,"),
+        ("zzz", "Choices are: async_slots, database, keep_failed,"),
         (5, "Unknown option 5."),
     ],
 )
-def test_an_unknown_option_is_answered_with_the_nearest(name, message):
+def test_an_unknown_option_is_refused_with_a_suggestion(name, message):
     with pytest.raises(ImproperlyConfigured) as caught:
         BackendOptions.parse({name: 1})
 
@@ -120,7 +120,7 @@ def test_options_cannot_be_changed():
         BackendOptions().threads = 5  # type: ignore[misc]
 
 
-def test_the_backend_names_itself_in_front_of_a_bad_option():
+def test_an_error_names_the_backend_before_the_bad_option():
     tasks = {"default": {"BACKEND": BACKEND, "OPTIONS": {"thread": 1}}}
     with (
         override_settings(TASKS=tasks),
@@ -129,7 +129,7 @@ def test_the_backend_names_itself_in_front_of_a_bad_option():
         add.enqueue(1)
 
 
-def test_bad_options_do_not_keep_tasks_from_being_declared():
+def test_tasks_can_be_declared_despite_bad_options():
     tasks = {"default": {"BACKEND": BACKEND, "OPTIONS": {"thread": 1}}}
     with override_settings(TASKS=tasks):
         assert task_backends["default"].validate_task(add) is None
@@ -137,7 +137,11 @@ def test_bad_options_do_not_keep_tasks_from_being_declared():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("mial", " Did you mean 'mail'?"), ("zzz", " Known are: default, mail."), (None, " Known")],
+    [
+        ("mial", " Did you mean 'mail'?"),
+        ("zzz", " Choices are: default, mail."),
+        (None, " Choices"),
+    ],
 )
 def test_did_you_mean(name, expected):
     assert did_you_mean(name, ["mail", "default"]).startswith(expected)

@@ -88,7 +88,7 @@ def test_the_decorator_keeps_every_option():
     [
         ({"max_attemps": 3}, "'max_attemps'. Did you mean 'max_attempts'?"),
         ({"queue": "mail"}, "'queue'. Did you mean 'queue_name'?"),
-        ({"zzz": 1}, "'zzz'. Known are: at_most_once, atomic, backend, backoff,"),
+        ({"zzz": 1}, "'zzz'. Choices are: at_most_once, atomic, backend, backoff,"),
         ({"run_after": None}, "my_task.using(run_after=...)"),
         ({"func": work}, "'func'"),
     ],
@@ -304,7 +304,7 @@ def test_using_leaves_what_is_none_and_what_is_not_named():
     ("options", "message"),
     [
         ({"prioritty": 1}, "'prioritty'. Did you mean 'priority'?"),
-        ({"zzz": 1}, "Known are: backend, expires, max_attempts, priority"),
+        ({"zzz": 1}, "Choices are: backend, expires, max_attempts, priority"),
         ({"func": work}, "'func'"),
         ({"backoff": Fixed(1)}, "'backoff', which is not stored with a job"),
         ({"atomic": True}, "'atomic', which is not stored with a job"),

@@ -1,10 +1,10 @@
-"""Django's entry point."""
+"""The app configuration."""
 
 from django.apps import AppConfig
 
 
 class OffloadConfig(AppConfig):
-    """The app `offload`: its tables and its checks."""
+    """The app `offload`, with its models and system checks."""
 
     name = "offload"
     verbose_name = "Background jobs"

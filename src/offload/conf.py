@@ -1,4 +1,4 @@
-"""Every setting: name, type, default, and a sentence. They stand in TASKS[alias]["OPTIONS"]."""
+"""The options in TASKS[alias]["OPTIONS"]: name, type, default and description of each."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ from django.core.exceptions import ImproperlyConfigured
 from offload.durations import MAX_SECONDS
 
 
-def _setting(default: Any, sentence: str) -> Any:
-    return field(default=default, metadata={"sentence": sentence})
+def _option(default: Any, description: str) -> Any:
+    return field(default=default, metadata={"description": description})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
-    """The options of one backend, checked."""
+    """The validated options of one backend."""
 
-    database: str = _setting("default", "Alias in DATABASES in which the jobs are stored.")
-    max_attempts: int = _setting(1, "How often a job is tried if its task does not say.")
-    timeout: float | None = _setting(None, "Seconds a job may run if its task does not say.")
-    max_worker_losses: int = _setting(
-        3, "How often a job is run again after the process running it died."
+    database: str = _option("default", "Alias in DATABASES of the database that stores the jobs.")
+    max_attempts: int = _option(1, "Attempts at a job whose task does not set max_attempts.")
+    timeout: float | None = _option(
+        None, "Seconds one attempt may run if the task does not set timeout."
     )
-    tenant_getter: str = _setting(
+    max_worker_losses: int = _option(
+        3, "How often a job is run again after the process that ran it died."
+    )
+    tenant_getter: str = _option(
         "", "Dotted path to a callable that takes a request and returns its tenant's name."
     )
-    max_arguments_size: int = _setting(2 * 1024**2, "Bytes of JSON that arguments may have.")
-    max_result_size: int = _setting(2 * 1024**2, "Bytes of JSON that a return value may have.")
-    keep_successful: timedelta | None = _setting(
-        timedelta(days=7), "How long successful jobs are kept; None keeps them for ever."
+    max_arguments_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a job's arguments.")
+    max_result_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a return value.")
+    keep_successful: timedelta | None = _option(
+        timedelta(days=7), "How long successful jobs are kept; None keeps them indefinitely."
     )
-    keep_failed: timedelta | None = _setting(
-        timedelta(days=30), "How long failed, cancelled and expired jobs are kept; None: for ever."
+    keep_failed: timedelta | None = _option(
+        timedelta(days=30),
+        "How long failed, cancelled and expired jobs are kept; None keeps them indefinitely.",
     )
-    max_streams_per_user: int = _setting(6, "Streams that one person may hold in one web process.")
-    max_streams: int = _setting(2000, "Streams that all may hold together in one web process.")
-    processes: int = _setting(
-        min(os.cpu_count() or 1, 4), "Child processes of offload_worker; 0 runs tasks in its own."
+    max_streams_per_user: int = _option(6, "Maximum streams of one user in one web process.")
+    max_streams: int = _option(2000, "Maximum streams of all users in one web process.")
+    processes: int = _option(
+        min(os.cpu_count() or 1, 4),
+        "Child processes of offload_worker; 0 runs tasks in the worker's own process.",
     )
-    threads: int = _setting(4, "Threads per process for tasks written with def.")
-    async_slots: int = _setting(100, "Tasks written with async def that one process runs at once.")
-    lease: float = _setting(30.0, "Seconds without a sign of life after which an engine is dead.")
-    poll_interval: float = _setting(1.0, "Seconds between looks at the queue when no hint comes.")
-    kill_grace_period: float = _setting(
-        5.0, "Seconds a task has to end after its time limit or a cancel."
+    threads: int = _option(4, "Threads per process for tasks written with def.")
+    async_slots: int = _option(100, "Tasks written with async def that one process runs at once.")
+    lease: float = _option(30.0, "Seconds without a heartbeat after which a worker is dead.")
+    poll_interval: float = _option(1.0, "Seconds between polls of the queue when no hint arrives.")
+    kill_grace_period: float = _option(
+        5.0, "Seconds a task has to stop after a timeout or a cancellation, before it is killed."
     )
-    shutdown_timeout: float = _setting(30.0, "Seconds that running jobs have when a worker stops.")
+    shutdown_timeout: float = _option(
+        30.0, "Seconds that running jobs have to finish when a worker stops."
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.database, str):
@@ -64,32 +70,23 @@ class BackendOptions:
                 f"not {self.tenant_getter!r}."
             )
         for name, minimum in _MINIMA.items():
-            value = getattr(self, name)
-            if not (_is_number(value, minimum) or (value is None and name in _OPTIONAL)):
-                raise ImproperlyConfigured(
-                    f"OPTIONS[{name!r}] must be {_kind(minimum)} of at least {minimum}, "
-                    f"not {value!r}."
-                )
+            _validate_number(name, getattr(self, name), minimum)
         for name in ("keep_successful", "keep_failed"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, timedelta) and value >= timedelta()):
-                raise ImproperlyConfigured(
-                    f"OPTIONS[{name!r}] must be a timedelta or None, not {value!r}."
-                )
+            _validate_period(name, getattr(self, name))
 
     @property
     def heartbeat_interval(self) -> float:
-        """Seconds between two signs of life."""
+        """Seconds between two heartbeats of a worker."""
         return self.lease / 6
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> BackendOptions:
-        """Return checked options.
+        """Return validated options.
 
         Raises:
             ImproperlyConfigured: for an unknown name, with the nearest known one, or a bad value.
         """
-        known = [f.name for f in fields(cls)]
+        known = [option.name for option in fields(cls)]
         for name in options:
             if name not in known:
                 raise ImproperlyConfigured(f"Unknown option {name!r}.{did_you_mean(name, known)}")
@@ -97,9 +94,10 @@ class BackendOptions:
 
 
 MAX_INTEGER = 2**31 - 1
-"""The largest whole number that a column holds."""
+"""The largest integer that a column holds."""
 
 _OPTIONAL = {"timeout"}
+"""Numbers that may be None."""
 _MINIMA: dict[str, float] = {
     "max_attempts": 1,
     "timeout": 0.001,
@@ -116,21 +114,32 @@ _MINIMA: dict[str, float] = {
     "kill_grace_period": 0.0,
     "shutdown_timeout": 0.0,
 }
+"""The smallest value of each number; an integer if the option must be one."""
 
 
 def did_you_mean(name: object, known: list[str]) -> str:
     """Return " Did you mean ...?" with the nearest known name, or all known names."""
     near = get_close_matches(str(name), known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known are: {', '.join(sorted(known))}."
+    return f" Did you mean {near[0]!r}?" if near else f" Choices are: {', '.join(sorted(known))}."
 
 
-def _is_number(value: Any, minimum: float) -> bool:
-    """Tell whether a value is a number of the minimum's kind that a column can hold."""
-    whole = isinstance(minimum, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        return False
-    return minimum <= value <= (MAX_INTEGER if whole else MAX_SECONDS)
+def _validate_number(name: str, value: Any, minimum: float) -> None:
+    if value is None and name in _OPTIONAL:
+        return
+    if isinstance(minimum, int):
+        kind, maximum = "a whole number", float(MAX_INTEGER)
+        is_number = isinstance(value, int)
+    else:
+        kind, maximum = "a number", MAX_SECONDS
+        is_number = isinstance(value, int | float)
+    is_number = is_number and not isinstance(value, bool)
+    if not (is_number and minimum <= value <= maximum):
+        raise ImproperlyConfigured(
+            f"OPTIONS[{name!r}] must be {kind} of at least {minimum}, not {value!r}."
+        )
 
 
-def _kind(minimum: float) -> str:
-    return "a whole number" if isinstance(minimum, int) else "a number"
+def _validate_period(name: str, value: Any) -> None:
+    if value is None or (isinstance(value, timedelta) and value >= timedelta()):
+        return
+    raise ImproperlyConfigured(f"OPTIONS[{name!r}] must be a timedelta or None, not {value!r}.")

@@ -1,4 +1,4 @@
-"""What a running task can ask about itself, and say of itself, from any depth of its code."""
+"""Functions for running tasks: the current job, cancellation and progress."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from offload.progress import PLAIN_TYPES, Number, ProgressReporter, validate_pro
 
 @dataclass(frozen=True, slots=True)
 class CurrentJob:
-    """The job that runs here.
+    """The job that is running in this context.
 
     Attributes:
         id: the result's id.
         attempt: 1 for the first try.
-        is_cancelled: tells whether somebody asked for the job to be cancelled.
+        is_cancelled: returns whether the job was cancelled.
     """
 
     id: str
@@ -27,28 +27,28 @@ class CurrentJob:
 
 
 class JobContext(Protocol):
-    """What an executor knows of the attempt that runs here; it is asked only when needed."""
+    """The running attempt, as its executor provides it."""
 
     reporter: ProgressReporter | None
     is_cancelled: Callable[[], bool]
 
     def current_job(self) -> CurrentJob:
-        """Return what the task may know."""
+        """Return the job as shown to the task."""
 
     def open_reporter(self) -> ProgressReporter:
-        """Make the attempt's reporter, when the task first says how far it is."""
+        """Create the attempt's reporter, when the task first reports progress."""
 
 
 _current: ContextVar[JobContext | None] = ContextVar("offload_current_job", default=None)
 
 
 def enter_job(running: JobContext) -> None:
-    """Make `current_job()` answer in this context, which ends with the attempt."""
+    """Make an attempt the current one for the rest of this context, which ends with it."""
     _current.set(running)
 
 
 def current_job() -> CurrentJob:
-    """Return the job that runs in this thread or coroutine.
+    """Return the job that is running in this thread or coroutine.
 
     Raises:
         OffloadError: outside a running task.
@@ -60,7 +60,7 @@ def current_job() -> CurrentJob:
 
 
 def is_cancelled() -> bool:
-    """Tell whether the running job should stop; False outside a task."""
+    """Return whether the running job was cancelled; False outside a task."""
     running = _current.get()
     return running is not None and running.is_cancelled()
 
@@ -75,22 +75,22 @@ def progress(
     *,
     step: tuple[Any, ...] | None = None,
 ) -> None:
-    """Say how far the running job is; nothing happens outside a task.
+    """Report the progress of the running job; outside a task, do nothing.
 
     progress(340, 1000, "Reading rows", step=(2, 3, "Import"))
 
-    It may be called for each row of millions: what people see changes some times a second, and
-    the last word always counts. Each call says everything: what it leaves out is unknown.
+    It is cheap enough to call for each of millions of rows: progress is stored a few times a
+    second, and the last report always. Each call replaces all values; omitted ones are unknown.
 
     Args:
         done: how much is done.
-        total: of how much; None if that is not known. `done` counts up to it at most.
-        message: what the task does, for the person who waits; 200 characters of one line.
-        step: which of several steps it is: number, of how many (or None), name (100 characters).
+        total: of how much; None if unknown. `done` is limited to it.
+        message: the current activity, for the user; 200 characters in one line.
+        step: the current one of several steps: number, total or None, name (100 characters).
 
     Raises:
-        TypeError: for what is no number, no text or no step. What cannot be, such as a negative
-            or infinite number, is mended instead, and fails no job.
+        TypeError: for a number, message or step of another type. An impossible value, such as a
+            negative or infinite number, is corrected instead, so that it fails no job.
     """
     if (
         done.__class__ not in PLAIN_TYPES
@@ -98,12 +98,12 @@ def progress(
         or message.__class__ is not str
     ):
         done, total, message = validate_progress(done, total, message)
-    where = None if step is None else validate_step(step)
+    current_step = None if step is None else validate_step(step)
     running = _current.get()
     if running is None:
         return
     reporter = running.reporter or running.open_reporter()
-    reporter.latest = (done, total, message, where)
+    reporter.latest = (done, total, message, current_step)
     if not reporter.is_changed:
         reporter.publish()
 
@@ -115,25 +115,25 @@ def track[Row](
     total: Number | None = None,
     step: tuple[Any, ...] | None = None,
 ) -> Tracked[Row]:
-    """Iterate over rows, and say after each how many are done.
+    """Iterate over rows, and report progress after each.
 
     for order in track(orders, "Importing"):
         ...
 
-    For `async for` too. Outside a task it just iterates.
+    It works with `async for` too. Outside a task it only iterates.
 
     Args:
-        rows: what to iterate over, each time anew.
+        rows: an iterable or asynchronous iterable.
         message: see `progress`.
-        total: how many rows there are; their len() if None and they have one. A QuerySet knows
-            it when its first row is there, without a query; `.iterator()` does not.
+        total: the number of rows; None takes their len() if they have one. A QuerySet has it
+            after its first row, without a query; `.iterator()` does not.
         step: see `progress`.
     """
     return Tracked(rows, message, total, step)
 
 
 class Tracked[Row]:
-    """Rows whose iteration shows how far it is: see `track`."""
+    """Rows whose iteration reports progress; see `track`."""
 
     def __init__(
         self,
@@ -149,31 +149,31 @@ class Tracked[Row]:
 
     def __iter__(self) -> Iterator[Row]:
         done, total = 0, self._total
-        self._show(done, total)
+        self._report(done, total)
         for row in self._rows:
             if not done:
                 total = self._count()
-                self._show(done, total)
+                self._report(done, total)
             yield row
             done += 1
-            self._show(done, total)
+            self._report(done, total)
 
     async def __aiter__(self) -> AsyncIterator[Row]:
         done, total = 0, self._total
-        self._show(done, total)
+        self._report(done, total)
         async for row in self._rows:
             if not done:
                 total = self._count()
-                self._show(done, total)
+                self._report(done, total)
             yield row
             done += 1
-            self._show(done, total)
+            self._report(done, total)
 
-    def _show(self, done: int, total: Number | None) -> None:
+    def _report(self, done: int, total: Number | None) -> None:
         progress(done, total, self._message, step=self._step)
 
     def _count(self) -> Number | None:
-        """Return how many rows there are, when the first is there: a QuerySet then has them all."""
+        """Return the number of rows, after the first: a QuerySet has then fetched all."""
         if self._total is None and hasattr(type(self._rows), "__len__"):
             return len(self._rows)
         return self._total

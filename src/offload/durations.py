@@ -1,15 +1,20 @@
-"""Durations, as seconds or as a timedelta."""
+"""Durations as seconds or as a timedelta."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 MAX_SECONDS = 100 * 366 * 86_400.0
-"""Seconds of the longest duration: a hundred years, so that every sum with it is a date."""
+"""The longest duration, a hundred years: added to any date it still is a date."""
 
 
 def seconds(value: float | timedelta) -> float:
-    """Return a duration in seconds; raise ValueError for one that is negative or too long."""
+    """Return a duration in seconds.
+
+    Raises:
+        TypeError: for a value that is no duration.
+        ValueError: for a negative duration, or one longer than 100 years.
+    """
     if isinstance(value, bool | str):
         raise TypeError(f"A duration must be seconds or a timedelta, not {value!r}.")
     number = value.total_seconds() if isinstance(value, timedelta) else float(value)

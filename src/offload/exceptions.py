@@ -5,18 +5,18 @@ TaskException (Django)
 │   └── InvalidArguments      also ValueError: an argument no database would store exactly
 ├── TaskResultDoesNotExist (Django)
 │   └── TaskResultExpired     the job was pruned
-└── OffloadError
-    ├── InvalidJobState            the job has ended, or is not in a state to be retried
-    └── QueueUnavailable      the database does not answer or was not migrated
-JobError                      what a job's errors may name
-├── TaskNotFound              the row's task is gone or renamed
-├── JobExpired                nobody ran it before it expired
-├── WorkerLost                the process that ran it died
+└── OffloadError              base of the errors raised in the caller's code
+    ├── InvalidJobState       the job has finished, or cannot be retried in its state
+    └── QueueUnavailable      the database does not respond, or was not migrated
+JobError                      in the errors of a job
+├── TaskNotFound              the row's task was removed or renamed
+├── JobExpired                the job was not started before it expired
+├── WorkerLost                the process that ran the job died
 └── InvalidResult             the return value is not JSON, or too large
 UserFacingError               raised by a task that fails: its text is shown to the end user
 Interruption (BaseException)  raised inside a task that must stop
-├── JobTimeout               the task ran longer than its time limit
-└── JobCancelled              somebody cancelled the job
+├── JobTimeout                the task ran longer than its timeout
+└── JobCancelled              the job was cancelled
 Retry, Snooze                 raised by a task to be run again later
 """
 
@@ -35,7 +35,7 @@ class InvalidArguments(InvalidTask, ValueError):
 
 
 class TaskResultExpired(TaskResultDoesNotExist):
-    """The job is so old that it was pruned, or would have been."""
+    """The job is so old that it was pruned, or would have been by now."""
 
 
 class OffloadError(TaskException):
@@ -43,19 +43,19 @@ class OffloadError(TaskException):
 
 
 class InvalidJobState(OffloadError):
-    """The job is not in a state in which this can be done."""
+    """The operation is not possible in the job's state."""
 
 
 class QueueUnavailable(OffloadError, DatabaseError):
-    """The queue's database does not answer, or its tables are missing."""
+    """The queue's database does not respond, or its tables are missing."""
 
 
 class JobError(Exception):
-    """Base of the errors that a job's `errors` may name."""
+    """Base of the errors in a job's `errors` that no task raised."""
 
 
 class TaskNotFound(JobError):
-    """The task that the job names does not exist in this code."""
+    """The job's task does not exist in this code."""
 
 
 class JobExpired(JobError):
@@ -71,25 +71,25 @@ class InvalidResult(JobError):
 
 
 class UserFacingError(Exception):
-    """Raise it, or a subclass, in a task that fails: the person who waits is shown its text.
+    """An error whose text is shown to the user: raise it, or a subclass, in a task.
 
-    Of all other exceptions people at the browser see neither class nor text.
+    Of all other exceptions the browser shows neither class nor text.
     """
 
 
 class Interruption(BaseException):
-    """Raised inside a running task that must stop.
+    """Base of the exceptions raised inside a running task that must stop.
 
     Not an Exception, so that a task's own `except Exception` does not swallow it.
     """
 
     def __str__(self) -> str:
-        # It is raised by its class alone; the class's sentence says what has happened.
+        # It is raised without arguments; the docstring is its message.
         return super().__str__() or (self.__doc__ or "")
 
 
 class JobTimeout(Interruption):
-    """The task ran longer than its time limit."""
+    """The task ran longer than its timeout."""
 
 
 class JobCancelled(Interruption):
@@ -97,9 +97,9 @@ class JobCancelled(Interruption):
 
 
 class Retry(Exception):
-    """Raise it in a task to end this attempt and run the job again.
+    """Raised by a task to stop this attempt and run the job again.
 
-    It uses up an attempt: when `max_attempts` is reached the job fails.
+    It counts as an attempt: when `max_attempts` is reached the job fails.
 
     Args:
         after: seconds (or a timedelta) until the next attempt; the task's backoff if None.
@@ -114,7 +114,7 @@ class Retry(Exception):
 
 
 class Snooze(Exception):
-    """Raise it in a task to run the job again later, without using up an attempt.
+    """Raised by a task to run the job again later, without counting an attempt.
 
     Args:
         delay: seconds (or a timedelta) until the job may run again.

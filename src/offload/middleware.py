@@ -1,4 +1,4 @@
-"""The middleware by which jobs know whose request enqueued them."""
+"""Middleware that makes the user of a request the owner of the jobs it enqueues."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class OffloadMiddleware:
-    """Let jobs that a request enqueues belong to its user.
+    """Makes the user, or the session, of a request the owner of the jobs it enqueues.
 
         MIDDLEWARE = [
             # ... SessionMiddleware, AuthenticationMiddleware ...
             "offload.middleware.OffloadMiddleware",
         ]
 
-    It looks at user, session and tenant when a job is enqueued, and at nothing before.
+    User, session and tenant are read when a job is enqueued, and not before.
     """
 
     sync_capable = True
@@ -35,37 +35,37 @@ class OffloadMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
-            return self._answer(request)
+            return self._call_async(request)
         with ownership_from(RequestOwnership(request)):
             response: HttpResponseBase = self.get_response(request)
             return response
 
-    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         with ownership_from(RequestOwnership(request)):
             response: HttpResponseBase = await self.get_response(request)
             return response
 
 
 class RequestOwnership:
-    """The origin of what a request enqueues, as it is at that moment: somebody may sign in."""
+    """The ownership of jobs that a request enqueues; it changes when a user signs in."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._last: tuple[Any, str, Ownership] | None = None
 
-    def __call__(self, tenant: str) -> Ownership:
+    def __call__(self, tenant_getter: str) -> Ownership:
         request = self._request
         user = getattr(request, "user", None)
-        if self._last is None or self._last[0] is not user or self._last[1] != tenant:
-            origin = Ownership(
-                owner_of_request(request), tenant_of(request, tenant), self._request_id
+        if self._last is None or self._last[0] is not user or self._last[1] != tenant_getter:
+            ownership = Ownership(
+                owner_of_request(request), tenant_of(request, tenant_getter), self._request_id
             )
-            if not origin.owner:
-                return origin  # a session may yet begin
-            self._last = (user, tenant, origin)
+            if not ownership.owner:
+                return ownership  # a session may start later in the request
+            self._last = (user, tenant_getter, ownership)
         return self._last[2]
 
     @cached_property
     def _request_id(self) -> str:
-        """The same for all jobs of the request."""
+        """The id of the request, the same for all its jobs."""
         return request_id_of(self._request)

@@ -1,4 +1,4 @@
-"""What a task's author may choose: values that are frozen and functions that are pure."""
+"""Backoff policies: the delay before the next attempt."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from django.tasks import TaskResult
 
 type Backoff = Callable[[BaseException, TaskResult[Any, Any]], float | timedelta]
-"""From the exception and the result so far to the seconds until the next attempt."""
+"""From the exception and the result so far to the delay before the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Wait `base * factor ** (attempt - 1)` seconds, at most `maximum`, with full jitter.
+    """Backoff of `base * factor ** (attempt - 1)` seconds, at most `maximum`, with full jitter.
 
-    Full jitter draws from 0 up to that bound, so that jobs which failed together do not come
-    back together. Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+    Full jitter draws from 0 up to that bound, so that jobs that failed together are not retried
+    together. Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 
     Attributes:
         base: bound of the first delay, in seconds.
         maximum: bound of every delay, in seconds.
-        factor: growth from one attempt to the next.
-        jitter: draw from the whole range (True) or wait exactly the bound (False).
+        factor: growth of the bound from one attempt to the next.
+        jitter: whether to draw the delay from 0 to the bound; False waits for the bound.
     """
 
     base: float = 2.0
@@ -37,15 +37,15 @@ class Exponential:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        bounds = 0 < self.base <= MAX_SECONDS and 0 < self.maximum <= MAX_SECONDS
-        if not (bounds and self.factor >= 1):
+        has_valid_bounds = 0 < self.base <= MAX_SECONDS and 0 < self.maximum <= MAX_SECONDS
+        if not (has_valid_bounds and self.factor >= 1):
             raise ValueError(f"{self}: base and maximum must be > 0 and factor >= 1.")
 
     def __call__(self, exception: BaseException, result: TaskResult[Any, Any]) -> float:  # noqa: ARG002
         return self.delay(result.attempts)
 
     def delay(self, attempt: int) -> float:
-        """Return the seconds to wait after the given attempt (1 is the first)."""
+        """Return the seconds to wait after an attempt; 1 is the first."""
         try:
             bound = min(self.maximum, self.base * self.factor ** (attempt - 1))
         except OverflowError:
@@ -55,7 +55,7 @@ class Exponential:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Wait the same time before every further attempt.
+    """Backoff of the same delay before every further attempt.
 
     Attributes:
         delay: seconds, or a timedelta.

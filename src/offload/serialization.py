@@ -1,8 +1,8 @@
-"""JSON in, JSON out: the same text on every database, or a clear refusal before any SQL.
+"""JSON that every database stores exactly; other values are refused before any SQL.
 
-Django's rules (`django.utils.json.normalize_json`) say what may be an argument. They let
-through what some database refuses or changes: NaN and infinities, NUL, lone surrogates, deep
-nesting, keys that are not strings. Here one rule holds for all databases.
+Django's rules (`django.utils.json.normalize_json`) accept values that some databases refuse or
+change: NaN and infinities, NUL, lone surrogates, deep nesting, keys that are not strings. The
+rules here are the same for all databases.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from offload.exceptions import InvalidArguments
 from offload.text import UNSTORABLE
 
 MAX_DEPTH = 30
-"""Levels of nesting. MariaDB's JSON functions stop at 32."""
+"""Levels of nesting; MariaDB's JSON functions stop at 32."""
 
 MAX_DIGITS = 4300
 """Digits of an integer that Python converts from text (sys.get_int_max_str_digits)."""
@@ -29,11 +29,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 def encode_arguments(
     args: Iterable[Any], kwargs: Mapping[str, Any], *, limit: int
 ) -> tuple[str, list[Any], dict[str, Any]]:
-    """Return `[args, kwargs]` as JSON text, and both as the task will get them.
+    """Return `[args, kwargs]` as JSON text, and both as the task will receive them.
 
     Raises:
-        InvalidArguments: names the place, e.g. `args[0]["price"]`, and what is wrong there.
-        TypeError: for a type that JSON does not have, as Django's own backends do.
+        InvalidArguments: for a value that is not exact JSON, with its place, such as
+            `args[0]['price']`; or if `limit` bytes are exceeded.
+        TypeError: for a type that JSON does not have, as in Django's own backends.
     """
     positional = [_exact(value, ("args", index), 2) for index, value in enumerate(args)]
     named = _exact_mapping(kwargs, "kwargs", 1)
@@ -51,9 +52,9 @@ def encode_result(value: Any, *, limit: int) -> str:
     """Return a task's return value as JSON text.
 
     Raises:
-        ValueError, TypeError: as `encode_arguments`.
+        ValueError, TypeError: those of `encode_arguments`.
     """
-    if value is None:  # what most tasks return
+    if value is None:  # the most frequent value
         return "null"
     text = _encode(_exact(value, "return value", 1))
     if len(text) > limit // 4 and (size := len(text.encode())) > limit:
@@ -65,12 +66,17 @@ def encode_result(value: Any, *, limit: int) -> str:
 
 
 def decode(text: str) -> Any:
-    """Return what `text` holds. The inverse of the encoders."""
+    """Return the value of JSON text: the inverse of the encoders."""
     return json.loads(text)
 
 
 def normalize(value: Any, place: str) -> Any:
-    """Return `value` as JSON will give it back: lists for tuples, text for bytes."""
+    """Return a value as it is after a round trip: lists for tuples, text for bytes.
+
+    Args:
+        value: the value.
+        place: its name in error messages.
+    """
     return _exact(value, place, 1)
 
 
@@ -90,7 +96,7 @@ def _exact(value: Any, place: _Place, depth: int) -> Any:
 
 
 def _exact_other(value: Any, place: _Place, depth: int) -> Any:
-    """Containers, bytes, and subclasses such as enum members, which become plain values."""
+    """Return containers, bytes and subclasses, such as enum members, as plain values."""
     if isinstance(value, Mapping):
         return _exact_mapping(value, place, depth)
     if isinstance(value, bytes):
@@ -113,19 +119,19 @@ def _exact_other(value: Any, place: _Place, depth: int) -> Any:
 
 
 def _exact_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
-    exact: dict[str, Any] = {}
+    items: dict[str, Any] = {}
     for key, item in value.items():
         name = _exact_key(key, place)
-        if name in exact:
+        if name in items:
             raise InvalidArguments(
                 f"{_name(place)} has two keys that are both {name!r} in JSON. Use text keys."
             )
-        exact[name] = _exact(item, (place, key), depth + 1)
-    return exact
+        items[name] = _exact(item, (place, key), depth + 1)
+    return items
 
 
 def _exact_key(key: Any, place: _Place) -> str:
-    """Return a key as JSON writes it: `1` is "1", `True` is "true", `None` is "null"."""
+    """Return a key as JSON has it: "1" for `1`, "true" for `True`, "null" for `None`."""
     if isinstance(key, str):
         return _exact_text(str.__str__(key), (place,))
     if key is None or isinstance(key, bool | int | float):
@@ -143,10 +149,10 @@ def _exact_text(value: str, place: _Place) -> str:
             return value
     elif not UNSTORABLE.search(value):
         return value
-    found = "a NUL character" if "\0" in value else "a lone surrogate"
+    culprit = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
-        f"{_name(place)} contains {found}, which not every database can store. Remove it, or pass "
-        "the data base64-encoded."
+        f"{_name(place)} contains {culprit}, which some databases cannot store. Remove it, or "
+        "pass the data base64-encoded."
     )
 
 
@@ -167,7 +173,7 @@ def _exact_number(value: float, place: _Place) -> float:
 
 
 def _name(place: _Place) -> str:
-    """Return a place as Python would write it, such as `args[0]['price']`."""
+    """Return a place in Python's notation, such as `args[0]['price']`."""
     if isinstance(place, str):
         return place
     container, *key = place

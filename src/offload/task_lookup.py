@@ -1,4 +1,4 @@
-"""From the text in a row to the task in the code, without ever running what is not a task."""
+"""Lookup of a task by the path in a row; nothing that is not a task is ever run."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from offload.tasks import OffloadTask
 def find_task(path: str) -> Task[..., Any]:
     """Return the task at a dotted path.
 
-    Jobs know the name of the task's function. The task may have another one: `later = task(send)`.
+    A row holds the name of the task's function. The task may have another: `later = task(send)`.
 
     Raises:
-        TaskNotFound: if there is no module or no task of that name.
-        Exception: what the module raises when it is imported.
+        TaskNotFound: if no module or no task has that name.
+        Exception: any that the module raises when it is imported.
     """
     module_path, _, name = path.rpartition(".")
     if module_path and all(part.isidentifier() for part in path.split(".")):
         module = _import(module_path)
-        found = getattr(module, name, None)
-        if _is_task(found):
-            return found
-        for found in vars(module).values():
-            if _is_task(found) and found.module_path == path:
-                return found
+        task = getattr(module, name, None)
+        if _is_task(task):
+            return task
+        for value in vars(module).values():
+            if _is_task(value) and value.module_path == path:
+                return value
     raise TaskNotFound(
         f"There is no task {path!r} in this code. Was it renamed or removed while jobs waited? "
-        "Keep the old name as a task until they are done."
+        "Keep the old name as a task until they have finished."
     )
 
 
 @lru_cache(maxsize=1000)
 def find_task_for_job(path: str, backend: str, queue_name: str, priority: int) -> Task[..., Any]:
-    """Return the task at `path` with the options that a job's row holds, not validated.
+    """Return the task at `path` with the options of a job's row, without validating them.
 
     Raises:
-        Exception: as `find_task`.
+        Exception: those of `find_task`.
     """
     return with_options(
         find_task(path), backend=backend, queue_name=queue_name, priority=priority, run_after=None
@@ -55,22 +55,22 @@ def find_task_for_job(path: str, backend: str, queue_name: str, priority: int) -
 def find_task_or_stub(
     path: str, *, backend: str, queue_name: str, priority: int, run_after: Any = None
 ) -> Task[..., Any]:
-    """Return the task at `path` with the options that its row holds, without validating them.
+    """Return the task at `path` with the options of its row, or a stub if it does not exist.
 
-    The row may name a queue that the settings no longer have, or a task that is gone: the
-    result must still be readable. A task that is gone is stood in for.
+    The options are not validated: a result must be readable although the settings no longer have
+    its queue, or the code its task.
     """
     try:
         task = find_task_for_job(path, backend, queue_name, priority)
-    except BaseException:  # noqa: BLE001  # modules raise what they like
+    except BaseException:  # noqa: BLE001  # modules raise anything while they are imported
         task = with_options(
-            _stand_in(path), backend=backend, queue_name=queue_name, priority=priority
+            _make_stub(path), backend=backend, queue_name=queue_name, priority=priority
         )
     return with_options(task, run_after=run_after)
 
 
 def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:
-    """Return the task with other options, without validating them."""
+    """Return a copy of a task with other options, without validating them."""
     if all(getattr(declared, name) == value for name, value in options.items()):
         return declared
     copy = object.__new__(type(declared))
@@ -89,23 +89,23 @@ def _import(path: str) -> ModuleType:
         raise
 
 
-def _is_task(found: Any) -> TypeGuard[Task[..., Any]]:
-    """Also a task of the `django_tasks` backport, which has a class of its own."""
-    if isinstance(found, Task):
+def _is_task(value: Any) -> TypeGuard[Task[..., Any]]:
+    """Return whether a value is a task, of Django or of the `django_tasks` backport."""
+    if isinstance(value, Task):
         return True
     backport = sys.modules.get("django_tasks.base")
-    return backport is not None and isinstance(found, backport.Task)
+    return backport is not None and isinstance(value, backport.Task)
 
 
 @lru_cache(maxsize=1000)
-def _stand_in(path: str) -> Task[..., Any]:
-    def gone(*_args: Any, **_kwargs: Any) -> None:
+def _make_stub(path: str) -> Task[..., Any]:
+    def missing(*_args: Any, **_kwargs: Any) -> None:
         find_task(path)
 
-    gone.__module__, _, gone.__name__ = path.rpartition(".")
-    gone.__qualname__ = gone.__name__
-    copy = object.__new__(OffloadTask)
+    missing.__module__, _, missing.__name__ = path.rpartition(".")
+    missing.__qualname__ = missing.__name__
+    stub: OffloadTask[..., Any] = object.__new__(OffloadTask)
     for field in fields(OffloadTask):
-        value = gone if field.name == "func" else field.default
-        object.__setattr__(copy, field.name, value)
-    return copy
+        value = missing if field.name == "func" else field.default
+        object.__setattr__(stub, field.name, value)
+    return stub

@@ -1,4 +1,4 @@
-"""Moments as whole microseconds since 1970 UTC, and as Django's datetimes."""
+"""Timestamps as whole microseconds since 1970 UTC, and as Django's datetimes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from django.utils import timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_EXACT = 2**51
-"""Until the year 2041 a float of seconds is exact to less than half a microsecond."""
+_MAX_EXACT = 2**51
+"""Up to here, the year 2041, a float of seconds is exact to less than half a microsecond."""
 
 
 def now_microseconds() -> int:
-    """Return this host's clock."""
+    """Return the time of this host's clock."""
     return time.time_ns() // 1000
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Return a datetime as a number; a naive one is in the current time zone."""
+    """Return a datetime as microseconds; a naive one is in the current time zone."""
     if timezone.is_naive(moment):
         moment = timezone.make_aware(moment)
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def to_datetime(microseconds: int) -> datetime:
-    """Return a number as Django wants it: aware if USE_TZ, else naive in the current zone."""
-    if microseconds < _EXACT:  # thrice as fast, and this is done several times per job
+    """Return microseconds as a datetime: aware if USE_TZ, else naive in the current zone."""
+    if microseconds < _MAX_EXACT:  # three times as fast, and called several times per job
         moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
     else:
         moment = _EPOCH + timedelta(microseconds=microseconds)

@@ -1,4 +1,4 @@
-"""The URLs of jobs for people at the browser: `path("tasks/", include("offload.urls"))`."""
+"""The URLs of jobs for the browser: `path("tasks/", include("offload.urls"))`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of jobs and engines: UUID version 7, so they sort by the time they were made.
+"""Ids of jobs and workers: UUID version 7, which sort by the time of creation.
 
 Source: RFC 9562, section 5.7, with the counter of section 6.2 (method 1).
 """
@@ -16,7 +16,7 @@ _last = 0
 
 
 def new_id() -> UUID:
-    """Return a UUIDv7 greater than every one this process made before."""
+    """Return a UUIDv7 greater than every one that this process made before."""
     global _last  # noqa: PLW0603  # the counter of the process
     milliseconds = time.time_ns() // 1_000_000
     with _lock:
@@ -30,15 +30,15 @@ def new_id() -> UUID:
 
 
 def derive_id(key: str, digest: bytes) -> UUID:
-    """Return the UUIDv7 that a key always leads to.
+    """Return the UUIDv7 derived from a key: the same key always gives the same id.
 
     Args:
-        key: gives the time, if it begins with a UUIDv7; else the id is as old as can be.
-        digest: at least 10 bytes by which nobody guesses the id.
+        key: gives the time if it starts with a UUIDv7; else the time is that of the epoch.
+        digest: at least 10 bytes of a keyed hash, which make the id unpredictable.
     """
     try:
-        beginning = UUID(key[:36])
-        milliseconds = beginning.int >> 80 if beginning.version == 7 else 0
+        prefix = UUID(key[:36])
+        milliseconds = prefix.int >> 80 if prefix.version == 7 else 0
     except ValueError:
         milliseconds = 0
     high = (milliseconds << 16) | 0x7000 | (int.from_bytes(digest[:2]) >> 4)
@@ -47,7 +47,7 @@ def derive_id(key: str, digest: bytes) -> UUID:
 
 
 def created_at(identifier: UUID) -> datetime:
-    """Return the time at which a UUIDv7 was made, in UTC.
+    """Return the time of creation of a UUIDv7, in UTC.
 
     Raises:
         ValueError: if it is not a UUIDv7.

@@ -175,7 +175,7 @@ def test_reports_that_the_database_does_not_respond(monkeypatch):
     ("args", "message"),
     [
         (["--queue", "mial"], "Unknown queue 'mial'. Did you mean 'mail'?"),
-        (["--backend", "other"], "Known are: default."),
+        (["--backend", "other"], "Choices are: default."),
         (["--max-age", "soon"], "'soon' is not a number."),
     ],
 )

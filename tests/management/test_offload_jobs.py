@@ -129,7 +129,7 @@ def test_list_searches_only_the_newest_finished_jobs(monkeypatch, state):
         (["--task", "ad"], "no recent job of a task 'ad'. Did you mean 'add'?"),
         (["--task", "tests.task.add"], "Did you mean 'tests.tasks.add'?"),
         (["--limit", "0"], "must be at least 1, not 0."),
-        (["--backend", "x"], "Known are: default."),
+        (["--backend", "x"], "Choices are: default."),
     ],
 )
 def test_list_explains_an_invalid_argument(args, message):

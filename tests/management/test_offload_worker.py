@@ -162,7 +162,7 @@ def test_a_line_that_the_projects_handlers_print_is_shown_once(start_worker):
     ("arguments", "message"),
     [
         (["--queues", "mial"], "Unknown queue 'mial'. Did you mean 'mail'?"),
-        (["--exclude-queues", "zzz"], "Known are: default, mail, slow."),
+        (["--exclude-queues", "zzz"], "Choices are: default, mail, slow."),
         (["--backend", "defualt"], "Did you mean 'default'?"),
         (["--backend", "dummy"], "DummyBackend"),
         (["--database", "nowhere"], "'nowhere'"),
