@@ -21,7 +21,7 @@ from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from tests.worker import event_log
 
-POOLS = {"embedded": 0, "processes": 1}
+POOLS = {"in-process": 0, "child-process": 1}
 """How many child processes."""
 
 

@@ -1,4 +1,4 @@
-"""A notifier that records what is sent, and delivers what a test says."""
+"""A notifier that records sent hints, and delivers hints that a test sets."""
 
 from __future__ import annotations
 

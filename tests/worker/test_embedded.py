@@ -15,6 +15,7 @@ from offload.models import Job, Worker
 from offload.worker import embedded as module
 from offload.worker.embedded import EmbeddedWorker
 from tests.tasks import add
+from tests.worker.conftest import until
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,8 +45,7 @@ def test_a_worker_that_failed_is_started_again(monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr(module, "make_engine", lambda _: Broken())
         worker.start()
-        assert worker._thread is not None
-        worker._thread.join(20)
+        until(lambda: not worker.is_running)
     assert "this process runs no jobs" in caplog.text
 
     worker.start()

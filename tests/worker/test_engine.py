@@ -143,8 +143,8 @@ def test_both_connections_of_a_worker_notice_that_the_server_is_unreachable(
     assert listening is not None
 
     # The listener's connection is a copy of the loop's connection, with the same options.
-    with socket.socket(fileno=os.dup(listening)) as end:
-        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+    with socket.socket(fileno=os.dup(listening)) as connected:
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
 def test_a_claim_whose_commit_became_visible_late_is_released(start_worker: StartWorker):

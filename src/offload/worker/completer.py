@@ -105,6 +105,11 @@ class BatchCompleter:
         return bool(self._progress)
 
     @property
+    def has_writes(self) -> bool:
+        """Whether an exchange has anything to write now."""
+        return self.has_batch or self.has_progress
+
+    @property
     def keys(self) -> set[ClaimKey]:
         """The jobs whose outcomes were not written yet."""
         waiting = {job.key for job, _ in self._waiting}
@@ -137,7 +142,7 @@ class BatchCompleter:
                 self._waiting.append((job, outcome))
 
     def add_progress(self, progress: Mapping[ClaimKey, str]) -> None:
-        """Add progress of jobs, before their outcomes; it replaces what was not written yet."""
+        """Add progress of jobs, before their outcomes; it replaces earlier progress."""
         if not progress:
             return
         due_at = self._clock() + PROGRESS_DELAY

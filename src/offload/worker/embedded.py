@@ -36,6 +36,10 @@ class EmbeddedWorker:
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Start the worker, unless it is running.
 
@@ -44,7 +48,7 @@ class EmbeddedWorker:
             ImproperlyConfigured: if OPTIONS are invalid.
         """
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            if self.is_running:
                 return
             options = replace(get_backend(self._backend).settings, processes=0)
             self._engine = make_engine(WorkerConfig(backend=self._backend, options=options))

@@ -218,10 +218,8 @@ class Engine:
 
     def _exchange(self) -> None:
         """Write outcomes and progress and claim jobs in one transaction, and publish that."""
-        request = self._no_claim
-        if self._deadline is None and not self.completer.is_full:
-            request = self.poller.claim_request(self.pool)
-        if not (request or self.completer.has_batch or self.completer.has_progress):
+        request = self._claim_request()
+        if not (request or self.completer.has_writes):
             return
         finished, result = self.completer.exchange(self.registration.key, request)
         failpoint("worker.exchanged")
@@ -234,16 +232,23 @@ class Engine:
         if finished:
             self._publish(finished, result.refused)
 
+    def _claim_request(self) -> ClaimRequest:
+        if self._deadline is not None or self.completer.is_full:
+            return self._no_claim
+        return self.poller.claim_request(self.pool)
+
     def _publish(self, finished: Sequence[FinishedJob], refused: Sequence[ClaimedJob]) -> None:
         """Notify workers of the jobs that run again, and subscribers of all."""
         # After a failure, this worker itself may have written the outcomes before.
         if refused and not self._outage:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Discarded outcomes of jobs that other workers took over: %s", ids)
-        delays = [outcome.delay for _, outcome in finished if outcome.state == JobState.SCHEDULED]
-        if delays:
-            self.poller.poll_within(min(delays))
-        if any(outcome.state == JobState.READY for _, outcome in finished):
+        states = {outcome.state for _, outcome in finished}
+        if JobState.SCHEDULED in states:
+            self.poller.poll_within(
+                min(outcome.delay for _, outcome in finished if outcome.state == JobState.SCHEDULED)
+            )
+        if JobState.READY in states:
             self.poller.jobs_made_ready()
         else:
             self._hints.jobs_changed()
@@ -282,7 +287,7 @@ class Engine:
             self.poller.expect_jobs()
         self._outage.clear()
 
-    # --- the end ----------------------------------------------------------------------------
+    # --- stopping ---------------------------------------------------------------------------
 
     def _is_done(self) -> bool:
         if self._deadline is not None:

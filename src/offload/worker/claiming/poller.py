@@ -101,7 +101,7 @@ class Poller:
         """Receive hints after a wait, and update which jobs to expect.
 
         Args:
-            ready: the descriptors that ended the wait; empty after a timeout.
+            ready: the descriptors that became ready; empty after a timeout.
         """
         hints: set[Hint] = set()
         descriptor = self.fileno()

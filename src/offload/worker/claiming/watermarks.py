@@ -80,15 +80,14 @@ class Watermarks:
         """Update the watermarks after a claim."""
         if not request or not self._store.keeps_dead_entries:
             return
-        counts = request.found(result.claimed)
-        if request.watermarks:
-            self._owed_kinds.update(is_async for is_async, found, asked in counts if found < asked)
-        else:
-            self._owed_kinds.difference_update(is_async for is_async, _, _ in counts)
-            self._cooldown.start(result.claim_seconds + self._ready_queues_seconds)
+        if not request.watermarks:
+            self._finish_sweep(request, result)
             if self._cooldown.is_over:
                 self._watermarks.clear()
                 return
+        else:
+            counts = request.found(result.claimed)
+            self._owed_kinds.update(is_async for is_async, found, asked in counts if found < asked)
         for job in result.claimed:  # the last one of each kind stays
             key = (job.queue_name, job.is_async, job.priority)
             self._watermarks[key] = Watermark(*key, job.run_after, job.id)
@@ -101,7 +100,7 @@ class Watermarks:
             the next scheduled job is due, or None if there is no such job.
         """
         if self.seconds_to_sweep:
-            # No queue has this backend; what is due is the same for all backends.
+            # This backend has no queues. Scheduled jobs are found whatever their backend.
             _, due_in = self._store.poll("")
             return None, due_in
         started_at = self._clock()
@@ -109,6 +108,12 @@ class Watermarks:
         if not self._served.among(queues):
             self._found_nothing(self._clock() - started_at)
         return queues, due_in
+
+    def _finish_sweep(self, request: ClaimRequest, result: ExchangeResult) -> None:
+        """Owe no more sweep of the requested kinds; the next one waits if this one was slow."""
+        requested = (is_async for is_async, count in request.by_kind() if count > 0)
+        self._owed_kinds.difference_update(requested)
+        self._cooldown.start(result.claim_seconds + self._ready_queues_seconds)
 
     def _find_ready_queues(self) -> set[str]:
         started_at = self._clock()
