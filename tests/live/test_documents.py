@@ -22,8 +22,9 @@ from offload.lifecycle import (
     snoozed,
     succeeded,
 )
-from offload.live.documents import document, etag, job_fields, links, phase, poll_delay_ms
+from offload.live.documents import document, job_fields, links, phase, poll_delay_ms
 from offload.live.jobs import find_failures
+from offload.live.responses import etag
 from offload.models import Job
 from offload.testing import run_jobs
 from offload.timestamps import now_microseconds, to_datetime

@@ -91,10 +91,7 @@ class Viewer:
 
     def may_learn_of(self, identifier: UUID) -> bool:
         """Return whether the viewer may learn that a deleted job existed."""
-        token = self.token
-        if token is not None and identifier in token.ids:
-            return True
-        return self.has_permission("view")
+        return bool(_token_scopes(self.token, identifier)) or self.has_permission("view")
 
     def has_permission(self, action: str) -> bool:
         """Return whether the viewer is staff with the permission to "view" or "change" jobs."""
@@ -135,10 +132,8 @@ class Viewer:
         if self._tenant(job.backend) != job.tenant:
             return NO_GRANTS
         options = task_options(job)
-        granted: set[str] = set()
-        if token is not None and job.pk in token.ids:
-            granted |= token.scopes
-        is_owner = bool(job.owner) and job.owner in owners
+        is_owner = job.owner in owners
+        granted = set(_token_scopes(token, job.pk))
         if self._may_see(job, options.visibility, is_owner=is_owner):
             granted |= {"status", "result"}
             if is_owner or self.has_permission("change"):
@@ -174,3 +169,10 @@ class Viewer:
         if path not in self._tenants:
             self._tenants[path] = tenant_of(self._request, path)
         return self._tenants[path]
+
+
+def _token_scopes(token: Token | None, identifier: UUID) -> frozenset[str]:
+    """Return what a token grants on a job."""
+    if token is None or identifier not in token.ids:
+        return frozenset()
+    return token.scopes

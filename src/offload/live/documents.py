@@ -43,7 +43,7 @@ _POLL_DELAYS_MS = (
     (3600, 15_000),
     (math.inf, 30_000),
 )
-"""A phase that is younger than the first number of seconds is polled after so many milliseconds."""
+"""Ages of a phase in seconds, and the poll delay of a phase that is younger."""
 _MIN_SCHEDULED_DELAY_MS = 1000
 _MAX_SCHEDULED_DELAY_MS = 60_000
 
@@ -63,7 +63,7 @@ class JobDetails(NamedTuple):
 
     Attributes:
         failure: the attempt that made the job fail.
-        queue_position: of a job that has been waiting for long.
+        queue_position: where the job is in the queue, if it has been waiting for long.
     """
 
     failure: Attempt | None
@@ -109,7 +109,7 @@ def document(
         job: its row.
         grants: what the reader may do with it, as `offload.live.access.grants` returns it.
         failure: the attempt that made the job fail.
-        queue_position: of a job that has been waiting for long.
+        queue_position: where the job is in the queue, if it has been waiting for long.
     """
     options = task_options(job)
     progress = Progress.from_json(job.progress)
@@ -129,10 +129,10 @@ def document(
 
 
 def job_fields(job: Job) -> dict[str, Any]:
-    """Return the keys that every JSON form of a job has for its operators.
+    """Return the keys that all JSON for operators has of a job.
 
-    Where the status document has these keys, too, it gives them the same values. It leaves out
-    the task's path and the queue, and `run_after` of a job that is no longer scheduled.
+    The status document has the same keys with the same values, except that it leaves out the
+    task's path, the queue, and the `run_after` of a job that is no longer scheduled.
     """
     return {
         "id": str(job.pk),
@@ -196,16 +196,6 @@ def poll_delay_ms(job: Job) -> int | None:
         case _:
             return None
     return next(delay_ms for max_age, delay_ms in _POLL_DELAYS_MS if age < max_age)
-
-
-def retry_after(milliseconds: int) -> str:
-    """Return a delay as the value of the header Retry-After, in whole seconds."""
-    return str(math.ceil(milliseconds / 1000))
-
-
-def etag(job: Job) -> str:
-    """Return the entity tag of a job's document; it changes with the job's version."""
-    return f'W/"{job.pk}.{job.version}"'
 
 
 def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:

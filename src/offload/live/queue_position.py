@@ -84,8 +84,10 @@ def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
     """Return the position of each delayed job; no query if no job is delayed."""
     positions = {}
     for job in jobs:
+        if not _is_delayed(job):
+            continue
         using = job_database(job)
-        if using is not None and _is_delayed(job):
+        if using is not None:
             positions[job.pk] = _find_position(job, using)
     return positions
 

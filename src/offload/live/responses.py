@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from django.utils.http import parse_etags
 
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
-from offload.live.documents import etag, job_document, poll_delay_ms, retry_after
+from offload.live.documents import job_document, poll_delay_ms
 from offload.live.tokens import TokenExpired, TokenRefused
 from offload.live.widget import widget_context
 
@@ -125,21 +126,37 @@ def job_list_response(content: dict[str, Any], tag: str) -> HttpResponse:
 
 def job_not_modified(request: HttpRequest, job: Job) -> HttpResponse | None:
     """Return a 304 if the client has this version of the job."""
-    return not_modified(request, etag(job), poll_delay_ms(job))
+    tag = etag(job)
+    if not has_current_tag(request, tag):
+        return None
+    return not_modified(tag, poll_delay_ms(job))
 
 
-def not_modified(request: HttpRequest, tag: str, poll_ms: int | None) -> HttpResponse | None:
-    """Return a 304 if the client has the representation with this entity tag.
+def not_modified(tag: str, poll_ms: int | None) -> HttpResponse:
+    """Return a 304 for a client with the current entity tag."""
+    return _add_validators(HttpResponseNotModified(), tag, poll_ms)
+
+
+def has_current_tag(request: HttpRequest, tag: str) -> bool:
+    """Return whether the client has the representation with this entity tag.
 
     Tags are compared weakly (RFC 9110, 13.1.2).
     """
-    client_tags = {
+    client_tags = [
         client_tag.removeprefix("W/")
         for client_tag in parse_etags(request.headers.get("If-None-Match", ""))
-    }
-    if "*" in client_tags or tag.removeprefix("W/") in client_tags:
-        return _add_validators(HttpResponseNotModified(), tag, poll_ms)
-    return None
+    ]
+    return "*" in client_tags or tag.removeprefix("W/") in client_tags
+
+
+def etag(job: Job) -> str:
+    """Return the entity tag of a job's document; it changes with the job's version."""
+    return f'W/"{job.pk}.{job.version}"'
+
+
+def retry_after(milliseconds: int) -> str:
+    """Return a delay as the value of the header Retry-After, in whole seconds."""
+    return str(math.ceil(milliseconds / 1000))
 
 
 def prefers_html(request: HttpRequest) -> bool:

@@ -28,18 +28,21 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import NO_GRANTS, Grants, Viewer
 from offload.live.connection_limits import get_connection_limits
-from offload.live.documents import job_document, job_documents, poll_delay_ms, retry_after
+from offload.live.documents import job_document, job_documents, poll_delay_ms
 from offload.live.jobs import find_jobs, has_expired, job_backend, job_database, job_result
 from offload.live.long_poll import close_connections, requested_wait, wait_for_change
 from offload.live.queue_position import find_queue_positions
 from offload.live.responses import (
+    etag,
     finalize_response,
+    has_current_tag,
     job_list_response,
     job_not_modified,
     job_response,
     job_view,
     not_modified,
     prefers_html,
+    retry_after,
 )
 from offload.live.task_options import task_options
 from offload.live.tokens import TokenRefused, has_token
@@ -118,7 +121,8 @@ def _find_holdable(request: HttpRequest, identifier: UUID) -> _Holdable | None:
     except (KeyError, TokenRefused, QueueUnavailable):
         return None
     using = job_database(job)
-    if using is None or JobState(job.state).is_finished or not job_not_modified(request, job):
+    is_finished = JobState(job.state).is_finished
+    if using is None or is_finished or not has_current_tag(request, etag(job)):
         return None
     close_connections()
     return _Holdable(job, using, viewer.holder)
@@ -134,8 +138,8 @@ def job_list(request: HttpRequest) -> HttpResponse:
     delays_ms = [delay for delay in map(poll_delay_ms, jobs) if delay is not None]
     poll_ms = min(delays_ms, default=None)
     tag = _list_tag(jobs, missing)
-    if response := not_modified(request, tag, poll_ms):
-        return response
+    if has_current_tag(request, tag):
+        return not_modified(tag, poll_ms)
     items = list(job_documents(readable).values())
     return job_list_response({"items": items, "missing": missing, "poll_ms": poll_ms}, tag)
 

@@ -11,7 +11,6 @@ from django.forms.utils import flatatt
 from django.utils import formats, timezone
 from django.utils.crypto import salted_hmac
 
-from offload.live.documents import retry_after
 from offload.live.labels import MESSAGES, PHASE_LABELS, UNAVAILABLE_LABELS
 from offload.ownership import owners_of_request
 
@@ -61,7 +60,7 @@ def widget_context(
         "time": _localize(document.get("finished_at") or document.get("run_after")),
         "slow": MESSAGES[delay or "slow"],
         "offline": MESSAGES["offline"],
-        "refresh_seconds": retry_after(document.get("poll_ms") or 0),
+        "refresh_seconds": str(math.ceil((document.get("poll_ms") or 0) / 1000)),
     }
 
 
