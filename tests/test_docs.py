@@ -156,6 +156,14 @@ def test_a_line_holds_one_sentence(document):
     assert [line for line in prose if re.search(r"[a-z)`][.!?] [A-Z]", line)] == []
 
 
+def test_the_readme_of_the_tests_names_files_that_exist():
+    text = (ROOT / "tests" / "README.md").read_text()
+    folders = (ROOT, ROOT / "tests", ROOT / "src")
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+
+    assert {name for name in named if not any((at / name).exists() for at in folders)} == set()
+
+
 def names_in_the_path_of_a_job() -> list[str]:
     """Return the names of modules and their members in the table of the architecture page."""
     table = section((DOCS / "explanation" / "architecture.md").read_text(), "The path of a job")
