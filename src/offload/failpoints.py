@@ -1,12 +1,12 @@
-"""Named places where a crash test may strike. A no-op unless the environment arms it.
+"""Named places where a crash test may interrupt the process. A no-op in production.
 
-`OFFLOAD_FAILPOINT=engine.claimed:kill` ends the process at the first passage through
-`engine.claimed`; `engine.claimed:kill@3` at the third. Other actions are `raise` (an OSError),
-`outage` (Django's OperationalError, as from a connection that broke), `stop` (SIGSTOP) and
-`exit` (os._exit with 0). Several are separated by commas.
+`OFFLOAD_FAILPOINT=exchange.claimed:kill` kills the process when it first reaches
+`exchange.claimed`, `exchange.claimed:kill@3` at the third time. Other actions are `raise` (an
+OSError), `outage` (Django's OperationalError, as of a lost connection), `stop` (SIGSTOP) and
+`exit` (`os._exit(0)`). Several failpoints are separated by commas.
 
-`OFFLOAD_FAILPOINT_MARK` names a file that is made by the first strike and holds its process id:
-while it exists nobody strikes again, so processes that are started anew work.
+`OFFLOAD_FAILPOINT_MARK` names a file that the first failpoint to act creates and writes its
+process id to. While the file exists no failpoint acts, so that restarted processes work.
 """
 
 from __future__ import annotations
@@ -15,45 +15,53 @@ import os
 import signal
 from collections import Counter
 
-ENVIRONMENT = "OFFLOAD_FAILPOINT"
-MARK = "OFFLOAD_FAILPOINT_MARK"
+ENVIRONMENT_VARIABLE = "OFFLOAD_FAILPOINT"
+MARK_VARIABLE = "OFFLOAD_FAILPOINT_MARK"
 
 _armed: dict[str, tuple[str, int]] = {}
+"""The action of each failpoint, and at which passage it acts."""
 _passages: Counter[str] = Counter()
 
 
 class FailpointReached(OSError):
-    """Raised by an armed failpoint whose action is `raise`."""
+    """Raised by a failpoint whose action is `raise`."""
 
 
 def _do_nothing(name: str) -> None:
     """Stand in for every failpoint in production."""
 
 
-def _strike(name: str) -> None:
-    action, passage = _armed.get(name, ("", 0))
-    if not action:
+def _pass(name: str) -> None:
+    if name not in _armed:
         return
+    action, passage = _armed[name]
     _passages[name] += 1
-    if _passages[name] != passage or not _leave_mark():
-        return
-    if action == "raise":
-        raise FailpointReached(name)
-    if action == "outage":
-        from django.db import OperationalError  # noqa: PLC0415  # production never comes here
-
-        raise OperationalError(name)
-    if action == "exit":
-        os._exit(0)
-    os.kill(os.getpid(), signal.SIGSTOP if action == "stop" else signal.SIGKILL)
+    if _passages[name] == passage and _create_mark():
+        _act(name, action)
 
 
-def _leave_mark() -> bool:
-    """Return False if somebody has struck before."""
-    if MARK not in os.environ:
+def _act(name: str, action: str) -> None:
+    match action:
+        case "raise":
+            raise FailpointReached(name)
+        case "outage":
+            from django.db import OperationalError  # noqa: PLC0415  # only in tests
+
+            raise OperationalError(name)
+        case "exit":
+            os._exit(0)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case _:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _create_mark() -> bool:
+    """Return False if a failpoint has acted before."""
+    if MARK_VARIABLE not in os.environ:
         return True
     try:
-        mark = os.open(os.environ[MARK], os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        mark = os.open(os.environ[MARK_VARIABLE], os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return False
     os.write(mark, str(os.getpid()).encode())
@@ -68,5 +76,5 @@ def _arm(text: str) -> None:
         _armed[name] = (action or "kill", int(passage or 1))
 
 
-_arm(os.environ.get(ENVIRONMENT, ""))
-failpoint = _strike if _armed else _do_nothing
+_arm(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+failpoint = _pass if _armed else _do_nothing

@@ -8,8 +8,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
 
-# Every job's row is written three times. Room in its page keeps those versions together, and
-# vacuuming by a small share of the table keeps the ready index free of dead entries.
+# Every job's row is written three times. Free space in its page keeps the versions together, and
+# vacuuming after few changes keeps the ready index free of dead entries.
 SET = """
 ALTER TABLE offload_job SET (
     fillfactor = 70,

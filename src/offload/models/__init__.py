@@ -1,4 +1,4 @@
-"""The nouns: what is stored. What happens to it are the verbs of `offload.store`."""
+"""The tables. Only `offload.store` writes to them."""
 
 from offload.models.attempt import Attempt
 from offload.models.job import Job

@@ -1,4 +1,4 @@
-"""An attempt that did not succeed: what is kept of it for the people who look."""
+"""Failed attempts at jobs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from offload.models.fields import TimestampField
 
 
 class Attempt(models.Model):
-    """No foreign key to the job: its share locks would deadlock on the hot path."""
+    """An attempt at a job that did not succeed, kept to be shown."""
 
     job_id = models.UUIDField()
+    """Not a foreign key, whose share locks on the job's row would deadlock with the worker."""
     fence = models.IntegerField()
     """The job's `fence` during this attempt; unique within the job."""
     number = models.IntegerField()

@@ -1,4 +1,4 @@
-"""A moment in time, stored alike on every database."""
+"""The model field of all times."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ else:
 
 
 class TimestampField(_Base):
-    """Whole microseconds since 1970 UTC in the database, a datetime in Python.
+    """A time: whole microseconds since 1970 UTC in the database, a datetime in Python.
 
-    A number means the same whatever USE_TZ, the connection's time zone or the server's clock
-    settings are, keeps microseconds on SQLite, and costs nothing to read on the hot path.
+    A number does not depend on USE_TZ, the connection's time zone or the server's settings, keeps
+    microseconds on SQLite, and costs nothing to read on the hot path.
     """
 
-    description = "A moment, to the microsecond"
+    description = "Time, to the microsecond"
 
     def from_db_value(self, value: int | None, *_: Any) -> datetime | None:
         return None if value is None else to_datetime(value)

@@ -1,4 +1,4 @@
-"""A partial index where the database has them, a full one where it has not."""
+"""Partial indexes, with a substitute for MySQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.db.models import Q
 
 
 class PartialIndex(models.Index):
-    """Index `fields` of the rows that meet `where`.
+    """An index of `fields` for the rows that meet `where`.
 
-    MySQL and MariaDB have no partial indexes, and Django would make none at all there: they
-    get a full index over `instead`, through which the same statements find their rows. (With
-    "-state" what lies behind the waiting jobs is the end of the index: InnoDB looks behind a range
-    for an entry that is alive, and there are no dead ones of jobs that ran to be passed.)
+    MySQL and MariaDB have no partial indexes, and Django would create none at all there. They get
+    a full index over `instead`, through which the same statements find their rows. (InnoDB reads
+    on behind a range up to the next live entry. With "-state" the index ends behind the waiting
+    jobs, so there are no dead entries of finished jobs to pass.)
     """
 
     def __init__(

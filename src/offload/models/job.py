@@ -1,4 +1,4 @@
-"""A job: one enqueued call of a task. The row is kept after the job ended, until pruned."""
+"""Jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ READY_ORDER = ["backend", "queue_name", "is_async", "-priority", "run_after", "i
 
 
 class Job(models.Model):
-    """Only `offload.store` writes here. Reading is free for all."""
+    """One enqueued call of a task; kept after it has finished, until it is pruned.
+
+    Only `offload.store` writes to this table.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     state = models.SmallIntegerField(choices=JobState)
@@ -26,42 +29,43 @@ class Job(models.Model):
     arguments = models.TextField()
     """JSON text: [args, kwargs]."""
     run_after = TimestampField()
-    """The time from which it may run; orders jobs of one priority."""
+    """The time from which the job may run; orders the jobs of one priority."""
     expires_at = TimestampField(null=True)
     enqueued_at = TimestampField()
     started_at = TimestampField(null=True)
     last_attempted_at = TimestampField(null=True)
     finished_at = TimestampField(null=True)
     timeout = models.FloatField(null=True)
-    """Seconds one attempt may run."""
+    """Seconds for which one attempt may run."""
     attempt = models.IntegerField(db_default=0, default=0)
-    """Attempts that count towards `max_attempts`: neither lost, snoozed nor handed back ones."""
+    """Attempts that count towards `max_attempts`: not those lost, snoozed or released."""
     max_attempts = models.IntegerField()
     worker_losses = models.IntegerField(db_default=0, default=0)
-    """How often the process that ran it died."""
+    """How often the process that ran the job died."""
     max_worker_losses = models.IntegerField()
     fence = models.IntegerField(db_default=0, default=0)
-    """The fence: grows at every claim, never goes back. Writes about a running job name it."""
+    """Number of claims so far, never reset. Every write about a running job names it, so that a
+    worker that has lost the job cannot change it (a fencing token)."""
     worker = models.UUIDField(null=True)
-    """The engine that holds it, or held it last."""
+    """The worker that holds the job, or held it last."""
     cancel_requested_at = TimestampField(null=True)
     owner = models.CharField(max_length=128, db_default="", default="")
-    """For whom it runs: the user, or the session, of the request that enqueued it."""
+    """The user or the session whose request enqueued the job."""
     tenant = models.CharField(max_length=64, db_default="", default="")
     request_id = models.CharField(max_length=64, db_default="", default="")
     parent = models.UUIDField(null=True)
-    """The job that enqueued it."""
+    """The job that enqueued this one."""
     version = models.IntegerField(db_default=0, default=0)
-    """Grows with every change that people can see."""
+    """Grows with every visible change."""
     progress = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
-    """JSON text: how far the running attempt is."""
+    """JSON text: the progress of the running attempt."""
     return_value = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
     """JSON text."""
 
     class Meta:
         constraints = (
             models.CheckConstraint(
-                # A range: SQLite builds a table of the values of an IN for each statement.
+                # A range, because SQLite builds a table of an IN's values for each statement.
                 condition=Q(state__range=(min(JobState.values), max(JobState.values))),
                 name="offload_job_state_known",
             ),

@@ -1,4 +1,4 @@
-"""An engine that is, or was, alive. Its row is its lease on all the jobs it holds."""
+"""Workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from offload.models.fields import TimestampField
 
 
 class Worker(models.Model):
-    """Removed when the engine stops in order, or is taken for dead."""
+    """A worker that is running, or whose lease has not been cleared yet.
+
+    The row is its lease on all jobs that it holds. It is deleted when the worker stops, or when
+    another worker finds that it is dead.
+    """
 
     id = models.UUIDField(primary_key=True, editable=False)
     backend = models.CharField(max_length=64)
