@@ -86,6 +86,10 @@ class RecordingBackend(OffloadBackend):
         if not job.retry():
             raise _invalid_state(job, "retried")
 
+    def run(self, pk: UUID) -> BaseException | None:
+        """Run all attempts of a recorded job; return why it failed."""
+        return self._job(pk).run()
+
     def clear(self) -> None:
         """Delete the recorded jobs, as `clear()` of Django's DummyBackend does."""
         from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # as below
@@ -116,7 +120,7 @@ class ImmediateBackend(RecordingBackend):
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         results = super().enqueue_many(task, calls)
         for result in results:
-            error = self._job(result.id).run()
+            error = self.run(UUID(result.id))
             result.refresh()
             if error is not None and self.raise_errors:
                 raise error
@@ -124,7 +128,7 @@ class ImmediateBackend(RecordingBackend):
 
     def retry(self, result_id: str) -> None:
         super().retry(result_id)
-        self._job(result_id).run()
+        self.run(UUID(result_id))
 
 
 def _recorded(ids: Iterable[UUID]) -> list[RecordedJob]:

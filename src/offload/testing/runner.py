@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
+from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
@@ -26,7 +27,9 @@ from offload.uuid7 import new_id
 if TYPE_CHECKING:
     from offload.models import Job
     from offload.testing.backends import RecordingBackend
-    from offload.testing.recorded import RecordedJob
+
+type _Claims = Generator[tuple[str, Callable[[], BaseException | None]]]
+"""Ids of claimed jobs, each with a function that runs it and returns why it failed."""
 
 DEFAULT_LIMIT = 1000
 """Attempts after which the jobs are considered endless."""
@@ -68,30 +71,17 @@ def run_jobs(
         AssertionError: if jobs are still waiting after `limit` attempts.
     """
     chosen = get_backend(backend)
-    if queue_name is not None and chosen.queues and queue_name not in chosen.queues:
-        hint = did_you_mean(queue_name, sorted(chosen.queues))
-        raise ValueError(f"TASKS[{backend!r}] has no queue {queue_name!r}.{hint}")
-    queue = _open_queue(chosen, queue_name, include_scheduled=include_scheduled)
-    started: dict[str, None] = {}
-    try:
-        for _ in range(limit):
-            job_id = queue.claim()
-            if job_id is None:
-                return _results(chosen, started)
-            started[job_id] = None
-            error = queue.run_claimed()
+    _require_queue(chosen, queue_name)
+    started: list[str] = []
+    with closing(_claims(chosen, queue_name, include_scheduled=include_scheduled)) as claims:
+        for job_id, run in claims:
+            if len(started) == limit:
+                raise _endless(chosen, job_id, limit)
+            started.append(job_id)
+            error = run()
             if error is not None and raise_errors:
                 raise error
-        job_id = queue.claim()
-        if job_id is not None:
-            path = chosen.get_result(job_id).task.module_path
-            raise AssertionError(
-                f"After {limit} attempts {path} is still waiting. Does a job enqueue itself, or "
-                "raise Snooze each time? If there are that many jobs, raise limit."
-            )
-    finally:
-        queue.release()
-    return _results(chosen, started)
+    return _results(chosen, dict.fromkeys(started))
 
 
 async def arun_jobs(**options: Unpack[RunOptions]) -> list[OffloadResult[Any]]:
@@ -99,21 +89,23 @@ async def arun_jobs(**options: Unpack[RunOptions]) -> list[OffloadResult[Any]]:
     return await sync_to_async(run_jobs, thread_sensitive=True)(**options)
 
 
-class _Queue(Protocol):
-    """The waiting jobs of a backend."""
-
-    def claim(self) -> str | None:
-        """Claim the most urgent job; return its id, or None if no job can be run."""
-
-    def run_claimed(self) -> BaseException | None:
-        """Run the claimed job; return why it failed."""
-
-    def release(self) -> None:
-        """Release the claimed job, if it was not run."""
+def _require_queue(backend: InspectableBackend, name: str | None) -> None:
+    """Raise ValueError if the settings list the backend's queues without this one."""
+    if name is not None and backend.queues and name not in backend.queues:
+        hint = did_you_mean(name, sorted(backend.queues))
+        raise ValueError(f"TASKS[{backend.alias!r}] has no queue {name!r}.{hint}")
 
 
-class _DatabaseQueue:
-    """Runs one attempt at a time, as a worker with one slot does."""
+def _claims(
+    backend: InspectableBackend, queue_name: str | None, *, include_scheduled: bool
+) -> _Claims:
+    if isinstance(backend, DatabaseBackend):
+        return _DatabaseJobs(backend, queue_name, include_scheduled=include_scheduled).claim()
+    return _claim_recorded(backend, queue_name, include_scheduled=include_scheduled)
+
+
+class _DatabaseJobs:
+    """Claims jobs and runs one attempt at a time, as a worker does."""
 
     def __init__(
         self, backend: DatabaseBackend, queue_name: str | None, *, include_scheduled: bool
@@ -125,7 +117,16 @@ class _DatabaseQueue:
         self._worker = self._store.key(new_id())
         self._claimed: list[ClaimedJob] = []
 
-    def claim(self) -> str | None:
+    def claim(self) -> _Claims:
+        try:
+            while self._claimed or self._claim_next():
+                yield canonical_id(self._claimed[0].id), self._run_first
+        finally:
+            if self._claimed:
+                self._finish([(job, released()) for job in self._claimed])
+
+    def _claim_next(self) -> bool:
+        """Claim the most urgent job of each kind; return whether there are any."""
         while not self._claimed:
             self._store.promote()
             queues = self._store.ready_queues(self._backend.alias)
@@ -135,19 +136,15 @@ class _DatabaseQueue:
             if request:
                 self._claimed = self._store.exchange(self._worker, [], request).claimed
             if not self._claimed and not self._run_next_scheduled_now():
-                return None
-        return canonical_id(self._claimed[0].id)
+                return False
+        return True
 
-    def run_claimed(self) -> BaseException | None:
+    def _run_first(self) -> BaseException | None:
         job = self._claimed.pop(0)
         outcome, error = run_attempt(job, self._store)
         if not outcome.written:
             self._finish([(job, outcome)])
         return error
-
-    def release(self) -> None:
-        if self._claimed:
-            self._finish([(job, released()) for job in self._claimed])
 
     def _finish(self, finished: list[tuple[ClaimedJob, Outcome]]) -> None:
         self._store.exchange(self._worker, finished, ClaimRequest(self._backend.alias, ()))
@@ -165,37 +162,22 @@ class _DatabaseQueue:
         return self._store.run_now(min(scheduled, key=attrgetter("run_after", "pk")).pk)
 
 
-class _RecordedQueue:
-    """Runs all attempts of a recorded job at once."""
-
-    def __init__(
-        self, backend: RecordingBackend, queue_name: str | None, *, include_scheduled: bool
-    ) -> None:
-        self._alias = backend.alias
-        self._queue_name = queue_name
-        self._include_scheduled = include_scheduled
-        self._claimed: RecordedJob | None = None
-
-    def claim(self) -> str | None:
-        from offload.testing.recorded import jobs_of  # noqa: PLC0415  # needs the app registry
-
-        waiting = [job for job in jobs_of(self._alias) if self._is_waiting(job.row)]
-        due = [job for job in waiting if _is_due(job.row)]
-        self._claimed = None
+def _claim_recorded(
+    backend: RecordingBackend, queue_name: str | None, *, include_scheduled: bool
+) -> _Claims:
+    """Yield recorded jobs; each runs all its attempts at once."""
+    while True:
+        waiting = [row for row in find_rows(backend) if row.state in WAITING]
+        if queue_name is not None:
+            waiting = [row for row in waiting if row.queue_name == queue_name]
+        due = [row for row in waiting if _is_due(row)]
         if due:
-            self._claimed = min(due, key=lambda job: _urgency(job.row))
-        elif waiting and self._include_scheduled:
-            self._claimed = min(waiting, key=attrgetter("row.run_after", "row.pk"))
-        return None if self._claimed is None else str(self._claimed.row.pk)
-
-    def run_claimed(self) -> BaseException | None:
-        return None if self._claimed is None else self._claimed.run()
-
-    def release(self) -> None:
-        self._claimed = None
-
-    def _is_waiting(self, row: Job) -> bool:
-        return row.state in WAITING and self._queue_name in {None, row.queue_name}
+            row = min(due, key=_urgency)
+        elif waiting and include_scheduled:
+            row = min(waiting, key=attrgetter("run_after", "pk"))
+        else:
+            return
+        yield str(row.pk), partial(backend.run, row.pk)
 
 
 def _is_due(row: Any) -> bool:
@@ -206,17 +188,17 @@ def _urgency(row: Job) -> tuple[Any, ...]:
     return (-row.priority, row.run_after, row.pk)
 
 
-def _open_queue(
-    backend: InspectableBackend, queue_name: str | None, *, include_scheduled: bool
-) -> _Queue:
-    if isinstance(backend, DatabaseBackend):
-        return _DatabaseQueue(backend, queue_name, include_scheduled=include_scheduled)
-    return _RecordedQueue(backend, queue_name, include_scheduled=include_scheduled)
-
-
 def _results(backend: InspectableBackend, job_ids: Iterable[str]) -> list[OffloadResult[Any]]:
     results = []
     for job_id in job_ids:
         with suppress(TaskResultDoesNotExist):  # a job may delete jobs
             results.append(backend.get_result(job_id))
     return results
+
+
+def _endless(backend: InspectableBackend, job_id: str, limit: int) -> AssertionError:
+    path = backend.get_result(job_id).task.module_path
+    return AssertionError(
+        f"After {limit} attempts {path} is still waiting. Does a job enqueue itself, or raise "
+        "Snooze each time? If there are that many jobs, raise limit."
+    )

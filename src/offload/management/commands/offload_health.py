@@ -90,11 +90,14 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(document))
         elif options["verbosity"] > 0:
-            for result in results:
-                word = "ok" if result.ok else "FAILED"
-                self.stdout.write(f"{word:8}{result.check:12}{result.message}")
+            self._print(results)
         if not is_healthy:
             sys.exit(1)
+
+    def _print(self, results: list[CheckResult]) -> None:
+        for result in results:
+            word = "ok" if result.ok else "FAILED"
+            self.stdout.write(f"{word:8}{result.check:12}{result.message}")
 
 
 def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:

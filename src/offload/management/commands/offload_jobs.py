@@ -150,13 +150,9 @@ class Command(BaseCommand):
             allowed: states of jobs that the action can change.
             default: states of the jobs to change without --state.
         """
-        filters = [name for name in ("state", "queue", "task") if options[name] is not None]
+        _require_selection(action, options)
         if options["ids"]:
-            if filters:
-                raise CommandError(f"Pass either ids or filters (--{filters[0]}), not both.")
             return [self._identify(text) for text in options["ids"]]
-        if not filters:
-            raise CommandError(f"No jobs selected. Pass ids, or {action} --state, --queue, --task.")
         states = default
         if options["state"] is not None:
             _require_allowed(action, options["state"], allowed)
@@ -284,6 +280,15 @@ def _add_filters(parser: ArgumentParser, *, limit: int) -> None:
         default=limit,
         help="Maximum number of jobs (default: %(default)s).",
     )
+
+
+def _require_selection(action: str, options: dict[str, Any]) -> None:
+    """Raise CommandError unless there are either ids or filters."""
+    filters = [name for name in ("state", "queue", "task") if options[name] is not None]
+    if options["ids"] and filters:
+        raise CommandError(f"Pass either ids or filters (--{filters[0]}), not both.")
+    if not options["ids"] and not filters:
+        raise CommandError(f"No jobs selected. Pass ids, or {action} --state, --queue, --task.")
 
 
 def _require_allowed(action: str, state: JobState, allowed: Sequence[JobState]) -> None:
