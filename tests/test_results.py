@@ -16,7 +16,7 @@ from offload.lifecycle import Outcome, failed, succeeded
 from offload.models import Job
 from offload.results import OffloadResult, SafeTaskError, canonical_id, task_errors
 from offload.store import get_store
-from tests.jobs import FAILURE, NO_ROOM, claim, finish, register
+from tests.jobs import FAILURE, NO_CLAIM, claim, finish, register_worker
 from tests.tasks import add
 
 in_autocommit = pytest.mark.django_db(transaction=True)
@@ -150,9 +150,9 @@ def test_many_can_be_waited_for_at_once(meanwhile):
         return [result.return_value for result in waited]
 
     def finish_each() -> None:
-        worker = register()
+        worker = register_worker()
         for job in claim(worker):
-            exchange = get_store("default").exchange(worker, [(job, succeeded("7"))], NO_ROOM)
+            exchange = get_store("default").exchange(worker, [(job, succeeded("7"))], NO_CLAIM)
             assert not exchange.refused
 
     results = add.enqueue_many([((n,), {}) for n in range(20)])

@@ -26,7 +26,7 @@ from offload.lifecycle import failed, succeeded
 from offload.models import Job
 from offload.store import get_store
 from offload.uuid7 import new_id
-from tests.jobs import FAILURE, claim, finish, put, register
+from tests.jobs import FAILURE, claim, finish, move_to_state, register_worker
 from tests.tasks import aadd, add, plain
 
 pytestmark = pytest.mark.django_db
@@ -285,7 +285,7 @@ def test_reading_a_job_without_failed_attempts_is_one_query(django_assert_num_qu
     ready, running = add.enqueue(1), None
     with django_assert_num_queries(1):
         default_task_backend.get_result(ready.id)
-    (running,) = claim(register())
+    (running,) = claim(register_worker())
     with django_assert_num_queries(1):
         assert default_task_backend.get_result(running.id).state == JobState.RUNNING
     Job.objects.update(state=JobState.SUCCESSFUL, finished_at=timezone.now())
@@ -324,7 +324,7 @@ def test_a_failed_job_has_the_errors_of_its_attempts(django_assert_num_queries):
 @pytest.mark.parametrize("state", list(JobState), ids=lambda state: state.label)
 def test_every_state_has_a_status_that_django_knows(state):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
 
     result.refresh()
 
@@ -501,7 +501,7 @@ def test_a_receiver_that_raises_changes_nothing(caplog, enqueued):
 @pytest.mark.parametrize("asynchronously", [False, True])
 def test_a_waiting_job_is_cancelled_at_once(state, asynchronously):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
 
     async_to_sync(result.acancel)() if asynchronously else result.cancel()
 
@@ -512,7 +512,7 @@ def test_a_waiting_job_is_cancelled_at_once(state, asynchronously):
 
 def test_a_running_job_is_asked_to_stop():
     result = add.enqueue(1)
-    put(result, JobState.RUNNING)
+    move_to_state(result, JobState.RUNNING)
 
     result.cancel()
 
@@ -523,7 +523,7 @@ def test_a_running_job_is_asked_to_stop():
 @pytest.mark.parametrize("state", ENDED, ids=lambda state: state.label)
 def test_a_job_that_ended_cannot_be_cancelled(state):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
 
     with pytest.raises(InvalidJobState) as caught:
         result.cancel()
@@ -535,7 +535,7 @@ def test_a_job_that_ended_cannot_be_cancelled(state):
 @pytest.mark.parametrize("asynchronously", [False, True])
 def test_a_job_that_ended_badly_is_tried_again_from_the_start(state, asynchronously):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
 
     async_to_sync(result.aretry)() if asynchronously else result.retry()
 
@@ -553,7 +553,7 @@ def test_a_job_that_ended_badly_is_tried_again_from_the_start(state, asynchronou
 )
 def test_a_job_that_has_not_ended_badly_cannot_be_tried_again(state):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
 
     with pytest.raises(InvalidJobState) as caught:
         result.retry()

@@ -11,7 +11,7 @@ from offload.lifecycle import JobFailure, failed, succeeded
 from offload.models import Attempt, Job
 from offload.serialization import decode, encode_result
 from offload.text import to_storable_text
-from tests.jobs import claim, finish, register
+from tests.jobs import claim, finish, register_worker
 from tests.tasks import plain
 
 MEGABYTE = 1024**2
@@ -38,7 +38,7 @@ class RoundTripTests(TestCase):
         except InvalidArguments:
             return
 
-        (job,) = claim(register())
+        (job,) = claim(register_worker())
         assert repr(decode(job.arguments)) == repr([[value], {"name": value}])
         found = default_task_backend.get_result(result.id)
         assert repr((found.args, found.kwargs)) == repr(([value], {"name": value}))

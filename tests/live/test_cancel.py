@@ -14,7 +14,7 @@ from offload.models import Job
 from offload.store import get_store
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.live.clients import BROWSER, JSON, start_job, user_client
 from tests.live.test_page import text_of
 
@@ -35,7 +35,7 @@ def test_a_ready_job_is_cancelled_at_once():
 def test_a_running_job_is_requested_to_stop():
     client = user_client()
     identifier = start_job(client)
-    claim(register())
+    claim(register_worker())
 
     response = client.post(f"/tasks/{identifier}/cancel/")
 

@@ -28,7 +28,7 @@ from offload.live.responses import etag
 from offload.models import Job
 from offload.testing import run_jobs
 from offload.timestamps import now_microseconds, to_datetime
-from tests.jobs import FAILURE, claim, finish, register
+from tests.jobs import FAILURE, claim, finish, register_worker
 from tests.live.tasks import explode, private, refuse, shown
 from tests.tasks import add
 
@@ -133,7 +133,7 @@ def prepare(name: str) -> None:
     elif name in OUTCOMES:
         finish(OUTCOMES[name])
     elif name != "queued":
-        claim(register())
+        claim(register_worker())
         if name == "cancelling":
             job.cancel()
 
@@ -353,7 +353,7 @@ def test_messages_and_names_have_one_line():
 
 def test_the_remaining_time_is_extrapolated_from_the_progress():
     shown.enqueue(1)
-    claim(register())
+    claim(register_worker())
     started_at = Job.objects.get().last_attempted_at
     assert started_at is not None
     written = {
@@ -407,7 +407,7 @@ def test_a_scheduled_job_is_polled_when_it_is_due(left, expected):
 def test_the_tag_changes_with_the_version():
     result = add.enqueue(1)
     before = etag(Job.objects.get())
-    claim(register())
+    claim(register_worker())
 
     assert before == f'W/"{result.id}.0"'
     assert etag(Job.objects.get()) == f'W/"{result.id}.1"'

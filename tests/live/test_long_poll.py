@@ -19,7 +19,7 @@ from offload.live.open_connections import open_connections
 from offload.store import get_store
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.live.clients import JSON, is_private, start_job, user_client
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_a_held_request_is_answered_when_the_job_changes(page, monkeypatch):
 
     def claim_when_held() -> None:
         assert limits.acquired.wait(10)
-        claim(register())
+        claim(register_worker())
 
     async def scene() -> Any:
         await page.poll(0)

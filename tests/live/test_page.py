@@ -13,7 +13,7 @@ from offload.models import Job
 from offload.testing import run_jobs
 from offload.text import to_single_line
 from offload.uuid7 import new_id
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.live.clients import BROWSER, start_job, user_client
 
 pytestmark = pytest.mark.django_db
@@ -110,7 +110,7 @@ def test_the_page_shows_the_label_of_the_phase():
     client = user_client()
     identifier = start_job(client, "private", "tr0ub4dor")
     assert "Waiting" in text_of(page_of(client, identifier))
-    claim(register())
+    claim(register_worker())
     client.post(f"/tasks/{identifier}/cancel/")
 
     text = text_of(page_of(client, identifier))

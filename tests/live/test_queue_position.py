@@ -24,7 +24,7 @@ from offload.live.queue_position import (
 )
 from offload.models import Job, Worker
 from offload.testing import recording
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.live.clients import BROWSER, start_job, user_client
 from tests.live.stream_reader import StreamReader
 from tests.live.tasks import for_all
@@ -85,7 +85,7 @@ def test_a_delayed_job_is_unserved_if_no_worker_runs(state):
     ],
 )
 def test_a_queue_is_served_by_live_workers_that_name_it(columns, is_served):
-    register()
+    register_worker()
     Worker.objects.update(**columns)
     job = add.enqueue(1)
     age()
@@ -94,7 +94,7 @@ def test_a_queue_is_served_by_live_workers_that_name_it(columns, is_served):
 
 
 def test_the_position_of_a_delayed_job_counts_the_jobs_that_run_before_it():
-    register()
+    register_worker()
     third, first, second = (add.using(priority=priority).enqueue(1) for priority in (0, 5, 5))
     other_queue, other_kind = add.using(queue_name="mail").enqueue(1), aadd.enqueue(1)
     age()
@@ -105,7 +105,7 @@ def test_the_position_of_a_delayed_job_counts_the_jobs_that_run_before_it():
 
 
 def test_behind_many_other_jobs_there_is_no_position(django_assert_num_queries):
-    register()
+    register_worker()
     jobs = add.enqueue_many([((number,), {}) for number in range(MAX_POSITION + 1)])
     age()
     rows = list(Job.objects.order_by("run_after", "pk"))
@@ -118,7 +118,7 @@ def test_behind_many_other_jobs_there_is_no_position(django_assert_num_queries):
 
 
 def test_a_due_job_that_is_not_promoted_has_no_position():
-    register()
+    register_worker()
     job = add.enqueue(1)
     age()
     Job.objects.update(state=JobState.SCHEDULED)
@@ -127,7 +127,7 @@ def test_a_due_job_that_is_not_promoted_has_no_position():
 
 
 def test_a_running_or_scheduled_job_is_not_delayed():
-    claimed, _ = add.enqueue(1), claim(register())
+    claimed, _ = add.enqueue(1), claim(register_worker())
     later = add.using(run_after=timedelta(hours=1)).enqueue(1)
     age(claimed.id)
 
@@ -148,7 +148,7 @@ def test_a_job_in_memory_has_no_position(django_assert_num_queries):
 
 
 def test_an_answer_is_cached_for_some_seconds(monkeypatch, django_assert_num_queries):
-    register()
+    register_worker()
     add.enqueue(1)
     age()
     now = 1000.0
@@ -217,7 +217,7 @@ def test_the_tag_of_a_list_changes_with_the_delay(ada, delayed, monkeypatch):
     url = f"/tasks/?ids={delayed}"
     first = ada.get(url)
     same = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
-    register()
+    register_worker()
     monkeypatch.setattr(queue_position, "query_cache", QueryCache())
     changed = ada.get(url, headers={"If-None-Match": first.headers["ETag"]})
 
@@ -229,7 +229,7 @@ def test_the_tag_of_a_list_changes_with_the_delay(ada, delayed, monkeypatch):
 
 def test_the_page_has_the_delay_as_text_without_scripts(ada, delayed, monkeypatch):
     unserved = ada.get(f"/tasks/{delayed}/page/", headers=BROWSER).text.partition("<main>")[2]
-    register()
+    register_worker()
     monkeypatch.setattr(queue_position, "query_cache", QueryCache())
     slow = ada.get(f"/tasks/{delayed}/page/", headers=BROWSER).text.partition("<main>")[2]
 

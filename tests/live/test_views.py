@@ -15,7 +15,7 @@ from offload.models import Job
 from offload.store import get_store
 from offload.testing import immediate, run_jobs
 from offload.uuid7 import new_id
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.live.clients import anonymous_client, is_private, start_job, token_client, user_client
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +125,7 @@ def test_an_unchanged_job_is_answered_with_304(django_assert_num_queries):
 
     with django_assert_num_queries(3):  # the session, its user, the job
         same = client.get(url, headers={"If-None-Match": first.headers["ETag"]})
-    claim(register())
+    claim(register_worker())
     changed = client.get(url, headers={"If-None-Match": first.headers["ETag"]})
 
     assert (same.status_code, same.content) == (304, b"")

@@ -12,7 +12,7 @@ from offload.models import Job
 from offload.store import get_store
 from offload.store.records import UNKNOWN_VERSION, JobSnapshot
 from offload.uuid7 import new_id
-from tests.jobs import FAILURE, claim, finish, register
+from tests.jobs import FAILURE, claim, finish, register_worker
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def test_a_job_of_which_nothing_is_known_is_new():
 
 def test_only_what_has_a_newer_version_is_returned():
     one, two, three = (add.enqueue(number) for number in range(3))
-    claim(register())
+    claim(register_worker())
 
     seen = changed_since((one.id, 0), (two.id, 1), (three.id, 7))
 
@@ -50,7 +50,7 @@ def test_only_what_has_a_newer_version_is_returned():
 def test_each_change_is_newer_than_the_one_before():
     result = add.enqueue(1)
     seen = [version(result)]
-    worker = register()
+    worker = register_worker()
     (job,) = claim(worker)
     seen.append(version(result))
     get_store("default").cancel(UUID(result.id))

@@ -20,7 +20,7 @@ from offload.store import get_store
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, ClaimRequest, Watermark
 from offload.uuid7 import new_id
-from tests.jobs import register
+from tests.jobs import register_worker
 from tests.store.test_query_plans import analyze, empty, fill
 
 pytestmark = [
@@ -109,7 +109,7 @@ def claim(store: Store, worker: str) -> ClaimedJob:
 @pytest.mark.parametrize("has_written", [False, True])
 def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: bool) -> None:
     store = get_store("default")
-    worker = register(lease=1000)
+    worker = register_worker(lease=1000)
     fill(CLAIMED + 1000, JobState.READY)
     analyze()
     with transaction_held_open(has_written=has_written):
@@ -129,7 +129,7 @@ def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: b
 
 def test_without_dead_entries_a_floor_costs_little() -> None:
     store = get_store("default")
-    worker = register(lease=1000)
+    worker = register_worker(lease=1000)
     fill(2000, JobState.READY)
     analyze()
     lowest = Watermark("default", False, 0, 0, store.key(new_id()))

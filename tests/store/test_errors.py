@@ -13,7 +13,7 @@ from offload.store.errors import (
     is_contention,
     is_missing_migration,
 )
-from tests.jobs import register
+from tests.jobs import register_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def test_a_missing_table_or_column_is_a_missing_migration(sql):
 
 
 def test_other_errors_stay_what_they_are():
-    worker = register()
+    worker = register_worker()
 
     with pytest.raises(IntegrityError) as caught, transaction.atomic(), explained("default"):
         Worker(pk=worker, started_at=0, heartbeat_at=0, expires_at=0, **ENGINE).save(

@@ -14,7 +14,7 @@ from offload.models import Job
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.hints import publish_after_commit
-from tests.jobs import put
+from tests.jobs import move_to_state
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,7 +55,7 @@ VERBS: list[tuple[str, JobState, Callable[[UUID], object], set[Hint]]] = [
 )
 def test_a_verb_sends_its_hints_after_the_commit(sent, state, verb, hints):
     result = add.enqueue(1)
-    put(result, state)
+    move_to_state(result, state)
     sent.clear()
 
     with transaction.atomic():
@@ -68,7 +68,7 @@ def test_a_verb_sends_its_hints_after_the_commit(sent, state, verb, hints):
 @pytest.mark.parametrize("verb", ["cancel", "retry", "run_now"])
 def test_a_verb_that_changes_nothing_sends_no_hint(sent, verb):
     result = add.enqueue(1)
-    put(result, JobState.SUCCESSFUL)
+    move_to_state(result, JobState.SUCCESSFUL)
     sent.clear()
 
     assert not getattr(get_store("default"), verb)(UUID(result.id))

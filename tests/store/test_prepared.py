@@ -10,7 +10,7 @@ from django.db import connection
 
 from offload.store import get_store
 from offload.store.records import ClaimRequest
-from tests.jobs import register
+from tests.jobs import register_worker
 from tests.pooler import connect_through, pooler
 from tests.tasks import add
 
@@ -26,7 +26,7 @@ ROOM = ClaimRequest("default", ("default",), 10, 10)
 
 def exchanged() -> tuple[int, list[str]]:
     """Claim on a new connection; return how many jobs, and the statements prepared there."""
-    worker = register()
+    worker = register_worker()
     add.enqueue(1)
     connection.close()
     try:

@@ -24,7 +24,7 @@ from offload.store.queries import oldest_wait
 from offload.store.records import UNKNOWN_VERSION, ClaimRequest, Watermark
 from offload.timestamps import to_microseconds
 from offload.uuid7 import new_id
-from tests.jobs import register
+from tests.jobs import register_worker
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ IDS = {
 def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
     """Fill the table, outside of the tests' transactions; return the engine that runs jobs."""
     with django_db_blocker.unblock():
-        worker = register(lease=1000)
+        worker = register_worker(lease=1000)
         fill(READY, JobState.READY)
         fill(WAITING, JobState.SCHEDULED)
         fill(RUNNING, JobState.RUNNING, worker=UUID(worker))

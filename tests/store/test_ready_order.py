@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from offload.store import get_store
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.tasks import aadd, add
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def test_it_is_the_order_in_which_they_are_claimed():
         add.using(priority=priority).enqueue(1)
     found = ready_order()
 
-    assert [str(pk) for pk in found] == [str(UUID(job.id)) for job in claim(register())]
+    assert [str(pk) for pk in found] == [str(UUID(job.id)) for job in claim(register_worker())]
     assert ready_order() == []
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from offload.lifecycle import JobState
 from offload.store import get_store
-from tests.jobs import register
+from tests.jobs import register_worker
 from tests.store.test_query_plans import assert_index, explained, fill
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(("ended", "running"), [(20_000, 10), (100, 3_000)])
 def test_orphans_are_looked_for_among_running_jobs_only(ended: int, running: int) -> None:
     fill(ended, JobState.SUCCESSFUL, finished_at=timezone.now())
-    fill(running, JobState.RUNNING, worker=UUID(register()))
+    fill(running, JobState.RUNNING, worker=UUID(register_worker()))
 
     with explained() as plans:
         assert get_store("default").rescue() == []

@@ -23,7 +23,7 @@ from offload.worker import cooldown
 from offload.worker.claiming.served_queues import ServedQueues
 from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.cooldown import MIN_COOLDOWN_SECONDS, SLOW_SECONDS
-from tests.jobs import NO_ROOM, register
+from tests.jobs import NO_CLAIM, register_worker
 from tests.tasks import aadd, add, plain
 from tests.worker.clock import Clock
 from tests.worker.conftest import StartWorker
@@ -42,7 +42,7 @@ class Claimer:
     def __init__(self, *queues: str, excluded: Iterable[str] = ()) -> None:
         self.clock = Clock()
         self.store = get_store("default")
-        self.id = register()
+        self.id = register_worker()
         self.queues = queues or ("*",)
         served = ServedQueues("default", frozenset(queues), frozenset(excluded))
         self.watermarks = Watermarks(self.store, served, clock=self.clock)
@@ -204,7 +204,7 @@ def test_jobs_that_another_worker_releases_are_found(claimer: Claimer) -> None:
     enqueue(*range(6))
     back = other.claim(2)
     assert numbers(claimer.claim(2, took=SLOW)) == ["2", "3"]
-    other.store.exchange(other.id, [(job, released()) for job in back], NO_ROOM)
+    other.store.exchange(other.id, [(job, released()) for job in back], NO_CLAIM)
 
     assert numbers(claimer.claim()) == ["4", "5"]
     assert claimer.watermarks.owes_sweep

@@ -18,7 +18,7 @@ from offload.backends.database import DatabaseBackend
 from offload.lifecycle import JobState, Outcome
 from offload.models import Job
 from offload.timestamps import now_microseconds
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.models import Effect
 from tests.tasks import aadd, add, attempt_number, fail, plain
 from tests.worker import tasks
@@ -484,7 +484,7 @@ def test_an_attempt_that_is_retried_is_logged_but_not_as_an_error(task, argument
 
 def enqueued(task: Any, *args: Any, **kwargs: Any) -> Any:
     task.enqueue(*args, **kwargs)
-    (job,) = claim(register())
+    (job,) = claim(register_worker())
     return job
 
 

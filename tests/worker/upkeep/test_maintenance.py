@@ -25,7 +25,7 @@ from offload.worker.claiming.served_queues import ServedQueues
 from offload.worker.upkeep import maintenance as module
 from offload.worker.upkeep.maintenance import CONFIRMATION_HEARTBEATS, Maintenance
 from offload.worker.upkeep.registration import Registration
-from tests.jobs import claim, register
+from tests.jobs import claim, register_worker
 from tests.tasks import add
 from tests.worker.clock import Clock
 from tests.worker.fake_notifier import FakeNotifier
@@ -88,7 +88,7 @@ def worker() -> Iterator[LiveWorker]:
 @pytest.fixture
 def other() -> UUID:
     """Another worker, whose lease has expired."""
-    return UUID(register(lease=-1))
+    return UUID(register_worker(lease=-1))
 
 
 @pytest.fixture
