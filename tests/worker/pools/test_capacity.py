@@ -27,7 +27,7 @@ def run_times() -> RunTimes:
 
 @pytest.fixture
 def capacity(run_times: RunTimes, clock: Clock) -> Capacity:
-    return Capacity(SLOTS, 100, run_times, clock.monotonic)
+    return Capacity(SLOTS, 100, run_times, clock)
 
 
 def make_jobs(count: int) -> list[ClaimedJob]:

@@ -189,7 +189,7 @@ def test_a_job_is_stopped_at_its_time_limit(running, task):
 
 @pytest.mark.parametrize("task", [tasks.swallow_everything, tasks.swallow_cancellation])
 def test_a_job_that_does_not_stop_when_interrupted_is_finished_without_it(running, gate, task):
-    (outcome,) = running.run(claimed(task, str(gate), timeout=0.1))
+    (outcome,) = running.run(claimed(task, str(gate), timeout=1.0))
 
     assert outcome.state == JobState.FAILED
     assert "did not stop when interrupted" in outcome.failure[1]

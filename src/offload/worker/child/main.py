@@ -26,6 +26,7 @@ from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.child.channel import Channel, Message
 from offload.worker.child.report_writer import ReportWriter
+from offload.worker.runners.base import split_by_kind
 
 PR_SET_PDEATHSIG = 1
 """An option of Linux's prctl(2)."""
@@ -112,18 +113,19 @@ class ChildMain:
                 self._run_jobs(first, rows)
             case Message.CANCEL, keys:
                 self._cancel(keys)
-            case Message.RELEASE_WAITING, *_:
+            case (Message.RELEASE_WAITING,):
                 self._release_waiting()
             case Message.ANNOUNCE_FINISHED, job, outcome:
                 self._announce_finished(ClaimedJob(*job), Outcome(*outcome))
-            case Message.STOP, *_:
+            case (Message.STOP,):
                 self._is_stopped = True
 
     def _run_jobs(self, first: int, rows: list[tuple[Any, ...]]) -> None:
-        jobs = [(first + index, ClaimedJob(*row)) for index, row in enumerate(rows)]
-        self._has_limits = self._has_limits or any(job.timeout for _, job in jobs)
-        self._threads.submit([numbered for numbered in jobs if not numbered[1].is_async])
-        self._event_loop.submit([numbered for numbered in jobs if numbered[1].is_async])
+        jobs = [ClaimedJob._make(row) for row in rows]
+        self._has_limits = self._has_limits or any(job.timeout for job in jobs)
+        sync_jobs, async_jobs = split_by_kind(enumerate(jobs, first))
+        self._threads.submit(sync_jobs)
+        self._event_loop.submit(async_jobs)
 
     def _cancel(self, keys: list[tuple[str, int]]) -> None:
         self._has_limits = True

@@ -99,8 +99,8 @@ def find_unresponsive(
     *,
     kill_grace_period: float,
     now: float,
-) -> Iterator[tuple[int, type[Interruption]]]:
-    """Yield the numbers of jobs that did not stop when interrupted, and the interruption.
+) -> Iterator[tuple[int, ClaimedJob, type[Interruption]]]:
+    """Yield number, job and interruption of the jobs that did not stop when interrupted.
 
     Args:
         capacity: the held jobs.
@@ -114,9 +114,9 @@ def find_unresponsive(
         if job is None:
             continue
         if job.timeout is not None and now > started_at + job.timeout + kill_grace_period:
-            yield number, JobTimeout
+            yield number, job, JobTimeout
         elif now > cancelled_at.get(job.key, now) + kill_grace_period:
-            yield number, JobCancelled
+            yield number, job, JobCancelled
 
 
 def unresponsive_outcome(job: ClaimedJob, kind: type[Interruption]) -> Outcome:

@@ -77,8 +77,8 @@ class ChildProcess:
         self._limits = limits
         self._progress = progress
         self._cancelled_at: dict[ClaimKey, float] = {}
-        self._unresponsive: dict[int, type[Interruption]] = {}
-        """The numbers of jobs for which the process must be killed."""
+        self._unresponsive: dict[ClaimKey, type[Interruption]] = {}
+        """The jobs for which the process must be killed."""
         self._kill_at = 0.0
         self._finished = 0
         self._is_killed = False
@@ -152,16 +152,18 @@ class ChildProcess:
         for message in self.channel.receive() or ():
             settled += self._handle(message)
         if self._cancelled_at or self._unresponsive:
-            self._forget_settled()
+            for job, _ in settled:
+                self._cancelled_at.pop(job.key, None)
+                self._unresponsive.pop(job.key, None)
         return settled
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         """Interrupt jobs, if this child holds them."""
         held = {job.key for job in self._capacity.held.values()}
-        newly_cancelled = [key for key in keys if key in held and key not in self._cancelled_at]
-        if newly_cancelled:
-            self._cancelled_at.update(dict.fromkeys(newly_cancelled, time.monotonic()))
-            self.channel.send(Message.CANCEL, newly_cancelled)
+        new = held.intersection(keys) - self._cancelled_at.keys()
+        if new:
+            self._cancelled_at.update(dict.fromkeys(new, time.monotonic()))
+            self.channel.send(Message.CANCEL, list(new))
 
     def release_waiting(self) -> None:
         """Request the jobs that have not started; `collect` returns them."""
@@ -222,15 +224,15 @@ class ChildProcess:
                 return self._capacity.settle((number, released(), None) for number in numbers)
             case Message.PROGRESS, progress:
                 self._progress |= progress
-            case Message.READY, *_:
+            case (Message.READY,):
                 self.is_ready = True
         return []
 
     def _outcome_of_exit(
         self, number: int, job: ClaimedJob, reason: str, *, by_worker: bool
     ) -> Outcome:
-        if number in self._unresponsive:
-            return unresponsive_outcome(job, self._unresponsive[number])
+        if job.key in self._unresponsive:
+            return unresponsive_outcome(job, self._unresponsive[job.key])
         if not self._slots.has_started(number, is_async=bool(job.is_async)):
             return released()
         if job.key in self._cancelled_at:
@@ -238,14 +240,6 @@ class ChildProcess:
         if by_worker:
             return interrupted_outcome(job, reason)
         return lost_outcome(job, reason)
-
-    def _forget_settled(self) -> None:
-        held = self._capacity.held
-        keys = {job.key for job in held.values()}
-        self._cancelled_at = {key: at for key, at in self._cancelled_at.items() if key in keys}
-        self._unresponsive = {
-            number: kind for number, kind in self._unresponsive.items() if number in held
-        }
 
     def _find_unresponsive(self, now: float) -> None:
         unresponsive = find_unresponsive(
@@ -255,14 +249,14 @@ class ChildProcess:
             kill_grace_period=self._limits.kill_grace_period,
             now=now,
         )
-        for number, kind in unresponsive:
+        for _, job, kind in unresponsive:
             if not self._unresponsive:
                 self._kill_at = now + self._limits.kill_grace_period
                 self.release_waiting()
-            self._unresponsive.setdefault(number, kind)
+            self._unresponsive.setdefault(job.key, kind)
 
     def _must_be_killed(self, now: float) -> bool:
-        holds_others = any(number not in self._unresponsive for number in self._capacity.held)
+        holds_others = len(self._capacity) > len(self._unresponsive)
         return now > self._kill_at or not holds_others
 
     def _retire_if_used_up(self) -> None:

@@ -25,7 +25,7 @@ from offload.worker.pools.base import (
 )
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.run_times import RunTimes
-from offload.worker.runners.base import FinishReport, Runner
+from offload.worker.runners.base import FinishReport, Runner, split_by_kind
 from offload.worker.runners.event_loop import EventLoopRunner
 from offload.worker.runners.progress_buffer import ProgressBuffer
 from offload.worker.runners.slot_table import SlotTable
@@ -88,9 +88,9 @@ class InProcessPool(Pool):
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         first = self._capacity.take(jobs)
-        numbered = list(enumerate(jobs, first))
-        self._threads.submit([pair for pair in numbered if not pair[1].is_async])
-        self._event_loop.submit([pair for pair in numbered if pair[1].is_async])
+        sync_jobs, async_jobs = split_by_kind(enumerate(jobs, first))
+        self._threads.submit(sync_jobs)
+        self._event_loop.submit(async_jobs)
 
     def collect(self) -> list[FinishedJob]:
         self._wakeup.clear()
@@ -122,8 +122,8 @@ class InProcessPool(Pool):
             kill_grace_period=self._kill_grace_period,
             now=now,
         )
-        for number, kind in list(unresponsive):
-            self._abandon(number, kind)
+        for number, job, kind in list(unresponsive):
+            self._abandon(number, job, kind)
         if self._capacity.detect_stuck(running):
             self.release_waiting()
 
@@ -172,9 +172,8 @@ class InProcessPool(Pool):
         progress = self._progress_buffer.read(time.monotonic())
         self._progress |= {key: text for key, text in progress.items() if key in held}
 
-    def _abandon(self, number: int, kind: type[Interruption]) -> None:
+    def _abandon(self, number: int, job: ClaimedJob, kind: type[Interruption]) -> None:
         """Finish a job although its code may still run; its later report is ignored."""
-        job = self._capacity.held[number]
         if not job.is_async and self._threads.abandon(job.key) is None:
             return
         if self._event_loop.is_running(job.key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from offload.exceptions import Interruption
@@ -15,6 +15,18 @@ from offload.worker.runners.slot_table import SlotTable
 
 type NumberedJob = tuple[int, ClaimedJob]
 """A job and the number by which the pool and its runners refer to it. Numbers only grow."""
+
+
+def split_by_kind(jobs: Iterable[NumberedJob]) -> tuple[list[NumberedJob], list[NumberedJob]]:
+    """Return the sync jobs and the async jobs."""
+    sync_jobs: list[NumberedJob] = []
+    async_jobs: list[NumberedJob] = []
+    for numbered in jobs:
+        if numbered[1].is_async:
+            async_jobs.append(numbered)
+        else:
+            sync_jobs.append(numbered)
+    return sync_jobs, async_jobs
 
 
 class FinishReport(NamedTuple):
