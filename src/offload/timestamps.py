@@ -42,6 +42,11 @@ def to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def seconds_since(moment: datetime) -> float:
+    """Return the seconds that have passed since a datetime; negative if it is in the future."""
+    return (datetime.now(UTC) - to_utc(moment)).total_seconds()
+
+
 def to_iso(moment: datetime | None) -> str | None:
     """Return a datetime for JSON: UTC with milliseconds, as in 2026-11-30T09:20:00.123Z."""
     if moment is None:

@@ -6,7 +6,6 @@ It contains no arguments, exceptions, tracebacks, workers or queues.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.urls import NoReverseMatch, reverse
@@ -21,10 +20,11 @@ from offload.live.task_options import task_options
 from offload.progress import Progress
 from offload.serialization import decode
 from offload.text import to_single_line
-from offload.timestamps import to_iso, to_utc
+from offload.timestamps import seconds_since, to_iso, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from offload.live.queue_position import QueuePosition
@@ -325,6 +325,4 @@ def _is_for_users(failure: Attempt) -> bool:
 
 def _age_seconds(moment: datetime | None) -> float:
     """Return the seconds since a moment; 0 if there is none."""
-    if moment is None:
-        return 0.0
-    return (datetime.now(UTC) - to_utc(moment)).total_seconds()
+    return 0.0 if moment is None else seconds_since(moment)

@@ -68,13 +68,14 @@ class OpenConnections:
         Django sends the signal of a sign-out before it flushes the session, so this waits for
         SIGN_OUT_DELAY_SECONDS.
         """
-        of_session = [each for each in tuple(self._loops) if session in each.sessions]
+        connections = tuple(self._loops)
+        of_session = [connection for connection in connections if session in connection.sessions]
         self._close_later(of_session, "lifetime", delay=SIGN_OUT_DELAY_SECONDS)
 
     def _close_later(
-        self, chosen: list[OpenConnection], reason: str, *, delay: float = 0.0
+        self, connections: list[OpenConnection], reason: str, *, delay: float = 0.0
     ) -> None:
-        for connection in chosen:
+        for connection in connections:
             loop = self._loops.get(connection)
             if loop is not None and not loop.is_closed():
                 loop.call_soon_threadsafe(loop.call_later, delay, connection.close, reason)

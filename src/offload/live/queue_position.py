@@ -14,7 +14,7 @@ from offload.lifecycle import JobState
 from offload.live.jobs import job_database
 from offload.store import get_store
 from offload.store.errors import explained
-from offload.timestamps import now_microseconds, to_microseconds
+from offload.timestamps import seconds_since
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -96,8 +96,7 @@ def _is_delayed(job: Job) -> bool:
     # A due job is still scheduled if no worker runs that could promote it.
     if job.state not in {JobState.SCHEDULED, JobState.READY} or job.run_after is None:
         return False
-    waited = now_microseconds() - to_microseconds(job.run_after)
-    return waited > DELAYED_AFTER_SECONDS * 1_000_000
+    return seconds_since(job.run_after) > DELAYED_AFTER_SECONDS
 
 
 def _find_position(job: Job, using: str) -> QueuePosition:
