@@ -120,7 +120,7 @@ def test_waiting_inside_a_transaction_is_refused_with_a_way_out():
     with transaction.atomic(), pytest.raises(OffloadError) as caught:
         result.wait()
 
-    assert "wait() inside a transaction would never end" in str(caught.value)
+    assert "wait() inside a transaction would never return" in str(caught.value)
     assert "transaction.on_commit" in str(caught.value)
 
 

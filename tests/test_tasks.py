@@ -236,11 +236,11 @@ def plain_task(function: Callable[..., Any]) -> Task:
 
 FUNCTIONS = {
     "lambda": (lambda value: value + 1, "lambda"),
-    "nested function": (local_function(), "module level"),
-    "bound method": (Reports().send, "module level"),
-    "method": (Reports.send, "module level"),
-    "static method": (Reports.draw, "module level"),
-    "method of a builtin": ([].append, "module level"),
+    "nested function": (local_function(), "top level of a module"),
+    "bound method": (Reports().send, "top level of a module"),
+    "method": (Reports.send, "top level of a module"),
+    "static method": (Reports.draw, "top level of a module"),
+    "method of a builtin": ([].append, "top level of a module"),
     "builtin": (len, "module level"),
     "partial": (functools.partial(work, 1), "made with def"),
     "callable object": (CallableReport(), "made with def"),
@@ -326,8 +326,8 @@ def test_using_refuses_what_no_worker_would_learn(options, message):
         ({"max_attempts": -1}, "-1"),
         ({"run_after": 5}, "run_after must be a datetime or a timedelta, not 5"),
         ({"run_after": "tomorrow"}, "'tomorrow'"),
-        ({"run_after": timedelta(seconds=-1)}, "from now to in 100 years"),
-        ({"run_after": timedelta.max}, "from now to in 100 years"),
+        ({"run_after": timedelta(seconds=-1)}, "0 seconds to 100 years from now"),
+        ({"run_after": timedelta.max}, "0 seconds to 100 years from now"),
         ({"run_after": datetime.max.replace(tzinfo=UTC)}, "before the year 9001"),
         ({"run_after": datetime(2030, 1, 1)}, "aware"),  # noqa: DTZ001  # that is the mistake
     ],

@@ -104,7 +104,7 @@ def test_options_that_make_no_sense_are_refused(backend, options):
 
 
 def test_a_task_that_no_worker_would_find_is_refused(backend):
-    with pytest.raises(InvalidTask, match="module level"):
+    with pytest.raises(InvalidTask, match="top level of a module"):
 
         @task
         def inner() -> None: ...

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from offload import InvalidJobState, JobState, OffloadError, TaskResultExpired, task
 from offload.backends.database import DatabaseBackend
-from offload.backends.rows import Enqueueing
+from offload.backends.rows import JobBatch
 from offload.conf import BackendOptions
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import failed, succeeded
@@ -220,7 +220,7 @@ def test_a_bulk_that_fails_leaves_nothing():
 def test_a_bulk_that_the_database_refuses_leaves_nothing():
     store = get_store("default")
     once, twice = [(store.key(new_id()), "[[],{}]") for _ in range(2)]
-    job = Enqueueing(add, "default", BackendOptions(), store.key).row(*once)
+    job = JobBatch(add, "default", BackendOptions(), store.key).row(*once)
 
     with pytest.raises(IntegrityError):
         store.insert_many(job, [once, twice, twice])
@@ -613,7 +613,7 @@ def test_any_queue_may_be_named_where_none_is_listed():
 def test_waiting_inside_a_transaction_is_refused():
     result = add.enqueue(1)
 
-    with pytest.raises(OffloadError, match="inside a transaction would never end"):
+    with pytest.raises(OffloadError, match="inside a transaction would never return"):
         result.wait(timeout=1)
 
 

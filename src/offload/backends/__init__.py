@@ -1,1 +1,1 @@
-"""The doors in: what TASKS[alias]["BACKEND"] may name."""
+"""The backends that TASKS[alias]["BACKEND"] may name."""

@@ -1,4 +1,4 @@
-"""Django's contract for a task backend, and what ours adds to it."""
+"""The contract of a backend: Django's, and the additions of django-offload."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from offload.models import Attempt, Job
 
 MAX_PATH_CHARS = 255
+"""Characters of a task's path that a row can hold."""
 MAX_QUEUE_NAME_CHARS = 64
+"""Characters of a queue's name that a row can hold."""
 MAX_YEAR = 9000
-"""What comes after it, a delay or a time zone must not carry past the last date."""
+"""The last year of run_after: a delay or time zone added to it still gives a valid date."""
 
 
 class OffloadBackend(BaseTaskBackend):
@@ -51,7 +53,7 @@ class OffloadBackend(BaseTaskBackend):
 
     @cached_property
     def settings(self) -> BackendOptions:
-        """The checked OPTIONS.
+        """The validated OPTIONS.
 
         Raises:
             ImproperlyConfigured: for an unknown option or a bad value.
@@ -62,7 +64,7 @@ class OffloadBackend(BaseTaskBackend):
             raise ImproperlyConfigured(f"TASKS[{self.alias!r}]: {error}") from None
 
     def validate_task(self, task: Task[..., Any]) -> None:
-        """Raise InvalidTask for a task that cannot be enqueued or found again by a worker."""
+        """Raise InvalidTask for a task that cannot be enqueued, or not be found by a worker."""
         _validate_function(task.func)
         _validate_priority(task.priority)
         _validate_run_after(task.run_after)
@@ -183,27 +185,30 @@ def get_backend(alias: str) -> OffloadBackend:
     return backend
 
 
-def _require_callable(tenant: str) -> None:
-    if tenant and not callable(import_string(tenant)):
+def _require_callable(tenant_getter: str) -> None:
+    if tenant_getter and not callable(import_string(tenant_getter)):
         raise ImproperlyConfigured(
-            f"OPTIONS['tenant_getter'] is {tenant!r}, which is not a callable."
+            f"OPTIONS['tenant_getter'] is {tenant_getter!r}, which is not a callable."
         )
 
 
 def _validate_function(func: Any) -> None:
-    """Raise InvalidTask for what a worker could not find by module and name."""
+    """Raise InvalidTask for a function that a worker could not find by module and name."""
     name = getattr(func, "__qualname__", None)
     if not callable(func) or name is None:
         raise InvalidTask(f"{func!r} cannot be a task: it must be a function made with def.")
     if name.endswith("<lambda>"):
-        raise InvalidTask("A lambda cannot be a task: a worker finds tasks by name. Use def.")
+        raise InvalidTask("A lambda cannot be a task: workers find tasks by name. Use def.")
     if "." in name:
         raise InvalidTask(
-            f"{name} cannot be a task: it must be defined at a module level, where a worker finds "
-            "it by name, not in a class or function."
+            f"{name} cannot be a task: it must be defined at the top level of a module, where "
+            "workers find it by name, not in a class or function."
         )
     if len(f"{func.__module__}.{name}") > MAX_PATH_CHARS:
-        raise InvalidTask(f"The path of {name} is longer than {MAX_PATH_CHARS} characters.")
+        raise InvalidTask(
+            f"The path of {name} is longer than {MAX_PATH_CHARS} characters. Shorten its name, or "
+            "that of its module."
+        )
 
 
 def _validate_priority(priority: Any) -> None:
@@ -218,6 +223,6 @@ def _validate_run_after(run_after: Any) -> None:
     if not isinstance(run_after, datetime | timedelta | None):
         raise InvalidTask(f"run_after must be a datetime or a timedelta, not {run_after!r}.")
     if isinstance(run_after, timedelta) and not 0 <= run_after.total_seconds() <= MAX_SECONDS:
-        raise InvalidTask(f"run_after must be from now to in 100 years, not in {run_after}.")
+        raise InvalidTask(f"run_after must be 0 seconds to 100 years from now, not {run_after}.")
     if isinstance(run_after, datetime) and run_after.year > MAX_YEAR:
         raise InvalidTask(f"run_after must be before the year {MAX_YEAR + 1}, not {run_after}.")

@@ -1,4 +1,4 @@
-"""The backend that keeps jobs in the project's database."""
+"""The backend that stores jobs in the project's database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 
 from offload.backends.base import OffloadBackend
 from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
-from offload.backends.rows import Enqueueing, result_of
+from offload.backends.rows import JobBatch, result_from_row
 from offload.exceptions import InvalidJobState, OffloadError, TaskResultExpired
 from offload.ownership import take_reserved_id
 from offload.results import OffloadResult
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class DatabaseBackend(OffloadBackend):
-    """Jobs are rows, so enqueueing is part of the caller's transaction.
+    """A backend whose jobs are rows, so that enqueueing is part of the caller's transaction.
 
     TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
     """
@@ -42,12 +42,12 @@ class DatabaseBackend(OffloadBackend):
     def enqueue(  # type: ignore[override]  # a narrower result
         self, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]
     ) -> OffloadResult[Any]:
-        """Add a job in the caller's transaction; a hint wakes an engine after the commit.
+        """Add a job in the caller's transaction; a hint wakes a worker after the commit.
 
         Raises:
             InvalidTask: for a task or queue that this backend cannot serve.
             InvalidArguments, TypeError: for arguments that are not exact JSON, before any SQL.
-            QueueUnavailable: if the database does not answer or was not migrated.
+            QueueUnavailable: if the database does not respond, or was not migrated.
         """
         return self.enqueue_many(task, [(args, kwargs)])[0]
 
@@ -55,64 +55,61 @@ class DatabaseBackend(OffloadBackend):
         self.validate_task(task)
         encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
         store = self._store
-        with explained(store.using):  # MariaDB is asked how it keeps ids
-            enqueueing = Enqueueing(task, self.alias, self.settings, store.key)
+        with explained(store.using):  # store.key asks MariaDB for the type of its ids
+            batch = JobBatch(task, self.alias, self.settings, store.key)
             jobs = [(store.key(take_reserved_id() or new_id()), *call) for call in encoded]
         if jobs:
-            self._insert(enqueueing, [(key, text) for key, text, _, _ in jobs])
-        results = [enqueueing.result(key, args, kwargs) for key, _, args, kwargs in jobs]
+            self._insert(batch, [(key, text) for key, text, _, _ in jobs])
+        results = [batch.result(key, args, kwargs) for key, _, args, kwargs in jobs]
         send_task_enqueued(type(self), results)
         return results
 
-    def _insert(self, enqueueing: Enqueueing, jobs: Sequence[tuple[str, str]]) -> None:
+    def _insert(self, batch: JobBatch, jobs: Sequence[tuple[str, str]]) -> None:
         store = self._store
         with explained(store.using):
-            first = enqueueing.row(*jobs[0])
+            first = batch.row(*jobs[0])
             if len(jobs) == 1:
                 store.insert(first)
             else:
                 store.insert_many(first, jobs)
 
     def get_result(self, result_id: str) -> OffloadResult[Any]:
-        """Return the job as it is now.
+        """Return the current result of a job.
 
         Raises:
-            TaskResultExpired: if the id is so old that its job was pruned, or would have been.
-            TaskResultDoesNotExist: if there never was such a job.
-            QueueUnavailable: if the database does not answer or was not migrated.
+            TaskResultExpired: if the id is so old that the job would have been pruned.
+            TaskResultDoesNotExist: if there is no such job.
+            QueueUnavailable: if the database does not respond, or was not migrated.
         """
         identifier = parse_job_id(result_id)
         with explained(self._store.using):
             job, attempts = self._store.read(identifier)
         if job is None:
             raise self._missing(identifier)
-        return result_of(job, attempts)
+        return result_from_row(job, attempts)
 
     def find(self, ids: Collection[UUID]) -> list[Job]:
-        """Return the rows of those jobs that are there, of whatever backend in this database."""
         with explained(self._store.using):
             return self._store.find(ids)
 
     def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
-        """Return the last attempt that did not succeed, of each job that has one."""
         with explained(self._store.using):
             return self._store.failures(ids)
 
     def result_of(self, job: Job) -> OffloadResult[Any]:
-        """Return what a row says that was read before."""
         with explained(self._store.using):
-            return result_of(job, self._store.attempts_at(job))
+            return result_from_row(job, self._store.attempts_at(job))
 
     def wait(self, result_id: str, timeout: float | None) -> None:
         identifier = parse_job_id(result_id)
-        if self._has_ended(identifier):
+        if self._has_finished(identifier):
             return
         if not get_watcher(self._store.using).wait(identifier, timeout):
             raise self._timed_out(result_id, timeout)
 
     async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
         identifier = parse_job_id(result_id)
-        if await sync_to_async(self._has_ended)(identifier):
+        if await sync_to_async(self._has_finished)(identifier):
             return
         try:
             async with asyncio.timeout(timeout):
@@ -120,13 +117,13 @@ class DatabaseBackend(OffloadBackend):
         except TimeoutError:
             raise await sync_to_async(self._timed_out)(result_id, timeout) from None
 
-    def _has_ended(self, identifier: UUID) -> bool:
-        """Look once before waiting: the watch, in a thread of its own, can tell of no error."""
+    def _has_finished(self, identifier: UUID) -> bool:
+        """Return whether to wait at all; errors of the database are raised here, in this thread."""
         store = self._store
         if store.connection.in_atomic_block:
             raise OffloadError(
-                "wait() inside a transaction would never end: the job can neither be seen by a "
-                "worker nor be seen to end. Wait after the transaction (transaction.on_commit)."
+                "wait() inside a transaction would never return: neither can a worker see the job, "
+                "nor can this transaction see it finish. Wait after it (transaction.on_commit)."
             )
         with explained(store.using):
             return bool(store.finished([identifier]))
@@ -135,13 +132,13 @@ class DatabaseBackend(OffloadBackend):
         with explained(self._store.using):
             state = self._store.cancel(parse_job_id(result_id))
         if state is None:
-            raise self._cannot("cancelled", result_id)
+            raise self._invalid_state("cancelled", result_id)
 
     def retry(self, result_id: str) -> None:
         with explained(self._store.using):
             retried = self._store.retry(parse_job_id(result_id))
         if not retried:
-            raise self._cannot("retried", result_id)
+            raise self._invalid_state("retried", result_id)
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         problems = list(super().check(**kwargs))
@@ -152,7 +149,7 @@ class DatabaseBackend(OffloadBackend):
             except ImproperlyConfigured as error:
                 yield Error(
                     f"TASKS[{self.alias!r}]: {error}",
-                    hint="Jobs are kept in tables of the app 'offload', in one of DATABASES.",
+                    hint="Jobs are stored in the tables of the app 'offload', in one of DATABASES.",
                     id="offload.E002",
                 )
 
@@ -160,23 +157,23 @@ class DatabaseBackend(OffloadBackend):
     def _store(self) -> Store:
         return get_store(self.settings.database)
 
-    def _cannot(self, be: str, result_id: str) -> InvalidJobState:
+    def _invalid_state(self, participle: str, result_id: str) -> InvalidJobState:
         state = self.get_result(result_id).state
-        return InvalidJobState(f"The job {result_id} is {state.label}; it cannot be {be}.")
+        return InvalidJobState(f"The job {result_id} is {state.label}; it cannot be {participle}.")
 
     def _missing(self, identifier: UUID) -> TaskResultDoesNotExist:
-        kept = [
-            period
-            for period in (self.settings.keep_successful, self.settings.keep_failed)
-            if period is not None
-        ]
+        """Return the error for a job that does not exist; the id's own time tells its age."""
+        periods = (self.settings.keep_successful, self.settings.keep_failed)
+        shortest = min((period for period in periods if period is not None), default=None)
         try:
             age = datetime.now(UTC) - created_at(identifier)
-        except ValueError:
-            return TaskResultDoesNotExist(_NEVER.format(identifier))
-        if kept and age >= min(kept):
+        except ValueError:  # not an id of ours
+            age = None
+        if age is not None and shortest is not None and age >= shortest:
             return TaskResultExpired(f"The job {identifier} was pruned: it is {age.days} days old.")
-        return TaskResultDoesNotExist(_NEVER.format(identifier))
+        return TaskResultDoesNotExist(
+            f"There is no job {identifier}. Was the transaction that enqueued it rolled back?"
+        )
 
     def _timed_out(self, result_id: str, timeout: float | None) -> TimeoutError:
         from offload.store.queries import live_workers  # noqa: PLC0415  # needs the app registry
@@ -185,6 +182,3 @@ class DatabaseBackend(OffloadBackend):
         if not live_workers(self.settings.database, self.alias):
             hint = " No worker is running; start one: python manage.py offload_worker"
         return TimeoutError(f"The job {result_id} had not finished after {timeout} s.{hint}")
-
-
-_NEVER = "There is no job {}. Was the transaction that enqueued it rolled back?"

@@ -1,4 +1,4 @@
-"""Between Django's words and our rows: a call becomes a row, a row becomes a result."""
+"""Conversion between Django's tasks and rows: from a call to a row, from a row to a result."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.tasks import Task
+from django.tasks.base import TaskError
 from django.utils import timezone
 
 from offload.conf import BackendOptions
@@ -25,21 +26,21 @@ from offload.timestamps import to_datetime, to_microseconds
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
 
-_UNTOLD = {
+_ERRORS_WITHOUT_ATTEMPT = {
     JobState.CANCELLED: ("offload.exceptions.JobCancelled", "The job was cancelled."),
-    JobState.EXPIRED: ("offload.exceptions.JobExpired", "The job expired before it began."),
+    JobState.EXPIRED: ("offload.exceptions.JobExpired", "The job expired before it was started."),
 }
-"""Errors of jobs that ended without an attempt that could tell."""
+"""Class path and traceback for jobs that finished without a failed attempt."""
 
 
-class Enqueueing:
-    """Makes the rows of jobs that are enqueued together.
+class JobBatch:
+    """The jobs of one call of `enqueue_many`: their common columns, rows and results.
 
     Args:
-        task: the task, with the options of this enqueueing.
+        task: the task, with the options of this call.
         backend: alias of the backend.
         options: the backend's options.
-        key: from a job's id to what the database's driver takes.
+        key: from a job's id to the value for the database's driver.
     """
 
     def __init__(
@@ -49,14 +50,15 @@ class Enqueueing:
         options: BackendOptions,
         key: Callable[[UUID], str],
     ) -> None:
-        self.task = task
-        self.moment = datetime.now(UTC)
-        run_after = _run_after(task, self.moment)
-        self.state = JobState.READY if run_after <= self.moment else JobState.SCHEDULED
+        now = datetime.now(UTC)
+        run_after = _run_after(task, now)
         expires = getattr(task, "expires", None)
+        expires_at = run_after + timedelta(seconds=seconds(expires)) if expires else None
         timeout = getattr(task, "timeout", None)
-        at_most_once = getattr(task, "at_most_once", False)
-        origin = current_ownership(options.tenant_getter)
+        ownership = current_ownership(options.tenant_getter)
+        max_attempts, max_worker_losses = attempt_limits(task, options)
+        self.task = task
+        self.state = JobState.READY if run_after <= now else JobState.SCHEDULED
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -65,26 +67,24 @@ class Enqueueing:
             "is_async": inspect.iscoroutinefunction(task.func),
             "task_path": task.module_path,
             "run_after": to_microseconds(run_after),
-            "expires_at": expires
-            and to_microseconds(run_after + timedelta(seconds=seconds(expires))),
-            "enqueued_at": to_microseconds(self.moment),
-            "timeout": seconds(timeout) if timeout is not None else options.timeout,
-            "max_attempts": getattr(task, "max_attempts", None)
-            or (1 if at_most_once else options.max_attempts),
-            "owner": origin.owner,
-            "tenant": origin.tenant,
-            "request_id": origin.request_id,
-            "parent": origin.parent and key(UUID(origin.parent)),
-            "max_worker_losses": 0 if at_most_once else options.max_worker_losses,
+            "expires_at": None if expires_at is None else to_microseconds(expires_at),
+            "enqueued_at": to_microseconds(now),
+            "timeout": options.timeout if timeout is None else seconds(timeout),
+            "max_attempts": max_attempts,
+            "max_worker_losses": max_worker_losses,
+            "owner": ownership.owner,
+            "tenant": ownership.tenant,
+            "request_id": ownership.request_id,
+            "parent": ownership.parent and key(UUID(ownership.parent)),
         }
         self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 
     def row(self, key: str, arguments: str) -> NewJob:
-        """Return the row of one call; its arguments are JSON text."""
+        """Return the row of one job; its arguments are JSON text."""
         return NewJob(id=key, arguments=arguments, **self._columns)
 
     def result(self, key: str, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult[Any]:
-        """Return the result of one call, whose arguments are exact JSON."""
+        """Return the result of one job, whose arguments are exact JSON."""
         return make_result(
             task=self.task,
             id=canonical_id(key),
@@ -102,25 +102,31 @@ class Enqueueing:
         )
 
 
-def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
-    """Return what a row and its failed attempts say, whatever became of the code since."""
+def attempt_limits(task: Task[..., Any], options: BackendOptions) -> tuple[int, int]:
+    """Return a job's maximum of attempts and of worker losses.
+
+    Django's own tasks set neither, so the backend's options apply.
+    """
+    if getattr(task, "at_most_once", False):
+        return 1, 0
+    max_attempts = getattr(task, "max_attempts", None)
+    if max_attempts is None:
+        max_attempts = options.max_attempts
+    return max_attempts, options.max_worker_losses
+
+
+def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
+    """Return the result of a row and its failed attempts, even if the task no longer exists."""
     state = JobState(job.state)
-    deferred = job.run_after != job.enqueued_at and state == JobState.SCHEDULED
-    args, kwargs = _arguments_of(job)
-    failures = [(attempt.exception_class_path, attempt.traceback) for attempt in attempts]
-    last_is_told = bool(attempts) and attempts[-1].fence == job.fence
-    if state in _UNTOLD and not last_is_told:
-        failures.append(_UNTOLD[state])
-    workers = [str(attempt.worker) for attempt in attempts]
-    if not last_is_told and job.fence and state in {JobState.RUNNING, JobState.SUCCESSFUL}:
-        workers.append(str(job.worker))
+    is_deferred = state == JobState.SCHEDULED and job.run_after != job.enqueued_at
+    args, kwargs = _arguments(job)
     return make_result(
         task=find_task_or_stub(
             job.task_path,
             backend=job.backend,
             queue_name=job.queue_name,
             priority=job.priority,
-            run_after=job.run_after if deferred else None,
+            run_after=job.run_after if is_deferred else None,
         ),
         id=str(job.pk),
         state=state,
@@ -132,15 +138,36 @@ def result_of(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
         args=args,
         kwargs=kwargs,
         backend=job.backend,
-        errors=task_errors(failures),
-        worker_ids=workers,
+        errors=_errors(job, state, attempts),
+        worker_ids=_worker_ids(job, state, attempts),
         progress=Progress.from_json(job.progress),
-        _return_value=_return_value_of(job),
+        _return_value=_return_value(job),
     )
 
 
-def _arguments_of(job: Job) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments; none if somebody damaged the row, whose job will then fail."""
+def _errors(job: Job, state: JobState, attempts: Sequence[Attempt]) -> list[TaskError]:
+    failures = [(attempt.exception_class_path, attempt.traceback) for attempt in attempts]
+    if state in _ERRORS_WITHOUT_ATTEMPT and not _has_last_attempt(job, attempts):
+        failures.append(_ERRORS_WITHOUT_ATTEMPT[state])
+    return task_errors(failures)
+
+
+def _worker_ids(job: Job, state: JobState, attempts: Sequence[Attempt]) -> list[str]:
+    """Return the workers of the failed attempts, and of the running or successful one."""
+    workers = [str(attempt.worker) for attempt in attempts]
+    is_running_or_done = state in {JobState.RUNNING, JobState.SUCCESSFUL} and job.fence
+    if is_running_or_done and not _has_last_attempt(job, attempts):
+        workers.append(str(job.worker))
+    return workers
+
+
+def _has_last_attempt(job: Job, attempts: Sequence[Attempt]) -> bool:
+    """Return whether the last of the failed attempts is the last attempt at the job."""
+    return bool(attempts) and attempts[-1].fence == job.fence
+
+
+def _arguments(job: Job) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments; none if the row is damaged, in which case the job will fail."""
     try:
         args, kwargs = decode(job.arguments)
         return list(args), dict(kwargs)
@@ -148,18 +175,21 @@ def _arguments_of(job: Job) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
 
 
-def _return_value_of(job: Job) -> Any:
+def _return_value(job: Job) -> Any:
+    """Return the return value; None if the row has none, or a damaged one."""
     try:
         return None if job.return_value is None else decode(job.return_value)
     except (ValueError, RecursionError):
         return None
 
 
-def _run_after(task: Task[..., Any], moment: datetime) -> datetime:
-    """Return the time from which it may run: not before now, or it would overtake others."""
-    wanted: Any = task.run_after
-    if wanted is None:
-        return moment
-    if isinstance(wanted, timedelta):
-        return moment + wanted
-    return max(moment, timezone.make_aware(wanted) if timezone.is_naive(wanted) else wanted)
+def _run_after(task: Task[..., Any], now: datetime) -> datetime:
+    """Return the time from which the job may run: not before now, or it would overtake others."""
+    run_after: datetime | timedelta | None = task.run_after
+    if run_after is None:
+        return now
+    if isinstance(run_after, timedelta):
+        return now + run_after
+    if timezone.is_naive(run_after):
+        run_after = timezone.make_aware(run_after)
+    return max(now, run_after)

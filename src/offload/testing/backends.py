@@ -12,7 +12,7 @@ from django.utils.asyncio import async_unsafe
 
 from offload.backends.base import OffloadBackend
 from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
-from offload.backends.rows import Enqueueing
+from offload.backends.rows import JobBatch
 from offload.exceptions import InvalidJobState, OffloadError
 from offload.lifecycle import JobState
 from offload.ownership import take_reserved_id
@@ -43,12 +43,12 @@ class RecordingBackend(OffloadBackend):
 
         self.validate_task(task)
         encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
-        enqueueing = Enqueueing(task, self.alias, self.settings, str)
+        batch = JobBatch(task, self.alias, self.settings, str)
         jobs, results = [], []
         for arguments, args, kwargs in encoded:
             key = str(take_reserved_id() or new_id())
-            jobs.append(RecordedJob(enqueueing.row(key, arguments), self.settings.database))
-            results.append(enqueueing.result(key, args, kwargs))
+            jobs.append(RecordedJob(batch.row(key, arguments), self.settings.database))
+            results.append(batch.result(key, args, kwargs))
         add_jobs(jobs)
         send_task_enqueued(type(self), results)
         return results

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from offload.backends.rows import result_of
+from offload.backends.rows import result_from_row
 from offload.lifecycle import CANCELLABLE, RETRYABLE, WAITING, JobState, Outcome
 from offload.models import Attempt, Job
 from offload.results import OffloadResult
@@ -46,7 +46,7 @@ class RecordedJob:
 
     def result(self) -> OffloadResult[Any]:
         """Return the job's current result."""
-        return result_of(self.row, self.attempts)
+        return result_from_row(self.row, self.attempts)
 
     def run(self) -> BaseException | None:
         """Run all attempts at once, without delays; return why the job failed.
