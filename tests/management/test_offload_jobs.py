@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from offload import acting_for
 from offload.lifecycle import JobState
+from offload.live.documents import job_fields
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
 from offload.store.queries import JobFilter, find_by_prefix, find_jobs
@@ -193,6 +194,21 @@ def test_show_prints_a_job_as_json():
         "",
         None,
     ]
+
+
+def test_the_json_of_a_job_extends_that_of_its_page():
+    job = finish(add.enqueue(1), JobState.SUCCESSFUL)
+
+    (document,) = json.loads(run_command("list", "--json"))
+
+    page = job_fields(job)
+    assert {name: document[name] for name in page} == page
+    assert document["finished_at"].endswith("Z")
+    assert document.keys() - page.keys() == {
+        "args", "kwargs", "return_value", "backend", "priority", "timeout", "worker",
+        "worker_losses", "last_attempted_at", "cancel_requested_at", "owner", "tenant",
+        "request_id", "parent",
+    }  # fmt: skip
 
 
 def test_an_id_may_be_shortened_to_its_first_digits():

@@ -39,7 +39,7 @@ class RecordingBackend(OffloadBackend):
 
     @async_unsafe("enqueue() blocks, as it does in production: in async code await aenqueue().")
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
-        from offload.testing.recorded import RecordedJob, add_jobs  # noqa: PLC0415  # as below
+        from offload.testing.recorded import RecordedJob, add_jobs  # noqa: PLC0415  # app registry
 
         self.validate_task(task)
         encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
@@ -92,7 +92,7 @@ class RecordingBackend(OffloadBackend):
 
     def clear(self) -> None:
         """Delete the recorded jobs, as `clear()` of Django's DummyBackend does."""
-        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # as below
+        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # app registry
 
         clear_jobs(self.alias)
 

@@ -37,7 +37,7 @@ def get_backend(alias: str) -> InspectableBackend:
 def find_rows(backend: InspectableBackend, **columns: Any) -> list[Job]:
     """Return the rows with these column values, in the order in which they were enqueued."""
     from offload.models import Job  # noqa: PLC0415  # needs the app registry
-    from offload.testing.recorded import jobs_of  # noqa: PLC0415  # as above
+    from offload.testing.recorded import jobs_of  # noqa: PLC0415  # needs the app registry
 
     if isinstance(backend, RecordingBackend):
         rows = [job.row for job in jobs_of(backend.alias)]

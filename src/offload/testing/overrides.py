@@ -34,19 +34,19 @@ class _OverriddenTasks(override_settings):
     """Also sets aside the recorded jobs, so that each block and each test has its own."""
 
     def enable(self) -> None:
-        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # needs the app registry
+        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # app registry
 
         self._outer_jobs: dict[UUID, RecordedJob] = replace_jobs({})
         super().enable()
 
     def disable(self) -> None:
-        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # as above
+        from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # app registry
 
         super().disable()
         replace_jobs(self._outer_jobs)
 
     def decorate_class(self, cls: type) -> type:
-        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # as above
+        from offload.testing.recorded import clear_jobs  # noqa: PLC0415  # app registry
 
         decorated: Any = super().decorate_class(cls)
         set_up = decorated.setUp

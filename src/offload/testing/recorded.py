@@ -74,6 +74,7 @@ class RecordedJob:
         else:
             self.row.state = JobState.CANCELLED
             self.row.finished_at = _now()
+        self.row.version += 1
         return True
 
     def retry(self) -> bool:
@@ -85,6 +86,7 @@ class RecordedJob:
         self.row.expires_at = None
         self.row.finished_at = None
         self.row.cancel_requested_at = None
+        self.row.version += 1
         return True
 
     def finish(self, finished: Collection[FinishedJob]) -> list[ClaimedJob]:  # noqa: ARG002
@@ -110,6 +112,7 @@ class RecordedJob:
         row.last_attempted_at = _now()
         row.started_at = row.started_at or row.last_attempted_at
         row.progress = None
+        row.version += 1
         names = [name for name in ClaimedJob._fields if name != "previous"]
         columns = {name: _column_value(getattr(row, name)) for name in names}
         previous = [
