@@ -210,7 +210,7 @@ def test_milestones_are_announced_and_a_failure_is_an_alert(
     job, control = start(context)
     page.goto(f"/show/?ids={job}")
     page.clock.install()
-    announced = page.locator("[role=status].offload-spoken")
+    announced = page.locator("[role=status].offload-announcer")
     control.progress(30)
     expect(announced).to_have_text("Monthly report: Running")
     control.progress(60)
@@ -228,7 +228,7 @@ def test_announcements_can_be_turned_off(context: BrowserContext, page: Page, st
     page.goto(f"/show/?ids={job}&announce=off")
     control.fail("The file is empty.")
     expect(page.locator("[data-phase=failed]")).to_be_visible()
-    assert page.locator(".offload-spoken").count() == 0
+    assert page.locator(".offload-announcer").count() == 0
 
 
 def test_texts_of_a_task_are_not_html(context: BrowserContext, page: Page, start: Any):

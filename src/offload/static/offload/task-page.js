@@ -1,8 +1,9 @@
-// What a page does around its <task-status> elements, by their events: <form data-offload> starts
-// a job, milestones are spoken, who waits in another tab is told, and `redirect` is followed.
+// What a page does around its <task-status> elements: <form data-offload> starts a job, milestones
+// are announced to screen readers, hidden tabs notify the user, and `redirect` is followed.
 
-const TRIES = 4; // of a form with a key, which starts one job however often it is sent
-const QUIET = 10_000; // ms between two spoken milestones
+const MAX_ATTEMPTS = 4; // for a form with an idempotency key, which starts one job in all
+const ANNOUNCE_MS = 10_000; // between two announcements
+const HIDDEN_POLL_MS = 30_000; // and as much again at random
 
 let texts;
 
@@ -32,7 +33,7 @@ async function submit(form, button) {
   note(form, "");
   if (!response || response.status >= 500) return note(form, text("unsent"));
   if (response.redirected) return location.assign(response.url);
-  if (!response.headers.get("Content-Type")?.includes("json")) return sendPlainly(form, button);
+  if (!response.headers.get("Content-Type")?.includes("json")) return submitPlainly(form, button);
   const state = await response.json();
   if (!response.ok) return note(form, state.detail ?? state.title ?? text("unsent"));
   renewKey(form);
@@ -44,14 +45,14 @@ function setBusy(form, button, busy) {
   if (button) button.disabled = busy;
 }
 
-function note(form, words) {
+function note(form, message) {
   let output = form.querySelector("[data-part=note]");
   if (!output && !form.closest("task-status")) {
     output = document.createElement("output");
     output.dataset.part = "note";
     form.append(output);
   }
-  if (output) output.textContent = words;
+  if (output) output.textContent = message;
 }
 
 async function send(url, body) {
@@ -61,14 +62,14 @@ async function send(url, body) {
   for (let attempt = 1; ; attempt++) {
     const response = await fetch(url, { method: "POST", body, headers }).catch(() => null);
     const refused = !response || [429, 502, 503, 504].includes(response.status);
-    if (!refused || !key || attempt === TRIES) return response;
-    const asked = 1_000 * response?.headers.get("Retry-After") || 0; // not a date
-    await pause(asked * (1 + 0.2 * Math.random()) + Math.random() * 500 * 2 ** attempt);
+    if (!refused || !key || attempt === MAX_ATTEMPTS) return response;
+    const delay = 1_000 * response?.headers.get("Retry-After") || 0; // not a date
+    await pause(delay * (1 + 0.2 * Math.random()) + Math.random() * 500 * 2 ** attempt);
   }
 }
 
-// The answer is a page, with the form's errors perhaps: let the browser show it.
-function sendPlainly(form, button) {
+// The response is a page, for example with the form's errors: the browser shows it.
+function submitPlainly(form, button) {
   form.removeAttribute("data-offload");
   form.requestSubmit(button);
 }
@@ -79,8 +80,8 @@ function renewKey({ elements }) {
 }
 
 function show(form, state) {
-  const around = form.closest("task-status");
-  if (around) return around.receive(state);
+  const cancelled = form.closest("task-status"); // the form of its cancel button
+  if (cancelled) return cancelled.receive(state);
   const template = document.getElementById("offload-task-status");
   const element = template.content.querySelector("task-status").cloneNode(true);
   element.setAttribute("href", state.links.self);
@@ -95,56 +96,56 @@ function show(form, state) {
   element.receive(state);
 }
 
-// --- milestones ---
+// --- announcements ---
 
-const unspoken = new Map();
-const reached = new WeakMap();
-let status, alert, speaking;
-let spoke = -Infinity;
+const pending = new Map(); // element -> its newest milestone
+const milestones = new WeakMap(); // element -> what was announced of it
+let status, alert, timer;
+let announcedAt = -Infinity;
 
-function region(role) {
+function addRegion(role) {
   const element = document.createElement("div");
   element.setAttribute("role", role);
-  element.className = "offload-spoken";
+  element.className = "offload-announcer";
   document.body.append(element);
   return element;
 }
 
-// One region speaks for the whole page; of each job only the newest milestone.
-function say(element, words) {
+// One region announces for the whole page; of each job only the newest milestone.
+function announce(element, message) {
   if (element.getAttribute("announce") === "off") return;
-  if (!status?.isConnected) status = region("status");
-  unspoken.set(element, words);
-  speaking ??= setTimeout(() => {
-    status.textContent = [...unspoken.values()].join(". ");
-    unspoken.clear();
-    spoke = performance.now();
-    speaking = null;
-  }, Math.max(100, spoke + QUIET - performance.now()));
+  if (!status?.isConnected) status = addRegion("status");
+  pending.set(element, message);
+  timer ??= setTimeout(() => {
+    status.textContent = [...pending.values()].join(". ");
+    pending.clear();
+    announcedAt = performance.now();
+    timer = null;
+  }, Math.max(100, announcedAt + ANNOUNCE_MS - performance.now()));
 }
 
 const sentence = ({ title, phase }) => `${title}: ${text(phase)}`;
 
 document.addEventListener("task-update", ({ target, detail }) => {
   const quarter = Math.floor((detail.progress?.percent ?? 0) / 25);
-  const before = reached.get(target) ?? { quarter: 0 };
-  reached.set(target, { phase: detail.phase, quarter });
-  if (detail.phase !== before.phase) say(target, sentence(detail));
-  else if (quarter > before.quarter)
-    say(target, `${detail.title}: ${text("percent").replace("{}", 25 * quarter)}`);
+  const previous = milestones.get(target) ?? { quarter: 0 };
+  milestones.set(target, { phase: detail.phase, quarter });
+  if (detail.phase !== previous.phase) announce(target, sentence(detail));
+  else if (quarter > previous.quarter)
+    announce(target, `${detail.title}: ${text("percent").replace("{}", 25 * quarter)}`);
 });
 
 for (const name of ["offline", "online"])
-  document.addEventListener(`task-${name}`, ({ target }) => say(target, text(name)));
+  document.addEventListener(`task-${name}`, ({ target }) => announce(target, text(name)));
 
 document.addEventListener("task-failed", ({ target, detail }) => {
   if (target.getAttribute("announce") === "off") return;
-  unspoken.delete(target);
-  if (!alert?.isConnected) alert = region("alert");
+  pending.delete(target);
+  if (!alert?.isConnected) alert = addRegion("alert");
   alert.textContent = [sentence(detail), detail.error?.title].filter(Boolean).join(". ");
 });
 
-// --- what follows ---
+// --- redirects ---
 
 document.addEventListener("task-succeeded", ({ target }) => {
   const path = target.getAttribute("redirect");
@@ -152,41 +153,42 @@ document.addEventListener("task-succeeded", ({ target }) => {
   if (path && url.origin === location.origin) location.assign(url);
 });
 
-// A hidden tab is silent, unless its user wants to be told.
-let hiddenFor = 0; // times that the tab was hidden
-let told = 0; // ends since it is
+// --- hidden tabs: they connect to nothing, and poll only for elements with `notify` ---
+
+let hiddenCount = 0; // times that the tab was hidden
+let finishedCount = 0; // jobs that have finished since
 let title;
 
-function look() {
+function onVisibilityChange() {
   if (document.hidden) {
-    hiddenFor++;
+    hiddenCount++;
     title = document.title;
-    document.querySelectorAll("task-status[notify]:not([data-finished])").forEach(waitHidden);
-  } else if (told) {
-    told = 0;
+    document.querySelectorAll("task-status[notify]:not([data-finished])").forEach(pollHidden);
+  } else if (finishedCount) {
+    finishedCount = 0;
     document.title = title;
     navigator.clearAppBadge?.();
   }
 }
 
-document.addEventListener("visibilitychange", look);
-if (!document.prerendering) look(); // a tab may be opened behind others
+document.addEventListener("visibilitychange", onVisibilityChange);
+if (!document.prerendering) onVisibilityChange(); // a tab may be opened in the background
 
-async function waitHidden(element) {
-  const time = hiddenFor;
+async function pollHidden(element) {
+  const count = hiddenCount;
   while (element.isConnected) {
-    await pause(30_000 + 30_000 * Math.random());
-    if (!document.hidden || time !== hiddenFor) return;
+    await pause(HIDDEN_POLL_MS * (1 + Math.random()));
+    if (!document.hidden || count !== hiddenCount) return;
     await element.refresh();
-    if (element.state?.is_finished) return tell(element.state);
+    if (element.state?.is_finished) return notify(element.state);
   }
 }
 
-function tell(state) {
-  document.title = `(${++told}) ${sentence(state)}`;
+function notify(state) {
+  document.title = `(${++finishedCount}) ${sentence(state)}`;
   navigator.setAppBadge?.();
   if (window.Notification?.permission !== "granted") return;
   try {
     new Notification(sentence(state));
-  } catch {} // on Android only a service worker may
+  } catch {} // on Android only a service worker can
 }
