@@ -1,4 +1,4 @@
-"""The engine beside a web application, in one process."""
+"""A worker in the process of a web server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "answer", "to": scope["type"]})
+    await send({"type": "response", "to": scope["type"]})
 
 
 @pytest.fixture
@@ -41,14 +41,14 @@ def application() -> Iterator[Offload]:
         application._worker.stop()
 
 
-async def live(application: Offload, while_up: Any = None) -> list[str]:
-    """Act as the server: start, do something, shut down; return what was answered."""
+async def run_lifespan(application: Offload, while_up: Any = None) -> list[str]:
+    """Act as a server with lifespan; return the types of the messages sent by the application."""
     messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    answers: list[str] = []
+    sent: list[str] = []
     started = asyncio.Event()
 
     async def send(message: Any) -> None:
-        answers.append(message["type"])
+        sent.append(message["type"])
         started.set()
 
     server = asyncio.create_task(application({"type": "lifespan"}, messages.get, send))
@@ -58,69 +58,69 @@ async def live(application: Offload, while_up: Any = None) -> list[str]:
         await while_up()
     await messages.put({"type": "lifespan.shutdown"})
     await server
-    return answers
+    return sent
 
 
 def request(application: Offload, kind: str = "http") -> list[Any]:
-    answers: list[Any] = []
+    sent: list[Any] = []
 
     async def send(message: Any) -> None:
-        answers.append(message)
+        sent.append(message)
 
     async def receive() -> Any:
         return {}
 
     asyncio.run(application({"type": kind, "path": "/"}, receive, send))
-    return answers
+    return sent
 
 
-def engines() -> list[threading.Thread]:
+def worker_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "offload-worker"]
 
 
-def test_the_engine_lives_as_long_as_the_server(application):
+def test_the_worker_runs_as_long_as_the_server(application):
     async def run_a_job() -> None:
         result = await add.aenqueue(1)
         assert (await result.wait_async(20)).return_value == 1
-        assert len(engines()) == 1
+        assert len(worker_threads()) == 1
 
-    answers = asyncio.run(live(application, run_a_job))
+    sent = asyncio.run(run_lifespan(application, run_a_job))
 
-    assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert not engines()
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert not worker_threads()
     assert not Worker.objects.exists()
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_a_server_without_lifespan_starts_it_with_the_first_request(application, kind):
-    assert request(application, kind) == [{"type": "answer", "to": kind}]
+def test_without_lifespan_the_first_request_starts_the_worker(application, kind):
+    assert request(application, kind) == [{"type": "response", "to": kind}]
     request(application, kind)
 
     assert add.enqueue(1).wait(20).return_value == 1
-    assert len(engines()) == 1
+    assert len(worker_threads()) == 1
 
 
-def test_tasks_run_in_the_servers_process(application):
+def test_tasks_run_in_the_process_of_the_server(application):
     request(application)
 
     assert tasks.process_and_thread.enqueue().wait(20).return_value[0] == os.getpid()
 
 
-def test_without_an_engine_everything_is_passed_on():
+def test_without_a_worker_requests_are_passed_on():
     application = Offload(inner, run_jobs=False)
 
-    assert request(application) == [{"type": "answer", "to": "http"}]
-    answers = asyncio.run(live(application))
+    assert request(application) == [{"type": "response", "to": "http"}]
+    sent = asyncio.run(run_lifespan(application))
 
-    assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert not engines()
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert not worker_threads()
 
 
-def test_a_wrong_backend_stops_the_server_with_its_name():
+def test_an_unknown_backend_stops_the_server():
     application = Offload(inner, backend="nobody")
 
     with pytest.raises(Exception, match="nobody"):
-        asyncio.run(live(application))
+        asyncio.run(run_lifespan(application))
 
 
 # --- a real server ----------------------------------------------------------------------------
@@ -148,12 +148,12 @@ def upload(request):
         return JsonResponse({"error": str(error)}, status=503)
     return JsonResponse({"pid": os.getpid(), "id": result.id})
 
-def look(request, id):
+def job(request, id):
     result = process_and_thread.get_result(id)
     value = result.return_value if result.status.name == "SUCCESSFUL" else None
     return JsonResponse({"state": result.state.name, "value": value})
 
-urlpatterns = [path("upload", upload), path("look/<id>", look)]
+urlpatterns = [path("upload", upload), path("job/<id>", job)]
 """
 
 ASGI = """
@@ -164,7 +164,7 @@ application = Offload(get_asgi_application())
 
 
 class Server:
-    """Uvicorn, in a process of its own, with a database of its own."""
+    """Uvicorn in its own process, with its own database."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         database = {
@@ -185,26 +185,26 @@ class Server:
             "DJANGO_SETTINGS_MODULE": "web_settings",
             "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
         }
-        self.bound = socket.socket()
-        self.bound.bind(("127.0.0.1", 0))
-        self.bound.listen()
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "uvicorn", "web_asgi:application"),
-                *("--fd", str(self.bound.fileno()), *arguments),
+                *("--fd", str(self._socket.fileno()), *arguments),
             ],
             env=self.environment,
-            pass_fds=[self.bound.fileno()],
+            pass_fds=[self._socket.fileno()],
             stdout=self.log,
             stderr=self.log,
         )
 
     def get(self, path: str) -> dict[str, Any]:
-        port = self.bound.getsockname()[1]
+        port = self._socket.getsockname()[1]
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
-                return dict(json.load(answer))
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as response:
+                return dict(json.load(response))
         except urllib.error.HTTPError as error:
             with error:
                 return dict(json.load(error))
@@ -212,6 +212,14 @@ class Server:
     def migrate(self) -> None:
         command = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
         subprocess.run(command, env=self.environment, check=True, timeout=60)
+
+    def close(self) -> None:
+        """Kill the process if it is running, and close its files."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(30)
+        self.log.close()
+        self._socket.close()
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
@@ -230,38 +238,34 @@ def start_server(tmp_path: Path) -> Iterator[Any]:
 
     yield start
     for server in started:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait(30)
-        server.log.close()
-        server.bound.close()
+        server.close()
 
 
 @pytest.mark.parametrize("lifespan", ["on", "off"])
-def test_a_job_runs_in_the_web_servers_process(start_server, lifespan):
+def test_a_job_runs_in_the_process_of_a_real_server(start_server, lifespan):
     server = start_server("--lifespan", lifespan)
     server.migrate()
 
-    answer = server.get("upload")
-    found = until(lambda: ended(server, answer["id"]))
+    response = server.get("upload")
+    job = until(lambda: finished_job(server, response["id"]))
 
-    assert found["value"][0] == answer["pid"] == server.process.pid
+    assert job["value"][0] == response["pid"] == server.process.pid
     _, log = server.stop()
     assert "Traceback" not in log
 
 
-def ended(server: Server, identifier: str) -> dict[str, Any] | None:
-    found = server.get(f"look/{identifier}")
-    return found if found["state"] == JobState.SUCCESSFUL.name else None
+def finished_job(server: Server, identifier: str) -> dict[str, Any] | None:
+    job = server.get(f"job/{identifier}")
+    return job if job["state"] == JobState.SUCCESSFUL.name else None
 
 
-def test_a_database_that_was_not_migrated_does_not_break_the_server(start_server):
+def test_the_worker_starts_when_the_database_is_migrated(start_server):
     server = start_server("--lifespan", "on")
 
     refused = server.get("upload")
     assert "python manage.py migrate" in refused["error"]
 
     server.migrate()
-    answer = server.get("upload")
-    assert until(lambda: ended(server, answer["id"]))
+    response = server.get("upload")
+    assert until(lambda: finished_job(server, response["id"]))
     server.stop()

@@ -41,6 +41,11 @@ def token_client(token: str) -> Client:
     return Client(headers={**JSON, "Authorization": f"Offload {token}"})
 
 
+def session_headers(client: Client) -> dict[str, str]:
+    """Return the headers of the client's session, for a request by other means."""
+    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+
+
 def start_job(client: Client, task: str = "private", *arguments: str) -> str:
     """Enqueue a task in a request; return the job's id."""
     response = client.post("/start/", query_params={"task": task, "with": list(arguments)})

@@ -1,4 +1,4 @@
-"""What a page may say over a WebSocket."""
+"""Messages from the client over a WebSocket."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from offload.streams.client_messages import MAX_MESSAGE_CHARS, ClientMessage, Pr
 ONE, TWO = UUID(int=1), UUID(int=2)
 
 
-def parse(**said: Any) -> ClientMessage:
-    return ClientMessage.parse(json.dumps(said))
+def parse(**content: Any) -> ClientMessage:
+    return ClientMessage.parse(json.dumps(content))
 
 
-def test_a_wish_is_what_the_page_says():
-    said = parse(
+def test_a_message_is_parsed():
+    message = parse(
         subscribe=[str(ONE), ONE.hex], known={str(ONE): 17}, unsubscribe=[str(TWO)], token="a:b"
     )
 
-    assert said == ClientMessage([ONE], {ONE: 17}, [TWO], "a:b")
+    assert message == ClientMessage([ONE], {ONE: 17}, [TWO], "a:b")
 
 
-def test_all_of_it_may_be_left_out():
+def test_all_fields_are_optional_and_others_are_ignored():
     assert parse() == ClientMessage([], {}, [], None)
-    assert parse(news="of another version") == ClientMessage([], {}, [], None)
+    assert parse(unknown="field") == ClientMessage([], {}, [], None)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         {"subscribe": "x"},
         {"subscribe": {}},
@@ -49,21 +49,21 @@ def test_all_of_it_may_be_left_out():
         {"token": "ä"},
     ],
 )
-def test_nonsense_is_refused(said):
-    with pytest.raises(ProtocolError) as refused:
-        parse(**said)
-    assert refused.value.close_code == 1008
+def test_invalid_fields_are_refused(content):
+    with pytest.raises(ProtocolError) as error:
+        parse(**content)
+    assert error.value.close_code == 1008
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", "1", "[" * 5000, "9" * 5000])
-def test_what_is_no_object_is_refused(text):
-    with pytest.raises(ProtocolError) as refused:
+def test_text_that_is_not_an_object_is_refused(text):
+    with pytest.raises(ProtocolError) as error:
         ClientMessage.parse(text)
-    assert refused.value.close_code == 1008
+    assert error.value.close_code == 1008
 
 
-def test_what_is_no_text_or_too_long_is_refused():
+def test_binary_and_too_long_messages_are_refused():
     for text, code in ((None, 1003), (" " * (MAX_MESSAGE_CHARS + 1), 1009)):
-        with pytest.raises(ProtocolError) as refused:
+        with pytest.raises(ProtocolError) as error:
             ClientMessage.parse(text)
-        assert refused.value.close_code == code
+        assert error.value.close_code == code

@@ -1,4 +1,4 @@
-"""The hub: whoever changes a job, all who follow it in this process are told."""
+"""The hub: every subscriber of this process receives every change of its jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Loop:
-    """An event loop in a thread of its own, as a server has one."""
+    """An event loop in its own thread, as in a server."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -66,8 +66,8 @@ def hub(loop: Loop) -> Hub:
     return loop.call(get_hub, "default")
 
 
-class Page:
-    """Who follows jobs."""
+class JobSubscriber:
+    """Records the snapshots of some jobs."""
 
     def __init__(self, loop: Loop, hub: Hub, *jobs: Any, known: int = 0) -> None:
         self.snapshots: list[RenderedSnapshot] = []
@@ -87,32 +87,32 @@ class Page:
     def versions(self) -> list[int | None]:
         return [snapshot.version for snapshot in self.snapshots]
 
-    def leave(self) -> None:
+    def unsubscribe(self) -> None:
         for job in self.ids:
             self._loop.call(self._hub.unsubscribe, job, self)
 
 
 @pytest.fixture
-def follow(loop: Loop, hub: Hub) -> Iterator[Callable[..., Page]]:
-    pages: list[Page] = []
+def subscribe(loop: Loop, hub: Hub) -> Iterator[Callable[..., JobSubscriber]]:
+    subscribers: list[JobSubscriber] = []
 
-    def start(*jobs: Any, known: int = 0) -> Page:
-        pages.append(Page(loop, hub, *jobs, known=known))
-        return pages[-1]
+    def start(*jobs: Any, known: int = 0) -> JobSubscriber:
+        subscribers.append(JobSubscriber(loop, hub, *jobs, known=known))
+        return subscribers[-1]
 
     yield start
-    for page in pages:
-        page.leave()
+    for subscriber in subscribers:
+        subscriber.unsubscribe()
 
 
 def bump(job: Any, *, by: int = 1) -> None:
-    """Change a job as somebody would who tells nobody."""
+    """Change a job without a hint."""
     Job.objects.filter(pk=job.id).update(version=F("version") + by)
 
 
-def test_a_change_by_another_process_is_told(follow, process_environment):
+def test_a_change_by_another_process_is_received(subscribe, process_environment):
     result = tasks.private.enqueue()
-    page = follow(result)
+    subscriber = subscribe(result)
 
     subprocess.run(
         [sys.executable, "-m", "django", "offload_jobs", "cancel", result.id, "--yes"],
@@ -121,138 +121,138 @@ def test_a_change_by_another_process_is_told(follow, process_environment):
         capture_output=True,
     )
 
-    until(lambda: page.states == [JobState.CANCELLED])
+    until(lambda: subscriber.states == [JobState.CANCELLED])
 
 
-def test_what_an_engine_does_is_told_from_the_beginning_to_the_end(follow, start_worker, gate):
+def test_changes_by_a_worker_are_received(subscribe, start_worker, gate):
     result = worker_tasks.hold.enqueue(str(gate))
-    page = follow(result)
+    subscriber = subscribe(result)
     start_worker(1)
 
-    until(lambda: page.states == [JobState.RUNNING])
+    until(lambda: subscriber.states == [JobState.RUNNING])
     gate.touch()
 
-    until(lambda: page.states == [JobState.RUNNING, JobState.SUCCESSFUL])
+    until(lambda: subscriber.states == [JobState.RUNNING, JobState.SUCCESSFUL])
 
 
-def test_that_a_worker_was_killed_is_told(follow, start_worker):
+def test_a_rescue_after_a_killed_worker_is_received(subscribe, start_worker):
     result = worker_tasks.die.enqueue()
-    page = follow(result)
+    subscriber = subscribe(result)
 
     start_worker(1)
 
-    until(lambda: {JobState.RUNNING, JobState.SCHEDULED} <= set(page.states))
-    lost = page.snapshots[page.states.index(JobState.SCHEDULED)].job
+    until(lambda: {JobState.RUNNING, JobState.SCHEDULED} <= set(subscriber.states))
+    lost = subscriber.snapshots[subscriber.states.index(JobState.SCHEDULED)].job
     assert lost is not None
     assert lost.worker_losses == 1
     result.cancel()
-    until(lambda: page.states[-1] in {JobState.CANCELLED, JobState.RUNNING})
+    until(lambda: subscriber.states[-1] in {JobState.CANCELLED, JobState.RUNNING})
 
 
-def test_a_change_that_nobody_rang_for_is_told(follow):
+def test_a_change_without_a_hint_is_received(subscribe):
     result = tasks.private.enqueue()
-    page = follow(result)
+    subscriber = subscribe(result)
 
     bump(result)
 
-    until(lambda: page.versions == [1])
+    until(lambda: subscriber.versions == [1])
 
 
-def test_what_happened_between_reading_and_following_is_told(follow):
+def test_a_change_between_the_query_and_the_subscription_is_received(subscribe):
     result = tasks.private.enqueue()
     known = Job.objects.get(pk=result.id).version
     bump(result)
 
-    page = follow(result, known=known)
+    subscriber = subscribe(result, known=known)
 
-    until(lambda: page.versions == [1])
+    until(lambda: subscriber.versions == [1])
 
 
-def test_what_is_known_is_not_told(follow, loop):
+def test_a_known_version_is_not_received(subscribe, loop):
     known, other = tasks.private.enqueue(), tasks.private.enqueue()
-    page = follow(known, other)
+    subscriber = subscribe(known, other)
     bump(other)
 
-    until(lambda: page.snapshots)
+    until(lambda: subscriber.snapshots)
 
-    assert [snapshot.id for snapshot in page.snapshots] == [UUID(other.id)]
+    assert [snapshot.id for snapshot in subscriber.snapshots] == [UUID(other.id)]
 
 
-def test_a_job_that_is_gone_is_told_as_such(follow):
+def test_a_deleted_job_is_received(subscribe):
     result = tasks.private.enqueue()
-    page = follow(result)
+    subscriber = subscribe(result)
     Job.objects.filter(pk=result.id).delete()
 
-    until(lambda: page.states == [None])
+    until(lambda: subscriber.states == [None])
 
 
-def test_a_job_that_never_was_is_gone(follow):
-    class Nothing:
+def test_a_job_that_never_existed_counts_as_deleted(subscribe):
+    class NoJob:
         id = new_id()
 
-    page = follow(Nothing)
+    subscriber = subscribe(NoJob)
 
-    until(lambda: page.states == [None])
+    until(lambda: subscriber.states == [None])
 
 
-def test_how_it_failed_comes_along(follow, start_worker):
+def test_a_failure_comes_with_its_attempt(subscribe, start_worker):
     result = tasks.refuse.enqueue("Too large.")
-    page = follow(result)
+    subscriber = subscribe(result)
 
     start_worker(0)
 
-    until(lambda: page.states[-1:] == [JobState.FAILED])
-    failure = page.snapshots[-1].snapshot.failure
+    until(lambda: subscriber.states[-1:] == [JobState.FAILED])
+    failure = subscriber.snapshots[-1].snapshot.failure
     assert failure is not None
     assert failure.message == "Too large."
 
 
-def test_all_followers_share_one_look_and_one_document(follow, monkeypatch):
-    looks: list[int] = []
-    watch = get_watcher("default")
-    look = watch.poll
-    monkeypatch.setattr(watch, "poll", lambda: (looks.append(1), look()))
+def test_all_subscribers_share_one_query_and_one_snapshot(subscribe, monkeypatch):
+    polls: list[int] = []
+    watcher = get_watcher("default")
+    poll = watcher.poll
+    monkeypatch.setattr(watcher, "poll", lambda: (polls.append(1), poll()))
     result = tasks.private.enqueue()
-    pages = [follow(result) for _ in range(50)]
+    subscribers = [subscribe(result) for _ in range(50)]
 
     bump(result)
     get_notifier("default").notify(Hint.CHANGED)
-    until(lambda: all(page.versions == [1] for page in pages))
+    until(lambda: all(subscriber.versions == [1] for subscriber in subscribers))
 
-    assert len({id(page.snapshots[0]) for page in pages}) == 1
+    assert len({id(subscriber.snapshots[0]) for subscriber in subscribers}) == 1
     threads = [t for t in threading.enumerate() if t.name.startswith("offload-watch")]
     assert len(threads) == 1
 
 
-def test_a_late_follower_is_told_what_the_others_know_already(follow):
+def test_a_late_subscriber_receives_the_current_version(subscribe):
     result = tasks.private.enqueue()
-    first = follow(result)
+    first = subscribe(result)
     bump(result)
     until(lambda: first.versions == [1])
 
-    second = follow(result)
+    second = subscribe(result)
 
     until(lambda: second.versions == [1])
 
 
-def test_who_has_left_is_told_nothing_more(follow, hub):
+def test_after_unsubscribe_nothing_is_received(subscribe, hub):
     result = tasks.private.enqueue()
-    gone, there = follow(result), follow(result)
-    gone.leave()
+    former, current = subscribe(result), subscribe(result)
+    former.unsubscribe()
 
     bump(result)
 
-    until(lambda: there.versions == [1])
-    assert gone.snapshots == []
-    there.leave()
+    until(lambda: current.versions == [1])
+    assert former.snapshots == []
+    current.unsubscribe()
     assert not hub._subscribers
     assert not get_watcher("default")._watched
 
 
-def test_nothing_is_lost_however_followers_and_writers_meet(loop, hub):
-    """Each page reads, then follows; the last state that it is told is the last one there was."""
+def test_concurrent_subscribers_and_writers_lose_nothing(loop, hub):
+    """Each subscriber reads a version, then subscribes; it receives the last version."""
     results = [tasks.private.enqueue() for _ in range(10)]
-    pages: list[Page] = []
+    subscribers: list[JobSubscriber] = []
 
     def write(result: Any) -> None:
         for _ in range(30):
@@ -262,46 +262,46 @@ def test_nothing_is_lost_however_followers_and_writers_meet(loop, hub):
     def read(result: Any) -> None:
         for _ in range(30):
             known = Job.objects.get(pk=result.id).version
-            pages.append(Page(loop, hub, result, known=known))
+            subscribers.append(JobSubscriber(loop, hub, result, known=known))
         connections.close_all()
 
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(work, each) for each in results for work in (write, read)]:
             done.result(60)
-    late = [page for page in pages if page.versions]
+    late = [subscriber for subscriber in subscribers if subscriber.versions]
 
-    until(lambda: all(page.versions[-1] == 30 for page in late))
-    assert all(page.versions == sorted(page.versions) for page in late)
-    for page in pages:
-        page.leave()
+    until(lambda: all(subscriber.versions[-1] == 30 for subscriber in late))
+    assert all(subscriber.versions == sorted(subscriber.versions) for subscriber in late)
+    for subscriber in subscribers:
+        subscriber.unsubscribe()
 
 
-def test_an_event_loop_that_was_closed_harms_no_other(loop, follow):
+def test_a_closed_event_loop_does_not_affect_others(loop, subscribe):
     result = tasks.private.enqueue()
     closed = Loop()
-    gone = Page(closed, closed.call(get_hub, "default"), result)
+    unreachable = JobSubscriber(closed, closed.call(get_hub, "default"), result)
     closed.stop()
-    page = follow(result)
+    subscriber = subscribe(result)
 
     bump(result)
 
-    until(lambda: page.versions == [1])
-    assert gone.snapshots == []
+    until(lambda: subscriber.versions == [1])
+    assert unreachable.snapshots == []
 
 
-def test_following_goes_on_when_the_connection_breaks(follow):
+def test_changes_are_received_after_the_connection_broke(subscribe):
     if connection.vendor != "postgresql":
-        pytest.skip("only PostgreSQL ends the connections of others so")
+        pytest.skip("only PostgreSQL can terminate other connections")
     result = tasks.private.enqueue()
-    page = follow(result, known=UNKNOWN_VERSION)
-    until(lambda: page.versions == [0])
+    subscriber = subscribe(result, known=UNKNOWN_VERSION)
+    until(lambda: subscriber.versions == [0])
 
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND (query LIKE '%json_to_recordset%' OR query LIKE 'LISTEN%')"  # those of the watch
+            " AND (query LIKE '%json_to_recordset%' OR query LIKE 'LISTEN%')"  # of the watcher
         )
     bump(result)
 
-    until(lambda: page.versions == [0, 1])
+    until(lambda: subscriber.versions == [0, 1])

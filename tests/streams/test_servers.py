@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def open_streams(server: Server, result: Any, count: int) -> Iterator[list[StreamReader]]:
-    """Open streams, each of which has had its snapshot."""
+    """Open streams, and read the snapshot of each."""
     with ExitStack() as stack:
         readers = [
             stack.enter_context(StreamReader(server.port, [result.id])) for _ in range(count)
@@ -26,7 +26,7 @@ def open_streams(server: Server, result: Any, count: int) -> Iterator[list[Strea
         yield readers
 
 
-def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
+def test_a_stream_sends_a_job_until_it_finishes(start_server, kind, start_worker):
     server = start_server(kind)
     result = tasks.for_all.enqueue()
 
@@ -45,14 +45,14 @@ def test_a_stream_tells_all_that_happens_to_a_job(start_server, kind, start_work
     assert "Traceback" not in server.output
 
 
-def test_streams_end_by_themselves_when_the_server_is_told_to_stop(start_server, kind):
+def test_streams_close_on_shutdown(start_server, kind):
     server = start_server(kind, options={"max_streams_per_user": 100})
     with open_streams(server, tasks.for_all.enqueue(), 100) as readers:
         server.terminate()
-        rest = [[event.data for event in reader.remaining()] for reader in readers]
+        messages = [[event.data for event in reader.remaining()] for reader in readers]
 
-        # Daphne cuts all connections at once.
-        assert rest == [[] if kind == "daphne" else [{"reason": "shutdown"}]] * 100
+        # Daphne closes all connections immediately.
+        assert messages == [[] if kind == "daphne" else [{"reason": "shutdown"}]] * 100
         server.process.wait(10)
     assert "Traceback" not in server.output
 
@@ -61,11 +61,11 @@ def test_hundreds_of_streams_hold_no_threads_and_no_connections(start_server, ki
     server = start_server(kind, options={"max_streams_per_user": 300})
     with open_streams(server, tasks.for_all.enqueue(), 300):
         assert server.serving().num_threads() <= 20
-        # The watch's own: one to read by, and one to listen on.
+        # Of the watcher: one for its queries, and one for the listener.
         assert server.connections() <= 2
 
 
-def test_who_leaves_is_forgotten(start_server, kind):
+def test_a_closed_stream_is_not_counted(start_server, kind):
     server = start_server(kind, options={"max_streams": 1})
     result = tasks.for_all.enqueue()
     with open_streams(server, result, 1), StreamReader(server.port, [result.id]) as second:

@@ -28,41 +28,41 @@ def snapshot() -> RenderedSnapshot:
 
 
 @pytest.fixture
-def documents(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Count the documents that are documents."""
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The calls that render a document."""
     calls: list[Any] = []
     document = module.document
 
-    def count(*arguments: Any, **more: Any) -> Any:
+    def record(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
-        return document(*arguments, **more)
+        return document(*arguments, **options)
 
-    monkeypatch.setattr(module, "document", count)
+    monkeypatch.setattr(module, "document", record)
     return calls
 
 
-def test_all_who_read_it_alike_share_one_document(snapshot, documents):
+def test_clients_with_the_same_rights_share_one_document(snapshot, rendered):
     texts = {snapshot.to_json(STATUS, ENGLISH) for _ in range(100)}
 
-    assert len(texts) == len(documents) == 1
+    assert len(texts) == len(rendered) == 1
 
 
-def test_who_may_do_more_gets_another_one(snapshot, documents):
+def test_other_rights_give_another_document(snapshot, rendered):
     own = json.loads(snapshot.to_json(STATUS | {"cancel"}, ENGLISH))
 
     assert own["links"]["cancel"]
     assert json.loads(snapshot.to_json(STATUS, ENGLISH))["links"]["cancel"] is None
-    assert len(documents) == 2
+    assert len(rendered) == 2
 
 
-def test_links_begin_where_the_request_found_us(snapshot):
+def test_links_have_the_script_prefix_of_the_request(snapshot):
     text = snapshot.to_json(STATUS, ENGLISH._replace(script_prefix="/app/"))
 
     assert json.loads(text)["links"]["self"] == f"/app/tasks/{snapshot.id}/"
     assert get_script_prefix() == "/"
 
 
-def test_whatever_is_written_the_words_are_those_of_before(snapshot):
+def test_rendering_restores_the_language(snapshot):
     with translation.override("fr"):
         snapshot.to_json(STATUS, ENGLISH._replace(language="de"))
         snapshot.to_json(STATUS, ENGLISH._replace(language=None))
@@ -70,10 +70,10 @@ def test_whatever_is_written_the_words_are_those_of_before(snapshot):
         assert translation.get_language() == "fr"
 
 
-def test_a_request_in_a_language_is_remembered_with_it():
+def test_the_current_context_has_the_language_of_the_request():
     with translation.override("de"):
         assert RenderContext.current() == RenderContext("de", "/", None)
 
 
-def test_a_job_that_is_gone_has_no_version(snapshot):
+def test_a_deleted_job_has_no_version(snapshot):
     assert RenderedSnapshot(JobSnapshot(snapshot.id, None)).version is None

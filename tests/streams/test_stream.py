@@ -1,4 +1,4 @@
-"""What one page is told, whatever carries it there."""
+"""The messages of a stream: their order, pace and content."""
 
 from __future__ import annotations
 
@@ -25,33 +25,38 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 GRANTS = frozenset({"status"})
 HOUR = 3600.0
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
+FINISHED = Message("close", data='{"reason":"finished"}')
 
 
-def snapshot(job: Job, version: int = 0, state: JobState = JobState.RUNNING) -> RenderedSnapshot:
-    """Return a job as if it had been seen later."""
-    seen = Job.objects.get(pk=job.pk)
-    seen.version, seen.state = version, state
-    return RenderedSnapshot(JobSnapshot(job.pk, seen))
+def make_job() -> Job:
+    return Job.objects.get(pk=tasks.private.enqueue().id)
 
 
 @pytest.fixture
 def job() -> Job:
-    return Job.objects.get(pk=tasks.private.enqueue().id)
+    return make_job()
 
 
-def subscription(
+def snapshot_of(job: Job, version: int = 0, state: JobState = JobState.RUNNING) -> RenderedSnapshot:
+    """Return a snapshot of a job with another version and state."""
+    row = Job.objects.get(pk=job.pk)
+    row.version, row.state = version, state
+    return RenderedSnapshot(JobSnapshot(job.pk, row))
+
+
+def subscription_to(
     *snapshots: RenderedSnapshot, known: dict[UUID, int] | None = None, missing: Any = ()
 ) -> Subscription:
     return Subscription(
-        jobs={each.id: (each, GRANTS) for each in snapshots},
+        jobs={snapshot.id: (snapshot, GRANTS) for snapshot in snapshots},
         known=known or {},
         missing=missing,
         context=RenderContext("en", "/", None),
     )
 
 
-class Page:
+class Client:
     """Reads a stream, one message at a time."""
 
     def __init__(self, stream: Stream) -> None:
@@ -65,33 +70,36 @@ class Page:
     def __exit__(self, *_: object) -> None:
         self.stream.__exit__()
 
-    async def next(self) -> Message:
-        return await asyncio.wait_for(anext(self._messages), PATIENCE)
+    async def read(self) -> Message:
+        return await asyncio.wait_for(anext(self._messages), TIMEOUT_SECONDS)
 
-    async def nothing(self) -> None:
-        """Assert that nothing is to be told, however often the stream looks."""
+    async def read_nothing(self) -> None:
+        """Assert that no message is due."""
         for _ in range(10):
             await asyncio.sleep(0)
             assert self.stream._next_message() is None
 
-    async def rest(self) -> list[Message]:
+    async def read_all(self) -> list[Message]:
         return [message async for message in self._messages]
 
 
-def read(body: Callable[[], Awaitable[None]]) -> None:
+def run(body: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(body())  # type: ignore[arg-type]
 
 
-def test_a_snapshot_comes_first_and_then_whole_states(job):
-    queued, running = snapshot(job, 0, JobState.READY), snapshot(job, 1)
+# --- messages -----------------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_followed_by_whole_states(job):
+    queued, running = snapshot_of(job, 0, JobState.READY), snapshot_of(job, 1)
 
     async def body() -> None:
-        with Page(Stream(subscription(queued, missing=["x"]))) as page:
-            first = await page.next()
-            page.stream.put(running)
-            second = await page.next()
-            page.stream.abort()
-            assert await page.rest() == []
+        with Client(Stream(subscription_to(queued, missing=["x"]))) as client:
+            first = await client.read()
+            client.stream.put(running)
+            second = await client.read()
+            client.stream.abort()
+            assert await client.read_all() == []
 
             assert first[:2] == ("snapshot", f"{job.pk}.0")
             assert json.loads(first.data)["missing"] == ["x"]
@@ -99,238 +107,324 @@ def test_a_snapshot_comes_first_and_then_whole_states(job):
             assert second[:2] == ("update", f"{job.pk}.1")
             assert json.loads(second.data)["phase"] == "running"
 
-    read(body)
+    run(body)
 
 
-def test_what_the_page_knows_is_not_told_again(job):
-    other = Job.objects.get(pk=tasks.private.enqueue().id)
-    snapshots = snapshot(job, 7), snapshot(other, 7)
+def test_known_versions_are_not_sent(job):
+    other = make_job()
+    snapshots = snapshot_of(job, 7), snapshot_of(other, 7)
 
     async def body() -> None:
-        with Page(Stream(subscription(*snapshots, known={job.pk: 7, other.pk: 6}))) as page:
-            first = await page.next()
-            page.stream.abort()
+        subscription = subscription_to(*snapshots, known={job.pk: 7, other.pk: 6})
+        with Client(Stream(subscription)) as client:
+            first = await client.read()
+            client.stream.abort()
 
             assert [item["id"] for item in json.loads(first.data)["items"]] == [str(other.pk)]
             assert first.id == f"{job.pk}.7,{other.pk}.7"
 
-    read(body)
+    run(body)
 
 
-def test_changes_are_coalesced_and_the_end_comes_at_once(job, monkeypatch):
-    monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
-    snapshots = [snapshot(job, version) for version in range(1, 101)]
-    ended = snapshot(job, 101, JobState.SUCCESSFUL)
+@pytest.mark.parametrize("late", [3, 5])
+def test_versions_never_go_back(job, late):
+    before, after, again = snapshot_of(job, 4), snapshot_of(job, 5), snapshot_of(job, late)
 
     async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            for each in snapshots[:50]:
-                page.stream.put(each)
-            assert (await page.next()).id == f"{job.pk}.50"
-            for each in snapshots[50:]:
-                page.stream.put(each)
-            await page.nothing()
-            page.stream.put(ended)
-            last, end = await page.rest()
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            client.stream.put(after)
+            client.stream.put(again)
+            assert (await client.read()).id == f"{job.pk}.5"
+            client.stream.put(again)
+            assert client.stream._pending == {}
+            client.stream.abort()
+
+    run(body)
+
+
+def test_a_deleted_job_is_missing_and_the_stream_closes(job):
+    before = snapshot_of(job)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            client.stream.put(RenderedSnapshot(JobSnapshot(job.pk, None)))
+            deleted, close = await client.read_all()
+
+            assert (deleted.event, deleted.id) == ("snapshot", "")
+            assert json.loads(deleted.data) == {"items": [], "missing": [str(job.pk)]}
+            assert close == FINISHED
+
+    run(body)
+
+
+def test_control_characters_of_a_message_stay_in_one_line(job):
+    Job.objects.filter(pk=job.pk).update(
+        progress=json.dumps({"message": "a\r\n\r\nevent: close\n\n"})
+    )
+    snapshot = snapshot_of(job, 1)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(snapshot))) as client:
+            message = await client.read()
+            client.stream.abort()
+
+            assert not {"\r", "\n"} & set(message.data)
+
+    run(body)
+
+
+def test_a_ping_is_sent_without_other_messages(job, monkeypatch):
+    monkeypatch.setattr("offload.streams.stream.PING_INTERVAL", 0.01)
+    before = snapshot_of(job)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            assert await client.read() == Message("ping")
+            client.stream.abort()
+
+    run(body)
+
+
+# --- pace ---------------------------------------------------------------------------------------
+
+
+def test_changes_are_coalesced_and_the_final_state_is_sent_at_once(job, monkeypatch):
+    monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
+    before = snapshot_of(job, 0)
+    changes = [snapshot_of(job, version) for version in range(1, 101)]
+    finished = snapshot_of(job, 101, JobState.SUCCESSFUL)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            for change in changes[:50]:
+                client.stream.put(change)
+            assert (await client.read()).id == f"{job.pk}.50"
+            for change in changes[50:]:
+                client.stream.put(change)
+            await client.read_nothing()
+            client.stream.put(finished)
+            last, close = await client.read_all()
             assert last.id == f"{job.pk}.101"
-            assert end == Message("close", data='{"reason":"finished"}')
+            assert close == FINISHED
 
-    before = snapshot(job, 0)
-    read(body)
+    run(body)
 
 
-def test_one_busy_job_does_not_hold_up_another(job, monkeypatch):
+def test_a_busy_job_does_not_delay_another(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
-    other = Job.objects.get(pk=tasks.private.enqueue().id)
-    mine, its = [snapshot(job, version) for version in range(3)], snapshot(other, 1)
-    before = snapshot(other, 0)
+    other = make_job()
+    busy = [snapshot_of(job, version) for version in range(3)]
+    before, after = snapshot_of(other, 0), snapshot_of(other, 1)
 
     async def body() -> None:
-        with Page(Stream(subscription(mine[0], before))) as page:
-            await page.next()
-            page.stream.put(mine[1])
-            await page.next()
-            page.stream.put(mine[2])
-            page.stream.put(its)
+        with Client(Stream(subscription_to(busy[0], before))) as client:
+            await client.read()
+            client.stream.put(busy[1])
+            await client.read()
+            client.stream.put(busy[2])
+            client.stream.put(after)
 
-            assert (await page.next()).id == f"{job.pk}.1,{other.pk}.1"
-            page.stream.abort()
+            assert (await client.read()).id == f"{job.pk}.1,{other.pk}.1"
+            client.stream.abort()
 
-    read(body)
+    run(body)
 
 
-def test_a_change_that_had_to_wait_comes_when_it_may(job, monkeypatch):
+def test_a_delayed_change_is_sent_when_it_is_due(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", 0.05)
-    snapshots = [snapshot(job, version) for version in range(3)]
+    snapshots = [snapshot_of(job, version) for version in range(3)]
 
     async def body() -> None:
-        with Page(Stream(subscription(snapshots[0]))) as page:
-            await page.next()
-            page.stream.put(snapshots[1])
-            await page.next()
-            page.stream.put(snapshots[2])
-            assert (await page.next()).id == f"{job.pk}.2"
-            page.stream.abort()
+        with Client(Stream(subscription_to(snapshots[0]))) as client:
+            await client.read()
+            client.stream.put(snapshots[1])
+            await client.read()
+            client.stream.put(snapshots[2])
+            assert (await client.read()).id == f"{job.pk}.2"
+            client.stream.abort()
 
-    read(body)
+    run(body)
 
 
-def test_jobs_that_change_all_the_time_are_told_together(job, monkeypatch):
+def test_jobs_that_change_all_the_time_are_sent_together(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
-    others = [Job.objects.get(pk=tasks.private.enqueue().id) for _ in range(3)]
-    snapshots = {
-        each.pk: [snapshot(each, version) for version in range(3)] for each in [job, *others]
-    }
+    jobs = [job, *(make_job() for _ in range(3))]
+    snapshots = {job.pk: [snapshot_of(job, version) for version in range(3)] for job in jobs}
 
     async def body() -> None:
-        stream = Stream(subscription(*(before for before, _, _ in snapshots.values())))
-        with Page(stream) as page:
-            await page.next()
+        stream = Stream(subscription_to(*(before for before, _, _ in snapshots.values())))
+        with Client(stream) as client:
+            await client.read()
             for pk, (_, first, _) in snapshots.items():
                 stream.put(first)
-                assert str(pk) in (await page.next()).data
-            reading = asyncio.create_task(page.next())
+                assert str(pk) in (await client.read()).data
+            reading = asyncio.create_task(client.read())
             for _ in range(10):
                 await asyncio.sleep(0)
             for _, _, second in snapshots.values():
                 stream.put(second)
                 assert not stream._wakeup.is_set()
-            assert len({subscribed.due_at for subscribed in stream._jobs.values()}) == 1
+            assert len({job.due_at for job in stream._jobs.values()}) == 1
             stream.abort()
             with pytest.raises(StopAsyncIteration):
                 await reading
 
-    read(body)
+    run(body)
 
 
-def test_a_tick_that_comes_late_does_not_cost_the_next_one(job, monkeypatch):
+def test_a_late_tick_does_not_skip_the_next_one(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
-    before, after = snapshot(job), snapshot(job, 1)
+    before, after = snapshot_of(job), snapshot_of(job, 1)
 
     async def body() -> None:
-        with Stream(subscription(before)) as stream:
+        with Stream(subscription_to(before)) as stream:
             subscribed = stream._jobs[job.pk]
             subscribed.sent_at = stream._opened_at + 1.1 * HOUR
             stream.put(after)
             assert subscribed.due_at == stream._opened_at + 2 * HOUR
 
-    read(body)
+    run(body)
 
 
-def test_what_is_due_is_sent_together_but_not_more_than_a_page_takes_at_once(job, monkeypatch):
-    others = [Job.objects.get(pk=tasks.private.enqueue().id) for _ in range(3)]
-    before = [snapshot(each) for each in [job, *others]]
-    first, second = ([snapshot(each, version) for each in [job, *others]] for version in (1, 2))
+def test_due_messages_are_one_batch_of_limited_size(job, monkeypatch):
+    jobs = [job, *(make_job() for _ in range(3))]
+    before, first, second = ([snapshot_of(job, version) for job in jobs] for version in range(3))
 
     async def body() -> None:
-        with Stream(subscription(*before)) as stream:
+        with Stream(subscription_to(*before)) as stream:
             batches = stream.batches()
             assert [message.event for message in await anext(batches)] == ["snapshot"]
-            for each in first:
-                stream.put(each)
+            for snapshot in first:
+                stream.put(snapshot)
             assert [message.event for message in await anext(batches)] == ["update"] * 4
 
             monkeypatch.setattr("offload.streams.stream.MAX_BATCH_CHARS", 1)
-            for each in second:
-                stream.put(each)
+            for snapshot in second:
+                stream.put(snapshot)
             for _ in second:
-                batch = await asyncio.wait_for(anext(batches), PATIENCE)
+                batch = await asyncio.wait_for(anext(batches), TIMEOUT_SECONDS)
                 assert [message.event for message in batch] == ["update"]
 
-    read(body)
+    run(body)
 
 
-def test_of_what_was_told_nothing_is_kept(job):
-    told = subscription(snapshot(job), known={job.pk: 0}, missing=["x"])
-
-    async def body() -> None:
-        with Page(Stream(told)) as page:
-            await page.next()
-            page.stream.abort()
-
-    read(body)
-    assert (told.jobs, told.known, told.missing) == ({}, {}, ())
+# --- memory and connections ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("late", [3, 5])
-def test_versions_never_go_back(job, late):
-    before, after, again = snapshot(job, 4), snapshot(job, 5), snapshot(job, late)
+def test_states_that_were_sent_are_dropped(job):
+    subscription = subscription_to(snapshot_of(job), known={job.pk: 0}, missing=["x"])
 
     async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            page.stream.put(after)
-            page.stream.put(again)
-            assert (await page.next()).id == f"{job.pk}.5"
-            page.stream.put(again)
-            assert page.stream._pending == {}
-            page.stream.abort()
+        with Client(Stream(subscription)) as client:
+            await client.read()
+            client.stream.abort()
 
-    read(body)
+    run(body)
+    assert (subscription.jobs, subscription.known, subscription.missing) == ({}, {}, ())
 
 
-def test_of_a_page_that_reads_slowly_only_the_newest_states_are_kept(job):
-    other = Job.objects.get(pk=tasks.private.enqueue().id)
-    mine, its = snapshot(job), snapshot(other)
-    many = [snapshot(job, version) for version in range(1, 200)]
+def test_for_a_slow_client_only_the_newest_states_are_kept(job):
+    other = make_job()
+    before = snapshot_of(job), snapshot_of(other)
+    changes = [snapshot_of(job, version) for version in range(1, 200)]
 
     async def body() -> None:
-        with Page(Stream(subscription(mine, its))) as page:
-            for each in many:
-                page.stream.put(each)
-            assert page.stream._pending == {job.pk: many[-1]}
-            page.stream.abort()
+        with Client(Stream(subscription_to(*before))) as client:
+            for change in changes:
+                client.stream.put(change)
+            assert client.stream._pending == {job.pk: changes[-1]}
+            client.stream.abort()
 
-    read(body)
-
-
-def test_a_job_that_is_gone_is_told_as_missing_and_the_stream_ends(job):
-    before = snapshot(job)
-
-    async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            page.stream.put(RenderedSnapshot(JobSnapshot(job.pk, None)))
-            gone, end = await page.rest()
-
-            assert (gone.event, gone.id) == ("snapshot", "")
-            assert json.loads(gone.data) == {"items": [], "missing": [str(job.pk)]}
-            assert json.loads(end.data) == {"reason": "finished"}
-
-    read(body)
+    run(body)
 
 
-def test_a_stream_of_jobs_that_have_ended_is_a_snapshot_and_an_end(job):
-    ended = snapshot(job, 3, JobState.SUCCESSFUL)
+def test_after_a_disconnect_no_job_is_watched(job):
+    before = snapshot_of(job)
 
     async def body() -> None:
-        with Page(Stream(subscription(ended))) as page:
-            messages = await page.rest()
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            watched = get_watcher("default")._watched
+            assert set(watched) == {job.pk}
+            client.stream.abort()
+            assert await client.read_all() == []
+        assert not watched
+
+    run(body)
+
+
+def test_a_stream_has_no_database_connection_not_even_a_closed_one(job):
+    before, after = snapshot_of(job), snapshot_of(job, 1)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(before))) as client:
+            await client.read()
+            client.stream.put(after)
+            await client.read()
+            assert connections.all(initialized_only=True) == []
+            client.stream.abort()
+
+    run(body)
+
+
+# --- subscribing and closing --------------------------------------------------------------------
+
+
+def test_jobs_can_be_added_and_removed(job):
+    other = make_job()
+    first, second = snapshot_of(job), snapshot_of(other)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(first))) as client:
+            await client.read()
+            client.stream.subscribe(subscription_to(second, missing=["x"]))
+            message = await client.read()
+            assert message.id == f"{job.pk}.0,{other.pk}.0"
+            assert [item["id"] for item in json.loads(message.data)["items"]] == [str(other.pk)]
+
+            client.stream.unsubscribe([job.pk, new_id()])
+            assert client.stream.ids == {other.pk}
+            client.stream.unsubscribe([other.pk])
+            assert await client.read_all() == [FINISHED]
+
+    run(body)
+
+
+def test_a_stream_of_finished_jobs_is_a_snapshot_and_a_close(job):
+    finished = snapshot_of(job, 3, JobState.SUCCESSFUL)
+
+    async def body() -> None:
+        with Client(Stream(subscription_to(finished))) as client:
+            messages = await client.read_all()
 
         assert [message.event for message in messages] == ["snapshot", "close"]
 
-    read(body)
+    run(body)
 
 
 @pytest.mark.parametrize("reason", ["lifetime", "shutdown"])
-def test_a_stream_ends_and_lets_the_page_come_back(job, reason):
-    before = snapshot(job)
+def test_a_stream_closes_with_a_reason_to_reconnect(job, reason):
+    before = snapshot_of(job)
 
     async def body() -> None:
-        stream = Stream(subscription(before), lifetime=0 if reason == "lifetime" else None)
+        lifetime = 0 if reason == "lifetime" else None
+        stream = Stream(subscription_to(before), lifetime=lifetime)
         if reason == "shutdown":
             stream.close("shutdown")
-        with Page(stream) as page:
-            messages = await page.rest()
+        with Client(stream) as client:
+            messages = await client.read_all()
 
         assert [message.event for message in messages] == ["snapshot", "close"]
         assert json.loads(messages[-1].data) == {"reason": reason}
 
-    read(body)
+    run(body)
 
 
-def test_streams_do_not_all_end_at_the_same_moment():
+def test_lifetimes_are_spread():
     async def body() -> None:
         now = asyncio.get_running_loop().time()
         lifetimes = {round(Stream()._expires_at - now, 6) for _ in range(20)}
@@ -338,83 +432,4 @@ def test_streams_do_not_all_end_at_the_same_moment():
         assert len(lifetimes) == 20
         assert 43 < min(lifetimes) <= max(lifetimes) < 67
 
-    read(body)
-
-
-def test_silence_is_broken_by_a_ping(job, monkeypatch):
-    monkeypatch.setattr("offload.streams.stream.PING_INTERVAL", 0.01)
-    before = snapshot(job)
-
-    async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            assert await page.next() == Message("ping")
-            page.stream.abort()
-
-    read(body)
-
-
-def test_nothing_is_held_when_the_reader_is_gone(job):
-    before = snapshot(job)
-
-    async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            watched = get_watcher("default")._watched
-            assert set(watched) == {job.pk}
-            page.stream.abort()
-            assert await page.rest() == []
-        assert not watched
-
-    read(body)
-
-
-def test_a_stream_has_no_connection_of_its_own_not_even_a_closed_one(job):
-    before, after = snapshot(job), snapshot(job, 1)
-
-    async def body() -> None:
-        with Page(Stream(subscription(before))) as page:
-            await page.next()
-            page.stream.put(after)
-            await page.next()
-            assert connections.all(initialized_only=True) == []
-            page.stream.abort()
-
-    read(body)
-
-
-def test_a_stream_may_follow_more_and_less(job):
-    other = Job.objects.get(pk=tasks.private.enqueue().id)
-    mine, its = snapshot(job), snapshot(other)
-
-    async def body() -> None:
-        with Page(Stream(subscription(mine))) as page:
-            await page.next()
-            page.stream.subscribe(subscription(its, missing=["x"]))
-            second = await page.next()
-            assert second.id == f"{job.pk}.0,{other.pk}.0"
-            assert [item["id"] for item in json.loads(second.data)["items"]] == [str(other.pk)]
-
-            page.stream.unsubscribe([job.pk, new_id()])
-            assert page.stream.ids == {other.pk}
-            page.stream.unsubscribe([other.pk])
-            (end,) = await page.rest()
-            assert json.loads(end.data) == {"reason": "finished"}
-
-    read(body)
-
-
-def test_control_characters_of_a_message_stay_in_one_line(job):
-    Job.objects.filter(pk=job.pk).update(
-        progress=json.dumps({"message": "a\r\n\r\nevent: close\n\n"})
-    )
-    told = snapshot(job, 1)
-
-    async def body() -> None:
-        with Page(Stream(subscription(told))) as page:
-            message = await page.next()
-            page.stream.abort()
-
-            assert not {"\r", "\n"} & set(message.data)
-
-    read(body)
+    run(body)

@@ -1,4 +1,4 @@
-"""The WebSocket: the same messages, under each server."""
+"""The WebSocket: the messages of the stream, under each server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from offload.streams.websocket import MAX_CLIENT_MESSAGES, MAX_UNREAD_REPLIES, S
 from offload.uuid7 import new_id
 from tests.jobs import finish
 from tests.live import tasks
-from tests.live.clients import start_job, user_client
+from tests.live.clients import session_headers, start_job, user_client
 from tests.live.servers import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 def open_socket(
@@ -34,51 +34,47 @@ def open_socket(
     headers: Mapping[str, str] | None = None,
     *,
     path: str = "/tasks/ws/",
-    **more: Any,
+    **options: Any,
 ) -> ClientConnection:
     return connect(
         f"ws://127.0.0.1:{server.port}{path}",
         additional_headers=headers,
         proxy=None,
-        open_timeout=PATIENCE,
-        **more,
+        open_timeout=TIMEOUT_SECONDS,
+        **options,
     )
 
 
-def say(socket: ClientConnection, **said: Any) -> None:
-    socket.send(json.dumps(said))
+def send(socket: ClientConnection, **message: Any) -> None:
+    socket.send(json.dumps(message))
 
 
-def hear(socket: ClientConnection) -> dict[str, Any]:
-    return dict(json.loads(socket.recv(PATIENCE)))
+def receive(socket: ClientConnection) -> dict[str, Any]:
+    return dict(json.loads(socket.recv(TIMEOUT_SECONDS)))
 
 
-def hear_all(socket: ClientConnection) -> tuple[list[dict[str, Any]], int]:
-    """Return all messages until the close, and its code."""
-    heard = []
+def receive_all(socket: ClientConnection) -> tuple[list[dict[str, Any]], int]:
+    """Return all messages, and the code of the close."""
+    messages = []
     try:
         while True:
-            heard.append(hear(socket))
+            messages.append(receive(socket))
     except ConnectionClosed as closed:
-        return heard, closed.rcvd.code if closed.rcvd else 1006
-
-
-def cookies(client: Any) -> dict[str, str]:
-    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+        return messages, closed.rcvd.code if closed.rcvd else 1006
 
 
 # --- under each server -----------------------------------------------------------------------
 
 
-def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
+def test_it_sends_a_job_until_it_finishes(start_server, kind, start_worker):
     server = start_server(kind)
     result = tasks.for_all.enqueue()
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[result.id])
-        first = hear(socket)
+        send(socket, subscribe=[result.id])
+        first = receive(socket)
         start_worker(0)
-        (*changes, last, close), code = hear_all(socket)
+        (*changes, last, close), code = receive_all(socket)
 
     assert first["event"] == "snapshot"
     assert first["id"] == f"{result.id}.0"
@@ -90,21 +86,21 @@ def test_it_tells_all_that_happens_to_a_job(start_server, kind, start_worker):
     assert "Traceback" not in server.output
 
 
-def test_it_is_closed_when_the_server_is_told_to_stop(start_server, kind):
+def test_it_closes_on_shutdown(start_server, kind):
     server = start_server(kind)
     result = tasks.for_all.enqueue()
     with open_socket(server) as socket:
-        say(socket, subscribe=[result.id])
-        hear(socket)
+        send(socket, subscribe=[result.id])
+        receive(socket)
 
         server.terminate()
 
-        hear_all(socket)
+        receive_all(socket)
         server.process.wait(10)
     assert "Traceback" not in server.output
 
 
-def test_another_sites_page_is_refused(start_server, kind):
+def test_a_page_of_another_site_is_refused(start_server, kind):
     server = start_server(kind)
 
     with pytest.raises(InvalidStatus) as refused:
@@ -113,215 +109,220 @@ def test_another_sites_page_is_refused(start_server, kind):
     assert refused.value.response.status_code == 403
 
 
-# --- rights ----------------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------------------------
 
 
-def test_a_page_of_this_site_is_let_in(server):
+def test_a_page_of_this_site_is_accepted(server):
     with open_socket(server, origin=f"http://127.0.0.1:{server.port}") as socket:
-        say(socket, subscribe=[str(new_id())])
-        assert hear(socket)["event"] == "snapshot"
+        send(socket, subscribe=[str(new_id())])
+        assert receive(socket)["event"] == "snapshot"
 
 
-def test_ids_are_filtered_one_by_one(server):
+def test_each_id_is_authorized(server):
     ada = user_client("ada")
-    mine, anothers, unknown = start_job(ada), start_job(user_client("eve")), str(new_id())
+    mine, others, unknown = start_job(ada), start_job(user_client("eve")), str(new_id())
 
-    with open_socket(server, cookies(ada)) as socket:
-        say(socket, subscribe=[mine, anothers, unknown])
-        first = hear(socket)
+    with open_socket(server, session_headers(ada)) as socket:
+        send(socket, subscribe=[mine, others, unknown])
+        first = receive(socket)
 
     assert [item["id"] for item in first["data"]["items"]] == [mine]
-    assert first["data"]["missing"] == [anothers, unknown]
+    assert first["data"]["missing"] == [others, unknown]
 
 
-def test_who_may_see_none_of_them_is_told_that_they_are_missing(server):
-    anothers = start_job(user_client("eve"))
+def test_jobs_that_the_client_may_not_see_are_missing(server):
+    others = start_job(user_client("eve"))
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[anothers])
-        heard, code = hear_all(socket)
+        send(socket, subscribe=[others])
+        messages, code = receive_all(socket)
 
-    assert [message["data"] for message in heard] == [
-        {"items": [], "missing": [anothers]},
+    assert [message["data"] for message in messages] == [
+        {"items": [], "missing": [others]},
         {"reason": "finished"},
     ]
     assert code == 1000
 
 
-def test_a_token_is_taken_from_the_message(server):
+def test_a_message_can_have_a_token(server):
     mine = tasks.private.enqueue()
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[mine.id], token="forged")
-        refused = hear(socket)
-        say(socket, subscribe=[mine.id], token=make_token([mine.id]))
-        first = hear(socket)
+        send(socket, subscribe=[mine.id], token="forged")
+        refused = receive(socket)
+        send(socket, subscribe=[mine.id], token=make_token([mine.id]))
+        first = receive(socket)
 
     assert refused["event"] == "error"
     assert refused["data"]["type"] == "urn:offload:token-refused"
     assert first["data"]["items"][0]["id"] == mine.id
 
 
-def test_a_token_in_the_handshake_counts_too(server):
+def test_the_handshake_can_have_a_token(server):
     mine = tasks.private.enqueue()
 
     with open_socket(server, {"Authorization": f"Offload {make_token([mine.id])}"}) as socket:
-        say(socket, subscribe=[mine.id])
-        assert hear(socket)["data"]["items"][0]["id"] == mine.id
+        send(socket, subscribe=[mine.id])
+        assert receive(socket)["data"]["items"][0]["id"] == mine.id
 
 
-def test_what_a_proxy_says_of_the_person_is_passed_on(server):
+def test_headers_of_an_authenticating_proxy_are_used(server):
     result = tasks.for_proxy_user.enqueue()
 
     with open_socket(server, {"Remote-User": "ada"}) as socket:
-        say(socket, subscribe=[result.id])
-        assert hear(socket)["data"]["items"][0]["id"] == result.id
+        send(socket, subscribe=[result.id])
+        assert receive(socket)["data"]["items"][0]["id"] == result.id
 
 
-def test_a_socket_has_one_seat_however_often_it_subscribes(server):
+def test_a_socket_is_counted_once_whatever_it_subscribes_to(server):
     ada = user_client("ada")
     mine, also_mine = start_job(ada), start_job(ada)
 
     with ExitStack() as stack:
-        *three, fourth = [stack.enter_context(open_socket(server, cookies(ada))) for _ in range(4)]
+        *three, fourth = [
+            stack.enter_context(open_socket(server, session_headers(ada))) for _ in range(4)
+        ]
         for socket in three:
             for identifier in (mine, also_mine):
-                say(socket, subscribe=[identifier])
-                assert hear(socket)["event"] == "snapshot"
-        say(fourth, subscribe=[mine])
-        refused = hear(fourth)
+                send(socket, subscribe=[identifier])
+                assert receive(socket)["event"] == "snapshot"
+        send(fourth, subscribe=[mine])
+        refused = receive(fourth)
 
     assert refused["event"] == "error"
     assert refused["data"]["type"] == "urn:offload:too-many-streams"
+    assert refused["data"]["retry_after"] > 0
 
 
-# --- what is followed --------------------------------------------------------------------------
+# --- subscribing -------------------------------------------------------------------------------
 
 
-def test_jobs_are_added_and_taken_away(server):
+def test_jobs_can_be_added_and_removed(server):
     one, two = tasks.for_all.enqueue(), tasks.for_all.enqueue()
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[one.id])
-        hear(socket)
-        say(socket, subscribe=[two.id], unsubscribe=[one.id])
-        second = hear(socket)
+        send(socket, subscribe=[one.id])
+        receive(socket)
+        send(socket, subscribe=[two.id], unsubscribe=[one.id])
+        second = receive(socket)
 
     assert second["id"] == f"{two.id}.0"
 
 
-def test_what_is_known_is_not_told_again(server):
+def test_known_versions_are_not_sent(server):
     known, changed = tasks.for_all.enqueue(), tasks.for_all.enqueue()
     Job.objects.filter(pk=changed.id).update(version=7)
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[known.id, changed.id], known={known.id: 0, changed.id: 6})
-        first = hear(socket)
+        send(socket, subscribe=[known.id, changed.id], known={known.id: 0, changed.id: 6})
+        first = receive(socket)
 
     assert [item["id"] for item in first["data"]["items"]] == [changed.id]
 
 
-def test_a_page_that_has_all_ends_is_done(server):
+def test_a_client_with_all_final_states_is_finished(server):
     result = tasks.for_all.enqueue()
     finish(succeeded("1"))
     version = Job.objects.get(pk=result.id).version
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[result.id], known={result.id: version})
-        heard, code = hear_all(socket)
+        send(socket, subscribe=[result.id], known={result.id: version})
+        messages, code = receive_all(socket)
 
-    assert [message["data"] for message in heard] == [
+    assert [message["data"] for message in messages] == [
         {"items": [], "missing": []},
         {"reason": "finished"},
     ]
     assert code == 1000
 
 
-def test_no_more_than_a_hundred_jobs_are_followed(server):
+def test_a_socket_follows_at_most_a_hundred_jobs(server):
     result = tasks.for_all.enqueue()
 
     with open_socket(server) as socket:
-        say(socket, subscribe=[result.id])
-        hear(socket)
-        say(socket, subscribe=[str(new_id()) for _ in range(100)])
-        refused = hear(socket)
+        send(socket, subscribe=[result.id])
+        receive(socket)
+        send(socket, subscribe=[str(new_id()) for _ in range(100)])
+        refused = receive(socket)
 
     assert refused["event"] == "error"
     assert refused["data"]["type"] == "urn:offload:bad-ids"
 
 
-# --- nonsense ----------------------------------------------------------------------------------
+# --- invalid messages --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("said", "code"), [("[", 1008), (b"{}", 1003), (" " * (MAX_MESSAGE_CHARS + 1), 1009)]
+    ("message", "code"), [("[", 1008), (b"{}", 1003), (" " * (MAX_MESSAGE_CHARS + 1), 1009)]
 )
-def test_nonsense_closes_the_socket(server, said, code):
+def test_an_invalid_message_closes_the_socket(server, message, code):
     before = len(server.output)
     with open_socket(server) as socket:
-        socket.send(said)
+        socket.send(message)
 
-        assert hear_all(socket) == ([], code)
+        assert receive_all(socket) == ([], code)
     assert "Traceback" not in server.output[before:]
 
 
-def test_who_never_stops_talking_is_closed(server):
+def test_too_many_messages_close_the_socket(server):
     with open_socket(server) as socket:
         for _ in range(MAX_CLIENT_MESSAGES + 1):
-            say(socket)
+            send(socket)
 
-        assert hear_all(socket) == ([], 1008)
+        assert receive_all(socket) == ([], 1008)
 
 
-def test_another_path_is_not_ours(server):
+def test_another_path_is_refused(server):
     with pytest.raises(InvalidStatus):
         open_socket(server, path="/tasks/")
 
 
-# --- who stays, and for how long ----------------------------------------------------------------
+# --- limits ------------------------------------------------------------------------------------
 
 
-class Talker:
-    """Says something over a WebSocket in this process, and stays."""
+class SocketClient:
+    """Sends messages over a WebSocket in this process, and stays connected."""
 
-    def __init__(self, *said: Mapping[str, Any], reads: bool = True) -> None:
-        self.unsaid = [{"type": "websocket.receive", "text": json.dumps(each)} for each in said]
-        self.unsaid.insert(0, {"type": "websocket.connect"})
-        self.heard: list[Any] = []
+    def __init__(self, *messages: Mapping[str, Any], reads: bool = True) -> None:
+        self.unsent = [
+            {"type": "websocket.receive", "text": json.dumps(message)} for message in messages
+        ]
+        self.unsent.insert(0, {"type": "websocket.connect"})
+        self.received: list[Any] = []
         self._reads = reads
 
-    def talk(self) -> None:
+    def run(self) -> None:
         scope = {"type": "websocket", "path": "/tasks/ws/", "headers": [(b"host", b"localhost")]}
         socket = StatusSocket()
-        asyncio.run(asyncio.wait_for(socket(scope, self._receive, self._send), PATIENCE))
+        asyncio.run(asyncio.wait_for(socket(scope, self._receive, self._send), TIMEOUT_SECONDS))
 
     async def _receive(self) -> Any:
-        if not self.unsaid:
+        if not self.unsent:
             await asyncio.Event().wait()
-        return self.unsaid.pop(0)
+        return self.unsent.pop(0)
 
     async def _send(self, message: Any) -> None:
-        self.heard.append(message)
+        self.received.append(message)
         if message["type"] == "websocket.send" and not self._reads:
             await asyncio.Event().wait()
 
 
-def test_who_is_let_in_nowhere_does_not_stay(monkeypatch):
+def test_a_client_without_a_subscription_is_disconnected(monkeypatch):
     monkeypatch.setattr("offload.streams.websocket.SUBSCRIBE_TIMEOUT", 0.1)
-    talker = Talker({}, {"subscribe": [str(new_id())], "token": "forged"})
+    client = SocketClient({}, {"subscribe": [str(new_id())], "token": "forged"})
 
-    talker.talk()
+    client.run()
 
-    assert [message["type"] for message in talker.heard] == [
+    assert [message["type"] for message in client.received] == [
         "websocket.accept",
         "websocket.send",
         "websocket.close",
     ]
-    assert talker.heard[-1]["code"] == 1008
+    assert client.received[-1]["code"] == 1008
 
 
 @pytest.mark.usefixtures("watched")
-def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
+def test_slow_authorization_does_not_disconnect_the_client(monkeypatch):
     monkeypatch.setattr("offload.streams.websocket.SUBSCRIBE_TIMEOUT", 0.05)
     tasks.decision_allowed.clear()
     result = tasks.for_slow_decision.enqueue()
@@ -329,23 +330,23 @@ def test_that_django_takes_its_time_is_not_the_pages_fault(monkeypatch):
     late = threading.Timer(0.2, tasks.decision_allowed.set)
     late.start()
 
-    talker = Talker({"subscribe": [result.id]})
-    talker.talk()
+    client = SocketClient({"subscribe": [result.id]})
+    client.run()
 
     late.join()
-    assert '"succeeded"' in talker.heard[1]["text"]
-    assert talker.heard[-1]["code"] == 1000
+    assert '"succeeded"' in client.received[1]["text"]
+    assert client.received[-1]["code"] == 1000
 
 
 @pytest.mark.usefixtures("watched")
-def test_who_asks_on_and_reads_nothing_is_heard_no_more():
+def test_a_client_that_does_not_read_is_disconnected():
     result = tasks.for_all.enqueue()
-    talker = Talker(*[{"subscribe": [result.id]}] * (3 * MAX_UNREAD_REPLIES), reads=False)
+    client = SocketClient(*[{"subscribe": [result.id]}] * (3 * MAX_UNREAD_REPLIES), reads=False)
 
-    talker.talk()
+    client.run()
 
-    assert len(talker.unsaid) > MAX_UNREAD_REPLIES
-    assert talker.heard[-1]["code"] == 1008
+    assert len(client.unsent) > MAX_UNREAD_REPLIES
+    assert client.received[-1]["code"] == 1008
 
 
 # --- in a Channels router ------------------------------------------------------------------------
@@ -357,6 +358,6 @@ def test_it_can_be_mounted_in_a_channels_router(start_server, kind):
     ada = user_client("ada")
     mine = start_job(ada)
 
-    with open_socket(server, cookies(ada), path="/elsewhere/") as socket:
-        say(socket, subscribe=[mine])
-        assert hear(socket)["data"]["items"][0]["id"] == mine
+    with open_socket(server, session_headers(ada), path="/elsewhere/") as socket:
+        send(socket, subscribe=[mine])
+        assert receive(socket)["data"]["items"][0]["id"] == mine
