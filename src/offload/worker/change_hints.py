@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from offload.notifier import Hint
+from offload.worker.timers import NEVER
 
 if TYPE_CHECKING:
     from offload.notifier import Notifier
 
-NEVER = float("inf")
 SUBSCRIPTION_SECONDS = 60.0
 """After `Hint.WATCH`, subscribers are assumed to exist for this long."""
 SOON_SECONDS = 0.01

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+NEVER = float("inf")
+"""The time at which nothing is due."""
+
 
 class Duty(Protocol):
     """Something that the worker's loop does whenever it is due."""

@@ -13,7 +13,7 @@ from offload.store.records import ClaimRequest
 from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.cooldown import Cooldown
-from offload.worker.timers import jittered
+from offload.worker.timers import NEVER, jittered
 
 if TYPE_CHECKING:
     from offload.notifier import Listener, Notifier
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from offload.worker.claiming.served_queues import ServedQueues
     from offload.worker.pools.base import Pool
 
-NEVER = float("inf")
 ANY_QUEUE = "*"
 """Stands for all queues, until the queues with ready jobs have been queried."""
 KINDS = frozenset({False, True})
