@@ -1,0 +1,1 @@
+"""The contract of the store: the same tests run on SQLite, PostgreSQL, MariaDB and MySQL."""

@@ -1,4 +1,4 @@
-"""Looking at watched jobs: only what is new, with what people are shown."""
+"""The query of watched jobs returns only the changed ones, as subscribers are shown them."""
 
 from __future__ import annotations
 
@@ -19,73 +19,77 @@ pytestmark = pytest.mark.django_db
 
 
 def changed_since(*known: tuple[Any, int]) -> list[JobSnapshot]:
-    found = get_store("default").changed_since({UUID(str(job)): version for job, version in known})
-    return sorted(found)
+    versions = {UUID(str(job)): version for job, version in known}
+    return sorted(get_store("default").changed_since(versions))
 
 
 def version(result: Any) -> int:
     return Job.objects.get(pk=result.id).version
 
 
-def test_a_job_of_which_nothing_is_known_is_new():
+def test_a_job_of_unknown_version_is_returned():
     result = add.enqueue(1)
 
-    (seen,) = changed_since((result.id, UNKNOWN_VERSION))
+    (snapshot,) = changed_since((result.id, UNKNOWN_VERSION))
 
-    assert (str(seen.id), seen.failure, seen.is_finished) == (result.id, None, False)
-    assert seen.job is not None
-    assert (seen.job.pk, seen.job.state, seen.job.version) == (UUID(result.id), JobState.READY, 0)
-    assert seen.job.enqueued_at == result.enqueued_at
+    assert (str(snapshot.id), snapshot.failure, snapshot.is_finished) == (result.id, None, False)
+    assert snapshot.job is not None
+    assert (snapshot.job.pk, snapshot.job.state, snapshot.job.version) == (
+        UUID(result.id),
+        JobState.READY,
+        0,
+    )
+    assert snapshot.job.enqueued_at == result.enqueued_at
 
 
-def test_only_what_has_a_newer_version_is_returned():
+def test_only_jobs_with_a_newer_version_are_returned():
     one, two, three = (add.enqueue(number) for number in range(3))
     claim(register_worker())
 
-    seen = changed_since((one.id, 0), (two.id, 1), (three.id, 7))
+    changed = changed_since((one.id, 0), (two.id, 1), (three.id, 7))
 
-    assert [str(job.id) for job in seen] == [one.id]
+    assert [str(job.id) for job in changed] == [one.id]
 
 
-def test_each_change_is_newer_than_the_one_before():
+def test_each_change_makes_a_newer_version():
     result = add.enqueue(1)
-    seen = [version(result)]
+    versions = [version(result)]
     worker = register_worker()
     (job,) = claim(worker)
-    seen.append(version(result))
+    versions.append(version(result))
     get_store("default").cancel(UUID(result.id))
-    seen.append(version(result))
+    versions.append(version(result))
     get_store("default").finish([(job, succeeded("1"))])
-    seen.append(version(result))
+    versions.append(version(result))
 
-    assert seen == sorted(set(seen))
+    assert versions == sorted(set(versions))
 
 
-def test_a_job_that_is_gone_is_told_as_such():
+def test_a_deleted_job_is_returned_without_a_row():
     unknown = new_id()
 
     assert changed_since((unknown, 3)) == [JobSnapshot(unknown, None)]
     assert changed_since((unknown, 3))[0].is_finished
 
 
-def test_how_it_failed_comes_along():
+def test_a_failed_job_is_returned_with_its_failure():
     good = add.enqueue(1)
     finish(succeeded("1"))
     bad = add.enqueue(1)
     finish(failed(FAILURE))
 
-    well, badly = sorted(
-        changed_since((good.id, 0), (bad.id, 0)), key=lambda seen: str(seen.id) == bad.id
+    succeeded_job, failed_job = sorted(
+        changed_since((good.id, 0), (bad.id, 0)), key=lambda snapshot: str(snapshot.id) == bad.id
     )
 
-    assert well.failure is None
-    assert badly.failure is not None
-    assert badly.failure.message == FAILURE.message
-    assert well.is_finished
-    assert badly.is_finished
+    assert succeeded_job.failure is None
+    assert failed_job.failure is not None
+    assert failed_job.failure.message == FAILURE.message
+    assert succeeded_job.is_finished
+    assert failed_job.is_finished
 
 
-def test_one_statement_looks_at_all_of_them(django_assert_num_queries):
+def test_one_statement_reads_all_jobs(django_assert_num_queries):
     known = [(add.enqueue(number).id, UNKNOWN_VERSION) for number in range(200)]
 
     with django_assert_num_queries(1):
@@ -97,7 +101,7 @@ def test_one_statement_looks_at_all_of_them(django_assert_num_queries):
 def test_arguments_are_not_read():
     result = add.enqueue(1)
 
-    (seen,) = changed_since((result.id, UNKNOWN_VERSION))
+    (snapshot,) = changed_since((result.id, UNKNOWN_VERSION))
 
-    assert seen.job is not None
-    assert seen.job.get_deferred_fields() == {"arguments"}
+    assert snapshot.job is not None
+    assert snapshot.job.get_deferred_fields() == {"arguments"}

@@ -1,7 +1,7 @@
-"""What a claim reads while a transaction elsewhere keeps the entries of jobs that were claimed.
+"""Pages that a claim reads while a transaction elsewhere keeps the entries of claimed jobs.
 
-PostgreSQL and MariaDB count pages. (MariaDB's `Handler_read%` counters count rows that were
-returned: entries of removed rows are passed over below them.)
+PostgreSQL and MariaDB count pages. (MariaDB's `Handler_read%` counters count only rows that were
+returned, not the entries of removed rows that were passed over.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no dead entries"),
 ]
-CLAIMED, ROOM = 20_000, ClaimRequest("default", ("default",), 10)
+CLAIMED = 20_000
+REQUEST = ClaimRequest("default", ("default",), 10)
 SNAPSHOT = {
     "postgresql": ["BEGIN ISOLATION LEVEL REPEATABLE READ"],
     "mysql": [
@@ -39,13 +40,13 @@ SNAPSHOT = {
 
 @pytest.fixture(autouse=True)
 def new_table(transactional_db: None) -> None:
-    """Begin without the dead entries of other tests, which InnoDB removes when it gets to it."""
+    """Start without the dead entries of other tests, which InnoDB removes some time later."""
     empty()
 
 
 @contextmanager
 def transaction_held_open(*, has_written: bool) -> Iterator[None]:
-    """Keep a snapshot of the jobs as they are now, as a long report or an import does."""
+    """Keep a snapshot of the jobs as they are now, as a long report or import does."""
     holder = connection.copy()
     try:
         cursor = holder.cursor()
@@ -59,8 +60,8 @@ def transaction_held_open(*, has_written: bool) -> Iterator[None]:
         holder.close()
 
 
-def pages(store: Store, worker: str, room: ClaimRequest) -> int:
-    """Return how many pages a claim reads, and take it back."""
+def pages(store: Store, worker: str, request: ClaimRequest) -> int:
+    """Return how many pages a claim reads, and roll it back."""
     read: list[int] = []
     is_mysql = connection.vendor == "mysql"
     explain = "ANALYZE FORMAT=JSON" if is_mysql else "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
@@ -69,69 +70,72 @@ def pages(store: Store, worker: str, room: ClaimRequest) -> int:
         if "SKIP LOCKED" in sql or "AS available" in sql:
             with context["connection"].connection.cursor() as cursor:
                 cursor.execute(f"{explain} {sql}", params)
-                (told,) = cursor.fetchone()
-            read.append(_pages(json.loads(told) if isinstance(told, str) else told))
+                (plan,) = cursor.fetchone()
+            read.append(_pages(json.loads(plan) if isinstance(plan, str) else plan))
         return execute(sql, params, many, context)
 
     with transaction.atomic(), connection.execute_wrapper(count):
-        store.exchange(worker, [], room)
+        store.exchange(worker, [], request)
         transaction.set_rollback(True)
     return sum(read)
 
 
-def _pages(told: Any) -> int:
+def _pages(plan: Any) -> int:
     if connection.vendor == "postgresql":
-        plan = told[0]["Plan"]
-        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    if not any(True for _ in _find("r_engine_stats", told)):
+        root = plan[0]["Plan"]
+        return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+    if not list(_find("r_engine_stats", plan)):
         pytest.skip("this server does not count pages")
-    return sum(_find("pages_accessed", told))
+    return sum(_find("pages_accessed", plan))
 
 
-def _find(name: str, told: Any) -> Iterator[int]:
-    if isinstance(told, dict):
-        yield from [told[name]] if name in told else []
-        told = list(told.values())
-    if isinstance(told, list):
-        for part in told:
+def _find(name: str, plan: Any) -> Iterator[Any]:
+    """Yield all values of a key in a nested plan."""
+    if isinstance(plan, dict):
+        if name in plan:
+            yield plan[name]
+        for part in plan.values():
+            yield from _find(name, part)
+    elif isinstance(plan, list):
+        for part in plan:
             yield from _find(name, part)
 
 
 def claim(store: Store, worker: str) -> ClaimedJob:
-    """Claim as many as are to leave dead entries; return the last one."""
+    """Claim the jobs that are to leave dead entries; return the last one."""
     last = None
     for _ in range(CLAIMED // 1000):
-        last = store.exchange(worker, [], replace(ROOM, sync_slots=1000)).claimed[-1]
+        last = store.exchange(worker, [], replace(REQUEST, sync_slots=1000)).claimed[-1]
     assert last
     return last
 
 
 @pytest.mark.parametrize("has_written", [False, True])
-def test_a_claim_above_its_floor_reads_no_entries_of_earlier_jobs(has_written: bool) -> None:
+def test_a_claim_above_its_watermark_reads_no_entries_of_earlier_jobs(has_written: bool) -> None:
     store = get_store("default")
     worker = register_worker(lease=1000)
     fill(CLAIMED + 1000, JobState.READY)
     analyze()
     with transaction_held_open(has_written=has_written):
-        before = pages(store, worker, ROOM)
+        before = pages(store, worker, REQUEST)
         last = claim(store, worker)
-        floor = Watermark("default", False, last.priority, last.run_after, last.id)
-        sweep = pages(store, worker, ROOM)
-        above = pages(store, worker, replace(ROOM, watermarks=[floor]))
+        watermark = Watermark("default", False, last.priority, last.run_after, last.id)
+        sweep = pages(store, worker, REQUEST)
+        above = pages(store, worker, replace(REQUEST, watermarks=[watermark]))
         short = [
             pages(store, worker, ClaimRequest("default", (name,), 10, watermarks=[elsewhere]))
             for name in ("a queue before", "mail")
-            for elsewhere in [floor._replace(queue_name=name)]
+            for elsewhere in [watermark._replace(queue_name=name)]
         ]
     assert above - before < (sweep - before) / 5
     assert max(short) < sweep / 20
 
 
-def test_without_dead_entries_a_floor_costs_little() -> None:
+def test_without_dead_entries_a_watermark_costs_little() -> None:
     store = get_store("default")
     worker = register_worker(lease=1000)
     fill(2000, JobState.READY)
     analyze()
     lowest = Watermark("default", False, 0, 0, store.key(new_id()))
-    above = pages(store, worker, replace(ROOM, watermarks=[lowest]))
-    assert above < 4 * pages(store, worker, ROOM)  # MariaDB counts first
+    above = pages(store, worker, replace(REQUEST, watermarks=[lowest]))
+    assert above < 4 * pages(store, worker, REQUEST)  # MariaDB counts first

@@ -1,4 +1,4 @@
-"""What the errors of each database mean for the queue."""
+"""What each database's errors mean for the queue."""
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
@@ -18,7 +18,7 @@ from tests.jobs import register_worker
 pytestmark = pytest.mark.django_db
 
 
-ENGINE = {"backend": "default", "hostname": "here", "pid": 1, "processes": 1, "threads": 1}
+WORKER = {"backend": "default", "hostname": "here", "pid": 1, "processes": 1, "threads": 1}
 
 
 def error_of(sql: str) -> DatabaseError:
@@ -50,11 +50,11 @@ def test_a_missing_table_or_column_is_a_missing_migration(sql):
     assert "migrate --database jobs (" in str(explain(error, "jobs"))
 
 
-def test_other_errors_stay_what_they_are():
+def test_other_errors_are_not_changed():
     worker = register_worker()
 
     with pytest.raises(IntegrityError) as caught, transaction.atomic(), explained("default"):
-        Worker(pk=worker, started_at=0, heartbeat_at=0, expires_at=0, **ENGINE).save(
+        Worker(pk=worker, started_at=0, heartbeat_at=0, expires_at=0, **WORKER).save(
             force_insert=True
         )
 
@@ -77,19 +77,19 @@ def test_a_missing_table_is_explained_with_its_cause():
 
 
 @pytest.mark.parametrize("error", [ValueError("no such table: x"), KeyError(1146)])
-def test_errors_of_no_database_say_nothing_about_it(error):
+def test_other_exceptions_are_no_database_errors(error):
     assert not is_missing_migration(error)
     assert not is_connection_lost(error)
 
 
-def test_a_database_that_does_not_answer_is_told_apart():
+def test_a_lost_connection_is_recognized():
     assert is_connection_lost(OperationalError("server closed the connection unexpectedly"))
     assert "does not answer: gone" in str(explain(OperationalError(" gone\n"), "default"))
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="only MariaDB calls it operational")
-def test_a_text_that_the_column_cannot_hold_is_about_data():
-    """As in a database that was created with an old character set."""
+def test_a_text_that_the_column_cannot_hold_is_a_data_error():
+    """As in a database created with an old character set."""
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE narrow (value TEXT CHARACTER SET latin1)")
     error = error_of("INSERT INTO narrow (value) VALUES ('\N{SNOWMAN}')")
@@ -101,6 +101,6 @@ def test_a_text_that_the_column_cannot_hold_is_about_data():
     assert not is_contention(error)
 
 
-def test_a_duplicate_is_about_data_and_a_missing_table_is_not():
+def test_a_duplicate_is_a_data_error_and_a_missing_table_is_not():
     assert is_about_data(IntegrityError("duplicate key"))
     assert not is_about_data(error_of("SELECT 1 FROM offload_nothing"))

@@ -1,4 +1,4 @@
-"""On PostgreSQL the engine's statements are planned once, unless a pooler shares the session."""
+"""On PostgreSQL the worker's statements are planned once, unless a pooler shares the session."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ pytestmark = [
     ),
 ]
 
-ROOM = ClaimRequest("default", ("default",), 10, 10)
+REQUEST = ClaimRequest("default", ("default",), 10, 10)
 
 
-def exchanged() -> tuple[int, list[str]]:
-    """Claim on a new connection; return how many jobs, and the statements prepared there."""
+def exchange() -> tuple[int, list[str]]:
+    """Claim on a new connection; return the number of jobs, and the statements prepared there."""
     worker = register_worker()
     add.enqueue(1)
     connection.close()
     try:
-        claimed = get_store("default").exchange(worker, [], ROOM).claimed
+        claimed = get_store("default").exchange(worker, [], REQUEST).claimed
         with connection.cursor() as cursor:
             cursor.execute("SELECT statement FROM pg_prepared_statements")
             return len(claimed), [sql for (sql,) in cursor.fetchall()]
@@ -39,16 +39,16 @@ def exchanged() -> tuple[int, list[str]]:
 
 
 def test_statements_of_an_exchange_are_planned_once() -> None:
-    claimed, prepared = exchanged()
+    claimed, prepared = exchange()
     assert claimed == 1
     assert any("SKIP LOCKED" in sql for sql in prepared)
 
 
-def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The thread of a new connection, as this one's connection does not go through the pooler.
+def test_behind_a_pooler_no_statement_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a thread with a new connection: this thread's own does not go through the pooler.
     with pooler() as port, ThreadPoolExecutor(1) as thread:
         connect_through(port, monkeypatch)
-        assert thread.submit(exchanged).result(timeout=30) == (1, [])
+        assert thread.submit(exchange).result(timeout=30) == (1, [])
 
 
 @pytest.mark.parametrize("threshold", [0, 1000])
@@ -59,6 +59,6 @@ def test_the_projects_own_threshold_is_kept(
     monkeypatch.setitem(
         connection.settings_dict, "OPTIONS", {**options, "prepare_threshold": threshold}
     )
-    claimed, prepared = exchanged()
+    claimed, prepared = exchange()
     assert claimed == 1
     assert bool(prepared) == (threshold == 0)

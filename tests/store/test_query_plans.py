@@ -1,6 +1,6 @@
 """The hot statements find their rows through the index that was made for them.
 
-On a young table, after ANALYZE, and beside 100,000 jobs that have ended.
+In a small table after ANALYZE, and beside 100,000 finished jobs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from offload.store.queries import oldest_wait
 from offload.store.records import UNKNOWN_VERSION, ClaimRequest, Watermark
 from offload.timestamps import to_microseconds
 from offload.uuid7 import new_id
-from tests.jobs import register_worker
+from tests.jobs import NO_CLAIM, register_worker
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
 
 HAS_PLAN = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)")
-READY, WAITING, RUNNING, ENDED, FAILED = 3_000, 2_000, 2_000, 100_000, 20_000
-ENDED_EARLY = 100
+READY = 3_000
+SCHEDULED = 2_000
+RUNNING = 2_000
+FINISHED_BEFORE = 100
+FINISHED = 100_000
+FAILED_ATTEMPTS = 20_000
 IDS = {
     "sqlite": "(SELECT value AS id FROM json_each(%s))",
     "postgresql": "(SELECT value::uuid AS id FROM json_array_elements_text(%s::json))",
@@ -42,13 +46,13 @@ IDS = {
 
 @pytest.fixture(scope="module")
 def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """Fill the table, outside of the tests' transactions; return the engine that runs jobs."""
+    """Fill the table, outside the tests' transactions; return the worker that runs jobs."""
     with django_db_blocker.unblock():
         worker = register_worker(lease=1000)
         fill(READY, JobState.READY)
-        fill(WAITING, JobState.SCHEDULED)
+        fill(SCHEDULED, JobState.SCHEDULED)
         fill(RUNNING, JobState.RUNNING, worker=UUID(worker))
-        fill(ENDED_EARLY, JobState.SUCCESSFUL, finished_at=timezone.now())
+        fill(FINISHED_BEFORE, JobState.SUCCESSFUL, finished_at=timezone.now())
         yield worker
         empty()
 
@@ -56,14 +60,14 @@ def rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def many_rows(rows: str, django_db_blocker: Any) -> str:
     with django_db_blocker.unblock():
-        fill(ENDED, JobState.SUCCESSFUL, finished_at=timezone.now())
-        keep_failures(FAILED)
+        fill(FINISHED, JobState.SUCCESSFUL, finished_at=timezone.now())
+        add_failed_attempts(FAILED_ATTEMPTS)
         analyze()
     return rows
 
 
 def fill(count: int, state: JobState, **columns: Any) -> None:
-    """Multiply one enqueued job in the database."""
+    """Add copies of one enqueued job."""
     template = add.enqueue(1)
     Job.objects.filter(pk=template.id).update(state=state, **columns)
     names = ", ".join(field.column for field in Job._meta.fields if field.column != "id")
@@ -76,8 +80,8 @@ def fill(count: int, state: JobState, **columns: Any) -> None:
         )
 
 
-def keep_failures(count: int) -> None:
-    """Have as many of the jobs that have ended failed before."""
+def add_failed_attempts(count: int) -> None:
+    """Add a failed attempt to some finished jobs."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO offload_attempt (job_id, fence, number, worker, started_at, finished_at, "
@@ -112,24 +116,24 @@ def analyze() -> None:
 
 
 def explained() -> AbstractContextManager[list[str]]:
-    """Collect the plan of each statement, as the database tells it."""
+    """Collect the database's plan of each statement."""
     return explained_by_sqlite() if connection.vendor == "sqlite" else explained_by_server()
 
 
 @contextmanager
 def explained_by_sqlite() -> Iterator[list[str]]:
-    """The store passes by Django's cursors here, so SQLite itself tells its statements."""
+    """Take the statements from SQLite itself: its store bypasses Django's cursors."""
     plans: list[str] = []
-    seen: list[str] = []
+    statements: list[str] = []
     connection.ensure_connection()
     raw = connection.connection
-    raw.set_trace_callback(seen.append)
+    raw.set_trace_callback(statements.append)
     yield plans
     raw.set_trace_callback(None)
-    for sql in seen:
+    for sql in statements:
         if HAS_PLAN.match(without_comments(sql)):
-            found = raw.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-            plans.append("\n".join(str(row[-1]) for row in found))
+            steps = raw.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            plans.append("\n".join(str(step[-1]) for step in steps))
 
 
 @contextmanager
@@ -153,7 +157,7 @@ def explained_by_server() -> Iterator[list[str]]:
 
 
 def generic_plans(statements: Collection[str]) -> Iterator[str]:
-    """Return the plans of those statements that the driver has prepared: for all parameters."""
+    """Yield the plans, for any parameters, of the statements that the driver has prepared."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements"
@@ -175,18 +179,18 @@ def without_comments(sql: str) -> str:
 
 
 def assert_index(plans: list[str], index: str) -> None:
-    """Assert that a job's row is found by the index, and never by looking at all of them."""
+    """Assert that rows of jobs are found by an index, and never by a full scan."""
     text = "\n".join(plans)
     primary = {
         "sqlite": r"sqlite_autoindex_offload_job_1|PRIMARY KEY",
         "postgresql": "offload_job_pkey",
         "mysql": "PRIMARY",
     }[connection.vendor]
-    wanted = primary if index == "primary" else index
+    pattern = primary if index == "primary" else index
     if connection.vendor == "mysql":
-        # The index in use, with its length, and not a possible one.
-        wanted = rf"'{wanted}', '\d+'"
-    assert re.search(wanted, text), text
+        # The index in use, which has a length, not a possible one.
+        pattern = rf"'{pattern}', '\d+'"
+    assert re.search(pattern, text), text
     for scan in (r"Seq Scan on offload_job\b", r"SCAN (offload_job|job|ready)\b(?! USING)"):
         assert not re.search(scan, text), text
     if connection.vendor == "mysql":
@@ -202,26 +206,26 @@ def prune(*, before: float) -> None:
     )
 
 
-def room(threads: int = 100) -> ClaimRequest:
-    return ClaimRequest("default", ("default", "mail", "slow"), threads, 10)
+def request() -> ClaimRequest:
+    return ClaimRequest("default", ("default", "mail", "slow"), 100, 10)
 
 
 def claim(worker: str) -> None:
-    get_store("default").exchange(worker, [], room())
+    get_store("default").exchange(worker, [], request())
 
 
-def claim_above_floors(worker: str) -> None:
+def claim_above_watermarks(worker: str) -> None:
     job = Job.objects.filter(state=JobState.READY).latest("id")
     assert job.run_after
-    floors = [
-        Watermark("default", False, priority, to_microseconds(job.run_after), job.pk)
+    run_after, key = to_microseconds(job.run_after), get_store("default").key(job.pk)
+    watermarks = [
+        Watermark("default", False, priority, run_after, key)
         for priority in (job.priority, job.priority - 1)
     ]
-    floors = [floor._replace(id=get_store("default").key(floor.id)) for floor in floors]
-    get_store("default").exchange(worker, [], replace(room(), watermarks=floors))
+    get_store("default").exchange(worker, [], replace(request(), watermarks=watermarks))
 
 
-def cancelled(worker: str) -> None:
+def cancel_requests(worker: str) -> None:
     store = get_store("default")
     store.held_jobs(UUID(worker), among={job.key for job in store.claimed_by(worker)[:50]})
 
@@ -229,16 +233,13 @@ def cancelled(worker: str) -> None:
 def finish(worker: str) -> None:
     store = get_store("default")
     jobs = store.claimed_by(worker)[:200]
-    store.exchange(worker, [(job, succeeded("1")) for job in jobs], ClaimRequest("default", ()))
+    store.exchange(worker, [(job, succeeded("1")) for job in jobs], NO_CLAIM)
 
 
 def keep_progress(worker: str) -> None:
     store = get_store("default")
-    moved = [(job.key, "{}") for job in store.claimed_by(worker)[:200]]
-    assert (
-        len(store.exchange(worker, [], ClaimRequest("default", ()), sorted(moved)).progress_written)
-        == 200
-    )
+    progress = [(job.key, "{}") for job in store.claimed_by(worker)[:200]]
+    assert len(store.exchange(worker, [], NO_CLAIM, sorted(progress)).progress_written) == 200
 
 
 def running(worker: str) -> list[UUID]:
@@ -248,8 +249,8 @@ def running(worker: str) -> list[UUID]:
 STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("claim", claim, "offload_job_ready"),
     ("claim by key", claim, "primary"),
-    ("claim above floors", claim_above_floors, "offload_job_ready"),
-    ("cancelled", cancelled, "primary"),
+    ("claim above watermarks", claim_above_watermarks, "offload_job_ready"),
+    ("cancel requests", cancel_requests, "primary"),
     ("finish", finish, "primary"),
     ("progress", keep_progress, "primary"),
     ("promote", lambda _: get_store("default").promote(), "offload_job_scheduled"),
@@ -287,39 +288,39 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
     ("verb", "index"), [pytest.param(*rest, id=name) for name, *rest in STATEMENTS]
 )
 class TestPlans:
-    def test_in_a_young_table_that_was_analyzed(self, rows, verb, index):
+    def test_in_a_small_table_that_was_analyzed(self, rows, verb, index):
         analyze()
         with explained() as plans:
             verb(rows)
         assert_index(plans, index)
 
-    def test_beside_many_jobs_that_have_ended(self, many_rows, verb, index):
+    def test_beside_many_finished_jobs(self, many_rows, verb, index):
         with explained() as plans:
             verb(many_rows)
         assert_index(plans, index)
 
 
 @pytest.mark.parametrize(
-    ("look", "column"),
+    ("query", "column"),
     [
         (lambda: get_store("default").promote(), "run_after"),
         (lambda: oldest_wait("default", "default"), "run_after"),
         (lambda: prune(before=-3600), "finished_at"),
     ],
-    ids=["promote", "waiting since", "prune"],
+    ids=["promote", "oldest wait", "prune"],
 )
-def test_what_is_due_is_a_range_of_an_index(many_rows, look, column):
-    """Else all jobs would be read that are not due yet, although in the order of the index."""
+def test_due_jobs_are_a_range_of_an_index(many_rows, query, column):
+    """Otherwise all jobs that are not due yet are read, although in the order of the index."""
     if connection.vendor != "postgresql":
-        pytest.skip("only PostgreSQL tells the range in its plans")
+        pytest.skip("only PostgreSQL shows the range in its plans")
     with explained() as plans:
-        look()
+        query()
     assert re.search(rf"Index Cond: .*\b{column} <", "\n".join(plans)), plans
 
 
-def test_pruning_reads_few_rows_if_none_is_old(many_rows):
+def test_pruning_reads_few_rows_if_no_job_is_old(many_rows):
     if connection.vendor != "mysql":
-        pytest.skip("asks MariaDB or MySQL")
+        pytest.skip("only MariaDB and MySQL count rows")
     with connection.cursor() as cursor:
         cursor.execute("FLUSH LOCAL STATUS")
         prune(before=-3600)
@@ -328,7 +329,7 @@ def test_pruning_reads_few_rows_if_none_is_old(many_rows):
 
 
 def test_pruning_finds_failed_attempts_by_their_index(many_rows):
-    """Of a few thousand attempts reading all may cost less; of many never."""
+    """A scan may cost less among a few thousand attempts, but not among many."""
     with explained() as plans:
         prune(before=3600)
     deletes = [plan for plan in plans if "offload_attempt" in plan]
@@ -338,9 +339,9 @@ def test_pruning_finds_failed_attempts_by_their_index(many_rows):
 
 
 def test_finding_queues_reads_few_rows_however_many_are_ready(many_rows):
-    """Plans name the right index although all of it may be read; MariaDB counts what it reads."""
+    """A plan names the right index even if all of it is read; MariaDB counts the rows it reads."""
     if connection.vendor != "mysql":
-        pytest.skip("asks MariaDB or MySQL")
+        pytest.skip("only MariaDB and MySQL count rows")
     with connection.cursor() as cursor:
         cursor.execute("FLUSH LOCAL STATUS")
         get_store("default").ready_queues("default")
@@ -350,9 +351,9 @@ def test_finding_queues_reads_few_rows_however_many_are_ready(many_rows):
     assert read < 100
 
 
-def test_a_place_in_line_is_found_by_reading_few_rows_however_many_wait(many_rows):
+def test_the_first_ready_jobs_are_found_by_reading_few_rows(many_rows):
     if connection.vendor != "mysql":
-        pytest.skip("asks MariaDB or MySQL")
+        pytest.skip("only MariaDB and MySQL count rows")
     with connection.cursor() as cursor:
         cursor.execute("FLUSH LOCAL STATUS")
         assert (
@@ -365,18 +366,18 @@ def test_a_place_in_line_is_found_by_reading_few_rows_however_many_wait(many_row
 
 
 def test_finishing_uses_the_primary_key_although_it_is_prepared(many_rows):
-    """A generic plan of PostgreSQL once went through the index of running jobs."""
+    """A generic plan of PostgreSQL may go through the index of running jobs."""
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL has generic plans")
     store = get_store("default")
     jobs = store.claimed_by(many_rows)
-    nothing = ClaimRequest("default", ())
-    for _ in range(8):  # the driver prepares after 5 times, the server may plan generically then
-        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[:1]], nothing)
+    # The driver prepares after 5 executions, and the server may then plan generically.
+    for _ in range(8):
+        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[:1]], NO_CLAIM)
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         prepared = json.dumps(cursor.fetchall())
     with explained() as plans:
-        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[1:]], nothing)
+        store.exchange(many_rows, [(job, succeeded("1")) for job in jobs[1:]], NO_CLAIM)
     assert_index(plans, "primary")
     assert prepared

@@ -1,4 +1,4 @@
-"""Who stands where in line."""
+"""The order in which ready jobs will run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def ready_order(
     return get_store("default").ready_order("default", queue_name, is_async=is_async, limit=limit)
 
 
-def test_it_is_the_order_in_which_they_are_claimed():
+def test_jobs_are_in_the_order_of_claims():
     for priority in (0, 7, -3, 7, 0):
         add.using(priority=priority).enqueue(1)
-    found = ready_order()
+    order = ready_order()
 
-    assert [str(pk) for pk in found] == [str(UUID(job.id)) for job in claim(register_worker())]
+    assert [str(pk) for pk in order] == [str(UUID(job.id)) for job in claim(register_worker())]
     assert ready_order() == []
 
 
-def test_each_queue_and_kind_has_its_own():
+def test_each_queue_and_kind_has_its_own_order():
     jobs = [add.enqueue(1), add.using(queue_name="mail").enqueue(1), aadd.enqueue(1)]
 
-    found = [ready_order(), ready_order("mail"), ready_order(is_async=True)]
+    orders = [ready_order(), ready_order("mail"), ready_order(is_async=True)]
 
-    assert found == [[UUID(job.id)] for job in jobs]
+    assert orders == [[UUID(job.id)] for job in jobs]
     assert ready_order("mail", is_async=True) == []
 
 
-def test_only_its_beginning_is_read():
+def test_only_the_first_jobs_are_read():
     add.enqueue_many([((number,), {}) for number in range(5)])
 
     assert ready_order(limit=3) == ready_order()[:3]
