@@ -48,10 +48,8 @@ def serialize_message(message: Any, leave_out: Collection[str] = ()) -> dict[str
         "from_email": str(message.from_email),
         "extra_headers": _headers(message, mime),
         "attributes": _attributes(message, leave_out),
+        **{name: _addresses(message, name) for name in ADDRESS_FIELDS},
     }
-    for name in ADDRESS_FIELDS:
-        addresses = getattr(message, name, None) or ()
-        stored[name] = [address and str(address) for address in addresses]
     if _is_built_by_django(message):
         stored |= _content(message)
         stored["generated"] = {name: str(mime[name]) for name in GENERATED_HEADERS}
@@ -103,6 +101,11 @@ class StoredMessage(EmailMultiAlternatives):
         return super().recipients() if self._recipients is None else self._recipients
 
 
+def _addresses(message: Any, name: str) -> list[str]:
+    """Return the addresses of one field as text; empty ones stay as they are."""
+    return [address and str(address) for address in getattr(message, name, None) or ()]
+
+
 def _headers(message: Any, mime: Message) -> dict[str, str]:
     """Return the extra headers; a value that is not text (a date, an address) as in the MIME."""
     headers = {}
@@ -119,22 +122,28 @@ def _attributes(message: Any, leave_out: Collection[str]) -> dict[str, Any]:
     dict that cannot be stored is an error: without its `merge_data` a message would be sent to
     all recipients at once.
     """
+    left_out = {*_FIELDS, *leave_out}
+    stored = {}
+    for name, value in _all_attributes(message).items():
+        if name.startswith("_") or name in left_out:
+            continue
+        try:
+            pack(value)
+        except TypeError as error:
+            _require_no_data(name, value, error)
+        else:
+            stored[name] = value
+    return stored
+
+
+def _all_attributes(message: Any) -> dict[str, Any]:
+    """Return the attributes of the message and of those of its classes that are not Django's."""
     attributes: dict[str, Any] = {}
     for base in reversed(type(message).__mro__):
         if base not in {object, EmailMessage, EmailMultiAlternatives}:
             attributes |= vars(base)
     attributes |= getattr(message, "__dict__", {})
-    stored = {}
-    for name, value in attributes.items():
-        is_private = name.startswith("_")
-        if not is_private and name not in _FIELDS and name not in leave_out:
-            try:
-                pack(value)
-            except TypeError as error:
-                _require_no_data(name, value, error)
-            else:
-                stored[name] = value
-    return stored
+    return attributes
 
 
 def _require_no_data(name: str, value: Any, error: TypeError) -> None:

@@ -166,10 +166,9 @@ def _claim_recorded(
     backend: RecordingBackend, queue_name: str | None, *, include_scheduled: bool
 ) -> _Claims:
     """Yield recorded jobs; each runs all its attempts at once."""
+    columns = {} if queue_name is None else {"queue_name": queue_name}
     while True:
-        waiting = [row for row in find_rows(backend) if row.state in WAITING]
-        if queue_name is not None:
-            waiting = [row for row in waiting if row.queue_name == queue_name]
+        waiting = [row for row in find_rows(backend, **columns) if row.state in WAITING]
         due = [row for row in waiting if _is_due(row)]
         if due:
             row = min(due, key=_urgency)
