@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests, and the tests that some databases skip."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -16,24 +16,24 @@ from tests.crash.summary import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
-# What is the same wherever it runs need not run four times.
+# These tests do not depend on the database or the version of Django, so they run once.
 collect_ignore: list[str] = []
 if connection.vendor != "sqlite" or django.VERSION < (6, 1):
     collect_ignore += ["benchmarks", "browser", "demo", "test_locale.py", "typing"]
-if connection.vendor != "sqlite":  # they have a database of their own
+if connection.vendor != "sqlite":  # they use their own database
     collect_ignore += ["testing/test_document.py", "testing/test_plugin.py"]
-if django.VERSION < (6, 1):  # what a crash leaves behind depends on the database
+if django.VERSION < (6, 1):  # the effects of a crash depend on the database
     collect_ignore += ["crash/test_failpoints.py"]
 
 
 def delete_all(self: Any, style: Any, tables: Iterable[str], **_: Any) -> list[str]:
-    """Empty tables after a test; TRUNCATE waits for the disk for each of their indexes."""
+    """Empty tables after a test by DELETE: TRUNCATE syncs each of their indexes to disk."""
     return [f"DELETE FROM {self.quote_name(table)}" for table in tables]
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Leave no session behind, of a waiting or given up thread, or PostgreSQL drops nothing."""
+    """End all sessions, also of abandoned threads: PostgreSQL drops no database in use."""
     with pytest.MonkeyPatch.context() as patch:
         if connection.vendor == "postgresql":
             patch.setattr(type(connection.ops), "sql_flush", delete_all)
@@ -49,13 +49,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @pytest.fixture
 def process_environment() -> dict[str, str]:
-    """The environment in which another process opens the database of this test."""
+    """The environment variables with which another process opens this test's database."""
     return {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
 
 
 @pytest.fixture
 def other_database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Callable[..., None]]:
-    """Add a database to those of the settings, like the default one where not said otherwise.
+    """A function that adds a database to the settings, a copy of the default one.
 
     For tests without the mark `django_db`, which allows no database that the settings lack.
     """

@@ -1,4 +1,4 @@
-"""Whose the jobs of a test are."""
+"""Owners and tenants of the jobs of a test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NO_CALLABLE = "acme"
 
 
 def origin(**where: Any) -> tuple[str, str]:
-    """Return owner and tenant of the one job that is meant."""
+    """Return owner and tenant of the only job that matches."""
     job = Job.objects.get(**where)
     return job.owner, job.tenant
 
 
 @contextmanager
 def tenants(path: str = "tests.owners.by_host") -> Iterator[None]:
-    """Tell tenants apart."""
+    """Configure tenants within a `with` block."""
     options = {"BACKEND": "offload.backends.database.DatabaseBackend", "QUEUES": []}
     with override_settings(
         TASKS={"default": {**options, "OPTIONS": {"tenant_getter": path}}}, ALLOWED_HOSTS=["*"]

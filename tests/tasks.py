@@ -1,4 +1,4 @@
-"""The tasks that all tests use."""
+"""The tasks of most tests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def send(address: str) -> str:
 
 
 send_later = task(send, queue_name="mail")
-"""A task beside its function, which stays callable."""
+"""A task whose function keeps its own name and stays callable."""
 
 
 def weigh(text: str) -> int:

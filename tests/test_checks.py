@@ -1,4 +1,4 @@
-"""What `manage.py check` tells, about settings alone and about the server."""
+"""System checks, of the settings and of the server."""
 
 import sqlite3
 from contextlib import closing
@@ -26,14 +26,14 @@ GOOD_SQLITE = {
 
 
 def ids_of(messages: Any) -> list[str]:
-    """Return what was found; each message has a hint."""
+    """Return the ids of the messages, each of which must have a hint."""
     messages = list(messages)
     assert all(message.hint for message in messages)
     return [message.id for message in messages]
 
 
 def database(alias: str = "jobs", **settings: Any) -> Any:
-    """Return what a static check looks at: a connection that is none."""
+    """Return a stand-in for a connection, with the attributes that checks of settings read."""
     settings = {"NAME": "/nonexistent/db.sqlite3", "OPTIONS": {}, **settings}
     return SimpleNamespace(alias=alias, settings_dict=settings)
 
@@ -46,13 +46,13 @@ def tasks_in(using: str, **options: Any) -> override_settings:
 # --- settings -------------------------------------------------------------------------------
 
 
-def test_the_settings_of_this_suite_are_in_order_and_checked_without_connecting():
+def test_the_settings_of_this_suite_pass_without_a_connection():
     # Without the mark `django_db` a connection would be refused.
     assert ids_of(checks.check_settings()) == []
     assert ids_of(task_backends["default"].check()) == []
 
 
-def test_the_checks_are_registered_where_django_looks():
+def test_the_checks_are_registered_with_django():
     found = django_checks.registry.registry
     assert checks.check_settings in found.registered_checks
     assert checks.check_databases.tags == (Tags.database,)
@@ -111,7 +111,7 @@ def test_backends_without_rows_have_no_database_to_check(backend, other_database
 # --- SQLite ---------------------------------------------------------------------------------
 
 
-def test_sqlite_is_checked_where_jobs_are_kept_in_it(other_database):
+def test_sqlite_is_checked_if_it_stores_jobs(other_database):
     other_database("odd", ENGINE=SQLITE, NAME="odd.sqlite3", OPTIONS={"timeout": 1})
 
     with tasks_in("odd"):
@@ -130,7 +130,7 @@ def test_an_old_sqlite_is_an_error(version, found):
 @pytest.mark.parametrize(
     "name", [":memory:", "file::memory:?cache=shared", "file:x?mode=memory", ""]
 )
-def test_jobs_in_memory_are_warned_about_and_nothing_else(name):
+def test_a_database_in_memory_gives_one_warning(name):
     jobs = database(NAME=name)
 
     assert ids_of(checks.check_sqlite_file(jobs)) == ["offload.W004"]
@@ -141,7 +141,7 @@ def test_jobs_in_memory_are_warned_about_and_nothing_else(name):
 @pytest.mark.parametrize(
     "name", ["/srv/db.sqlite3", "file:memorydb_default?mode=memory&cache=shared"]
 )
-def test_a_file_and_the_database_of_djangos_own_tests_are_fine(name):
+def test_a_file_and_djangos_test_database_pass(name):
     assert ids_of(checks.check_sqlite_file(database(NAME=name))) == []
 
 
@@ -181,7 +181,7 @@ def test_a_write_ahead_log_may_be_set_in_the_file(mode, found, write, tmp_path):
         ({"transaction_mode": "EXCLUSIVE"}, []),
     ],
 )
-def test_transactions_should_wait_for_their_turn_at_their_begin(options, found):
+def test_deferred_transactions_give_a_warning(options, found):
     assert ids_of(checks.check_sqlite_transaction_mode(database(OPTIONS=options))) == found
 
 
@@ -189,11 +189,11 @@ def test_transactions_should_wait_for_their_turn_at_their_begin(options, found):
     ("options", "found"),
     [({}, []), ({"timeout": 20}, []), ({"timeout": 4.9}, ["offload.W007"])],
 )
-def test_who_finds_the_database_locked_should_have_patience(options, found):
+def test_a_short_lock_timeout_gives_a_warning(options, found):
     assert ids_of(checks.check_sqlite_timeout(database(OPTIONS=options))) == found
 
 
-def test_good_options_for_sqlite_are_good(tmp_path):
+def test_good_options_for_sqlite_pass(tmp_path):
     jobs = database(NAME=tmp_path / "db.sqlite3", OPTIONS=GOOD_SQLITE)
 
     for check in (
@@ -239,7 +239,7 @@ def test_a_wrong_isolation_level_is_found_at_the_server(facts, found):
     ("facts", "found"),
     [({}, []), ({"wsrep_on": "OFF"}, []), ({"wsrep_on": "ON"}, ["offload.W010"])],
 )
-def test_a_galera_cluster_is_warned_about(facts, found):
+def test_a_galera_cluster_gives_a_warning(facts, found):
     assert ids_of(checks.check_galera(facts, "jobs")) == found
 
 
@@ -249,16 +249,16 @@ in_autocommit = pytest.mark.django_db(transaction=True)
 
 
 @in_autocommit
-def test_the_database_of_this_suite_is_in_order():
+def test_the_database_of_this_suite_passes():
     assert ids_of(checks.check_databases(databases=["default"])) == []
 
 
 @pytest.mark.parametrize("databases", [None, [], ["other"]])
-def test_a_database_that_django_was_not_told_to_ask_is_not_asked(databases):
+def test_a_database_is_only_checked_if_django_asks(databases):
     assert ids_of(checks.check_databases(databases=databases)) == []
 
 
-def test_missing_migrations_are_named_with_the_command(other_database):
+def test_missing_migrations_are_reported_with_the_command(other_database):
     other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3", OPTIONS=GOOD_SQLITE)
 
     with tasks_in("unmigrated"):
@@ -269,9 +269,7 @@ def test_missing_migrations_are_named_with_the_command(other_database):
     assert found.hint == "Run: python manage.py migrate --database unmigrated"
 
 
-def test_the_command_that_applies_migrations_is_not_told_that_they_are_missing(
-    other_database, monkeypatch
-):
+def test_migrate_does_not_warn_about_missing_migrations(other_database, monkeypatch):
     monkeypatch.setattr("sys.argv", ["manage.py", "migrate"])
     other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3", OPTIONS=GOOD_SQLITE)
 
@@ -279,14 +277,14 @@ def test_the_command_that_applies_migrations_is_not_told_that_they_are_missing(
         assert ids_of(checks.check_databases(databases=["unmigrated"])) == []
 
 
-def test_applied_migrations_are_in_order(other_database):
+def test_applied_migrations_pass(other_database):
     other_database("done", ENGINE=SQLITE, NAME="done.sqlite3", OPTIONS=GOOD_SQLITE, migrated=True)
 
     with tasks_in("done"):
         assert ids_of(checks.check_databases(databases=["done"])) == []
 
 
-def test_a_database_that_does_not_answer_is_an_error(other_database):
+def test_a_database_that_does_not_respond_is_an_error(other_database):
     if connection.vendor == "sqlite":
         other_database("down", NAME="/nonexistent/folder/database.sqlite3")
     else:
@@ -299,11 +297,11 @@ def test_a_database_that_does_not_answer_is_an_error(other_database):
     assert "DATABASES['down'] does not answer" in found.msg
 
 
-@pytest.mark.skipif(connection.vendor != "mysql", reason="asks MariaDB or MySQL")
+@pytest.mark.skipif(connection.vendor != "mysql", reason="for MariaDB and MySQL")
 @pytest.mark.parametrize(
     ("level", "found"), [("read committed", []), ("repeatable read", ["offload.W009"])]
 )
-def test_the_isolation_level_that_the_settings_leave_is_asked_for(
+def test_an_isolation_level_left_to_the_server_is_queried(
     level, found, other_database, django_db_setup
 ):
     options = {
@@ -319,8 +317,8 @@ def test_the_isolation_level_that_the_settings_leave_is_asked_for(
         assert ids_of(checks.check_databases(databases=["left"])) == found
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL notifies")
-def test_a_pooler_that_swallows_notifications_is_found(django_db_setup, other_database):
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="for PostgreSQL")
+def test_a_pooler_that_drops_notifications_gives_a_warning(django_db_setup, other_database):
     with pooler() as port:
         options = {"sslmode": "disable", "gssencmode": "disable"}
         name = connection.settings_dict["NAME"]
@@ -338,7 +336,7 @@ OURS = "offload.middleware.OffloadMiddleware"
 
 
 class Own(OffloadMiddleware):
-    """A project's own, made of ours."""
+    """A project's subclass."""
 
 
 @pytest.mark.parametrize(
@@ -352,14 +350,14 @@ class Own(OffloadMiddleware):
         ([f"{__name__}.Own"], []),
     ],
 )
-def test_jobs_that_people_are_to_see_need_owners(middleware, found, settings):
+def test_mounted_urls_need_the_middleware(middleware, found, settings):
     settings.MIDDLEWARE = middleware
 
     assert ids_of(checks.check_middleware()) == found
 
 
 @pytest.mark.parametrize("urls", ["tests.live.empty_urls", "gone", "tests.worker.unimportable", ""])
-def test_where_nobody_sees_jobs_they_need_no_owners(urls, settings):
+def test_without_mounted_urls_the_middleware_is_not_needed(urls, settings):
     settings.MIDDLEWARE = []
     settings.ROOT_URLCONF = urls
 

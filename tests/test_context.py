@@ -1,4 +1,4 @@
-"""What the code of a task can ask and say: in a task, and anywhere else."""
+"""current_job(), progress() and track(), in a task and outside of one."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from offload.progress import ProgressReporter
 from tests.tasks import add
 
 
-class Listener:
-    """An attempt that keeps what it hears of how far it is."""
+class Recorder:
+    """An attempt that records the progress reported to it."""
 
     def __init__(self) -> None:
         self.reporter: ProgressReporter | None = None
         self.is_cancelled = bool
-        self.heard: list[Any] = []
+        self.reports: list[Any] = []
 
     def current_job(self) -> CurrentJob:
         return CurrentJob("id", 1, self.is_cancelled)
 
     def open_reporter(self) -> ProgressReporter:
-        self.reporter = ProgressReporter(("id", 1), self._hear)
+        self.reporter = ProgressReporter(("id", 1), self._record)
         return self.reporter
 
-    def hear(self, function: Any) -> list[Any]:
-        """Call a function in a context of this attempt; return what it said."""
+    def run(self, function: Any) -> list[Any]:
+        """Call a function in a context of this attempt; return its progress reports."""
 
         def call() -> None:
             enter_job(self)
             function()
 
         copy_context().run(call)
-        return self.heard
+        return self.reports
 
-    def _hear(self, reporter: ProgressReporter) -> None:
-        self.heard.append(reporter.latest)
-        reporter.is_changed = False  # so that each is heard
+    def _record(self, reporter: ProgressReporter) -> None:
+        self.reports.append(reporter.latest)
+        reporter.is_changed = False  # so that each change is announced
 
 
 def in_task(function: Any) -> list[Any]:
-    return Listener().hear(function)
+    return Recorder().run(function)
 
 
 # --- outside a task -----------------------------------------------------------------------
@@ -61,20 +61,20 @@ def test_outside_a_task_there_is_no_current_job():
     assert not is_cancelled()
 
 
-def test_outside_a_task_progress_is_silent_but_not_about_misuse():
+def test_outside_a_task_progress_only_validates():
     progress(1, 2, "Reading", step=(1, 2, "Import"))
     with pytest.raises(TypeError, match="done as a number"):
         progress("1", 2)  # type: ignore[arg-type]
 
 
-def test_outside_a_task_track_just_iterates():
+def test_outside_a_task_track_only_iterates():
     assert list(track(iter("abc"), "Reading")) == ["a", "b", "c"]
 
 
 # --- inside -------------------------------------------------------------------------------
 
 
-def test_each_call_says_everything():
+def test_each_call_replaces_all_values():
     def task() -> None:
         progress(1, 4, "Reading", step=(1, 2, "Import"))
         progress(2)
@@ -82,7 +82,7 @@ def test_each_call_says_everything():
     assert in_task(task) == [(1, 4, "Reading", (1, 2, "Import")), (2, None, "", None)]
 
 
-def test_it_is_heard_from_any_depth_and_from_threads_and_tasks_of_asyncio():
+def test_progress_may_be_reported_from_any_depth_thread_or_asyncio_task():
     async def deep() -> None:
         await asyncio.to_thread(progress, 2)
         await asyncio.create_task(deeper())
@@ -120,32 +120,32 @@ async def agenerate(count: int) -> AsyncIterator[int]:
     ],
     ids=["list", "empty", "generator", "generator with total", "total before length"],
 )
-def test_track_says_after_each_row_how_many_are_done(rows, total, shown):
-    heard = in_task(lambda: list(track(rows, "Reading", total=total, step=(1, 2))))
+def test_track_reports_progress_after_each_row(rows, total, shown):
+    reports = in_task(lambda: list(track(rows, "Reading", total=total, step=(1, 2))))
 
-    assert [said[:2] for said in heard] == shown
-    assert {said[2:] for said in heard} == {("Reading", (1, 2, ""))}
+    assert [report[:2] for report in reports] == shown
+    assert {report[2:] for report in reports} == {("Reading", (1, 2, ""))}
 
 
-def test_track_counts_no_row_before_its_work_is_done():
-    listener = Listener()
+def test_track_counts_a_row_after_its_work():
+    recorder = Recorder()
 
     def task() -> None:
         for row in track("abc"):
             if row == "c":
                 break
 
-    assert listener.hear(task)[-1][:2] == (2, 3)
+    assert recorder.run(task)[-1][:2] == (2, 3)
 
 
-def test_track_iterates_async():
+def test_track_iterates_asynchronously():
     async def iterate() -> None:
         assert [row async for row in track(agenerate(2), "Reading", total=2)] == [0, 1]
 
-    assert [said[:2] for said in in_task(lambda: asyncio.run(iterate()))][-1] == (2, 2)
+    assert [report[:2] for report in in_task(lambda: asyncio.run(iterate()))][-1] == (2, 2)
 
 
-def test_track_is_lazy_and_iterates_each_time_anew():
+def test_track_is_lazy_and_can_be_iterated_again():
     rows = [1]
     tracked = track(rows)
     rows.append(2)
@@ -154,23 +154,23 @@ def test_track_is_lazy_and_iterates_each_time_anew():
 
 
 @pytest.mark.django_db
-def test_track_knows_the_length_of_a_queryset_without_a_query_of_its_own(
+def test_track_takes_the_length_of_a_queryset_without_a_query(
     django_assert_num_queries,
 ):
     add.enqueue_many([((n,), {}) for n in range(3)])
     ready = Job.objects.filter(state=JobState.READY)
 
     with django_assert_num_queries(1):
-        heard = in_task(lambda: list(track(ready)))
-    assert heard[-1][:2] == (3, 3)
+        reports = in_task(lambda: list(track(ready)))
+    assert reports[-1][:2] == (3, 3)
 
     with django_assert_num_queries(1):
-        heard = in_task(lambda: list(track(ready.iterator())))
-    assert heard[-1][:2] == (3, None)
+        reports = in_task(lambda: list(track(ready.iterator())))
+    assert reports[-1][:2] == (3, None)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_track_knows_the_length_of_a_queryset_in_async_code():
+def test_track_takes_the_length_of_a_queryset_in_async_code():
     add.enqueue_many([((n,), {}) for n in range(3)])
 
     async def iterate() -> None:

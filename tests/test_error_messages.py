@@ -1,4 +1,4 @@
-"""docs/howto/errors.md quotes what a newcomer really sees."""
+"""The error messages quoted in docs/howto/errors.md are the real ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MISSING = "no such table: offload_job"
 
 
 def message_of(action: Callable[[], Any]) -> str:
-    with pytest.raises(BaseException) as caught:  # noqa: PT011  # its text is what is tested
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # the test checks its text
         action()
     return str(caught.value)
 
@@ -75,23 +75,23 @@ def test_the_page_quotes_the_message(action):
     assert is_quoted(message_of(action))
 
 
-def test_the_page_quotes_what_is_wrong_with_a_nested_function():
+def test_the_page_quotes_the_error_for_a_nested_function():
     message = message_of(nested)
 
     assert message.partition("cannot be a task")[2] in PAGE
 
 
-def test_the_page_quotes_what_is_wrong_with_the_settings():
+def test_the_page_quotes_the_error_for_a_wrong_setting():
     assert message_of(lambda: BackendOptions.parse({"max_attempt": 3})) in PAGE
 
 
-def test_the_page_quotes_what_is_wrong_with_a_queue(settings):
+def test_the_page_quotes_the_error_for_an_unknown_queue(settings):
     settings.TASKS = {"default": {"BACKEND": settings.TASKS["default"]["BACKEND"]}}
 
     assert is_quoted(message_of(lambda: plain.using(queue_name="mail")))
 
 
-def test_the_page_quotes_what_happens_without_the_app(monkeypatch):
+def test_the_page_quotes_the_error_without_the_app(monkeypatch):
     monkeypatch.setattr("django.apps.apps.is_installed", lambda _: False)
     get_store.cache_clear()
     try:
@@ -103,7 +103,7 @@ def test_the_page_quotes_what_happens_without_the_app(monkeypatch):
     assert str(caught.value) in PAGE
 
 
-def test_the_page_quotes_what_a_task_in_a_shell_gets(monkeypatch):
+def test_the_page_quotes_the_error_for_a_task_in_a_shell(monkeypatch):
     def here() -> None: ...
 
     here.__qualname__, here.__module__ = "here", "__main__"
@@ -114,7 +114,7 @@ def test_the_page_quotes_what_a_task_in_a_shell_gets(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_the_page_quotes_what_waiting_in_a_transaction_gets():
+def test_the_page_quotes_the_error_for_waiting_in_a_transaction():
     def wait() -> None:
         with transaction.atomic():
             add.enqueue(1).wait(1)
@@ -123,7 +123,7 @@ def test_the_page_quotes_what_waiting_in_a_transaction_gets():
 
 
 @pytest.mark.django_db
-def test_the_page_quotes_what_is_wrong_with_a_job():
+def test_the_page_quotes_the_errors_of_a_job():
     result = add.enqueue(1)
     assert is_quoted(message_of(lambda: result.return_value))
     assert is_quoted(message_of(lambda: add.get_result(str(new_id()))))
@@ -134,7 +134,7 @@ def test_the_page_quotes_what_is_wrong_with_a_job():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_waits_in_vain_is_told_if_no_engine_runs():
+def test_a_timeout_reports_that_no_worker_is_running():
     result = add.enqueue(1)
 
     message = message_of(lambda: result.wait(timeout=0.05))
@@ -145,14 +145,14 @@ def test_who_waits_in_vain_is_told_if_no_engine_runs():
 
 
 @pytest.mark.django_db
-def test_the_page_quotes_what_health_says(capsys):
+def test_the_page_quotes_the_output_of_offload_health(capsys):
     with pytest.raises(SystemExit):
         call_command("offload_health")
 
     assert "\n".join(capsys.readouterr().out.splitlines()[2:3]) in PAGE
 
 
-def test_the_page_quotes_what_the_worker_says_of_an_unknown_queue():
+def test_the_page_quotes_the_workers_error_for_an_unknown_queue():
     with pytest.raises(CommandError) as caught:
         call_command("offload_worker", "--queues", "mial")
 

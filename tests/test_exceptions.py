@@ -1,4 +1,4 @@
-"""The tree of errors, and the durations that they carry."""
+"""The tree of errors, and durations."""
 
 import pickle
 from datetime import timedelta
@@ -31,7 +31,7 @@ def drawn_tree() -> dict[str, str]:
     return parents
 
 
-def test_the_tree_drawn_in_the_module_is_the_real_one():
+def test_the_tree_in_the_docstring_matches_the_classes():
     drawn = drawn_tree()
     real = {
         name: kind
@@ -46,12 +46,12 @@ def test_the_tree_drawn_in_the_module_is_the_real_one():
 
 
 @pytest.mark.parametrize("name", ["InvalidJobState", "QueueUnavailable", "InvalidArguments"])
-def test_what_the_caller_gets_is_caught_as_django_documents(name):
+def test_errors_of_the_caller_derive_from_djangos(name):
     assert issubclass(getattr(exceptions, name), TaskException)
 
 
 @pytest.mark.parametrize("name", ["JobTimeout", "JobCancelled"])
-def test_a_task_does_not_swallow_its_interruption_by_accident(name):
+def test_except_exception_does_not_catch_an_interruption(name):
     assert not issubclass(getattr(exceptions, name), Exception)
 
 
@@ -79,12 +79,12 @@ def test_snooze_carries_seconds(delay, expected):
     [-1, float("nan"), float("inf"), MAX_SECONDS + 1, timedelta(-1), timedelta.max],
     ids=repr,
 )
-def test_a_duration_that_no_database_could_add_is_refused(make, value):
+def test_a_duration_out_of_range_is_refused(make, value):
     with pytest.raises(ValueError, match="A duration must be from 0 seconds to 100 years"):
         make(value)
 
 
 @pytest.mark.parametrize("value", ["5", True, [], object], ids=repr)
-def test_what_is_no_duration_is_refused(value):
+def test_a_value_that_is_no_duration_is_refused(value):
     with pytest.raises(TypeError):
         seconds(value)

@@ -1,4 +1,4 @@
-"""Whose a job is, from the request that enqueues it to the jobs that the job enqueues."""
+"""The ownership of jobs that a request enqueues."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_job_belongs_to_the_session_of_an_anonymous_visitor():
     assert client.session.session_key not in owners[0]
 
 
-def test_no_session_is_begun_for_a_visitor_who_has_none():
+def test_no_session_is_started_for_a_visitor_without_one():
     client = anonymous_client(session=False)
 
     identifier = start_job(client)
@@ -53,7 +53,7 @@ def test_no_session_is_begun_for_a_visitor_who_has_none():
     assert "sessionid" not in client.cookies
 
 
-def test_a_session_that_begins_in_the_same_request_owns_the_job():
+def test_a_session_started_in_the_same_request_owns_the_job():
     def view(request):
         request.session["basket"] = [1]
         return HttpResponse(add.enqueue(1).id)
@@ -75,13 +75,13 @@ def test_two_first_requests_of_a_session_at_once_have_one_owner():
     owners = set()
     for _ in range(2):
         request.session = type(stored)(stored.session_key)
-        owners.add(owner_of_request(request))  # neither has been saved when the other begins
+        owners.add(owner_of_request(request))  # the second starts before the first is saved
 
     assert len(owners) == 1
     assert stored.session_key not in owners.pop()
 
 
-def test_a_visitor_who_signs_in_keeps_what_was_started_before():
+def test_a_visitor_who_signs_in_keeps_earlier_jobs():
     client = anonymous_client()
     identifier = start_job(client)
 
@@ -91,7 +91,7 @@ def test_a_visitor_who_signs_in_keeps_what_was_started_before():
     assert Job.objects.get(pk=start_job(client)).owner.startswith("user:")
 
 
-def test_signing_out_leaves_nothing_to_who_comes_next():
+def test_signing_out_leaves_no_jobs_to_the_next_visitor():
     client = anonymous_client()
     before = start_job(client)
     client.force_login(User.objects.create_user("ada"))
@@ -110,7 +110,7 @@ def test_a_request_that_enqueues_nothing_costs_nothing(django_assert_num_queries
         assert not answer.wsgi_request.session.accessed
 
 
-def test_the_user_is_the_one_of_the_moment_in_which_the_job_is_enqueued():
+def test_the_owner_is_the_user_at_the_time_of_enqueueing():
     ada = User.objects.create_user("ada")
 
     def view(request):
@@ -151,7 +151,7 @@ def test_sync_and_async_views_under_asgi(path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_that_are_answered_at_once_do_not_mix():
+def test_concurrent_requests_do_not_mix():
     users = [User.objects.create_user(name) for name in ("ada", "ben", "cy")]
 
     async def ask(user: User) -> str:
@@ -172,7 +172,7 @@ def test_requests_that_are_answered_at_once_do_not_mix():
     assert owners == [f"user:{user.pk}" for user in users * 3]
 
 
-def test_nothing_of_a_request_is_left_after_it():
+def test_ownership_ends_with_the_request():
     start_job(user_client())
 
     result = add.enqueue(1)
@@ -181,7 +181,7 @@ def test_nothing_of_a_request_is_left_after_it():
     assert (job.owner, job.tenant, job.request_id, job.parent) == ("", "", "", None)
 
 
-def test_nor_after_one_that_failed():
+def test_ownership_ends_with_a_failed_request():
     def view(request):
         raise ZeroDivisionError
 
@@ -216,7 +216,7 @@ def test_the_jobs_of_a_request_have_its_id():
 @pytest.mark.parametrize(
     "given", ["", "a" * 65, "a b", "<b>", "a\tb", "ä", "-a", "a\u2028b", "x" * 64 + "\n"]
 )
-def test_an_id_that_could_harm_a_log_is_replaced(given):
+def test_a_request_id_with_unsafe_characters_is_replaced(given):
     def view(request):
         add.enqueue(1)
         return HttpResponse()
@@ -231,7 +231,7 @@ def test_an_id_that_could_harm_a_log_is_replaced(given):
 # --- tenants ------------------------------------------------------------------------------------
 
 
-def test_the_tenant_is_what_the_project_says():
+def test_the_tenant_is_read_by_the_projects_callable():
     with tenants():
         client = user_client()
         client.post("/start/", query_params={"task": "private"}, headers={"host": "acme.example"})
@@ -239,21 +239,21 @@ def test_the_tenant_is_what_the_project_says():
     assert origin() == (f"user:{client.user.pk}", "acme")
 
 
-def test_outside_of_a_request_there_is_no_tenant():
+def test_outside_of_a_request_the_tenant_is_empty():
     with tenants():
         add.enqueue(1)
 
     assert origin() == ("", "")
 
 
-def test_a_tenant_that_no_row_can_hold_is_refused():
+def test_a_tenant_that_is_too_long_is_refused():
     client = user_client()
     with tenants("tests.owners.by_length"), pytest.raises(ValueError, match="at most 64"):
         client.post("/start/", query_params={"task": "private"})
 
 
 @pytest.mark.parametrize("path", ["tests.gone", "tests.owners.NO_CALLABLE", 5])
-def test_a_tenant_that_cannot_be_asked_for_is_an_error_of_the_settings(path):
+def test_a_tenant_getter_that_cannot_be_called_is_an_error_of_the_settings(path):
     backend = DatabaseBackend("default", {"OPTIONS": {"tenant_getter": path}})
 
     assert [message.id for message in backend.check()] == ["offload.E001"]

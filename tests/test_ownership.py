@@ -1,4 +1,4 @@
-"""For whom jobs are enqueued, outside of requests and by other jobs."""
+"""The ownership of jobs enqueued outside of requests and by other jobs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_acting_for_a_user_of_a_tenant():
     assert origin() == (f"user:{ada.pk}", "acme")
 
 
-def test_acting_for_somebody_else_in_a_request_keeps_its_tenant_and_its_id():
+def test_acting_for_another_user_in_a_request_keeps_its_tenant_and_id():
     ada = User.objects.create_user("ada")
 
     def view(request):
@@ -62,7 +62,7 @@ def test_acting_for_somebody_else_in_a_request_keeps_its_tenant_and_its_id():
     assert list(kept) == [(f"user:{ada.pk}", "acme", "r1"), ("", "acme", "r1")]
 
 
-def test_acting_for_nobody_who_can_own_anything():
+def test_acting_for_a_user_who_cannot_own_jobs_is_refused():
     with pytest.raises(ValueError, match="before it is saved"), offload.acting_for(User()):
         pass
     with (
@@ -76,18 +76,18 @@ def test_acting_for_nobody_who_can_own_anything():
     assert origin() == ("", "")
 
 
-def test_an_owner_with_a_very_long_key_is_named_by_a_digest():
+def test_an_owner_with_a_long_key_is_a_digest():
     with offload.acting_for(User(pk="x" * 200)):
         add.enqueue(1)
 
     assert origin()[0].startswith("user-sha256:")
 
 
-# --- jobs that jobs enqueue ---------------------------------------------------------------------
+# --- jobs enqueued by jobs ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [fan_out, afan_out])
-def test_what_a_job_enqueues_inherits_all_and_knows_its_parent(task):
+def test_a_job_enqueued_by_a_job_inherits_its_ownership(task):
     ada = User.objects.create_user("ada")
     with offload.acting_for(ada, tenant="acme"):
         parent = task.enqueue(1)
@@ -100,7 +100,7 @@ def test_what_a_job_enqueues_inherits_all_and_knows_its_parent(task):
     assert str(child.parent) == parent.id
 
 
-def test_also_when_tests_run_jobs_at_once():
+def test_a_job_enqueued_by_an_immediate_job_inherits_its_ownership():
     with immediate(), offload.acting_for(User(pk=5)):
         fan_out.enqueue(1)
         rows = find_rows(get_backend("default"))
@@ -109,7 +109,7 @@ def test_also_when_tests_run_jobs_at_once():
     assert [row.parent for row in rows] == [None, rows[0].pk]
 
 
-def test_a_job_enqueued_in_a_transaction_that_is_rolled_back_was_never_there():
+def test_a_job_enqueued_in_a_rolled_back_task_does_not_exist():
     client = user_client()
 
     with transaction.atomic():

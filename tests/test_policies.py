@@ -1,4 +1,4 @@
-"""Delays between attempts."""
+"""Backoff policies."""
 
 import pickle
 from datetime import timedelta
@@ -32,7 +32,7 @@ def result_of(attempts: int) -> SimpleNamespace:
     ],
     ids=str,
 )
-def test_delays_grow_as_told(policy, delays):
+def test_delays_grow_by_the_factor(policy, delays):
     assert [policy(ERROR, result_of(attempt)) for attempt in (1, 2, 3, 4)] == delays
 
 
@@ -49,7 +49,7 @@ def test_full_jitter_stays_within_the_bound(base, factor, maximum, attempt):
     assert 0 <= drawn <= bound <= maximum
 
 
-def test_jobs_that_failed_together_do_not_come_back_together():
+def test_jobs_that_failed_together_are_not_retried_together():
     assert len({DEFAULT_BACKOFF.delay(5) for _ in range(100)}) > 90
 
 
@@ -67,7 +67,7 @@ def test_jobs_that_failed_together_do_not_come_back_together():
     ],
     ids=str,
 )
-def test_an_exponential_that_makes_no_sense_is_refused(values):
+def test_an_invalid_exponential_is_refused(values):
     with pytest.raises(ValueError, match="base"):
         Exponential(**values)
 
@@ -75,7 +75,7 @@ def test_an_exponential_that_makes_no_sense_is_refused(values):
 @pytest.mark.parametrize(
     "delay", [-1, float("nan"), float("inf"), timedelta(seconds=-1), timedelta.max], ids=str
 )
-def test_a_fixed_delay_that_makes_no_sense_is_refused(delay):
+def test_an_invalid_fixed_delay_is_refused(delay):
     with pytest.raises(ValueError, match="duration"):
         Fixed(delay)
 

@@ -1,4 +1,4 @@
-"""What is stored of how far a job is, how often, and what is read of it."""
+"""Progress: as stored, when it is read, and as shown."""
 
 from __future__ import annotations
 
@@ -26,40 +26,42 @@ from offload.progress import (
 NAN, INFINITY = float("nan"), float("inf")
 
 
-class Listener:
-    """A reporter, and how often it told that it moved."""
+class Recorder:
+    """A reporter, and the number of changes that it announced."""
 
     def __init__(self) -> None:
-        self.told = 0
-        self.reporter = ProgressReporter(("id", 1), self._hear)
+        self.announced = 0
+        self.reporter = ProgressReporter(("id", 1), self._record)
 
-    def say(self, done: Any = None, total: Any = None, message: Any = "", step: Any = None) -> None:
-        where = None if step is None else validate_step(step)
-        self.reporter.latest = (*validate_progress(done, total, message), where)
+    def report(
+        self, done: Any = None, total: Any = None, message: Any = "", step: Any = None
+    ) -> None:
+        current_step = None if step is None else validate_step(step)
+        self.reporter.latest = (*validate_progress(done, total, message), current_step)
         if not self.reporter.is_changed:
             self.reporter.publish()
 
-    def stored(self, *said: Any) -> dict[str, Any]:
-        self.say(*said)
+    def stored(self, *report: Any) -> dict[str, Any]:
+        self.report(*report)
         values: dict[str, Any] = json.loads(self.reporter.read(0.0))
         assert values.pop("updated_at").endswith("Z")
         return values
 
-    def _hear(self, reporter: ProgressReporter) -> None:
+    def _record(self, reporter: ProgressReporter) -> None:
         assert reporter is self.reporter
-        self.told += 1
+        self.announced += 1
 
 
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
+def recorder() -> Recorder:
+    return Recorder()
 
 
-# --- what is stored -----------------------------------------------------------------------
+# --- as stored ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("said", "stored"),
+    ("report", "stored"),
     [
         ((), {}),
         ((3, 10), {"done": 3, "total": 10}),
@@ -69,7 +71,7 @@ def listener() -> Listener:
         ((Decimal("2.5"), Fraction(5, 2)), {"done": 2.5, "total": 2.5}),
         ((None, 10), {"total": 10}),
         ((7,), {"done": 7}),
-        # what cannot be
+        # impossible values
         ((-3, 10), {"done": 0, "total": 10}),
         ((12, 10), {"done": 10, "total": 10}),
         ((3, -10), {"done": 0, "total": 0}),
@@ -80,8 +82,8 @@ def listener() -> Listener:
         ((10**400, 10**401), {"done": MAX_NUMBER, "total": MAX_NUMBER}),
     ],
 )
-def test_numbers_are_kept_within_what_can_be(listener: Listener, said, stored):
-    assert listener.stored(*said) == stored
+def test_impossible_numbers_are_corrected(recorder: Recorder, report, stored):
+    assert recorder.stored(*report) == stored
 
 
 @pytest.mark.parametrize(
@@ -97,15 +99,15 @@ def test_numbers_are_kept_within_what_can_be(listener: Listener, said, stored):
         (" \n ", None),
     ],
 )
-def test_messages_are_one_short_line(listener: Listener, message, stored):
-    assert listener.stored(None, None, message).get("message") == stored
+def test_a_message_is_one_short_line(recorder: Recorder, message, stored):
+    assert recorder.stored(None, None, message).get("message") == stored
 
 
-def test_a_lazy_message_is_in_the_language_of_the_task(listener: Listener):
+def test_a_lazy_message_is_in_the_language_of_the_task(recorder: Recorder):
     with override("de"):
-        listener.say(None, None, gettext_lazy("Yes"))
+        recorder.report(None, None, gettext_lazy("Yes"))
 
-    assert json.loads(listener.reporter.read(0.0))["message"] == "Ja"
+    assert json.loads(recorder.reporter.read(0.0))["message"] == "Ja"
 
 
 @pytest.mark.parametrize(
@@ -118,12 +120,12 @@ def test_a_lazy_message_is_in_the_language_of_the_task(listener: Listener):
         ((-1,), {"number": 0, "of": None, "name": ""}),
     ],
 )
-def test_steps(listener: Listener, step, stored):
-    assert listener.stored(None, None, "", step) == {"step": stored}
+def test_steps(recorder: Recorder, step, stored):
+    assert recorder.stored(None, None, "", step) == {"step": stored}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "report",
     [
         {"done": "3"},
         {"done": [3]},
@@ -144,31 +146,31 @@ def test_steps(listener: Listener, step, stored):
     ],
     ids=str,
 )
-def test_misuse_is_a_type_error_that_names_the_argument_and_the_value(said):
-    ((name, value),) = said.items()
+def test_misuse_raises_a_type_error_with_argument_and_value(report):
+    ((name, value),) = report.items()
 
     with pytest.raises(TypeError, match=rf"^progress\(\) takes {name} as ") as caught:
-        progress(**said)
+        progress(**report)
 
     assert repr(value) in str(caught.value)
 
 
-# --- how often it is read -----------------------------------------------------------------
+# --- when it is read ----------------------------------------------------------------------
 
 
-def test_it_is_told_once_until_it_is_read(listener: Listener):
+def test_a_change_is_announced_once_until_it_is_read(recorder: Recorder):
     for done in range(10):
-        listener.say(done, 10)
-    assert listener.told == 1
+        recorder.report(done, 10)
+    assert recorder.announced == 1
 
-    assert json.loads(listener.reporter.read(0.0))["done"] == 9
-    listener.say(10, 10)
+    assert json.loads(recorder.reporter.read(0.0))["done"] == 9
+    recorder.report(10, 10)
 
-    assert listener.told == 2
+    assert recorder.announced == 2
 
 
 @pytest.mark.parametrize(
-    ("said", "pause"),
+    ("report", "pause"),
     [
         ((101, 10_000), READ_INTERVAL),
         ((199, 10_000), READ_INTERVAL),
@@ -183,39 +185,39 @@ def test_it_is_told_once_until_it_is_read(listener: Listener):
         ((NAN, 10_000), MIN_READ_INTERVAL),
     ],
 )
-def test_it_is_due_after_half_a_second_or_sooner_if_it_moved_a_hundredth(
-    listener: Listener, said, pause
+def test_a_read_is_due_after_half_a_second_or_earlier_after_a_hundredth(
+    recorder: Recorder, report, pause
 ):
-    listener.say(100, 10_000)
-    assert listener.reporter.is_due(0.0)
-    listener.reporter.read(0.0)
+    recorder.report(100, 10_000)
+    assert recorder.reporter.is_due(0.0)
+    recorder.reporter.read(0.0)
 
-    listener.say(*said)
+    recorder.report(*report)
 
-    assert not listener.reporter.is_due(pause - 0.01)
-    assert listener.reporter.is_due(pause + 0.01)
-
-
-def test_the_last_word_is_due_at_once_and_none_is_heard_afterwards(listener: Listener):
-    listener.reporter.read(0.0)
-    listener.say(1, 1_000_000)
-    assert not listener.reporter.is_due(0.01)
-
-    listener.reporter.close()
-    assert listener.reporter.is_due(0.01)
-    listener.reporter.read(0.01)
-    listener.say(2, 1_000_000)
-
-    assert listener.told == 1
+    assert not recorder.reporter.is_due(pause - 0.01)
+    assert recorder.reporter.is_due(pause + 0.01)
 
 
-# --- what is read -------------------------------------------------------------------------
+def test_the_last_report_is_due_at_once_and_later_ones_are_ignored(recorder: Recorder):
+    recorder.reporter.read(0.0)
+    recorder.report(1, 1_000_000)
+    assert not recorder.reporter.is_due(0.01)
+
+    recorder.reporter.close()
+    assert recorder.reporter.is_due(0.01)
+    recorder.reporter.read(0.01)
+    recorder.report(2, 1_000_000)
+
+    assert recorder.announced == 1
 
 
-def test_what_was_stored_comes_back(listener: Listener):
-    listener.say(3, 8, "Reading", (2, 3, "Import"))
+# --- as shown -----------------------------------------------------------------------------
 
-    progress = Progress.from_json(listener.reporter.read(0.0))
+
+def test_stored_progress_can_be_read(recorder: Recorder):
+    recorder.report(3, 8, "Reading", (2, 3, "Import"))
+
+    progress = Progress.from_json(recorder.reporter.read(0.0))
 
     assert progress is not None
     assert (progress.done, progress.total, progress.percent) == (3, 8, 37.5)
@@ -225,11 +227,11 @@ def test_what_was_stored_comes_back(listener: Listener):
     assert abs(datetime.now(UTC) - progress.updated_at) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("said", [(), (3,), (None, 10), (0, 0)])
-def test_what_is_not_known_has_no_percentage(listener: Listener, said):
-    listener.say(*said)
+@pytest.mark.parametrize("report", [(), (3,), (None, 10), (0, 0)])
+def test_without_a_total_there_is_no_percentage(recorder: Recorder, report):
+    recorder.report(*report)
 
-    progress = Progress.from_json(listener.reporter.read(0.0))
+    progress = Progress.from_json(recorder.reporter.read(0.0))
 
     assert progress is not None
     assert progress.percent is None

@@ -1,4 +1,4 @@
-"""What a result can do: wait, and say what an exception was."""
+"""OffloadResult: waiting, errors and ids."""
 
 import asyncio
 import inspect
@@ -24,7 +24,7 @@ in_autocommit = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def meanwhile():
-    """Run something in another thread, with connections of its own."""
+    """Run a function in another thread, with its own connections."""
 
     def run(function, *args):
         try:
@@ -45,7 +45,7 @@ def meanwhile():
     [(succeeded("3"), JobState.SUCCESSFUL), (failed(FAILURE), JobState.FAILED)],
     ids=["success", "failure"],
 )
-def test_waiting_ends_with_the_job(outcome: Outcome, state: JobState, meanwhile):
+def test_waiting_returns_when_the_job_has_finished(outcome: Outcome, state: JobState, meanwhile):
     result = add.enqueue(1, 2)
     ending = meanwhile(finish, outcome)
 
@@ -57,7 +57,7 @@ def test_waiting_ends_with_the_job(outcome: Outcome, state: JobState, meanwhile)
 
 
 @in_autocommit
-def test_waiting_in_async_code_ends_with_the_job(meanwhile):
+def test_waiting_in_async_code_returns_when_the_job_has_finished(meanwhile):
     async def wait_for(result: OffloadResult) -> OffloadResult:
         return await result.wait_async(30)
 
@@ -90,7 +90,7 @@ def test_waiting_in_async_code_stops_after_the_timeout(timeout):
 
 @in_autocommit
 @pytest.mark.parametrize("timeout", [0, -1, 5, None])
-def test_waiting_for_a_job_that_has_ended_is_no_wait(timeout):
+def test_waiting_for_a_finished_job_returns_immediately(timeout):
     result = add.enqueue(1)
     finish(succeeded("1"))
 
@@ -99,7 +99,7 @@ def test_waiting_for_a_job_that_has_ended_is_no_wait(timeout):
 
 
 @in_autocommit
-def test_waiting_for_a_job_that_is_gone_says_so():
+def test_waiting_for_a_deleted_job_raises_an_error():
     result = add.enqueue(1)
     Job.objects.all().delete()
 
@@ -109,7 +109,7 @@ def test_waiting_for_a_job_that_is_gone_says_so():
 
 @pytest.mark.django_db
 def test_a_result_is_not_awaitable():
-    # Code that awaits whatever can be awaited, such as a GraphQL resolver, must not wait for jobs.
+    # Generic code that awaits any awaitable, such as a GraphQL resolver, must not wait for jobs.
     assert not inspect.isawaitable(add.enqueue(1))
 
 
@@ -180,7 +180,7 @@ class Outer:
         ("tests.test_results.Outer.Inner", Outer.Inner),
     ],
 )
-def test_the_class_of_an_error_is_found_also_inside_another_class(path, expected):
+def test_the_class_of_an_error_may_be_nested(path, expected):
     (error,) = task_errors([(path, "Traceback ...")])
 
     assert isinstance(error, TaskError)
@@ -188,7 +188,7 @@ def test_the_class_of_an_error_is_found_also_inside_another_class(path, expected
 
 
 class Lazy:
-    """What runs code when it is looked into."""
+    """An object that runs code when an attribute is read."""
 
     def __getattr__(self, name: str) -> None:
         raise AssertionError("This must not run.")
@@ -212,7 +212,7 @@ lazy = Lazy()
         "builtins.ValueError.",
     ],
 )
-def test_what_is_no_exception_of_an_imported_module_is_refused(path):
+def test_an_exception_class_must_be_in_an_imported_module(path):
     error = SafeTaskError(exception_class_path=path, traceback="")
 
     with pytest.raises(ValueError, match="is not an exception class of an imported module"):

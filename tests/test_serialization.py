@@ -1,4 +1,4 @@
-"""What may be an argument, and that it arrives as it was."""
+"""Which arguments are accepted, and that they are stored exactly."""
 
 import json
 from collections import OrderedDict, UserDict, UserList, UserString, deque
@@ -58,7 +58,7 @@ def endless() -> list[Any]:
 
 
 def arguments_of(value: Any) -> Any:
-    """Return the value as the task will get it."""
+    """Return the value as the task will receive it."""
     text, (returned,), _ = encode_arguments([value], {}, limit=LIMIT)
     assert decode(text) == [[returned], {}]
     return returned
@@ -96,7 +96,7 @@ def looks_alike(one: Any, other: Any) -> bool:
 
 
 @given(args=st.lists(json_like, max_size=3), kwargs=st.dictionaries(keys, json_like, max_size=3))
-def test_what_is_accepted_decodes_to_what_the_task_will_get(args, kwargs):
+def test_encoded_arguments_decode_to_the_tasks_arguments(args, kwargs):
     try:
         text, positional, named = encode_arguments(args, kwargs, limit=LIMIT)
     except (InvalidArguments, TypeError):
@@ -108,7 +108,7 @@ def test_what_is_accepted_decodes_to_what_the_task_will_get(args, kwargs):
 
 
 @given(value=json_like)
-def test_what_a_task_will_get_is_accepted_again_unchanged(value):
+def test_the_tasks_arguments_can_be_encoded_again_unchanged(value):
     try:
         text = encode_result(value, limit=LIMIT)
     except (ValueError, TypeError):
@@ -196,13 +196,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("value", [endless(), UserString("text")], ids=["list", "UserString"])
-def test_what_contains_itself_is_refused(value):
+def test_a_recursive_value_is_refused(value):
     with pytest.raises(InvalidArguments, match="is nested deeper than 30 levels"):
         arguments_of(value)
 
 
 @pytest.mark.parametrize(("value", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_what_some_database_would_refuse_or_change_is_refused_by_name_of_the_place(value, message):
+def test_a_value_that_is_not_exact_is_refused_with_its_place(value, message):
     with pytest.raises(InvalidArguments) as caught:
         arguments_of(value)
 
@@ -233,7 +233,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("value", "message"), UNKNOWN, ids=[message for _, message in UNKNOWN])
-def test_types_that_json_does_not_have_are_refused_as_django_refuses_them(value, message):
+def test_types_that_json_does_not_have_raise_a_type_error(value, message):
     with pytest.raises(TypeError, match="Unsupported type") as caught:
         arguments_of(value)
 
@@ -249,7 +249,7 @@ def test_types_that_json_does_not_have_are_refused_as_django_refuses_them(value,
         ({1: "a", "1": "b"}, "kwargs has two keys that are both '1'"),
     ],
 )
-def test_keyword_arguments_are_named_too(kwargs, message):
+def test_errors_name_keyword_arguments_too(kwargs, message):
     with pytest.raises(InvalidArguments) as caught:
         encode_arguments([], kwargs, limit=LIMIT)
 
@@ -277,13 +277,13 @@ def test_the_limit_counts_bytes_of_the_stored_text(text, fits):
         ("é" * 500, "1,002 bytes of JSON; at most 1,000"),
     ],
 )
-def test_a_return_value_is_held_to_the_same_rules(value, message):
+def test_the_same_rules_apply_to_return_values(value, message):
     with pytest.raises(ValueError, match=r".") as caught:
         encode_result(value, limit=1000)
 
     assert message in str(caught.value)
 
 
-def test_a_return_value_of_unknown_type_is_named():
+def test_an_error_names_the_type_of_a_return_value():
     with pytest.raises(TypeError, match="return value is a object"):
         encode_result(object(), limit=LIMIT)

@@ -1,4 +1,4 @@
-"""Nobody misses a signal that somebody would hear."""
+"""Every signal that has a receiver, or a logged line, is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from offload.signal_receivers import has_no_receivers, has_only_django_receivers
 
 @pytest.fixture
 def signal() -> Signal:
-    """A signal as Django makes it, without what other tests connected to Django's."""
+    """A signal with Django's receiver, and without receivers of other tests."""
     signal = Signal()
     signal.connect(log_task_started)
     return signal
@@ -29,17 +29,17 @@ def receive(**_: object) -> None:
     pass
 
 
-def test_djangos_line_that_no_logger_takes_is_unheard(signal, quiet):
+def test_a_signal_whose_line_is_dropped_has_no_receivers(signal, quiet):
     assert has_no_receivers(signal, logging.INFO)
 
 
-def test_djangos_line_is_heard_if_a_logger_takes_it(signal, caplog):
+def test_a_signal_has_receivers_if_the_line_is_logged(signal, caplog):
     caplog.set_level(logging.INFO, logger="django.tasks")
 
     assert not has_no_receivers(signal, logging.INFO)
 
 
-def test_an_error_is_heard_although_information_is_not(signal, quiet):
+def test_a_signal_has_receivers_if_only_errors_are_logged(signal, quiet):
     assert not has_no_receivers(signal, logging.ERROR)
 
 
@@ -65,33 +65,33 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
         (logging.INFO, [RequireDebugTrue()], True, False),
     ],
 )
-def test_a_line_is_heard_if_a_handler_takes_it(  # noqa: PLR0917
+def test_a_signal_has_receivers_if_a_handler_takes_the_line(  # noqa: PLR0917
     signal, alone, settings, level, filters, debug, unheard
 ):
     handler = logging.StreamHandler()
     handler.setLevel(level)
     handler.filters = filters
-    alone.handlers = [handler]  # pytest has put its own there
+    alone.handlers = [handler]  # in place of pytest's
     settings.DEBUG = debug
 
     assert has_no_receivers(signal, logging.INFO) is unheard
 
 
-def test_without_handlers_python_shows_warnings_alone(signal, alone):
+def test_without_handlers_only_warnings_are_logged(signal, alone):
     alone.handlers = []
 
     assert has_no_receivers(signal, logging.INFO)
     assert not has_no_receivers(signal, logging.ERROR)
 
 
-def test_a_receiver_hears(signal, quiet):
+def test_another_receiver_counts(signal, quiet):
     signal.connect(receive)
 
     assert not has_no_receivers(signal, logging.INFO)
     assert not has_only_django_receivers(signal)
 
 
-def test_a_receiver_in_place_of_djangos_hears(signal, quiet):
+def test_a_receiver_in_place_of_djangos_counts(signal, quiet):
     signal.disconnect(log_task_started)
     signal.connect(receive)
 
@@ -99,7 +99,7 @@ def test_a_receiver_in_place_of_djangos_hears(signal, quiet):
 
 
 @pytest.mark.parametrize("weak", [True, False])
-def test_looking_calls_no_receiver(signal, quiet, weak):
+def test_detection_calls_no_receiver(signal, quiet, weak):
     def refuse(sender: object, **_: object) -> None:
         raise AssertionError
 
@@ -110,7 +110,7 @@ def test_looking_calls_no_receiver(signal, quiet, weak):
     assert not has_only_django_receivers(signal)
 
 
-def test_without_receivers_nobody_hears(signal, quiet):
+def test_a_signal_without_receivers_has_none(signal, quiet):
     signal.disconnect(log_task_started)
 
     assert has_no_receivers(signal, logging.INFO)

@@ -1,4 +1,4 @@
-"""From the text in a row to the task in the code."""
+"""Lookup of a task by the path in a row."""
 
 import sys
 from types import ModuleType
@@ -40,14 +40,14 @@ def test_an_old_name_kept_for_waiting_jobs_is_found(module):
     assert find_task("offload_project_tasks.old_name") is tasks.add
 
 
-def test_a_task_that_was_imported_from_elsewhere_is_no_other_function(module):
+def test_an_imported_task_is_not_confused_with_another_function(module):
     module.something = tasks.add
 
     with pytest.raises(TaskNotFound):
         find_task("offload_project_tasks.add")
 
 
-def test_what_is_not_found_is_looked_for_again(module):
+def test_a_task_that_was_not_found_is_searched_again(module):
     with pytest.raises(TaskNotFound):
         find_task("offload_project_tasks.late")
     module.late = tasks.add
@@ -77,7 +77,7 @@ def test_a_task_whose_options_are_those_of_the_row_is_not_copied():
     ) is (tasks.add)
 
 
-def test_a_task_that_is_gone_is_stood_in_for():
+def test_a_removed_task_is_replaced_by_a_stub():
     stand_in = find_task_or_stub(
         "tests.tasks.gone", backend="default", queue_name="slow", priority=1
     )
@@ -87,7 +87,7 @@ def test_a_task_that_is_gone_is_stood_in_for():
     assert (stand_in.queue_name, stand_in.priority) == ("slow", 1)
 
 
-def test_a_subclass_of_our_task_keeps_what_it_adds():
+def test_a_subclass_of_offload_task_keeps_its_fields():
     declared = task(title="Report", max_attempts=2)(tasks.send)
 
     assert with_options(declared, priority=9).title == "Report"

@@ -1,4 +1,4 @@
-"""What the author of a task may set, and what is refused with which words."""
+"""The `task` decorator and its options, and the errors for wrong ones."""
 
 import functools
 import os
@@ -101,7 +101,7 @@ def test_the_decorator_refuses_an_unknown_option_by_name(options, message):
 
 
 @pytest.mark.parametrize("found", ["mail", 5, {"queue_name": "mail"}])
-def test_the_decorator_says_that_options_are_given_by_name(found):
+def test_the_decorator_refuses_positional_options(found):
     with pytest.raises(TypeError, match="options are given by name") as caught:
         task(found)
 
@@ -175,23 +175,23 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
         {"expose_result": False},
     ],
 )
-def test_who_sees_a_job_and_its_result_is_said_by_word_or_callable(options):
+def test_visibility_and_exposure_are_a_word_or_a_callable(options):
     made = task(**options)(work)
 
     assert {name: getattr(made, name) for name in options} == options
 
 
 @pytest.mark.parametrize("option", ["visibility", "expose_result"])
-def test_who_sees_a_job_is_decided_without_an_event_loop(option):
+def test_async_visibility_and_exposure_are_refused(option):
     with pytest.raises(InvalidTask, match="written with def"):
         task(**{option: awork})(work)
 
 
-def test_by_default_its_owner_sees_a_job_and_nobody_its_result():
+def test_by_default_the_owner_sees_a_job_and_not_its_result():
     assert (task(work).visibility, task(work).expose_result) == ("owner", False)
 
 
-def test_a_misspelt_visibility_is_answered_with_the_nearest():
+def test_a_misspelt_visibility_is_refused_with_a_suggestion():
     with pytest.raises(InvalidTask, match="Did you mean 'owner'"):
         task(visibility="onwer")(work)
 
@@ -209,7 +209,7 @@ def test_options_that_contradict_each_other_are_refused(options):
         task(**options)(work)
 
 
-def test_an_unknown_queue_is_answered_with_the_nearest_and_the_setting():
+def test_an_unknown_queue_is_refused_with_a_suggestion_and_the_setting():
     with pytest.raises(InvalidTask) as caught:
         task(queue_name="mial")(work)
 
@@ -249,12 +249,12 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize(("function", "message"), FUNCTIONS.values(), ids=FUNCTIONS)
 @pytest.mark.parametrize("decorate", [task, plain_task])
-def test_what_a_worker_could_not_find_by_name_is_refused(function, message, decorate):
+def test_a_function_that_no_worker_could_find_is_refused(function, message, decorate):
     with pytest.raises(InvalidTask, match=message):
         decorate(function)
 
 
-def test_a_path_that_no_column_holds_is_refused():
+def test_a_path_that_is_too_long_is_refused():
     def long() -> None: ...
 
     long.__qualname__ = long.__name__ = "x" * 256
@@ -263,14 +263,14 @@ def test_a_path_that_no_column_holds_is_refused():
         task(long)
 
 
-def test_a_task_that_takes_its_context_names_it_so():
+def test_the_context_argument_must_be_named_context():
     assert task(takes_context=True)(work_in_context).takes_context
     with pytest.raises(InvalidTask, match="context"):
         task(takes_context=True)(work)
 
 
 @pytest.mark.parametrize("priority", [-100, 0, 100])
-def test_priorities_reach_from_minus_100_to_100(priority):
+def test_priorities_range_from_minus_100_to_100(priority):
     assert task(priority=priority)(work).priority == priority
 
 
@@ -281,7 +281,7 @@ def test_async_functions_can_be_tasks():
 # --- using --------------------------------------------------------------------------------
 
 
-def test_using_makes_another_task_and_leaves_this_one():
+def test_using_returns_a_copy():
     changed = add.using(
         priority=5, queue_name="mail", run_after=timedelta(hours=1), max_attempts=4, timeout=9
     )
@@ -293,7 +293,7 @@ def test_using_makes_another_task_and_leaves_this_one():
     assert (add.priority, add.queue_name, add.run_after) == (0, "default", None)
 
 
-def test_using_leaves_what_is_none_and_what_is_not_named():
+def test_using_keeps_values_that_are_none_or_omitted():
     changed = fail_thrice.using(priority=3).using(priority=None, queue_name=None)
 
     assert (changed.priority, changed.queue_name) == (3, "default")
@@ -311,7 +311,7 @@ def test_using_leaves_what_is_none_and_what_is_not_named():
         ({"takes_context": True}, "'takes_context', which is not stored with a job"),
     ],
 )
-def test_using_refuses_what_no_worker_would_learn(options, message):
+def test_using_refuses_options_that_are_not_stored(options, message):
     with pytest.raises(TypeError) as caught:
         add.using(**options)
 
@@ -343,7 +343,7 @@ def test_using_refuses_bad_values(options, message):
     "moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)]
 )
 @pytest.mark.django_db
-def test_a_time_in_the_past_means_now_and_overtakes_nobody(moment):
+def test_a_time_in_the_past_means_now_and_overtakes_no_job(moment):
     first = add.enqueue(1)
     second = add.using(run_after=moment).enqueue(2)
 
@@ -368,13 +368,13 @@ def test_a_task_survives_pickling(original):
     assert type(copy) is type(original)
 
 
-def test_tasks_are_equal_if_all_they_say_is_equal():
+def test_tasks_are_equal_if_their_options_are_equal():
     assert add.using(priority=1) == add.using(priority=1)
     assert add.using(priority=1) != add
     assert hash(add) == hash(add.using(priority=0))
 
 
-# --- tasks that were not made by us -----------------------------------------------------------
+# --- tasks of Django and other packages -------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -392,7 +392,7 @@ def test_tasks_made_elsewhere_are_enqueued_and_found(foreign, arguments):
     assert foreign.get_result(result.id).args == arguments
 
 
-def test_a_task_beside_its_function_leaves_the_function_callable():
+def test_a_task_with_another_name_leaves_its_function_callable():
     assert send("ann") == send_later.call("ann")
 
 

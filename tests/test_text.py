@@ -27,7 +27,7 @@ def test_every_text_can_be_made_storable(text, limit):
         ("abcdefgh", 0, "\n... 8 characters left out ...\n"),
     ],
 )
-def test_of_a_long_text_head_and_tail_are_kept(text, limit, expected):
+def test_head_and_tail_of_a_long_text_are_kept(text, limit, expected):
     assert to_storable_text(text, max_chars=limit) == expected
 
 

@@ -1,4 +1,4 @@
-"""Ids that sort by the time they were made."""
+"""Ids sort by the time of creation."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from offload import uuid7 as ids
 from offload.uuid7 import created_at, derive_id, new_id
 
 
-def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
+def test_an_id_is_a_uuid7_with_its_time_of_creation():
     before = datetime.now(UTC) - timedelta(milliseconds=1)
     identifier = new_id()
 
@@ -18,7 +18,7 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
     assert before <= created_at(identifier) <= datetime.now(UTC) + timedelta(seconds=1)
 
 
-def test_ids_grow_strictly_however_fast_they_are_made():
+def test_ids_grow_strictly():
     made = [new_id() for _ in range(20_000)]
 
     assert sorted(made) == made
@@ -60,7 +60,7 @@ def test_the_counter_overflows_into_the_time(monkeypatch):
     [uuid4(), UUID(int=0), UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")],
     ids=["4", "nil", "largest"],
 )
-def test_other_ids_do_not_tell_when_they_were_made(identifier):
+def test_other_uuids_have_no_time_of_creation(identifier):
     with pytest.raises(ValueError, match=r"is not a UUIDv7|out of range"):
         created_at(identifier)
 
@@ -75,7 +75,7 @@ def test_other_ids_do_not_tell_when_they_were_made(identifier):
         ("", False),
     ],
 )
-def test_a_key_leads_to_an_id_that_is_as_old_as_the_key(key, made):
+def test_an_id_derived_from_a_key_has_the_time_of_the_key(key, made):
     identifier = derive_id(key, bytes(range(32)))
 
     assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")

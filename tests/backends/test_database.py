@@ -1,4 +1,4 @@
-"""The backend's promises to who enqueues and who asks."""
+"""DatabaseBackend: enqueueing, results, cancelling, retrying and waiting."""
 
 import copy
 import pickle
@@ -34,7 +34,7 @@ in_autocommit = pytest.mark.django_db(transaction=True)
 
 BACKEND = "offload.backends.database.DatabaseBackend"
 WAITING = [JobState.SCHEDULED, JobState.READY]
-ENDED = [JobState.SUCCESSFUL, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]
+FINISHED = [JobState.SUCCESSFUL, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]
 
 
 def tasks_with(**options: object) -> override_settings:
@@ -45,13 +45,13 @@ def tasks_with(**options: object) -> override_settings:
 
 
 def id_made(age: timedelta) -> str:
-    """Return a UUIDv7 that was made some time ago."""
+    """Return a UUIDv7 of the given age."""
     milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
     return str(UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | 5))
 
 
 def seen_by_others(result: TaskResult) -> bool:
-    """Look with another connection than this thread's."""
+    """Return whether another connection can see the job."""
     seen = []
 
     def look() -> None:
@@ -121,7 +121,7 @@ def test_many_are_enqueued_from_async_code():
 
 
 @pytest.mark.parametrize("calls", [[], iter([])], ids=["list", "iterator"])
-def test_enqueueing_none_at_all_is_no_statement(calls, django_assert_num_queries):
+def test_enqueueing_no_jobs_runs_no_statement(calls, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert add.enqueue_many(calls) == []
 
@@ -129,7 +129,7 @@ def test_enqueueing_none_at_all_is_no_statement(calls, django_assert_num_queries
 @pytest.mark.parametrize(
     "call", [1, (1,), (1, 2), ((1,), None), ("ab", {}), ((1,), {}, {}), None], ids=repr
 )
-def test_a_call_that_is_no_pair_is_refused_with_an_example(call):
+def test_a_call_that_is_not_a_pair_is_refused_with_an_example(call):
     with pytest.raises(TypeError) as caught:
         add.enqueue_many([((1,), {}), call])
 
@@ -149,12 +149,12 @@ def test_bad_arguments_are_refused_before_any_statement(argument, error, django_
             add.enqueue_many([((1,), {}), ((argument,), {})])
 
 
-def test_a_setting_caps_the_arguments():
+def test_an_option_limits_the_size_of_the_arguments():
     with tasks_with(max_arguments_size=1024), pytest.raises(InvalidArguments, match="1,024"):
         add.enqueue("a" * 1024)
 
 
-def test_a_task_may_have_arguments_that_are_named_as_options():
+def test_a_task_may_have_arguments_named_like_options():
     names = {"task": 1, "args": 2, "kwargs": 3, "priority": 4, "context": 5}
 
     assert plain.enqueue(**names).kwargs == names
@@ -171,7 +171,7 @@ def test_a_job_is_part_of_the_transaction_it_is_enqueued_in():
 
 @in_autocommit
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_job_goes_with_the_transaction_that_is_rolled_back(count):
+def test_a_rollback_removes_the_job(count):
     with transaction.atomic():
         results = add.enqueue_many([((n,), {}) for n in range(count)])
         transaction.set_rollback(True)
@@ -182,7 +182,7 @@ def test_a_job_goes_with_the_transaction_that_is_rolled_back(count):
 
 
 @in_autocommit
-def test_a_job_goes_with_the_savepoint_that_is_rolled_back():
+def test_a_rollback_to_a_savepoint_removes_the_job():
     with transaction.atomic():
         kept = add.enqueue(1)
         with transaction.atomic():
@@ -194,7 +194,7 @@ def test_a_job_goes_with_the_savepoint_that_is_rolled_back():
 
 
 @in_autocommit
-def test_jobs_can_be_enqueued_where_the_caller_commits_by_hand():
+def test_jobs_can_be_enqueued_with_autocommit_off():
     connection.set_autocommit(False)
     try:
         result = add.enqueue(1)
@@ -206,7 +206,7 @@ def test_jobs_can_be_enqueued_where_the_caller_commits_by_hand():
 
 
 @in_autocommit
-def test_a_bulk_that_fails_leaves_nothing():
+def test_a_bulk_that_fails_enqueues_nothing():
     def calls():
         yield (1,), {}
         yield (object(),), {}
@@ -217,7 +217,7 @@ def test_a_bulk_that_fails_leaves_nothing():
 
 
 @in_autocommit
-def test_a_bulk_that_the_database_refuses_leaves_nothing():
+def test_a_bulk_that_the_database_refuses_enqueues_nothing():
     store = get_store("default")
     once, twice = [(store.key(new_id()), "[[],{}]") for _ in range(2)]
     job = JobBatch(add, "default", BackendOptions(), store.key).row(*once)
@@ -228,7 +228,7 @@ def test_a_bulk_that_the_database_refuses_leaves_nothing():
     assert not Job.objects.exists()
 
 
-def test_the_flags_say_that_everything_is_supported():
+def test_the_backend_supports_every_feature():
     backend = default_task_backend
     assert backend.supports_defer
     assert backend.supports_async_task
@@ -258,7 +258,7 @@ def test_a_relative_time_counts_from_the_enqueueing_not_from_using():
     assert runs[UUID(second.id)] > runs[UUID(first.id)]
 
 
-def test_a_job_expires_counted_from_when_it_may_run():
+def test_expiry_counts_from_run_after():
     result = add.using(run_after=timedelta(hours=1), expires=60).enqueue(1)
 
     job = Job.objects.get(pk=result.id)
@@ -267,7 +267,7 @@ def test_a_job_expires_counted_from_when_it_may_run():
 
 def test_without_time_zones_times_are_naive_everywhere():
     with override_settings(USE_TZ=False, TIME_ZONE="Asia/Tokyo"):
-        moment = datetime(2090, 7, 1, 12, 0, 0, 123456)  # noqa: DTZ001  # as the setting wants it
+        moment = datetime(2090, 7, 1, 12, 0, 0, 123456)  # noqa: DTZ001  # the case under test
         result = add.using(run_after=moment).enqueue(1)
         found = default_task_backend.get_result(result.id)
 
@@ -322,7 +322,7 @@ def test_a_failed_job_has_the_errors_of_its_attempts(django_assert_num_queries):
 
 
 @pytest.mark.parametrize("state", list(JobState), ids=lambda state: state.label)
-def test_every_state_has_a_status_that_django_knows(state):
+def test_every_state_has_a_status_of_django(state):
     result = add.enqueue(1)
     move_to_state(result, state)
 
@@ -339,7 +339,7 @@ def test_every_state_has_a_status_that_django_knows(state):
         (JobState.EXPIRED, "offload.exceptions.JobExpired"),
     ],
 )
-def test_a_job_that_ended_without_an_attempt_says_why(state, path):
+def test_a_job_that_finished_without_an_attempt_has_an_error(state, path):
     result = add.enqueue(1)
     Job.objects.update(state=state, finished_at=timezone.now())
 
@@ -349,7 +349,7 @@ def test_a_job_that_ended_without_an_attempt_says_why(state, path):
     assert result.attempts == 0
 
 
-def test_a_result_is_got_through_its_task_in_both_ways():
+def test_a_result_is_read_through_its_task_in_sync_and_async_code():
     result = add.enqueue(1)
 
     assert add.get_result(result.id) == result
@@ -358,7 +358,7 @@ def test_a_result_is_got_through_its_task_in_both_ways():
 
 
 @pytest.mark.parametrize("write", [str.upper, UUID, lambda text: UUID(text).hex, "{{{}}}".format])
-def test_an_id_is_known_in_every_spelling(write):
+def test_an_id_is_accepted_in_every_notation(write):
     result = add.enqueue(1)
 
     assert default_task_backend.get_result(write(result.id)).id == result.id
@@ -372,7 +372,7 @@ def test_a_result_of_another_task_is_a_mismatch():
 
 
 @pytest.mark.parametrize("unknown", ["", "nonsense", "1", "é", "\0", None, 5, b"x"])
-def test_what_is_no_id_does_not_exist(unknown, django_assert_num_queries):
+def test_a_job_with_an_invalid_id_does_not_exist(unknown, django_assert_num_queries):
     with (
         django_assert_num_queries(0),
         pytest.raises(TaskResultDoesNotExist, match="is not the id of a job") as caught,
@@ -417,14 +417,14 @@ def test_a_job_so_old_that_it_was_pruned_has_expired(days):
         ({"keep_successful": timedelta(0)}, 0, TaskResultExpired),
     ],
 )
-def test_what_has_expired_follows_the_settings(options, days, expected):
+def test_expiry_of_results_follows_the_options(options, days, expected):
     with tasks_with(**options), pytest.raises(TaskResultDoesNotExist) as caught:
         default_task_backend.get_result(id_made(timedelta(days=days)))
 
     assert caught.type is expected
 
 
-def test_results_are_equal_if_all_that_django_shows_is_equal():
+def test_results_are_equal_if_djangos_fields_are_equal():
     first, second = add.enqueue(1), add.enqueue(1)
 
     assert first == default_task_backend.get_result(first.id)
@@ -462,7 +462,7 @@ def test_a_copy_of_a_result_is_refreshed_alone(deep):
 
 @pytest.fixture
 def enqueued():
-    """Every sending of Django's signal: its sender and its result."""
+    """Sender and result of each `task_enqueued` signal."""
     received = []
 
     def receive(sender, task_result, **_):
@@ -480,7 +480,7 @@ def test_the_signal_comes_from_the_class_once_for_each_job(enqueued):
     assert enqueued == [(DatabaseBackend, result) for result in (one, *many)]
 
 
-def test_a_receiver_that_raises_changes_nothing(caplog, enqueued):
+def test_an_exception_in_a_receiver_changes_nothing(caplog, enqueued):
     def receive(**_):
         raise ValueError("receiver is broken")
 
@@ -494,7 +494,7 @@ def test_a_receiver_that_raises_changes_nothing(caplog, enqueued):
     assert "receiver is broken" in caplog.text
 
 
-# --- cancelling and trying again --------------------------------------------------------------
+# --- cancelling and retrying ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", WAITING, ids=lambda state: state.label)
@@ -520,8 +520,8 @@ def test_a_running_job_is_asked_to_stop():
     assert Job.objects.get(pk=result.id).cancel_requested_at is not None
 
 
-@pytest.mark.parametrize("state", ENDED, ids=lambda state: state.label)
-def test_a_job_that_ended_cannot_be_cancelled(state):
+@pytest.mark.parametrize("state", FINISHED, ids=lambda state: state.label)
+def test_a_finished_job_cannot_be_cancelled(state):
     result = add.enqueue(1)
     move_to_state(result, state)
 
@@ -531,9 +531,9 @@ def test_a_job_that_ended_cannot_be_cancelled(state):
     assert str(caught.value) == f"The job {result.id} is {state.label}; it cannot be cancelled."
 
 
-@pytest.mark.parametrize("state", ENDED[1:], ids=lambda state: state.label)
+@pytest.mark.parametrize("state", FINISHED[1:], ids=lambda state: state.label)
 @pytest.mark.parametrize("asynchronously", [False, True])
-def test_a_job_that_ended_badly_is_tried_again_from_the_start(state, asynchronously):
+def test_an_unsuccessful_job_is_retried_from_the_start(state, asynchronously):
     result = add.enqueue(1)
     move_to_state(result, state)
 
@@ -551,7 +551,7 @@ def test_a_job_that_ended_badly_is_tried_again_from_the_start(state, asynchronou
 @pytest.mark.parametrize(
     "state", [*WAITING, JobState.RUNNING, JobState.SUCCESSFUL], ids=lambda state: state.label
 )
-def test_a_job_that_has_not_ended_badly_cannot_be_tried_again(state):
+def test_only_an_unsuccessful_job_can_be_retried(state):
     result = add.enqueue(1)
     move_to_state(result, state)
 
@@ -562,7 +562,7 @@ def test_a_job_that_has_not_ended_badly_cannot_be_tried_again(state):
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_a_job_that_is_gone_can_be_neither_cancelled_nor_tried_again(verb):
+def test_a_deleted_job_can_be_neither_cancelled_nor_retried(verb):
     result = add.enqueue(1)
     Job.objects.all().delete()
 
@@ -570,7 +570,7 @@ def test_a_job_that_is_gone_can_be_neither_cancelled_nor_tried_again(verb):
         getattr(result, verb)()
 
 
-# --- what cannot be enqueued ------------------------------------------------------------------
+# --- tasks that cannot be enqueued ------------------------------------------------------------
 
 
 def test_a_task_under_a_name_that_no_worker_finds_is_refused():
@@ -600,7 +600,7 @@ def test_a_queue_that_was_removed_since_is_refused():
         slow.enqueue(1)
 
 
-def test_any_queue_may_be_named_where_none_is_listed():
+def test_without_a_list_of_queues_every_queue_is_valid():
     with override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUES": []}}):
         result = add.using(queue_name="anything at all").enqueue(1)
 
@@ -617,7 +617,7 @@ def test_waiting_inside_a_transaction_is_refused():
         result.wait(timeout=1)
 
 
-def test_an_error_of_the_callers_own_transaction_stays_what_it_is():
+def test_an_error_of_the_callers_own_transaction_is_not_converted():
     with transaction.atomic():
         connection.needs_rollback = True
         try:

@@ -1,4 +1,4 @@
-"""Databases that do not answer, that were not migrated, and several of them at once."""
+"""Databases that do not respond or were not migrated, and several databases."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ CALLS = [((1,), {}), ((2,), {})]
 
 
 def tasks_in(**databases: str) -> override_settings:
-    """Keep the jobs of each backend in a database."""
+    """Store the jobs of each backend in its own database."""
     backend = "offload.backends.database.DatabaseBackend"
     return override_settings(
         TASKS={
@@ -56,7 +56,7 @@ ways = pytest.mark.parametrize("reach_the_database", WAYS.values(), ids=WAYS)
 
 
 @ways
-def test_missing_tables_are_answered_with_the_command(reach_the_database, other_database):
+def test_missing_tables_are_reported_with_the_command(reach_the_database, other_database):
     other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3")
 
     with tasks_in(default="unmigrated"), pytest.raises(QueueUnavailable) as caught:
@@ -67,7 +67,7 @@ def test_missing_tables_are_answered_with_the_command(reach_the_database, other_
 
 
 @ways
-def test_a_database_that_is_down_is_named(reach_the_database, other_database):
+def test_a_database_that_is_down_is_reported_by_name(reach_the_database, other_database):
     if connection.vendor == "sqlite":
         other_database("down", NAME="/nonexistent/folder/database.sqlite3")
     else:
@@ -80,7 +80,7 @@ def test_a_database_that_is_down_is_named(reach_the_database, other_database):
     assert caught.value.__cause__ is not None
 
 
-def test_two_backends_keep_their_jobs_in_two_databases(other_database):
+def test_two_backends_store_their_jobs_in_two_databases(other_database):
     other_database("first", ENGINE=SQLITE, NAME="first.sqlite3", migrated=True)
     other_database("second", ENGINE=SQLITE, NAME="second.sqlite3", migrated=True)
 

@@ -1,4 +1,4 @@
-"""What a task gets, and what its result shows, is exactly what was passed, on each database."""
+"""Arguments and return values survive a round trip through each database exactly."""
 
 import pytest
 from django.tasks import default_task_backend

@@ -1,4 +1,4 @@
-"""Rows whose code or settings have changed, and rows that somebody tampered with."""
+"""Rows that outlived their code or settings, and rows that were tampered with."""
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -19,55 +19,55 @@ BACKEND = "offload.backends.database.DatabaseBackend"
 
 CANARY = """
 import pathlib
-pathlib.Path(__file__).with_suffix(".sang").touch()
+pathlib.Path(__file__).with_suffix(".imported").touch()
 class Boom(Exception): pass
 """
 
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch):
-    """A module that leaves a file when somebody imports it: the file's path."""
+    """The path of a file that exists once the module `offload_canary` has been imported."""
     (tmp_path / "offload_canary.py").write_text(CANARY)
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path / "offload_canary.sang"
+    return tmp_path / "offload_canary.imported"
 
 
 @pytest.mark.parametrize(
     "path", ["tests.tasks.gone", "tests.gone.add", "gone.tasks.add", "tests.tasks.add.func"]
 )
-def test_a_row_whose_task_is_gone_is_still_read(path):
+def test_a_row_whose_task_was_removed_can_be_read(path):
     result = add.using(priority=3).enqueue(1, b=2)
     finish(failed(FAILURE))
     Job.objects.update(task_path=path)
 
-    found = default_task_backend.get_result(result.id)
+    loaded = default_task_backend.get_result(result.id)
 
-    assert (found.args, found.kwargs, found.state) == ([1], {"b": 2}, JobState.FAILED)
-    assert (found.task.module_path, found.task.priority) == (path, 3)
-    assert found.task.name == path.rpartition(".")[2]
-    assert len(found.errors) == 1
+    assert (loaded.args, loaded.kwargs, loaded.state) == ([1], {"b": 2}, JobState.FAILED)
+    assert (loaded.task.module_path, loaded.task.priority) == (path, 3)
+    assert loaded.task.name == path.rpartition(".")[2]
+    assert len(loaded.errors) == 1
     with pytest.raises(TaskNotFound, match="Was it renamed or removed"):
-        found.task.call(1)
+        loaded.task.call(1)
 
 
-def test_a_row_on_a_queue_that_is_gone_is_still_read():
+def test_a_row_of_a_removed_queue_can_be_read():
     result = add.using(queue_name="slow").enqueue(1)
 
     with override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUES": ["default"]}}):
-        found = default_task_backend.get_result(result.id)
-        found.refresh()
-        found.cancel()
+        loaded = default_task_backend.get_result(result.id)
+        loaded.refresh()
+        loaded.cancel()
 
-    assert (found.task.queue_name, found.state) == ("slow", JobState.CANCELLED)
+    assert (loaded.task.queue_name, loaded.state) == ("slow", JobState.CANCELLED)
 
 
-def test_a_row_of_a_backend_that_is_gone_is_still_read():
+def test_a_row_of_a_removed_backend_can_be_read():
     result = add.enqueue(1)
     Job.objects.update(backend="gone")
 
-    found = default_task_backend.get_result(result.id)
+    loaded = default_task_backend.get_result(result.id)
 
-    assert (found.backend, found.args) == ("gone", [1])
+    assert (loaded.backend, loaded.args) == ("gone", [1])
 
 
 PATHS = {
@@ -93,11 +93,11 @@ def test_a_tampered_path_names_no_task_and_runs_nothing(path):
     result = add.enqueue("true")
     Job.objects.update(task_path=path)
 
-    found = default_task_backend.get_result(result.id)
+    loaded = default_task_backend.get_result(result.id)
 
-    assert found.task.module_path in {path, f".{path}"}
+    assert loaded.task.module_path in {path, f".{path}"}
     with pytest.raises(TaskNotFound):
-        found.task.call("true")
+        loaded.task.call("true")
 
 
 @pytest.mark.parametrize("raises", ["raise ValueError('broken')", "raise SystemExit(1)", "1 +"])
@@ -113,7 +113,7 @@ def test_a_module_that_cannot_be_imported_leaves_the_result_readable(raises, tmp
 @pytest.mark.parametrize(
     "path", ["offload_canary.Boom", "offload_canary.Boom.x", "os.system", "tests.tasks.add", ""]
 )
-def test_looking_at_an_error_imports_nothing(path, canary):
+def test_reading_an_error_imports_nothing(path, canary):
     result = add.enqueue(1)
     finish(failed(FAILURE))
     Attempt.objects.update(exception_class_path=path)
@@ -127,17 +127,17 @@ def test_looking_at_an_error_imports_nothing(path, canary):
 
 
 @pytest.mark.parametrize("arguments", ["", "null", "[1]", "{", "[[],{}", "[1,2]", '{"a":1,"b":2}'])
-def test_a_row_with_damaged_arguments_is_still_read(arguments):
+def test_a_row_with_damaged_arguments_can_be_read(arguments):
     result = add.enqueue(1)
     Job.objects.update(arguments=arguments)
 
-    found = default_task_backend.get_result(result.id)
+    loaded = default_task_backend.get_result(result.id)
 
-    assert (found.id, found.args, found.kwargs) == (result.id, [], {})
+    assert (loaded.id, loaded.args, loaded.kwargs) == (result.id, [], {})
 
 
 @pytest.mark.parametrize("return_value", ["", "{", "[" * 100_000])
-def test_a_row_with_a_damaged_return_value_is_still_read(return_value):
+def test_a_row_with_a_damaged_return_value_can_be_read(return_value):
     result = add.enqueue(1)
     finish(succeeded("1"))
     Job.objects.update(return_value=return_value)
@@ -152,7 +152,7 @@ def test_a_state_that_does_not_exist_cannot_be_stored():
         Job.objects.update(state=99, finished_at=timezone.now())
 
 
-def test_the_worker_of_a_successful_job_is_named_once():
+def test_the_worker_of_a_successful_job_is_listed_once():
     result = add.enqueue(1)
     worker = finish(succeeded("1"))
 

@@ -407,7 +407,7 @@ async def araise(**_: Any) -> None:
 @pytest.mark.parametrize("signal", [task_started, task_finished])
 @pytest.mark.parametrize("receiver", [raise_, exit_, araise])
 @pytest.mark.parametrize("task", [add, aadd])
-def test_a_receiver_that_raises_changes_nothing(signal, receiver, task, listen, caplog):
+def test_an_exception_in_a_receiver_changes_nothing(signal, receiver, task, listen, caplog):
     listen(signal, receiver)
 
     assert run(claimed(task, 1)).return_value == "1"
