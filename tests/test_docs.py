@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
@@ -175,6 +176,16 @@ def names_in_the_path_of_a_job() -> list[str]:
 @pytest.mark.parametrize("name", names_in_the_path_of_a_job())
 def test_each_name_in_the_path_of_a_job_exists(name):
     assert pkgutil.resolve_name(f"offload.{name}") is not None
+
+
+def test_the_layers_of_the_architecture_page_are_those_that_lint_checks():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    checked = [set(re.findall(r"\w+", layer)) for layer in contracts["contracts"][0]["layers"]]
+    existing = {path.stem for path in PACKAGE.iterdir()}
+    packages = section((DOCS / "explanation" / "architecture.md").read_text(), "Packages")
+    rows = [set(re.findall(r"`(\w+)`", line)) for line in packages.splitlines() if line[:1] == "|"]
+
+    assert [row for row in rows if row] == [layer & existing for layer in checked]
 
 
 def test_each_statement_in_the_path_of_a_job_exists():
