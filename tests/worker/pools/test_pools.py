@@ -132,7 +132,7 @@ def test_whatever_a_task_raises_the_next_job_runs(worker, task, name):
     assert value(aadd.enqueue(2)) == 2
 
 
-# --- what a task leaves behind ------------------------------------------------------------
+# --- effects of one task on the next ------------------------------------------------------
 
 
 def test_an_activated_language_does_not_reach_the_next_job(start_worker, processes):
@@ -475,7 +475,7 @@ def test_embedded_tasks_run_in_this_process(start_worker: StartWorker):
 def test_with_child_processes_the_worker_runs_no_user_code(start_worker: StartWorker):
     start_worker(1)
     results = [
-        tasks.log_word.enqueue("place"),
+        tasks.log_word.enqueue("child"),
         tasks.throw.enqueue("group"),
         tasks.athrow.enqueue("group"),
         tasks.hold_interpreter.using(timeout=0.2).enqueue(),
@@ -488,12 +488,12 @@ def test_with_child_processes_the_worker_runs_no_user_code(start_worker: StartWo
 
     for kind in ("started", "finished", "backoff", "word"):
         words = {entry.words[0]: entry.pid for entry in event_log.entries(kind)}
-        mine = {result.id for result in results} | {backing_off.id, "place"}
-        for word in mine & words.keys():
+        logged = {result.id for result in results} | {backing_off.id, "child"}
+        for word in logged & words.keys():
             assert words[word] != os.getpid()
 
 
-# --- only children ------------------------------------------------------------------------
+# --- only with child processes ------------------------------------------------------------
 
 
 def test_a_child_that_holds_its_interpreter_is_killed_and_its_other_jobs_are_released(
