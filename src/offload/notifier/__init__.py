@@ -18,6 +18,7 @@ from offload.notifier.unix_sockets import UnixSocketNotifier, private_folder
 __all__ = ["Hint", "Listener", "Notifier", "get_notifier"]
 
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
+_HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX") and hasattr(os, "getuid")
 
 
 def get_notifier(using: str) -> Notifier:
@@ -33,16 +34,23 @@ def get_notifier(using: str) -> Notifier:
 @cache
 def _make_notifier(using: str, name: str) -> Notifier:
     connection = connections[using]
-    if connection.vendor == "postgresql":
-        return PostgreSQLNotifier(using)
-    if not hasattr(socket, "AF_UNIX") or not hasattr(os, "getuid"):
-        return PollingNotifier()
-    if connection.vendor == "sqlite":
-        if not name or ":memory:" in name or "mode=memory" in name:
-            return PollingNotifier()
-        return SQLiteNotifier(using, Path(name).resolve())
     host = str(connection.settings_dict.get("HOST") or "")
     port = connection.settings_dict.get("PORT")
-    if host in _LOCAL_HOSTS or host.startswith("/"):
-        return UnixSocketNotifier(private_folder(f"{host}:{port}:{name}"))
-    return PollingNotifier()
+    match connection.vendor:
+        case "postgresql":
+            return PostgreSQLNotifier(using)
+        case "sqlite" if _HAS_UNIX_SOCKETS and not _is_in_memory(name):
+            return SQLiteNotifier(using, Path(name).resolve())
+        case "mysql" if _HAS_UNIX_SOCKETS and _is_local(host):
+            return UnixSocketNotifier(private_folder(f"{host}:{port}:{name}"))
+        case _:
+            return PollingNotifier()
+
+
+def _is_in_memory(name: str) -> bool:
+    return not name or ":memory:" in name or "mode=memory" in name
+
+
+def _is_local(host: str) -> bool:
+    """Return True if a database server is on this host, as its other clients then probably are."""
+    return host in _LOCAL_HOSTS or host.startswith("/")

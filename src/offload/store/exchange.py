@@ -81,7 +81,7 @@ class Exchange(Session):
         with transaction.atomic(self.using), self._pipeline():
             self._prepare_transaction(waits=bool(finished))
             failpoint("exchange.started")
-            refused = self.finish(finished) if finished else []
+            refused = self.finish(finished)
             failpoint("exchange.finished")
             written: set[ClaimKey] = set()
             if progress:
@@ -92,12 +92,13 @@ class Exchange(Session):
             claim_seconds = time.monotonic() - claim_started
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
-        if any(job.attempt > 1 or job.worker_losses for job in claimed):
-            claimed = self._with_failed_attempts(claimed)
+        claimed = self._with_failed_attempts(claimed)
         return ExchangeResult(refused, claimed, written, claim_seconds)
 
     def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]:
         """Write outcomes, in the caller's transaction; return the jobs refused as too late."""
+        if not finished:
+            return []
         finished = sorted(finished, key=lambda pair: pair[0].id)
         accepted = self._write_outcomes(finished)
         self._record_failures(pair for pair in finished if pair[0].key in accepted)
@@ -148,7 +149,10 @@ class Exchange(Session):
             Attempt.objects.using(self.using).bulk_create(failures)
 
     def _with_failed_attempts(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
+        """Add to each job the attempts that failed before, if there may be any."""
         retried = [UUID(job.id) for job in claimed if job.attempt > 1 or job.worker_losses]
+        if not retried:
+            return claimed
         rows = (
             Attempt.objects.using(self.using)
             .filter(job_id__in=retried)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -59,19 +59,14 @@ class MySQLStore(Store):
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
-        writable = set(finished)
+        running = [key[0] for key, _ in progress if key not in finished]
         with self.connection.cursor() as cursor:
-            running = [job_id for (job_id, fence), _ in progress if (job_id, fence) not in writable]
-            if running:
-                writable |= _lock_running(cursor, "lock_running_skip_locked", running)
-            updates = [(key, text) for key, text in progress if key in writable]
+            held = _lock_running(cursor, "lock_running_skip_locked", running)
+            held.update(finished)
+            updates = {key: text for key, text in progress if key in held}
             if updates:
-                values = {job_id: text for (job_id, _), text in updates}
-                cases, parameters = _cases_by_id("progress", values.items())
-                parameters["ids"] = list(values)
-                sql = statement("mysql", "progress").replace("{progress}", cases)
-                cursor.execute(sql, parameters)
-        return {key for key, _ in updates}
+                cursor.execute(*_progress_statement(updates))
+        return set(updates)
 
     def ready_queues(self, backend: str) -> list[str]:
         """Step from queue to queue, one statement each.
@@ -135,6 +130,8 @@ class MySQLStore(Store):
 
 def _lock_running(cursor: CursorWrapper, name: str, ids: list[str]) -> set[ClaimKey]:
     """Lock the rows of running jobs; return their claims."""
+    if not ids:
+        return set()
     cursor.execute(statement("mysql", name), {"ids": ids})
     return {(str(job_id), fence) for job_id, fence in cursor.fetchall()}
 
@@ -221,10 +218,18 @@ def _finish_statement(group: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]
         "ids": [job.id for job, _ in group],
         "state": int(outcome.state),
         "delay": int(outcome.delay * 1_000_000),
-        "discount": 0 if outcome.counts else 1,
-        "loss": 1 if outcome.worker_lost else 0,
+        "discount": int(not outcome.counts),
+        "loss": int(outcome.worker_lost),
     }
     return statement("mysql", "finish").replace("{return_values}", cases), parameters
+
+
+def _progress_statement(updates: Mapping[ClaimKey, str]) -> tuple[str, dict[str, Any]]:
+    """Return the statement that writes the progress of jobs, and its parameters."""
+    values = [(job_id, text) for (job_id, _), text in updates.items()]
+    cases, parameters = _cases_by_id("progress", values)
+    parameters["ids"] = [job_id for job_id, _ in values]
+    return statement("mysql", "progress").replace("{progress}", cases), parameters
 
 
 def _cases_by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:

@@ -46,6 +46,9 @@ after two hours on an idle connection.
 """
 
 
+WATERMARK_PARAMETERS = [f"watermark_{name}" for name in Watermark._fields]
+
+
 class PostgreSQLStore(Store):
     """The verbs in PostgreSQL's SQL."""
 
@@ -96,30 +99,32 @@ class PostgreSQLStore(Store):
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
     def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
-        parameters: dict[str, Any] = {
-            "ids": _array(job.id for job, _ in finished),
-            "fences": _array(job.fence for job, _ in finished),
-            "states": _array(int(outcome.state) for _, outcome in finished),
-            "delays": _array(int(outcome.delay * 1_000_000) for _, outcome in finished),
-            "discounts": _array(0 if outcome.counts else 1 for _, outcome in finished),
-            "losses": _array(1 if outcome.worker_lost else 0 for _, outcome in finished),
-            "return_values": _array(outcome.return_value for _, outcome in finished),
-        }
+        rows = [
+            (
+                job.id,
+                job.fence,
+                int(outcome.state),
+                int(outcome.delay * 1_000_000),
+                int(not outcome.counts),
+                int(outcome.worker_lost),
+                outcome.return_value,
+            )
+            for job, outcome in finished
+        ]
+        names = ("ids", "fences", "states", "delays", "discounts", "losses", "return_values")
         with self._cursor() as cursor:
-            cursor.execute(statement("postgresql", "finish"), parameters)
+            cursor.execute(statement("postgresql", "finish"), _array_parameters(names, rows))
             return set(cursor.fetchall())
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
-        parameters = {
-            "ids": _array(key[0] for key, _ in progress),
-            "fences": _array(key[1] for key, _ in progress),
-            "finished": _array(key in finished for key, _ in progress),
-            "progress": _array(text for _, text in progress),
-        }
+        rows = [(*key, key in finished, text) for key, text in progress]
+        if not rows:
+            return set()
+        names = ("ids", "fences", "finished", "progress")
         with self._cursor() as cursor:
-            cursor.execute(statement("postgresql", "progress"), parameters)
+            cursor.execute(statement("postgresql", "progress"), _array_parameters(names, rows))
             return set(cursor.fetchall())
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
@@ -135,7 +140,7 @@ class PostgreSQLStore(Store):
         ready = "ready"
         if request.watermarks:
             ready = "ready_above"
-            parameters |= _watermark_parameters(request.watermarks)
+            parameters |= _array_parameters(WATERMARK_PARAMETERS, request.watermarks)
         sql = statement("postgresql", "claim").replace("{ready}", statement("postgresql", ready))
         with self._cursor() as cursor:
             cursor.execute(sql, parameters)
@@ -154,12 +159,6 @@ _is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """Whether each of the driver's connections is one server session, without a pooler between."""
 
 
-def _watermark_parameters(watermarks: Sequence[Watermark]) -> dict[str, str]:
-    """Return one array for each column of the watermarks."""
-    columns = zip(Watermark._fields, zip(*watermarks, strict=True), strict=True)
-    return {f"watermark_{name}": _array(values) for name, values in columns}
-
-
 def _allow_prepared(connection: Any) -> None:
     """Let the driver prepare statements, unless a pooler may give the session to other clients.
 
@@ -172,6 +171,12 @@ def _allow_prepared(connection: Any) -> None:
         _is_direct[connection] = pid == connection.info.backend_pid
     if _is_direct[connection]:
         connection.prepare_threshold = 0
+
+
+def _array_parameters(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return one array for each column of the rows, which must not be empty."""
+    columns = zip(*rows, strict=True)
+    return {name: _array(values) for name, values in zip(names, columns, strict=True)}
 
 
 def _array(values: Iterable[str | float | None]) -> str:

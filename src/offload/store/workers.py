@@ -96,7 +96,7 @@ class Workers(Exchange):
             outcomes = [(job, lost_outcome(job, "its worker died")) for job in orphans]
             failpoint("rescue.before_finish")
             self._prepare_transaction(waits=bool(outcomes))
-            refused = {job.key for job in self.finish(outcomes)} if outcomes else set()
+            refused = {job.key for job in self.finish(outcomes)}
         return [pair for pair in outcomes if pair[0].key not in refused]
 
     def _read_claimed(self, name: str, parameters: dict[str, Any]) -> list[ClaimedJob]:

@@ -71,13 +71,13 @@ class Watcher:
     def subscribe(self, known: Mapping[UUID, int], on_change: OnChange) -> None:
         """Report each change of jobs, until each has finished or is unsubscribed.
 
-        No change is lost between the caller's own read and this call: every version above the
-        known one is reported.
+        No change is lost between the caller's own read and this call: every newer version is
+        reported.
 
         Args:
-            known: the version of each job that the caller knows; UNKNOWN_VERSION if none.
-            on_change: called in another thread, so it should be quick. It may receive a version
-                that it knows already, or an older one.
+            known: the version of each job that the caller has read, or UNKNOWN_VERSION.
+            on_change: called in another thread, so it should be quick. It may receive the same
+                version again, or an older one.
         """
         with self._lock:
             for job, version in known.items():
