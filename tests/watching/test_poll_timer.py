@@ -39,7 +39,7 @@ def polls(timer: PollTimer, clock: Clock, seconds: float) -> int:
 
 
 def test_polls_at_growing_intervals(clock):
-    timer = PollTimer(PollingListener(), clock.monotonic)
+    timer = PollTimer(PollingListener(), clock)
 
     assert timer.is_due
     assert polls(timer, clock, 0.3) >= 6
@@ -47,14 +47,14 @@ def test_polls_at_growing_intervals(clock):
 
 
 def test_a_reliable_listener_needs_fewer_polls(clock):
-    timer = PollTimer(ReliableListener(), clock.monotonic)
+    timer = PollTimer(ReliableListener(), clock)
     polls(timer, clock, 5)
 
     assert 3 <= polls(timer, clock, 4 * MAX_RELIABLE_POLL_INTERVAL) <= 4
 
 
 def test_a_hint_is_followed_by_a_second_poll_for_hints_that_were_left_out(clock):
-    timer = PollTimer(ReliableListener(), clock.monotonic)
+    timer = PollTimer(ReliableListener(), clock)
     polls(timer, clock, 5)
     timer.expect_change()
 
@@ -64,7 +64,7 @@ def test_a_hint_is_followed_by_a_second_poll_for_hints_that_were_left_out(clock)
 
 
 def test_a_new_subscription_is_polled_for_at_once(clock):
-    timer = PollTimer(PollingListener(), clock.monotonic)
+    timer = PollTimer(PollingListener(), clock)
     polls(timer, clock, 5)
     timer.restart()
 
@@ -74,7 +74,7 @@ def test_a_new_subscription_is_polled_for_at_once(clock):
 
 @pytest.mark.parametrize("took", [0.01, 10.0])
 def test_a_slow_query_is_followed_by_a_cooldown(clock, took):
-    timer = PollTimer(PollingListener(), clock.monotonic)
+    timer = PollTimer(PollingListener(), clock)
     timer.polled(took=took)
     timer.expect_change()
     cooldown = min(COOLDOWN_FACTOR * (took - SLOW_QUERY_SECONDS), MAX_COOLDOWN_SECONDS)
