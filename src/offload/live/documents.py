@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 
 from offload.exceptions import UserFacingError
 from offload.imported import find_imported_class
-from offload.lifecycle import JobState
+from offload.lifecycle import WAITING, JobState
 from offload.live.jobs import find_failures
 from offload.live.queue_position import find_queue_positions
 from offload.live.task_options import task_options
@@ -170,7 +170,7 @@ def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
 def phase(job: Job) -> str:
     """Return the phase of a job, for people; finer than its state."""
     state = JobState(job.state)
-    is_waiting = state in {JobState.SCHEDULED, JobState.READY}
+    is_waiting = state in WAITING
     if is_waiting and (job.attempt > 0 or job.worker_losses > 0):
         return "retrying"
     if state == JobState.RUNNING and job.cancel_requested_at:

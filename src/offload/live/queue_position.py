@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from offload.lifecycle import JobState
+from offload.lifecycle import WAITING, JobState
 from offload.live.jobs import job_database
 from offload.store import get_store
 from offload.store.errors import explained
@@ -94,7 +94,7 @@ def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
 
 def _is_delayed(job: Job) -> bool:
     # A due job is still scheduled if no worker runs that could promote it.
-    if job.state not in {JobState.SCHEDULED, JobState.READY} or job.run_after is None:
+    if job.state not in WAITING or job.run_after is None:
         return False
     return seconds_since(job.run_after) > DELAYED_AFTER_SECONDS
 

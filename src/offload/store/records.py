@@ -142,7 +142,7 @@ class ClaimRequest:
         """
         return min(count, max(MIN_JOBS_PER_QUEUE, 2 * count // max(len(self.queues), 1)))
 
-    def found(self, claimed: Sequence[ClaimedJob]) -> Iterator[tuple[bool, int, int]]:
+    def count_by_kind(self, claimed: Sequence[ClaimedJob]) -> Iterator[tuple[bool, int, int]]:
         """Yield (is_async, jobs claimed, jobs read per queue) for each kind that was requested.
 
         More jobs may be ready only if at least as many were claimed as were read per queue.

@@ -146,7 +146,7 @@ class Poller:
     def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
         """Take in what a claim found: more jobs are expected only after a full claim."""
         self._watermarks.learn(request, result)
-        counts = request.found(result.claimed)
+        counts = request.count_by_kind(result.claimed)
         short = {is_async: found for is_async, found, asked in counts if found < asked}
         self._expected_kinds.difference_update(short)
         if short:

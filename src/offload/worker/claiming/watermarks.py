@@ -86,7 +86,7 @@ class Watermarks:
                 self._watermarks.clear()
                 return
         else:
-            counts = request.found(result.claimed)
+            counts = request.count_by_kind(result.claimed)
             self._owed_kinds.update(is_async for is_async, found, asked in counts if found < asked)
         for job in result.claimed:  # the last one of each kind stays
             key = (job.queue_name, job.is_async, job.priority)
