@@ -59,7 +59,7 @@ def endless() -> list[Any]:
 
 def arguments_of(value: Any) -> Any:
     """Return the value as the task will receive it."""
-    text, (returned,), _ = encode_arguments([value], {}, limit=LIMIT)
+    text, (returned,), _ = encode_arguments([value], {}, max_bytes=LIMIT)
     assert decode(text) == [[returned], {}]
     return returned
 
@@ -98,7 +98,7 @@ def looks_alike(one: Any, other: Any) -> bool:
 @given(args=st.lists(json_like, max_size=3), kwargs=st.dictionaries(keys, json_like, max_size=3))
 def test_encoded_arguments_decode_to_the_tasks_arguments(args, kwargs):
     try:
-        text, positional, named = encode_arguments(args, kwargs, limit=LIMIT)
+        text, positional, named = encode_arguments(args, kwargs, max_bytes=LIMIT)
     except (InvalidArguments, TypeError):
         return
 
@@ -110,12 +110,12 @@ def test_encoded_arguments_decode_to_the_tasks_arguments(args, kwargs):
 @given(value=json_like)
 def test_the_tasks_arguments_can_be_encoded_again_unchanged(value):
     try:
-        text = encode_result(value, limit=LIMIT)
+        text = encode_result(value, max_bytes=LIMIT)
     except (ValueError, TypeError):
         return
 
     accepted = decode(text)
-    assert encode_result(accepted, limit=LIMIT) == text
+    assert encode_result(accepted, max_bytes=LIMIT) == text
     assert looks_alike(normalize(accepted, "it"), accepted)
 
 
@@ -251,7 +251,7 @@ def test_types_that_json_does_not_have_raise_a_type_error(value, message):
 )
 def test_errors_name_keyword_arguments_too(kwargs, message):
     with pytest.raises(InvalidArguments) as caught:
-        encode_arguments([], kwargs, limit=LIMIT)
+        encode_arguments([], kwargs, max_bytes=LIMIT)
 
     assert message in str(caught.value)
 
@@ -262,10 +262,10 @@ def test_errors_name_keyword_arguments_too(kwargs, message):
 )
 def test_the_limit_counts_bytes_of_the_stored_text(text, fits):
     if fits:
-        assert len(encode_arguments([text], {}, limit=1000)[0].encode()) <= 1000
+        assert len(encode_arguments([text], {}, max_bytes=1000)[0].encode()) <= 1000
         return
     with pytest.raises(InvalidArguments, match=r"1,00\d bytes of JSON; at most 1,000"):
-        encode_arguments([text], {}, limit=1000)
+        encode_arguments([text], {}, max_bytes=1000)
 
 
 @pytest.mark.parametrize(
@@ -279,11 +279,11 @@ def test_the_limit_counts_bytes_of_the_stored_text(text, fits):
 )
 def test_the_same_rules_apply_to_return_values(value, message):
     with pytest.raises(ValueError, match=r".") as caught:
-        encode_result(value, limit=1000)
+        encode_result(value, max_bytes=1000)
 
     assert message in str(caught.value)
 
 
 def test_an_error_names_the_type_of_a_return_value():
     with pytest.raises(TypeError, match="return value is a object"):
-        encode_result(object(), limit=LIMIT)
+        encode_result(object(), max_bytes=LIMIT)

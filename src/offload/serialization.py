@@ -27,28 +27,28 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def encode_arguments(
-    args: Iterable[Any], kwargs: Mapping[str, Any], *, limit: int
+    args: Iterable[Any], kwargs: Mapping[str, Any], *, max_bytes: int
 ) -> tuple[str, list[Any], dict[str, Any]]:
     """Return `[args, kwargs]` as JSON text, and both as the task will receive them.
 
     Raises:
         InvalidArguments: for a value that is not exact JSON, with its place, such as
-            `args[0]['price']`; or if `limit` bytes are exceeded.
+            `args[0]['price']`; or if `max_bytes` bytes are exceeded.
         TypeError: for a type that JSON does not have, as in Django's own backends.
     """
     positional = [_exact(value, ("args", index), 2) for index, value in enumerate(args)]
     named = _exact_mapping(kwargs, "kwargs", 1)
     text = _encode([positional, named])
     size = len(text) if text.isascii() else len(text.encode())
-    if size > limit:
+    if size > max_bytes:
         raise InvalidArguments(
-            f"The arguments are {size:,} bytes of JSON; at most {limit:,} are allowed. Store the "
-            "data and pass its id or path, or raise OPTIONS['max_arguments_size']."
+            f"The arguments are {size:,} bytes of JSON; at most {max_bytes:,} are allowed. Store "
+            "the data and pass its id or path, or raise OPTIONS['max_arguments_size']."
         )
     return text, positional, named
 
 
-def encode_result(value: Any, *, limit: int) -> str:
+def encode_result(value: Any, *, max_bytes: int) -> str:
     """Return a task's return value as JSON text.
 
     Raises:
@@ -57,9 +57,12 @@ def encode_result(value: Any, *, limit: int) -> str:
     if value is None:  # the most frequent value
         return "null"
     text = _encode(_exact(value, "return value", 1))
-    if len(text) > limit // 4 and (size := len(text.encode())) > limit:
+    if len(text) <= max_bytes // 4:  # UTF-8 has at most 4 bytes a character
+        return text
+    size = len(text.encode())
+    if size > max_bytes:
         raise ValueError(
-            f"The return value is {size:,} bytes of JSON; at most {limit:,} are allowed. Store "
+            f"The return value is {size:,} bytes of JSON; at most {max_bytes:,} are allowed. Store "
             "the data and return its id or path, or raise OPTIONS['max_result_size']."
         )
     return text

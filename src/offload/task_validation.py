@@ -84,11 +84,16 @@ def _is_sync_callable(value: Any) -> bool:
 
 def _validate_guarantees(task: Any) -> None:
     """Raise InvalidTask for options that contradict each other."""
-    if task.at_most_once and (task.max_attempts or 1) > 1:
-        raise InvalidTask("at_most_once and max_attempts > 1 contradict each other.")
-    if task.at_most_once and task.atomic:
-        raise InvalidTask("at_most_once and atomic contradict each other: choose one.")
+    if task.at_most_once:
+        _validate_at_most_once(task)
     if task.atomic and inspect.iscoroutinefunction(task.func):
         raise InvalidTask(
             "atomic needs a task written with def: Django's transactions are not async."
         )
+
+
+def _validate_at_most_once(task: Any) -> None:
+    if task.max_attempts is not None and task.max_attempts > 1:
+        raise InvalidTask("at_most_once and max_attempts > 1 contradict each other.")
+    if task.atomic:
+        raise InvalidTask("at_most_once and atomic contradict each other: choose one.")

@@ -182,17 +182,25 @@ class OffloadTask[**P, R](_Task[P, R]):
         Args:
             calls: pairs of positional and keyword arguments, `[((1,), {}), ((2,), {})]`.
         """
-        backend: Any = self.get_backend()
+        backend: _Backend = self.get_backend()
         if isinstance(backend, _BulkBackend):
             return backend.enqueue_many(self, calls)
         return [backend.enqueue(self, args, kwargs) for args, kwargs in calls]
 
     async def aenqueue_many(self, calls: Iterable[Call]) -> list[OffloadResult[R]]:
         """Do what `enqueue_many` does."""
-        backend: Any = self.get_backend()
+        backend: _Backend = self.get_backend()
         if isinstance(backend, _BulkBackend):
             return await backend.aenqueue_many(self, calls)
         return [await backend.aenqueue(self, args, kwargs) for args, kwargs in calls]
+
+
+class _Backend(Protocol):
+    """Any backend, with the types that Django's code has."""
+
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any: ...
+
+    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> Any: ...
 
 
 @runtime_checkable

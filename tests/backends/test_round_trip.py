@@ -61,7 +61,7 @@ class RoundTripTests(TestCase):
     @given(value=values)
     def test_return_values_come_back_unchanged(self, value):
         try:
-            text = encode_result(value, limit=MEGABYTE)
+            text = encode_result(value, max_bytes=MEGABYTE)
         except ValueError:
             return
         result = plain.enqueue(None)

@@ -34,7 +34,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_plain_data_survives_any_database(value):
-    text, _, _ = encode_arguments([pack(value)], {}, limit=10**9)
+    text, _, _ = encode_arguments([pack(value)], {}, max_bytes=10**9)
 
     assert unpack(json.loads(text)[0][0]) == value
 

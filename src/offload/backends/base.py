@@ -75,7 +75,8 @@ class OffloadBackend(BaseTaskBackend):
         super().validate_task(task)
 
     def _validate_queue(self, name: Any) -> None:
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_QUEUE_NAME_CHARS or "," in name:
+        is_text = isinstance(name, str) and "," not in name
+        if not is_text or not 1 <= len(name) <= MAX_QUEUE_NAME_CHARS:
             raise InvalidTask(
                 f"The queue name {name!r} must be text of 1 to {MAX_QUEUE_NAME_CHARS} characters "
                 "without commas."
@@ -220,9 +221,16 @@ def _validate_priority(priority: Any) -> None:
 
 
 def _validate_run_after(run_after: Any) -> None:
-    if not isinstance(run_after, datetime | timedelta | None):
-        raise InvalidTask(f"run_after must be a datetime or a timedelta, not {run_after!r}.")
-    if isinstance(run_after, timedelta) and not 0 <= run_after.total_seconds() <= MAX_SECONDS:
-        raise InvalidTask(f"run_after must be 0 seconds to 100 years from now, not {run_after}.")
-    if isinstance(run_after, datetime) and run_after.year > MAX_YEAR:
-        raise InvalidTask(f"run_after must be before the year {MAX_YEAR + 1}, not {run_after}.")
+    match run_after:
+        case None:
+            return
+        case timedelta():
+            is_valid = 0 <= run_after.total_seconds() <= MAX_SECONDS
+            expected = "0 seconds to 100 years from now"
+        case datetime():
+            is_valid = run_after.year <= MAX_YEAR
+            expected = f"before the year {MAX_YEAR + 1}"
+        case _:
+            raise InvalidTask(f"run_after must be a datetime or a timedelta, not {run_after!r}.")
+    if not is_valid:
+        raise InvalidTask(f"run_after must be {expected}, not {run_after}.")

@@ -37,7 +37,7 @@ def encode_calls(
         InvalidArguments, TypeError: for arguments that are not exact JSON.
     """
     _require_findable(task)
-    return [encode_arguments(*_checked(call), limit=max_bytes) for call in calls]
+    return [encode_arguments(*_checked(call), max_bytes=max_bytes) for call in calls]
 
 
 def send_task_enqueued(sender: type, results: Sequence[OffloadResult[Any]]) -> None:

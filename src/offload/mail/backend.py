@@ -141,7 +141,7 @@ class EmailBackend(BaseEmailBackend):
         return call
 
     def _check_size(self, message: Any, call: Call, max_bytes: int) -> None:
-        encoded, *_ = encode_arguments(*call, limit=sys.maxsize)
+        encoded, *_ = encode_arguments(*call, max_bytes=sys.maxsize)
         size = len(encoded.encode())
         if size > max_bytes:
             raise InvalidArguments(
