@@ -53,8 +53,8 @@ def test_the_settings_of_this_suite_pass_without_a_connection():
 
 
 def test_the_checks_are_registered_with_django():
-    found = django_checks.registry.registry
-    assert checks.check_settings in found.registered_checks
+    registry = django_checks.registry.registry
+    assert checks.check_settings in registry.registered_checks
     assert checks.check_databases.tags == (Tags.database,)
 
 
@@ -68,32 +68,32 @@ def test_the_checks_are_registered_with_django():
 )
 def test_a_wrong_option_is_an_error(tasks, message):
     with override_settings(TASKS={"default": {"BACKEND": BACKEND, **tasks}}):
-        (found,) = task_backends["default"].check()
+        (problem,) = task_backends["default"].check()
         assert ids_of(checks.check_settings()) == []
 
-    assert found.id == "offload.E001"
-    assert found.msg.startswith(message)
-    assert found.hint
+    assert problem.id == "offload.E001"
+    assert problem.msg.startswith(message)
+    assert problem.hint
 
 
 def test_an_app_that_is_not_installed_is_an_error(other_database):
     other_database("fresh", ENGINE=SQLITE, NAME="fresh.sqlite3")
 
     with tasks_in("fresh"), override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]):
-        (found,) = task_backends["default"].check()
+        (problem,) = task_backends["default"].check()
         assert ids_of(checks.check_settings()) == []
 
-    assert found.id == "offload.E002"
-    assert "Add 'offload' to INSTALLED_APPS, then run: python manage.py migrate" in found.msg
+    assert problem.id == "offload.E002"
+    assert "Add 'offload' to INSTALLED_APPS, then run: python manage.py migrate" in problem.msg
 
 
 def test_an_unknown_database_is_an_error():
     with tasks_in("nowhere"):
-        (found,) = task_backends["default"].check()
+        (problem,) = task_backends["default"].check()
         assert ids_of(checks.check_settings()) == []
 
-    assert found.id == "offload.E002"
-    assert "'nowhere', which is not in DATABASES (default)" in found.msg
+    assert problem.id == "offload.E002"
+    assert "'nowhere', which is not in DATABASES (default)" in problem.msg
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_sqlite_is_checked_if_it_stores_jobs(other_database):
     other_database("odd", ENGINE=SQLITE, NAME="odd.sqlite3", OPTIONS={"timeout": 1})
 
     with tasks_in("odd"):
-        found = ids_of(checks.check_settings())
+        ids = ids_of(checks.check_settings())
 
-    assert found == ["offload.W005", "offload.W006", "offload.W007"]
+    assert ids == ["offload.W005", "offload.W006", "offload.W007"]
 
 
 @pytest.mark.parametrize(
-    ("version", "found"), [((3, 34, 1), ["offload.E008"]), ((3, 35, 0), []), ((4, 0, 0), [])]
+    ("version", "ids"), [((3, 34, 1), ["offload.E008"]), ((3, 35, 0), []), ((4, 0, 0), [])]
 )
-def test_an_old_sqlite_is_an_error(version, found):
-    assert ids_of(checks.check_sqlite_version(version)) == found
+def test_an_old_sqlite_is_an_error(version, ids):
+    assert ids_of(checks.check_sqlite_version(version)) == ids
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_file_and_djangos_test_database_pass(name):
 
 
 @pytest.mark.parametrize(
-    ("command", "found"),
+    ("command", "ids"),
     [
         ("PRAGMA journal_mode=wal;", []),
         ("pragma synchronous=normal; PRAGMA journal_mode = 'WAL'", []),
@@ -154,25 +154,25 @@ def test_a_file_and_djangos_test_database_pass(name):
         ("", ["offload.W005"]),
     ],
 )
-def test_a_write_ahead_log_may_be_set_by_the_connection(command, found):
+def test_a_write_ahead_log_may_be_set_by_the_connection(command, ids):
     jobs = database(OPTIONS={"init_command": command})
 
-    assert ids_of(checks.check_sqlite_wal(jobs)) == found
+    assert ids_of(checks.check_sqlite_wal(jobs)) == ids
 
 
 @pytest.mark.parametrize("write", ["{}", "file:{}?mode=rw"])
-@pytest.mark.parametrize(("mode", "found"), [("wal", []), ("delete", ["offload.W005"])])
-def test_a_write_ahead_log_may_be_set_in_the_file(mode, found, write, tmp_path):
+@pytest.mark.parametrize(("mode", "ids"), [("wal", []), ("delete", ["offload.W005"])])
+def test_a_write_ahead_log_may_be_set_in_the_file(mode, ids, write, tmp_path):
     path = tmp_path / "db.sqlite3"
     with closing(sqlite3.connect(path)) as made:
         made.execute(f"PRAGMA journal_mode={mode}")
         made.execute("CREATE TABLE t (x)")
 
-    assert ids_of(checks.check_sqlite_wal(database(NAME=write.format(path)))) == found
+    assert ids_of(checks.check_sqlite_wal(database(NAME=write.format(path)))) == ids
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "ids"),
     [
         ({}, ["offload.W006"]),
         ({"transaction_mode": None}, ["offload.W006"]),
@@ -181,16 +181,16 @@ def test_a_write_ahead_log_may_be_set_in_the_file(mode, found, write, tmp_path):
         ({"transaction_mode": "EXCLUSIVE"}, []),
     ],
 )
-def test_deferred_transactions_give_a_warning(options, found):
-    assert ids_of(checks.check_sqlite_transaction_mode(database(OPTIONS=options))) == found
+def test_deferred_transactions_give_a_warning(options, ids):
+    assert ids_of(checks.check_sqlite_transaction_mode(database(OPTIONS=options))) == ids
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "ids"),
     [({}, []), ({"timeout": 20}, []), ({"timeout": 4.9}, ["offload.W007"])],
 )
-def test_a_short_lock_timeout_gives_a_warning(options, found):
-    assert ids_of(checks.check_sqlite_timeout(database(OPTIONS=options))) == found
+def test_a_short_lock_timeout_gives_a_warning(options, ids):
+    assert ids_of(checks.check_sqlite_timeout(database(OPTIONS=options))) == ids
 
 
 def test_good_options_for_sqlite_pass(tmp_path):
@@ -209,7 +209,7 @@ def test_good_options_for_sqlite_pass(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "ids"),
     [
         ({}, []),
         ({"isolation_level": "read committed"}, []),
@@ -218,12 +218,12 @@ def test_good_options_for_sqlite_pass(tmp_path):
         ({"isolation_level": "SERIALIZABLE"}, ["offload.W009"]),
     ],
 )
-def test_a_wrong_isolation_level_is_found_in_the_settings(options, found):
-    assert ids_of(checks.check_isolation_setting(database(OPTIONS=options))) == found
+def test_a_wrong_isolation_level_is_found_in_the_settings(options, ids):
+    assert ids_of(checks.check_isolation_setting(database(OPTIONS=options))) == ids
 
 
 @pytest.mark.parametrize(
-    ("facts", "found"),
+    ("facts", "ids"),
     [
         ({"transaction_isolation": "READ-COMMITTED"}, []),
         ({"tx_isolation": "READ-COMMITTED"}, []),
@@ -231,16 +231,16 @@ def test_a_wrong_isolation_level_is_found_in_the_settings(options, found):
         ({"transaction_isolation": "SERIALIZABLE"}, ["offload.W009"]),
     ],
 )
-def test_a_wrong_isolation_level_is_found_at_the_server(facts, found):
-    assert ids_of(checks.check_isolation(facts, "jobs")) == found
+def test_a_wrong_isolation_level_is_found_at_the_server(facts, ids):
+    assert ids_of(checks.check_isolation(facts, "jobs")) == ids
 
 
 @pytest.mark.parametrize(
-    ("facts", "found"),
+    ("facts", "ids"),
     [({}, []), ({"wsrep_on": "OFF"}, []), ({"wsrep_on": "ON"}, ["offload.W010"])],
 )
-def test_a_galera_cluster_gives_a_warning(facts, found):
-    assert ids_of(checks.check_galera(facts, "jobs")) == found
+def test_a_galera_cluster_gives_a_warning(facts, ids):
+    assert ids_of(checks.check_galera(facts, "jobs")) == ids
 
 
 # --- the server -------------------------------------------------------------------------------
@@ -262,11 +262,11 @@ def test_missing_migrations_are_reported_with_the_command(other_database):
     other_database("unmigrated", ENGINE=SQLITE, NAME="unmigrated.sqlite3", OPTIONS=GOOD_SQLITE)
 
     with tasks_in("unmigrated"):
-        (found,) = checks.check_databases(databases=["unmigrated"])
+        (problem,) = checks.check_databases(databases=["unmigrated"])
 
-    assert found.id == "offload.W012"
-    assert "0001_initial" in found.msg
-    assert found.hint == "Run: python manage.py migrate --database unmigrated"
+    assert problem.id == "offload.W012"
+    assert "0001_initial" in problem.msg
+    assert problem.hint == "Run: python manage.py migrate --database unmigrated"
 
 
 def test_migrate_does_not_warn_about_missing_migrations(other_database, monkeypatch):
@@ -291,18 +291,18 @@ def test_a_database_that_does_not_respond_is_an_error(other_database):
         other_database("down", HOST="127.0.0.1", PORT=1)
 
     with tasks_in("down"):
-        (found,) = checks.check_databases(databases=["down"])
+        (problem,) = checks.check_databases(databases=["down"])
 
-    assert found.id == "offload.E011"
-    assert "DATABASES['down'] does not answer" in found.msg
+    assert problem.id == "offload.E011"
+    assert "DATABASES['down'] does not answer" in problem.msg
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="for MariaDB and MySQL")
 @pytest.mark.parametrize(
-    ("level", "found"), [("read committed", []), ("repeatable read", ["offload.W009"])]
+    ("level", "ids"), [("read committed", []), ("repeatable read", ["offload.W009"])]
 )
 def test_an_isolation_level_left_to_the_server_is_queried(
-    level, found, other_database, django_db_setup
+    level, ids, other_database, django_db_setup
 ):
     options = {
         **connection.settings_dict["OPTIONS"],
@@ -314,7 +314,7 @@ def test_an_isolation_level_left_to_the_server_is_queried(
 
     with tasks_in("left"):
         assert ids_of(checks.check_settings()) == []
-        assert ids_of(checks.check_databases(databases=["left"])) == found
+        assert ids_of(checks.check_databases(databases=["left"])) == ids
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="for PostgreSQL")
@@ -324,10 +324,10 @@ def test_a_pooler_that_drops_notifications_gives_a_warning(django_db_setup, othe
         name = connection.settings_dict["NAME"]
         other_database("pooled", HOST="127.0.0.1", PORT=port, NAME=name, OPTIONS=options)
         with tasks_in("pooled"):
-            found = ids_of(checks.check_databases(databases=["pooled"]))
+            ids = ids_of(checks.check_databases(databases=["pooled"]))
         connections["pooled"].close()
 
-    assert found == ["offload.W013"]
+    assert ids == ["offload.W013"]
 
 
 # --- jobs in the browser --------------------------------------------------------------------
@@ -340,7 +340,7 @@ class Own(OffloadMiddleware):
 
 
 @pytest.mark.parametrize(
-    ("middleware", "found"),
+    ("middleware", "ids"),
     [
         ([], ["offload.W014"]),
         (["django.middleware.common.CommonMiddleware", "gone.Middleware"], ["offload.W014"]),
@@ -350,10 +350,10 @@ class Own(OffloadMiddleware):
         ([f"{__name__}.Own"], []),
     ],
 )
-def test_mounted_urls_need_the_middleware(middleware, found, settings):
+def test_mounted_urls_need_the_middleware(middleware, ids, settings):
     settings.MIDDLEWARE = middleware
 
-    assert ids_of(checks.check_middleware()) == found
+    assert ids_of(checks.check_middleware()) == ids
 
 
 @pytest.mark.parametrize("urls", ["tests.live.empty_urls", "gone", "tests.worker.unimportable", ""])

@@ -20,6 +20,7 @@ from django.test import override_settings
 from offload import Fixed, OffloadTask, task
 from offload.models import Job
 from offload.task_lookup import find_task
+from offload.tasks import AUTHOR_OPTIONS, TaskOptions
 from tests import backport_tasks
 from tests.tasks import add, fail_thrice, plain, plain_object, send, send_later
 
@@ -100,12 +101,16 @@ def test_the_decorator_refuses_an_unknown_option_by_name(options, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("found", ["mail", 5, {"queue_name": "mail"}])
-def test_the_decorator_refuses_positional_options(found):
-    with pytest.raises(TypeError, match="options are given by name") as caught:
-        task(found)
+def test_type_checkers_know_every_option_of_the_decorator():
+    assert sorted([*TaskOptions.__annotations__, "takes_context"]) == sorted(AUTHOR_OPTIONS)
 
-    assert repr(found) in str(caught.value)
+
+@pytest.mark.parametrize("value", ["mail", 5, {"queue_name": "mail"}])
+def test_the_decorator_refuses_positional_options(value):
+    with pytest.raises(TypeError, match="options are given by name") as caught:
+        task(value)
+
+    assert repr(value) in str(caught.value)
 
 
 BAD_VALUES = [

@@ -36,8 +36,8 @@ def encode_arguments(
             `args[0]['price']`; or if `max_bytes` bytes are exceeded.
         TypeError: for a type that JSON does not have, as in Django's own backends.
     """
-    positional = [_exact(value, ("args", index), 2) for index, value in enumerate(args)]
-    named = _exact_mapping(kwargs, "kwargs", 1)
+    positional = [_normalize(value, ("args", index), 2) for index, value in enumerate(args)]
+    named = _normalize_mapping(kwargs, "kwargs", 1)
     text = _encode([positional, named])
     size = len(text) if text.isascii() else len(text.encode())
     if size > max_bytes:
@@ -56,7 +56,7 @@ def encode_result(value: Any, *, max_bytes: int) -> str:
     """
     if value is None:  # the most frequent value
         return "null"
-    text = _encode(_exact(value, "return value", 1))
+    text = _encode(_normalize(value, "return value", 1))
     if len(text) <= max_bytes // 4:  # UTF-8 has at most 4 bytes a character
         return text
     size = len(text.encode())
@@ -80,73 +80,73 @@ def normalize(value: Any, place: str) -> Any:
         value: the value.
         place: its name in error messages.
     """
-    return _exact(value, place, 1)
+    return _normalize(value, place, 1)
 
 
-def _exact(value: Any, place: _Place, depth: int) -> Any:
+def _normalize(value: Any, place: _Place, depth: int) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
     if kind is str:
-        return _exact_text(value, place)
+        return _normalize_text(value, place)
     if kind is int:
-        return _exact_integer(value, place)
+        return _normalize_integer(value, place)
     if kind is float:
-        return _exact_number(value, place)
+        return _normalize_number(value, place)
     if depth > MAX_DEPTH:
-        raise InvalidArguments(f"{_name(place)} is nested deeper than {MAX_DEPTH} levels.")
-    return _exact_other(value, place, depth)
+        raise InvalidArguments(f"{_format(place)} is nested deeper than {MAX_DEPTH} levels.")
+    return _normalize_other(value, place, depth)
 
 
-def _exact_other(value: Any, place: _Place, depth: int) -> Any:
+def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
     """Return containers, bytes and subclasses, such as enum members, as plain values."""
     if isinstance(value, Mapping):
-        return _exact_mapping(value, place, depth)
+        return _normalize_mapping(value, place, depth)
     if isinstance(value, bytes):
         try:
-            return _exact_text(value.decode(), place)
+            return _normalize_text(value.decode(), place)
         except UnicodeDecodeError as error:
-            raise InvalidArguments(f"{_name(place)} is bytes that are not UTF-8 text.") from error
+            raise InvalidArguments(f"{_format(place)} is bytes that are not UTF-8 text.") from error
     if isinstance(value, str):
-        return _exact_text(str.__str__(value), place)
+        return _normalize_text(str.__str__(value), place)
     if isinstance(value, int):
-        return _exact_integer(int(value), place)
+        return _normalize_integer(int(value), place)
     if isinstance(value, float):
-        return _exact_number(float(value), place)
+        return _normalize_number(float(value), place)
     if isinstance(value, Sequence):
-        return [_exact(item, (place, index), depth + 1) for index, item in enumerate(value)]
+        return [_normalize(item, (place, index), depth + 1) for index, item in enumerate(value)]
     raise TypeError(
-        f"Unsupported type: {_name(place)} is a {type(value).__qualname__}, which JSON does not "
+        f"Unsupported type: {_format(place)} is a {type(value).__qualname__}, which JSON does not "
         "have. Pass text, numbers, lists and dicts, for example a model's primary key."
     )
 
 
-def _exact_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
+def _normalize_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
     items: dict[str, Any] = {}
     for key, item in value.items():
-        name = _exact_key(key, place)
+        name = _normalize_key(key, place)
         if name in items:
             raise InvalidArguments(
-                f"{_name(place)} has two keys that are both {name!r} in JSON. Use text keys."
+                f"{_format(place)} has two keys that are both {name!r} in JSON. Use text keys."
             )
-        items[name] = _exact(item, (place, key), depth + 1)
+        items[name] = _normalize(item, (place, key), depth + 1)
     return items
 
 
-def _exact_key(key: Any, place: _Place) -> str:
+def _normalize_key(key: Any, place: _Place) -> str:
     """Return a key as JSON has it: "1" for `1`, "true" for `True`, "null" for `None`."""
     if isinstance(key, str):
-        return _exact_text(str.__str__(key), (place,))
+        return _normalize_text(str.__str__(key), (place,))
     if key is None or isinstance(key, bool | int | float):
-        return _encode(_exact(key, (place,), 0))
+        return _encode(_normalize(key, (place,), 0))
     if isinstance(key, bytes):
-        return str(_exact(key, (place,), 0))
+        return str(_normalize(key, (place,), 0))
     raise TypeError(
-        f"Unsupported type: {_name((place,))} is a {type(key).__qualname__}; JSON has text keys."
+        f"Unsupported type: {_format((place,))} is a {type(key).__qualname__}; JSON has text keys."
     )
 
 
-def _exact_text(value: str, place: _Place) -> str:
+def _normalize_text(value: str, place: _Place) -> str:
     if value.isascii():
         if "\0" not in value:
             return value
@@ -154,33 +154,33 @@ def _exact_text(value: str, place: _Place) -> str:
         return value
     culprit = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
-        f"{_name(place)} contains {culprit}, which some databases cannot store. Remove it, or "
+        f"{_format(place)} contains {culprit}, which some databases cannot store. Remove it, or "
         "pass the data base64-encoded."
     )
 
 
-def _exact_integer(value: int, place: _Place) -> int:
+def _normalize_integer(value: int, place: _Place) -> int:
     if value.bit_length() > MAX_DIGITS * 3 and abs(value) >= 10**MAX_DIGITS:
         raise InvalidArguments(
-            f"{_name(place)} has more than {MAX_DIGITS} digits. Pass it as hex text."
+            f"{_format(place)} has more than {MAX_DIGITS} digits. Pass it as hex text."
         )
     return value
 
 
-def _exact_number(value: float, place: _Place) -> float:
+def _normalize_number(value: float, place: _Place) -> float:
     if value - value == 0:  # false for NaN and the infinities
         return value
     raise InvalidArguments(
-        f"{_name(place)} is {value!r}, which JSON does not have. Pass None or text."
+        f"{_format(place)} is {value!r}, which JSON does not have. Pass None or text."
     )
 
 
-def _name(place: _Place) -> str:
+def _format(place: _Place) -> str:
     """Return a place in Python's notation, such as `args[0]['price']`."""
     if isinstance(place, str):
         return place
     container, *key = place
-    return f"{_name(container)}[{key[0]!r}]" if key else f"a key of {_name(container)}"
+    return f"{_format(container)}[{key[0]!r}]" if key else f"a key of {_format(container)}"
 
 
 __all__ = [

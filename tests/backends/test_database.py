@@ -52,16 +52,16 @@ def id_made(age: timedelta) -> str:
 
 def seen_by_others(result: TaskResult) -> bool:
     """Return whether another connection can see the job."""
-    seen = []
+    is_seen = []
 
-    def look() -> None:
-        seen.append(Job.objects.filter(pk=result.id).exists())
+    def query() -> None:
+        is_seen.append(Job.objects.filter(pk=result.id).exists())
         connections.close_all()
 
-    thread = Thread(target=look)
+    thread = Thread(target=query)
     thread.start()
     thread.join()
-    return seen[0]
+    return is_seen[0]
 
 
 # --- enqueueing -----------------------------------------------------------------------------
@@ -269,11 +269,11 @@ def test_without_time_zones_times_are_naive_everywhere():
     with override_settings(USE_TZ=False, TIME_ZONE="Asia/Tokyo"):
         moment = datetime(2090, 7, 1, 12, 0, 0, 123456)  # noqa: DTZ001  # the case under test
         result = add.using(run_after=moment).enqueue(1)
-        found = default_task_backend.get_result(result.id)
+        reloaded = default_task_backend.get_result(result.id)
 
-    assert found.enqueued_at == result.enqueued_at
-    assert found.enqueued_at.tzinfo is None
-    assert found.task.run_after == moment
+    assert reloaded.enqueued_at == result.enqueued_at
+    assert reloaded.enqueued_at.tzinfo is None
+    assert reloaded.task.run_after == moment
     utc = datetime(2090, 7, 1, 3, 0, 0, 123456, UTC)
     assert Job.objects.get(pk=result.id).run_after == utc
 

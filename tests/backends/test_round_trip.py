@@ -40,9 +40,9 @@ class RoundTripTests(TestCase):
 
         (job,) = claim(register_worker())
         assert repr(decode(job.arguments)) == repr([[value], {"name": value}])
-        found = default_task_backend.get_result(result.id)
-        assert repr((found.args, found.kwargs)) == repr(([value], {"name": value}))
-        assert repr((result.args, result.kwargs)) == repr((found.args, found.kwargs))
+        reloaded = default_task_backend.get_result(result.id)
+        assert repr((reloaded.args, reloaded.kwargs)) == repr(([value], {"name": value}))
+        assert repr((result.args, result.kwargs)) == repr((reloaded.args, reloaded.kwargs))
 
     @often
     @given(value=values | st.sampled_from(["NULL", "null", "{}", "\\", '"', "a,b", ""]))
@@ -53,8 +53,8 @@ class RoundTripTests(TestCase):
             return
 
         for result in results:
-            found = default_task_backend.get_result(result.id)
-            assert repr((found.args, found.kwargs)) == repr((result.args, result.kwargs))
+            reloaded = default_task_backend.get_result(result.id)
+            assert repr((reloaded.args, reloaded.kwargs)) == repr((result.args, result.kwargs))
         assert repr(results[0].args) == repr([value])
 
     @often
