@@ -1,4 +1,4 @@
-"""The demo's lab, as a person uses it: press, watch, compare."""
+"""The demo's lab: buttons, measurements and comparison."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FIGURES = {
     "forced": r"[\d,]+",
     "shift": r"0(\.\d+)?",
 }
-SLOW = 90_000
-"""Milliseconds until all six are done at once, on a busy machine."""
+OUTCOME_TIMEOUT_MS = 90_000
+"""All six experiments at once, on a busy machine."""
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The demo, opened as `make demo` does."""
+    """The address of the demo, started as `make demo` does."""
     folder = tmp_path_factory.mktemp("lab")
     environment = {**os.environ, "DEMO_VAR": str(folder), "PORT": "0", "PYTHONDEVMODE": ""}
     demo = Process(["demo/run.py"], environment, folder / "demo.log")
@@ -56,7 +56,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def open_lab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Open the lab as somebody new; nothing that it does may be refused by its policy."""
+    """Open the lab as a new visitor; nothing may violate its Content Security Policy."""
     contexts: list[BrowserContext] = []
 
     def open_lab(**options: object) -> Page:
@@ -70,7 +70,7 @@ def open_lab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
 
     yield open_lab
     for context in contexts:
-        refused = [each for page in context.pages for each in page.evaluate("window.refused ?? []")]
+        refused = [item for page in context.pages for item in page.evaluate("window.refused ?? []")]
         context.close()
         assert refused == []
 
@@ -81,14 +81,14 @@ def press(page: Page, name: str, way: str) -> None:
 
 def expect_outcome(page: Page, name: str, outcome: str = "") -> None:
     locator = page.locator(f"#{name} .outcome")
-    expect(locator).to_contain_text(outcome or EXPERIMENTS[name], timeout=SLOW)
+    expect(locator).to_contain_text(outcome or EXPERIMENTS[name], timeout=OUTCOME_TIMEOUT_MS)
 
 
 def figure(page: Page, name: str, way: str, figure: str) -> str:
     return page.locator(f"#{name} [data-way={way}] [data-figure={figure}]").inner_text()
 
 
-def test_all_work_is_done_in_the_background_and_measured(open_lab: Callable[..., Page]):
+def test_the_background_runs_and_measures_all_experiments(open_lab: Callable[..., Page]):
     page = open_lab()
 
     for name in EXPERIMENTS:
@@ -96,7 +96,7 @@ def test_all_work_is_done_in_the_background_and_measured(open_lab: Callable[...,
 
     for name in EXPERIMENTS:
         status = page.locator(f"#{name} task-status")
-        expect(status).to_have_attribute("data-phase", "succeeded", timeout=SLOW)
+        expect(status).to_have_attribute("data-phase", "succeeded", timeout=OUTCOME_TIMEOUT_MS)
         expect_outcome(page, name)
         for measure, pattern in FIGURES.items():
             cell = page.locator(f"#{name} [data-way=background] [data-figure={measure}]")
@@ -108,7 +108,7 @@ def test_all_work_is_done_in_the_background_and_measured(open_lab: Callable[...,
         expect_outcome(page, name)
 
 
-def test_a_blocking_click_is_measured_by_the_page_that_answers_it(open_lab: Callable[..., Page]):
+def test_a_blocking_click_is_measured_by_the_page_of_its_response(open_lab: Callable[..., Page]):
     page = open_lab()
 
     with page.expect_navigation():
@@ -127,7 +127,7 @@ def test_a_blocking_click_is_measured_by_the_page_that_answers_it(open_lab: Call
     assert waits[0] > waits[1]
 
 
-def test_what_fails_is_tried_again_in_the_background_only(open_lab: Callable[..., Page]):
+def test_a_failure_is_retried_in_the_background_only(open_lab: Callable[..., Page]):
     page = open_lab()
 
     with page.expect_navigation():
@@ -140,7 +140,7 @@ def test_what_fails_is_tried_again_in_the_background_only(open_lab: Callable[...
     assert figure(page, "payment", "background", "result") != "failed"
 
 
-def test_what_is_no_picture_is_refused_in_place(open_lab: Callable[..., Page]):
+def test_a_file_that_is_not_an_image_is_refused_in_place(open_lab: Callable[..., Page]):
     page = open_lab()
     letter = {"name": "letter.txt", "mimeType": "text/plain", "buffer": b"Dear shop"}
 
@@ -152,7 +152,7 @@ def test_what_is_no_picture_is_refused_in_place(open_lab: Callable[..., Page]):
     expect(page.locator("#photos task-status")).to_have_count(0)
 
 
-def test_what_runs_is_shown_by_the_page_that_comes_back(open_lab: Callable[..., Page]):
+def test_running_jobs_are_shown_after_a_navigation(open_lab: Callable[..., Page]):
     page = open_lab()
 
     press(page, "parcels", "background")
@@ -176,7 +176,7 @@ def test_both_buttons_work_without_javascript(open_lab: Callable[..., Page]):
     expect(page.locator(".outcome")).to_contain_text(EXPERIMENTS["payment"])
     page.get_by_role("link", name="Back to the lab").click()
     expect(page.locator("#payment task-status")).to_have_attribute("data-phase", "succeeded")
-    page.goto("about:blank")  # where what was refused can be asked for
+    page.goto("about:blank")  # where scripts can be evaluated
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -190,5 +190,5 @@ def test_axe_finds_nothing(open_lab: Callable[..., Page], width: int):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page).response["violations"]
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+        violations = Axe().run(page).response["violations"]
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []

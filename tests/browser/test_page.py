@@ -112,7 +112,7 @@ def test_nothing_around_it_moves(context: BrowserContext, page: Page, start: Any
     control.progress(50, message="A message that is so long that it needs some lines. " * 5)
     expect(status).to_contain_text("50%")
     assert after.bounding_box() == before
-    control.fail("An explanation that is as long as that, and tells what to do. " * 6)
+    control.fail("An explanation that is as long as that, with what to do next. " * 6)
     expect(status).to_have_attribute("data-phase", "failed")
     assert after.bounding_box() == before
     assert page.evaluate("window.shift") <= 0.01  # within the element

@@ -165,37 +165,51 @@ def test_polling_where_a_proxy_buffers_streams(context: BrowserContext, page: Pa
     assert len(buffered) == 2
 
 
-def test_the_websocket_is_tried_again_after_five_minutes(
-    context: BrowserContext, page: Page, start: Any
+@pytest.mark.parametrize(
+    ("transport", "fallback", "response"),
+    [("websocket", "stream", ("websocket", 101)), ("stream", "poll", ("stream", 200))],
+)
+def test_a_refused_transport_is_tried_again_after_five_minutes(
+    context: BrowserContext,
+    page: Page,
+    start: Any,
+    transport: str,
+    fallback: str,
+    response: tuple[str, int],
 ):
     job, control = start(context)
     is_refused = True
 
-    def route(socket: WebSocketRoute) -> None:
+    def connect(socket: WebSocketRoute) -> None:
         if is_refused:
             socket.close()
         else:
             socket.connect_to_server()
 
-    page.route_web_socket("**/tasks/ws/", route)
+    def respond(route: Route) -> None:
+        if is_refused and transport == "stream":
+            route.fulfill(status=501)
+        else:
+            route.continue_()
+
+    page.route_web_socket("**/tasks/ws/", connect)
+    page.route("**/tasks/events/**", respond)
     responses = record_responses(page)
     page.clock.install()
-    page.goto(f"/show/?ids={job}&transport=websocket")
-    wait_until(lambda: responses == [("stream", 200)], "the stream is requested", page=page)
+    page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_attached()
 
+    def is_recorded(expected: tuple[str, int]) -> bool:
+        page.clock.run_for(100)
+        return expected in responses
+
+    wait_until(lambda: is_recorded((fallback, 200)), "the page falls back", page=page)
     is_refused = False
     page.clock.run_for(301_000)
     page.evaluate("dispatchEvent(new Event('online'))")  # connect again
-    wait_until(lambda: step(page, responses), "the WebSocket is open", page=page)
+    wait_until(lambda: is_recorded(response), "the transport is used again", page=page)
     page.clock.resume()
     follow_until_finished(page, control)
-
-
-def step(page: Page, responses: list[tuple[str, int]]) -> bool:
-    """Let the page's clock run; return whether a WebSocket was opened."""
-    page.clock.run_for(100)
-    return ("websocket", 101) in responses
 
 
 def test_the_websocket_is_tried_first_when_the_network_is_back(
@@ -355,6 +369,25 @@ def test_after_sign_out_the_job_is_not_available(
     context.request.get("/sign-out/")
     expect(page.locator("task-status")).to_contain_text("Not available")
     control.finish()
+
+
+@pytest.mark.parametrize("transport", LIVE_TRANSPORTS)
+def test_a_redirect_to_the_login_page_stops_the_element(
+    context: BrowserContext, page: Page, start: Any, transport: str
+):
+    job, _ = start(context)
+    problem = {"type": "about:blank", "title": "", "status": 302}
+
+    def connect(socket: WebSocketRoute) -> None:
+        socket.on_message(lambda _: socket.send(json.dumps({"event": "error", "data": problem})))
+
+    page.route_web_socket("**/tasks/ws/", connect)
+    page.route(
+        "**/tasks/events/**",
+        lambda route: route.fulfill(status=302, headers={"Location": "/sign-in/"}),
+    )
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    expect(page.locator("task-status")).to_contain_text("Please sign in again")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

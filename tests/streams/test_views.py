@@ -67,13 +67,13 @@ def test_invalid_and_unknown_ids_are_refused(ids, status):
 
 
 def test_another_users_job_and_an_unknown_one_are_the_same_404():
-    mine = start_job(user_client("ada"))
+    job = start_job(user_client("ada"))
     eve = User.objects.create(username="eve")
 
-    not_mine, unknown = get_stream(mine, eve), get_stream(new_id(), eve)
+    foreign, unknown = get_stream(job, eve), get_stream(new_id(), eve)
 
-    assert not_mine.status_code == unknown.status_code == 404
-    assert not_mine.content == unknown.content
+    assert foreign.status_code == unknown.status_code == 404
+    assert foreign.content == unknown.content
 
 
 def test_a_client_must_accept_a_stream():
@@ -121,10 +121,10 @@ def test_a_reconnection_with_an_expired_token_is_refused(monkeypatch):
 
 
 def test_a_token_is_for_its_own_jobs_only():
-    mine, other = tasks.private.enqueue(), tasks.private.enqueue()
-    token = f"Offload {make_token([mine.id])}"
+    job, other = tasks.private.enqueue(), tasks.private.enqueue()
+    token = f"Offload {make_token([job.id])}"
 
-    assert get_stream(mine.id, Authorization=token).status_code == 200
+    assert get_stream(job.id, Authorization=token).status_code == 200
     assert get_stream(other.id, Authorization=token).status_code == 404
 
 
@@ -133,10 +133,10 @@ def test_too_many_streams_are_refused_with_retry_after(monkeypatch, each, total,
     limits = ConnectionLimits(each, total)
     monkeypatch.setattr("offload.streams.views.get_connection_limits", lambda: limits)
     ada = user_client("ada")
-    mine = start_job(ada)
+    job = start_job(ada)
     limits.acquire(f"user:{ada.user.pk}")  # type: ignore[attr-defined]
 
-    response = get_stream(mine, ada.user)  # type: ignore[attr-defined]
+    response = get_stream(job, ada.user)  # type: ignore[attr-defined]
 
     assert response.status_code == status
     assert int(response.headers["Retry-After"]) > 0
@@ -268,18 +268,18 @@ def test_streams_of_the_view_hold_no_database_connections(start_server, start_wo
 
 def test_each_id_is_authorized(server):
     ada = user_client("ada")
-    mine, also_mine = start_job(ada), start_job(ada)
-    others = start_job(user_client("eve"))
+    job, second_job = start_job(ada), start_job(ada)
+    foreign = start_job(user_client("eve"))
     unknown = str(new_id())
 
     with StreamReader(
-        server.port, [mine, others, also_mine, unknown], session_headers(ada)
+        server.port, [job, foreign, second_job, unknown], session_headers(ada)
     ) as reader:
         first = reader.expect("snapshot")
 
-    assert [item["id"] for item in first.data["items"]] == [mine, also_mine]
-    assert first.data["missing"] == [others, unknown]
-    assert first.id == f"{mine}.0,{also_mine}.0"
+    assert [item["id"] for item in first.data["items"]] == [job, second_job]
+    assert first.data["missing"] == [foreign, unknown]
+    assert first.id == f"{job}.0,{second_job}.0"
 
 
 def test_the_response_has_the_headers_of_a_stream(server):
@@ -345,31 +345,31 @@ def test_progress_is_sent_while_the_job_runs(server, start_worker, gate):
 
 def test_each_client_gets_what_its_rights_allow(server, start_worker):
     ada, staff = user_client("ada"), user_client("root", is_staff=True)
-    mine = start_job(ada, "shown", "secret")
-    token = {"Authorization": f"Offload {make_token([mine])}"}
+    job = start_job(ada, "shown", "secret")
+    token = {"Authorization": f"Offload {make_token([job])}"}
 
     with (
-        StreamReader(server.port, [mine], session_headers(ada)) as owner,
-        StreamReader(server.port, [mine], token) as guest,
+        StreamReader(server.port, [job], session_headers(ada)) as owner,
+        StreamReader(server.port, [job], token) as guest,
     ):
         start_worker(0)
         last = {name: reader.remaining()[-2].data for name, reader in (("o", owner), ("g", guest))}
 
     assert last["o"]["result"] == "secret"
     assert last["g"]["result"] is None
-    with StreamReader(server.port, [mine], session_headers(staff)) as other:
+    with StreamReader(server.port, [job], session_headers(staff)) as other:
         assert other.status == 404
 
 
 def test_the_streams_of_a_user_are_limited(server):
     ada = user_client("ada")
-    mine = start_job(ada)
-    readers = [StreamReader(server.port, [mine], session_headers(ada)) for _ in range(3)]
+    job = start_job(ada)
+    readers = [StreamReader(server.port, [job], session_headers(ada)) for _ in range(3)]
 
-    with StreamReader(server.port, [mine], session_headers(ada)) as refused:
+    with StreamReader(server.port, [job], session_headers(ada)) as refused:
         assert refused.status == 429
     readers.pop().close()
-    with StreamReader.when_admitted(server.port, [mine], session_headers(ada)):
+    with StreamReader.when_admitted(server.port, [job], session_headers(ada)):
         pass
     for reader in readers:
         reader.close()
@@ -377,9 +377,9 @@ def test_the_streams_of_a_user_are_limited(server):
 
 def test_sign_out_closes_the_stream_for_good(server):
     ada = user_client("ada")
-    mine = start_job(ada)
+    job = start_job(ada)
 
-    with StreamReader(server.port, [mine], session_headers(ada)) as reader:
+    with StreamReader(server.port, [job], session_headers(ada)) as reader:
         reader.expect("snapshot")
         url = f"http://127.0.0.1:{server.port}/sign-out/"
         sign_out = urllib.request.Request(url, headers=session_headers(ada))
@@ -387,7 +387,7 @@ def test_sign_out_closes_the_stream_for_good(server):
 
         (close,) = reader.remaining()
     assert close.data == {"reason": "lifetime"}
-    with StreamReader(server.port, [mine], session_headers(ada)) as reader:
+    with StreamReader(server.port, [job], session_headers(ada)) as reader:
         assert reader.status == 404
 
 

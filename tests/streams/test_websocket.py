@@ -120,50 +120,50 @@ def test_a_page_of_this_site_is_accepted(server):
 
 def test_each_id_is_authorized(server):
     ada = user_client("ada")
-    mine, others, unknown = start_job(ada), start_job(user_client("eve")), str(new_id())
+    job, foreign, unknown = start_job(ada), start_job(user_client("eve")), str(new_id())
 
     with open_socket(server, session_headers(ada)) as socket:
-        send(socket, subscribe=[mine, others, unknown])
+        send(socket, subscribe=[job, foreign, unknown])
         first = receive(socket)
 
-    assert [item["id"] for item in first["data"]["items"]] == [mine]
-    assert first["data"]["missing"] == [others, unknown]
+    assert [item["id"] for item in first["data"]["items"]] == [job]
+    assert first["data"]["missing"] == [foreign, unknown]
 
 
 def test_jobs_that_the_client_may_not_see_are_missing(server):
-    others = start_job(user_client("eve"))
+    foreign = start_job(user_client("eve"))
 
     with open_socket(server) as socket:
-        send(socket, subscribe=[others])
+        send(socket, subscribe=[foreign])
         messages, code = receive_all(socket)
 
     assert [message["data"] for message in messages] == [
-        {"items": [], "missing": [others]},
+        {"items": [], "missing": [foreign]},
         {"reason": "finished"},
     ]
     assert code == 1000
 
 
 def test_a_message_can_have_a_token(server):
-    mine = tasks.private.enqueue()
+    job = tasks.private.enqueue()
 
     with open_socket(server) as socket:
-        send(socket, subscribe=[mine.id], token="forged")
+        send(socket, subscribe=[job.id], token="forged")
         refused = receive(socket)
-        send(socket, subscribe=[mine.id], token=make_token([mine.id]))
+        send(socket, subscribe=[job.id], token=make_token([job.id]))
         first = receive(socket)
 
     assert refused["event"] == "error"
     assert refused["data"]["type"] == "urn:offload:token-refused"
-    assert first["data"]["items"][0]["id"] == mine.id
+    assert first["data"]["items"][0]["id"] == job.id
 
 
 def test_the_handshake_can_have_a_token(server):
-    mine = tasks.private.enqueue()
+    job = tasks.private.enqueue()
 
-    with open_socket(server, {"Authorization": f"Offload {make_token([mine.id])}"}) as socket:
-        send(socket, subscribe=[mine.id])
-        assert receive(socket)["data"]["items"][0]["id"] == mine.id
+    with open_socket(server, {"Authorization": f"Offload {make_token([job.id])}"}) as socket:
+        send(socket, subscribe=[job.id])
+        assert receive(socket)["data"]["items"][0]["id"] == job.id
 
 
 def test_headers_of_an_authenticating_proxy_are_used(server):
@@ -176,17 +176,17 @@ def test_headers_of_an_authenticating_proxy_are_used(server):
 
 def test_a_socket_is_counted_once_whatever_it_subscribes_to(server):
     ada = user_client("ada")
-    mine, also_mine = start_job(ada), start_job(ada)
+    job, second_job = start_job(ada), start_job(ada)
 
     with ExitStack() as stack:
         *three, fourth = [
             stack.enter_context(open_socket(server, session_headers(ada))) for _ in range(4)
         ]
         for socket in three:
-            for identifier in (mine, also_mine):
+            for identifier in (job, second_job):
                 send(socket, subscribe=[identifier])
                 assert receive(socket)["event"] == "snapshot"
-        send(fourth, subscribe=[mine])
+        send(fourth, subscribe=[job])
         refused = receive(fourth)
 
     assert refused["event"] == "error"
@@ -356,8 +356,8 @@ def test_a_client_that_does_not_read_is_disconnected():
 def test_it_can_be_mounted_in_a_channels_router(start_server, kind):
     server = start_server(kind, application="tests.live.application:channels")
     ada = user_client("ada")
-    mine = start_job(ada)
+    job = start_job(ada)
 
     with open_socket(server, session_headers(ada), path="/elsewhere/") as socket:
-        send(socket, subscribe=[mine])
-        assert receive(socket)["data"]["items"][0]["id"] == mine
+        send(socket, subscribe=[job])
+        assert receive(socket)["data"]["items"][0]["id"] == job
