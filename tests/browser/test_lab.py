@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 EXPERIMENTS = {
     "photos": "4 thumbnails and a contact sheet",
     "orders": "100,000 orders, € 13,126,005",
-    "mails": "500 letters received by the mail server",
+    "mails": "500 emails received by the mail server",
     "visits": "400,000 visits to 9 products",
     "parcels": "24 parcels found",
-    "payment": "€ 49.90 paid, at attempt 3",
+    "payment": "€ 49.90 paid at attempt 3",
 }
 FIGURES = {
     "firstByte": r"[\d,]+",
@@ -46,7 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("lab")
     environment = {**os.environ, "DEMO_VAR": str(folder), "PORT": "0", "PYTHONDEVMODE": ""}
     demo = Process(["demo/run.py"], environment, folder / "demo.log")
-    wait_until(lambda: not demo.is_alive or "is open at" in demo.output, "the demo opens", 120)
+    wait_until(lambda: not demo.is_alive or "is running at" in demo.output, "the demo runs", 120)
     try:
         yield re.search(r"http://\S+", demo.output)[0]
         assert demo.stop() == 0, demo.output
