@@ -20,7 +20,7 @@ HEADERS = {
     "X-Accel-Buffering": "no",  # nginx
 }
 RETRY = b"retry: 2000\n\n"
-"""Tells a browser's EventSource to reconnect after 2,000 ms."""
+"""Makes a browser's EventSource reconnect after 2,000 ms."""
 MAX_CONNECTION_SECONDS = 2 * LIFETIME_SECONDS
 """Close a connection after this time, even if the client does not read the close message."""
 

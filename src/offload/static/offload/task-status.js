@@ -1,5 +1,5 @@
 // <task-status> shows a job as it changes. A hub connects for all elements of a page. One of the
-// visible tabs leads: it alone connects, and tells the others.
+// visible tabs leads: it alone connects, and updates the others.
 
 const GATHER_MS = 50; // for elements to come and go
 const FIRST_BYTE_MS = 5_000; // else a proxy buffers it
