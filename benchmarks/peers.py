@@ -1,9 +1,9 @@
-"""Measure django-offload beside other task queues, each at its best, on this machine.
+"""Compare django-offload with other task queues, each in its best configurations.
 
     .venv/bin/python benchmarks/peers.py
     .venv/bin/python benchmarks/peers.py offload-sqlite offload-postgresql --stage drain
 
-It prints tables; a whole run also writes them to `benchmarks/results/peers.md`.
+Prints tables; a complete run also writes them to `benchmarks/results/peers.md`.
 """
 
 from __future__ import annotations
@@ -16,125 +16,141 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from arena import calls, drains, ground, noise, waits
-from arena.environments import version
-from arena.figures import ANY, Figures
-from arena.lineup import LINEUP
-from arena.plan import STAGES, Plan, make_plan
-from arena.report import report
-from arena.stand import Stand
-from arena.stores.postgresql import PostgreSQL
-from arena.stores.sqlite import SQLite
+from comparison import baseline, draining, enqueueing, idle_workers, noise
+from comparison.contenders import CONTENDERS
+from comparison.environments import version
+from comparison.measurements import ANY_CONFIG, Measurements
+from comparison.plan import STAGES, Plan, make_plan
+from comparison.report import report
+from comparison.sandbox import Sandbox
+from comparison.stores.postgresql import PostgreSQL
+from comparison.stores.sqlite import SQLite
 from load.report import RESULTS, machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arena.lineup import Contender
+    from comparison.contenders import Contender
+
+ENQUEUE_STAGES = {"enqueue": enqueueing.enqueue, "bulk": enqueueing.enqueue_many}
+IDLE_WORKER_STAGES = {
+    "pickup": idle_workers.pickup,
+    "result": idle_workers.result,
+    "big": idle_workers.big,
+    "idle": idle_workers.idle,
+}
 
 
 def main() -> None:
-    choices = _parser().parse_args()
-    # Workers have process groups of their own: end them too when this is ended.
+    options = _parser().parse_args()
+    # Workers have process groups of their own: exit in order, so that they are stopped, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    plan = make_plan(choices.stage, runs=choices.runs, is_quick=choices.quick)
-    named = [c for c in LINEUP if c.name in choices.names]
-    contenders = named or [c for c in LINEUP if c.quick or not choices.quick]
-    figures = Figures()
+    plan = make_plan(options.stage, runs=options.runs, is_quick=options.quick)
+    named = [c for c in CONTENDERS if c.name in options.names]
+    contenders = named or [c for c in CONTENDERS if c.quick or not options.quick]
+    measurements = Measurements()
     failed: set[str] = set()
-    # In turns, so that a busy minute of the machine does not fall on one contender alone.
+    # One after the other in each round, so that a busy minute does not affect one contender only.
     for number in range(plan.runs):
         for contender in contenders:
-            if not _measure(contender, plan, figures, is_first=number == 0):
+            if not _measure(contender, plan, measurements, is_first=number == 0):
                 failed.add(contender.name)
-    text = f"{machine()}\n{_circumstances(figures, contenders)}\nRounds: {plan.runs}.\n"
+    text = f"{machine()}\n{_conditions(measurements, contenders)}\nRounds: {plan.runs}.\n"
     if failed:
-        text += f"Not measured whole, because it failed: {', '.join(sorted(failed))}.\n"
-    text += f"\n{report(figures, contenders)}\n"
+        text += f"Failed, and therefore incomplete: {', '.join(sorted(failed))}.\n"
+    text += f"\n{report(measurements, contenders)}\n"
     print(text)
-    if not (named or choices.stage or choices.quick):
-        (RESULTS / "peers.md").write_text(f"# Beside other task queues\n\n{text}")
+    if not (named or options.stage or options.quick):
+        (RESULTS / "peers.md").write_text(f"# Compared with other task queues\n\n{text}")
     sys.exit(1 if failed else 0)
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = [contender.name for contender in LINEUP]
+    names = [contender.name for contender in CONTENDERS]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", choices=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--stage", nargs="+", choices=STAGES)
-    parser.add_argument("--runs", type=int, help="repetitions of each drain")
+    parser.add_argument("--stage", nargs="+", choices=STAGES, help="measure only these stages")
+    parser.add_argument("--runs", type=int, help="rounds of draining and enqueueing")
     parser.add_argument("--quick", action="store_true", help="fewer peers, shorter stages")
     return parser
 
 
-def _measure(contender: Contender, plan: Plan, figures: Figures, *, is_first: bool) -> bool:
-    """Drain and enqueue once, the first time wait too; return whether it worked."""
-    begun = time.monotonic()
-    stand = None
+def _measure(
+    contender: Contender, plan: Plan, measurements: Measurements, *, is_first: bool
+) -> bool:
+    """Run one round, and in the first also the stages with idle workers.
+
+    Returns:
+        Whether it succeeded.
+    """
+    started = time.monotonic()
+    sandbox = None
     try:
-        stand = Stand(contender)
-        noise.measure(stand.folder, contender.name, ANY, figures)
-        stand.prepare()
-        _measure_drains(stand, plan, figures)
-        _measure_calls(stand, plan, figures)
+        sandbox = Sandbox(contender)
+        noise.measure(sandbox.folder, contender.name, ANY_CONFIG, measurements)
+        sandbox.prepare()
+        _measure_draining(sandbox, plan, measurements)
+        _measure_enqueueing(sandbox, plan, measurements)
         if is_first:
-            _measure_waits(stand, plan, figures)
-            if contender.is_ours and isinstance(stand.store, SQLite | PostgreSQL):
-                ground.measure(stand.store, contender.name, plan, figures)
-    except Exception:  # noqa: BLE001  # one that fails must not cost the figures of the others
+            _measure_idle_workers(sandbox, plan, measurements)
+            if contender.is_ours and isinstance(sandbox.store, SQLite | PostgreSQL):
+                baseline.measure(sandbox.store, contender.name, plan, measurements)
+    except Exception:  # noqa: BLE001  # the measurements of the other contenders must survive
         traceback.print_exc()
         return False
     finally:
-        if stand is not None:
-            stand.remove()
-        took = time.monotonic() - begun
-        print(f"{contender.name}: {took:.0f} s", file=sys.stderr, flush=True)
+        if sandbox is not None:
+            sandbox.remove()
+        seconds = time.monotonic() - started
+        print(f"{contender.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return True
 
 
-def _measure_calls(stand: Stand, plan: Plan, figures: Figures) -> None:
-    for name in ("enqueue", "bulk"):
-        if name in plan.stages:
-            getattr(calls, name)(stand, plan, figures)
-
-
-def _measure_drains(stand: Stand, plan: Plan, figures: Figures) -> None:
-    every = stand.contender.workers
-    for workers in every if plan.all_workers else every[:1]:
-        count = int(workers.backlog * plan.share)
-        for kind in _kinds(stand.contender, plan.stages):
-            drains.drain(stand, workers, kind, count, figures)
+def _measure_draining(sandbox: Sandbox, plan: Plan, measurements: Measurements) -> None:
+    configs = sandbox.contender.configs
+    if not plan.all_configs:
+        configs = configs[:1]
+    for config in configs:
+        count = int(config.backlog * plan.backlog_share)
+        for kind in _kinds(sandbox.contender, plan.stages):
+            draining.drain(sandbox, config, kind, count, measurements)
         if "mixed" in plan.stages:
-            for name in stand.contender.mixes:
-                drains.drain_mixed(stand, workers, name, plan.mixed_seconds, figures)
+            for name in sandbox.contender.mixes:
+                draining.drain_mixed(sandbox, config, name, plan.mixed_seconds, measurements)
+
+
+def _measure_enqueueing(sandbox: Sandbox, plan: Plan, measurements: Measurements) -> None:
+    for name, measure in ENQUEUE_STAGES.items():
+        if name in plan.stages:
+            measure(sandbox, plan, measurements)
+
+
+def _measure_idle_workers(sandbox: Sandbox, plan: Plan, measurements: Measurements) -> None:
+    config = sandbox.contender.configs[0]
+    for name, measure in IDLE_WORKER_STAGES.items():
+        if name in plan.stages:
+            measure(sandbox, config, plan, measurements)
 
 
 def _kinds(contender: Contender, stages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the no-ops to drain; whoever runs only async functions drains those."""
-    wanted = (("drain", "noop"), ("async", "anoop"))
-    kinds = tuple(k for stage, k in wanted if stage in stages and k in contender.kinds)
+    """Return the no-ops to drain; a queue with async tasks only drains those instead."""
+    kinds_by_stage = (("drain", "noop"), ("async", "anoop"))
+    kinds = tuple(k for stage, k in kinds_by_stage if stage in stages and k in contender.kinds)
     return kinds or (contender.kinds if "drain" in stages else ())
 
 
-def _measure_waits(stand: Stand, plan: Plan, figures: Figures) -> None:
-    workers = stand.contender.workers[0]
-    for name in ("pickup", "result", "big", "idle"):
-        if name in plan.stages:
-            getattr(waits, name)(stand, workers, plan, figures)
-
-
-def _circumstances(figures: Figures, contenders: Sequence[Contender]) -> str:
-    """Say what was measured and how quiet the machine was."""
+def _conditions(measurements: Measurements, contenders: Sequence[Contender]) -> str:
+    """Return the versions of the contenders, and how quiet the machine was."""
     packages = sorted({contender.package for contender in contenders})
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    sync, spin = figures.all("fdatasync"), figures.all("loop")
+    syncs, loops = measurements.all("fdatasync"), measurements.all("loop")
     return (
         f"{versions}.\n"
-        f"Noise: fdatasync of 8 kB {statistics.median(sync):.0f} us "
-        f"({min(sync):.0f} to {max(sync):.0f}), a fixed loop {statistics.median(spin):.0f} ms "
-        f"({min(spin):.0f} to {max(spin):.0f})."
+        f"Noise: fdatasync of 8 kB {statistics.median(syncs):.0f} us "
+        f"({min(syncs):.0f} to {max(syncs):.0f}), a fixed loop {statistics.median(loops):.0f} ms "
+        f"({min(loops):.0f} to {max(loops):.0f})."
     )
 
 

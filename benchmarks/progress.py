@@ -1,9 +1,9 @@
-"""Measure what a call of progress() costs a running task, and how often a million are written.
+"""Measure the cost of a call of progress(), and how many of a million calls are stored.
 
     .venv/bin/python benchmarks/progress.py             --quick: once each, only prints
 
-Each job runs alone in a thread of an engine in this process, on SQLite: so its calls share the
-interpreter with whoever passes on what they say.
+Each job runs alone, in a thread of a worker in this process, on SQLite. So its calls share the
+interpreter with the threads that store the progress.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 os.environ.setdefault("OFFLOAD_TEST_RUN", "progress-bench")
 django.setup()
 
-from benchmarks.statements import start  # noqa: E402  # it needs the app registry
+from benchmarks.statements import drain  # noqa: E402  # needs the app registry
 from offload import progress, task, track  # noqa: E402
 from offload.models import Job  # noqa: E402
 
@@ -55,7 +55,7 @@ def iterate() -> None:
         pass
 
 
-WAYS: dict[str, Callable[[], None]] = {
+LOOPS: dict[str, Callable[[], None]] = {
     "an empty loop": loop,
     "`progress(done, total, message)`": call,
     "the same with `step`": call_with_step,
@@ -64,29 +64,29 @@ WAYS: dict[str, Callable[[], None]] = {
 
 
 @task
-def measure(way: str) -> float:
-    """Return the nanoseconds of this thread's processor that one call took."""
-    begun = time.thread_time()
-    WAYS[way]()
-    return (time.thread_time() - begun) / CALLS * 1e9
+def measure(name: str) -> float:
+    """Return the CPU time of one call, in nanoseconds of this thread."""
+    started = time.thread_time()
+    LOOPS[name]()
+    return (time.thread_time() - started) / CALLS * 1e9
 
 
 def rows(rounds: int) -> list[str]:
     lines = []
-    for way in WAYS:
-        runs = sorted(run_alone(way) for _ in range(rounds))
-        cost, _ = runs[rounds // 2]
+    for name in LOOPS:
+        runs = sorted(run_alone(name) for _ in range(rounds))
+        nanoseconds, _ = runs[rounds // 2]
         writes = max(count for _, count in runs)
-        lines.append(f"| {way} | {cost:,.0f} | {writes} |")
+        lines.append(f"| {name} | {nanoseconds:,.0f} | {writes} |")
     return lines
 
 
-def run_alone(way: str) -> tuple[float, int]:
-    """Return the nanoseconds of one call, and how often the job's progress was written."""
-    result = measure.enqueue(way)
-    start(drain=True)[1].join()
+def run_alone(name: str) -> tuple[float, int]:
+    """Return the nanoseconds of one call, and how often the job's progress was stored."""
+    result = measure.enqueue(name)
+    drain()
     result.refresh()
-    # Claim and outcome made a version each.
+    # The claim and the outcome have each made a version.
     return result.return_value, Job.objects.get(pk=result.id).version - 2
 
 
@@ -94,7 +94,7 @@ def run() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one job of each way; only prints")
+    parser.add_argument("--quick", action="store_true", help="one job of each kind; only prints")
     is_quick = parser.parse_args().quick
     rounds = 1 if is_quick else ROUNDS
     old = setup_databases(verbosity=0, interactive=False)
@@ -104,9 +104,9 @@ def run() -> None:
         connections.close_all()
         teardown_databases(old, verbosity=0)
     text = (
-        f"# What progress costs\n\n{machine()}\n"
-        f"Median of {rounds} jobs of {CALLS:,} calls each, in time of the processor.\n\n"
-        "| what | ns a call, the loop included | writes of a job, at most |\n"
+        f"# The cost of progress\n\n{machine()}\n"
+        f"Median of {rounds} jobs of {CALLS:,} calls each, in CPU time.\n\n"
+        "| loop | ns per call, including the loop | writes per job, at most |\n"
         f"| --- | ---: | ---: |\n{table}\n"
     )
     print(text)
@@ -115,7 +115,7 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    # Under the name by which an engine finds the task.
+    # Import by the name from which the worker imports the task.
     from benchmarks.progress import run as main
 
     main()

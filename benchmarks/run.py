@@ -1,11 +1,12 @@
 """Run the benchmarks.
 
-make bench          all of them; keeps what they print in `benchmarks/results/`
-make bench QUICK=1  statements on SQLite, beside fewer task queues, in the browser; only prints
+make bench          all of them; writes `benchmarks/results/`
+make bench QUICK=1  statements on SQLite, fewer task queues, pages in the browser; only prints
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,24 +15,28 @@ from pathlib import Path
 from load.report import RESULTS, machine
 
 SCRIPTS = ["peers.py", "live.py", "scale.py", "memory.py", "web.py", "progress.py"]
-"""Those that keep their results themselves."""
-QUICK = SCRIPTS[:2]
-"""Those for which there is time in small."""
+"""Scripts that write their results themselves."""
+QUICK_SCRIPTS = SCRIPTS[:2]
 HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    is_quick = "--quick" in sys.argv
-    RESULTS.mkdir(exist_ok=True)
-    text = count_statements(["sqlite"] if is_quick else ["sqlite", "postgresql", "mariadb"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="only prints")
+    if parser.parse_args().quick:
+        print(count_statements(["sqlite"]), flush=True)
+        sys.exit(any_fails(QUICK_SCRIPTS, ["--quick"]))
+    text = count_statements(["sqlite", "postgresql", "mariadb"])
     print(text, flush=True)
-    if not is_quick:
-        (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
-    sys.exit(fails(QUICK if is_quick else SCRIPTS, sys.argv[1:]))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "statements.md").write_text(f"# Statements and commits\n\n{text}")
+    sys.exit(any_fails(SCRIPTS, []))
 
 
-def fails(scripts: Sequence[Path | str], arguments: Sequence[Path | str]) -> bool:
-    """Run scripts, each to its end; return whether one failed, or was killed."""
+def any_fails(scripts: Sequence[Path | str], arguments: Sequence[Path | str]) -> bool:
+    """Run all scripts; return whether one of them failed or was killed."""
     codes = [
         subprocess.run([sys.executable, HERE / script, *arguments], check=False).returncode
         for script in scripts
@@ -40,9 +45,10 @@ def fails(scripts: Sequence[Path | str], arguments: Sequence[Path | str]) -> boo
 
 
 def count_statements(databases: list[str]) -> str:
+    """Run `statements.py` and return its table with a description of the machine."""
     command = [sys.executable, HERE / "statements.py", *databases]
-    measured = subprocess.run(command, check=True, capture_output=True, text=True)
-    return f"{machine()}\n\n{measured.stdout}"
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    return f"{machine()}\n\n{process.stdout}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Count the statements and commits that 1,000 jobs cost, and those of an engine with no work.
+"""Count the statements and commits of 1,000 jobs, and those of an idle worker.
 
     .venv/bin/python benchmarks/statements.py sqlite postgresql mariadb
 
-Each database runs in a process of its own, in a test database that is removed at the end.
+Each database is measured in a process of its own, in a test database.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 JOBS = 1_000
 IDLE_SECONDS = 20
-WARM_UP = 2
+WARM_UP_SECONDS = 2
 ROOT = Path(__file__).resolve().parents[1]
 WRITES = {"INSERT", "UPDATE", "DELETE"}
 
 
 class Counter:
-    """Statements and commits of all connections that this process makes from now on."""
+    """Counts the statements and commits of all connections that this process opens from now on."""
 
     def __init__(self) -> None:
         self.statements = 0
@@ -47,10 +47,12 @@ class Counter:
     def _watch(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
         if connection.vendor == "sqlite":
             raw = connection.connection
-            raw.set_trace_callback(lambda sql: self._trace(sql, is_alone=not raw.in_transaction))
+            raw.set_trace_callback(
+                lambda sql: self._trace(sql, is_autocommit=not raw.in_transaction)
+            )
         elif self._execute not in connection.execute_wrappers:
             connection.execute_wrappers.append(self._execute)
-            commit = connection._commit  # noqa: SLF001  # Django tells of no commit
+            commit = connection._commit  # noqa: SLF001  # Django has no hook for it
 
             def count_and_commit() -> None:
                 self.commits += 1
@@ -58,21 +60,21 @@ class Counter:
 
             connection._commit = count_and_commit  # type: ignore[method-assign]  # noqa: SLF001
 
-    def forget(self, connection: BaseDatabaseWrapper) -> None:
-        """Count no more; leave a connection as it was."""
+    def stop(self, connection: BaseDatabaseWrapper) -> None:
+        """Stop counting, and restore a connection."""
         connection_created.disconnect(self._watch)
         connection.close()
         if self._execute in connection.execute_wrappers:
             connection.execute_wrappers.remove(self._execute)
             del connection._commit  # noqa: SLF001
 
-    def _trace(self, sql: str, *, is_alone: bool) -> None:
+    def _trace(self, sql: str, *, is_autocommit: bool) -> None:
         word = sql.lstrip().split(maxsplit=1)[0].upper()
-        self.commits += word == "COMMIT" or (is_alone and word in WRITES)
+        self.commits += word == "COMMIT" or (is_autocommit and word in WRITES)
         self.statements += word not in {"BEGIN", "COMMIT", "PRAGMA"}
 
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
-        # A packet of statements is one trip to the server, yet it is many statements.
+        # One round trip may contain many statements.
         count = len(params) if many else sql.count(";") + 1
         self.statements += count
         self.commits += 0 if context["connection"].in_atomic_block else count
@@ -80,7 +82,7 @@ class Counter:
 
 
 class Table:
-    """The rows that are printed."""
+    """Rows of the printed table."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, float, float]] = []
@@ -90,26 +92,27 @@ class Table:
 
     @contextmanager
     def row(self, label: str, per: int = 1) -> Iterator[None]:
-        """Add a row: what happened in the block, divided by `per`."""
+        """Add a row with the numbers of the block, divided by `per`."""
         before = self._counter.statements, self._commits()
         yield
         after = self._counter.statements, self._commits()
-        statements, made = (b - a for a, b in zip(before, after, strict=True))
-        statements -= OWN_STATEMENTS if connection.vendor == "postgresql" else 0
-        self.rows.append((label, statements / per, made / per))
+        statements, commits = (b - a for a, b in zip(before, after, strict=True))
+        if connection.vendor == "postgresql":
+            statements -= OWN_STATEMENTS
+        self.rows.append((label, statements / per, commits / per))
 
     def _commits(self) -> int:
-        return commits() if connection.vendor == "postgresql" else self._counter.commits
+        return postgresql_commits() if connection.vendor == "postgresql" else self._counter.commits
 
 
 OWN_STATEMENTS = 3
-"""What `commits` itself executes."""
+"""Statements of `postgresql_commits` itself."""
 
 
-def commits() -> int:
-    """Return PostgreSQL's own number of commits in this database; it counts reads too.
+def postgresql_commits() -> int:
+    """Return PostgreSQL's number of commits in this database, including those of reads.
 
-    MariaDB counts for the whole server only, so there commits are counted here.
+    MariaDB has this number for the whole server only, so the client counts its commits.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
@@ -121,7 +124,7 @@ def commits() -> int:
 
 
 def measure() -> list[tuple[str, float, float]]:
-    """Return rows of: what, statements, commits."""
+    """Return rows of label, statements and commits."""
     from tests.tasks import add  # noqa: PLC0415  # needs the app registry
 
     table = Table()
@@ -129,22 +132,28 @@ def measure() -> list[tuple[str, float, float]]:
         for number in range(JOBS):
             add.enqueue(number)
     with table.row(f"drain {JOBS:,}: claim and finish"):
-        start(drain=True)[1].join()
+        drain()
     with table.row(f"enqueue_many {JOBS:,}"):
         add.enqueue_many([((number,), {}) for number in range(JOBS)])
     with table.row(f"drain {JOBS:,}: claim and finish"):
-        start(drain=True)[1].join()
-    engine, thread = start()
-    threading.Event().wait(WARM_UP)
-    with table.row("an idle engine, per second", per=IDLE_SECONDS):
+        drain()
+    engine, thread = start_worker()
+    threading.Event().wait(WARM_UP_SECONDS)
+    with table.row("an idle worker, per second", per=IDLE_SECONDS):
         threading.Event().wait(IDLE_SECONDS)
     engine.stop()
     thread.join()
     return table.rows
 
 
-def start(*, drain: bool = False) -> tuple[Engine, threading.Thread]:
-    """Run an engine in a thread, with its jobs in threads beside it."""
+def drain() -> None:
+    """Run all jobs."""
+    _, thread = start_worker(drain=True)
+    thread.join()
+
+
+def start_worker(*, drain: bool = False) -> tuple[Engine, threading.Thread]:
+    """Start a worker in a thread, which runs its jobs in threads of this process."""
     from offload.worker.config import WorkerConfig, make_engine  # noqa: PLC0415
 
     backend: Any = default_task_backend
@@ -160,24 +169,26 @@ def run(database: str) -> None:
     django.setup()
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        for what, statements, made in measure():
-            print(f"| {database} | {what} | {statements:,.1f} | {made:,.1f} |")
+        for label, statements, commits in measure():
+            print(f"| {database} | {label} | {statements:,.1f} | {commits:,.1f} |")
     finally:
         connections.close_all()
         teardown_databases(old, verbosity=0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql", "mariadb"])
-    parser.add_argument("--here", action="store_true", help="the one database, in this process")
-    choices = parser.parse_args()
-    if choices.here:
-        run(choices.databases[0])
+    parser.add_argument("--here", action="store_true", help="measure one database in this process")
+    options = parser.parse_args()
+    if options.here:
+        run(options.databases[0])
         return
     print("| database | what | statements | commits |")
     print("| --- | --- | --- | --- |", flush=True)
-    for database in choices.databases:
+    for database in options.databases:
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.settings",

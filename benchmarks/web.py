@@ -1,4 +1,4 @@
-"""Enqueueing in web requests: requests a second and their slowest, 50 at a time.
+"""Measure views that enqueue, with 50 concurrent clients: requests per second and latencies.
 
     .venv/bin/python benchmarks/web.py            a quarter of an hour; --quick: a few minutes
 
@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from load.database import ask, empty, environment, new_database, version
-from load.engine import running
-from load.locks import Waits
+from load.database import delete_jobs, environment, new_database, query, version
 from load.report import write
-from load.server import CONNECTIONS, Load, press, serving
+from load.wait_events import WaitEvents
+from load.web_server import CONNECTIONS, WrkResult, run_wrk, serving
+from load.worker import running_worker
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = Path(sys.executable)
@@ -34,13 +34,13 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Case:
-    """A view of a project.
+    """A view on a server.
 
     Attributes:
         server: uvicorn or gunicorn.
-        view: its path.
+        view: path of the view.
         settings: variables of `load.settings`.
-        label: what is said of its connections.
+        label: description of the database connections, for the table.
     """
 
     server: str
@@ -49,49 +49,35 @@ class Case:
     label: str = ""
 
 
-def cases(kind: str) -> Iterator[Case]:
-    """List what is measured on one database.
-
-    Under ASGI each request has a thread of its own, so a connection cannot outlive it there.
-    """
-    if kind == "sqlite":
-        yield Case("uvicorn", "empty")
-        yield Case("uvicorn", "empty-async")
-        yield Case("gunicorn", "empty")
-    atomic = {"atomic_requests": "1"}
-    yield Case("uvicorn", "enqueue", {}, "new")
-    yield Case("uvicorn", "enqueue", atomic, "new, ATOMIC_REQUESTS")
-    yield Case("uvicorn", "enqueue-async", {}, "new")
-    for age, name in (("0", "new"), ("null", "kept")):
-        yield Case("gunicorn", "enqueue", {"conn_max_age": age}, name)
-        yield Case(
-            "gunicorn", "enqueue", {"conn_max_age": age, **atomic}, f"{name}, ATOMIC_REQUESTS"
-        )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
-    parser.add_argument("--quick", action="store_true", help="two seconds each instead of ten")
-    parser.add_argument("--here", metavar="DATABASE", help="measure in this process")
-    choices = parser.parse_args()
-    seconds = 2 if choices.quick else 10
-    if choices.here:
-        run(choices.here, seconds)
+    options = _parser().parse_args()
+    seconds = 2 if options.quick else 10
+    if options.here:
+        run(options.here, seconds)
         return
-    lines, notes = [HEAD], [f"{CONNECTIONS} connections, {seconds} s each; wrk on the same cores."]
-    for kind in choices.databases:
-        command = [sys.executable, __file__, "--here", kind, *(["--quick"] * choices.quick)]
+    rows, notes = [HEAD], [f"{CONNECTIONS} connections, {seconds} s each; wrk on the same cores."]
+    for kind in options.databases:
+        command = [sys.executable, __file__, "--here", kind]
+        if options.quick:
+            command.append("--quick")
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        lines += [line for line in output.splitlines() if line.startswith("|")]
+        rows += [line for line in output.splitlines() if line.startswith("|")]
         notes += [line for line in output.splitlines() if line and not line.startswith("|")]
-    lines += with_celery(seconds)
-    write(
-        "web",
-        "Enqueueing in web requests",
-        "\n".join([*lines, "", *(f"- {n}" for n in notes)]),
-        keep=not choices.quick,
+    rows += measure_celery(seconds)
+    text = "\n".join([*rows, "", *(f"- {note}" for note in notes)])
+    write("web", "Enqueueing in web requests", text, keep=not options.quick)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
+    parser.add_argument(
+        "--quick", action="store_true", help="two seconds each instead of ten; only prints"
+    )
+    parser.add_argument("--here", metavar="DATABASE", help="measure in this process")
+    return parser
 
 
 def run(kind: str, seconds: int) -> None:
@@ -101,56 +87,78 @@ def run(kind: str, seconds: int) -> None:
         print(version() + ".")
         for case in cases(kind):
             env = environment(kind, name, **case.settings)
-            where = "" if case.view.startswith("empty") else f"{kind}, "
-            print(line(case, where + case.label, measured(case, seconds, env)), flush=True)
+            database = "" if case.view.startswith("empty") else f"{kind}, "
+            print(row(case, database + case.label, measure(case, seconds, env)), flush=True)
         if kind == "postgresql":
-            listening(name, seconds)
+            compare_with_worker(name, seconds)
 
 
-def measured(case: Case, seconds: int, env: dict[str, str]) -> Load:
-    """Press a view; each request that was answered must have left a row."""
-    empty()
+def cases(kind: str) -> Iterator[Case]:
+    """Yield the cases of one database.
+
+    Under ASGI each request has a thread of its own, so connections cannot be persistent.
+    """
+    if kind == "sqlite":
+        yield Case("uvicorn", "empty")
+        yield Case("uvicorn", "empty-async")
+        yield Case("gunicorn", "empty")
+    atomic = {"atomic_requests": "1"}
+    yield Case("uvicorn", "enqueue", {}, "new")
+    yield Case("uvicorn", "enqueue", atomic, "new, ATOMIC_REQUESTS")
+    yield Case("uvicorn", "enqueue-async", {}, "new")
+    for age, label in (("0", "new"), ("null", "persistent")):
+        settings = {"conn_max_age": age}
+        yield Case("gunicorn", "enqueue", settings, label)
+        yield Case("gunicorn", "enqueue", {**settings, **atomic}, f"{label}, ATOMIC_REQUESTS")
+
+
+def measure(case: Case, seconds: int, env: dict[str, str]) -> WrkResult:
+    """Put load on a view, and check that each successful request has inserted a row."""
+    delete_jobs()
     with serving(case.server, PYTHON, env) as address:
-        load = press(f"{address}/{case.view}", seconds)
-    (rows,) = ask("SELECT COUNT(*) FROM offload_job")[0]
-    if case.view.startswith("enqueue") and rows < load.requests - load.failed:
-        raise RuntimeError(f"{load.requests:,} requests left {rows:,} rows.")
-    return load
+        result = run_wrk(f"{address}/{case.view}", seconds)
+    (rows,) = query("SELECT COUNT(*) FROM offload_job")[0]
+    if case.view.startswith("enqueue") and rows < result.requests - result.failed:
+        raise RuntimeError(f"{result.requests:,} requests inserted only {rows:,} rows.")
+    return result
 
 
-def listening(name: str, seconds: int) -> None:
-    """Compare enqueueing with and without an engine that is woken by it."""
+def compare_with_worker(name: str, seconds: int) -> None:
+    """Compare enqueueing with and without a worker that each notification wakes."""
     case = Case("gunicorn", "enqueue", {"conn_max_age": "null"})
     env = environment("postgresql", name, **case.settings)
-    for label in ("no engine", "an engine listens") * 2:  # twice, to tell a difference from noise
-        empty()
-        with Waits() as waits:
-            if label == "no engine":
-                load = measured(case, seconds, env)
+    for label in ("no worker", "a worker listens") * 2:  # twice, as the results vary
+        delete_jobs()
+        with WaitEvents() as wait_events:
+            if label == "no worker":
+                result = measure(case, seconds, env)
             else:
-                with running("--queues=bulk"), serving(case.server, PYTHON, env) as address:
-                    load = press(f"{address}/{case.view}", seconds)
-        print(line(case, f"postgresql, kept, {label}", load))
-        print(f"PostgreSQL, {label}: {waits}.", flush=True)
+                with (
+                    running_worker("--queues=bulk"),
+                    serving(case.server, PYTHON, env) as address,
+                ):
+                    result = run_wrk(f"{address}/{case.view}", seconds)
+        print(row(case, f"postgresql, persistent, {label}", result))
+        print(f"PostgreSQL, {label}: {wait_events}.", flush=True)
 
 
-def with_celery(seconds: int) -> Iterator[str]:
-    """Press the view that calls `.delay()`."""
+def measure_celery(seconds: int) -> Iterator[str]:
+    """Put load on the view that calls `.delay()`."""
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "load.celery_site"}
     env["PYTHONPATH"] = str(ROOT / "benchmarks")
     for server in ("uvicorn", "gunicorn"):
         case = Case(server, "delay")
         try:
             with serving(server, PYTHON_WITH_CELERY, env) as address:
-                yield line(case, "Celery, Redis", press(f"{address}/delay", seconds))
+                yield row(case, "Celery, Redis", run_wrk(f"{address}/delay", seconds))
         finally:
-            forget = "from load.celery_site import *; "
-            forget += "app.connection().default_channel.client.delete(QUEUE)"
-            subprocess.run([PYTHON_WITH_CELERY, "-c", forget], env=env, check=False)
+            delete_queue = "from load.celery_site import *; "
+            delete_queue += "app.connection().default_channel.client.delete(QUEUE)"
+            subprocess.run([PYTHON_WITH_CELERY, "-c", delete_queue], env=env, check=False)
 
 
-def line(case: Case, connections: str, load: Load) -> str:
-    numbers = f"{load.rate:,.0f} | {load.p50:.1f} ms | {load.p99:.1f} ms | {load.failed}"
+def row(case: Case, connections: str, result: WrkResult) -> str:
+    numbers = f"{result.rate:,.0f} | {result.p50:.1f} ms | {result.p99:.1f} ms | {result.failed}"
     return f"| {case.server} | {case.view} | {connections} | {numbers} |"
 
 

@@ -1,4 +1,4 @@
-"""Celery with Redis as broker and as store of results; a job's query goes to PostgreSQL."""
+"""Celery with Redis as broker and result backend; the query of a job goes to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 import redis
 from celery import Celery
 
-from bodies import mark, work
+from job_bodies import record_start, work
 
 BROKER = os.environ["BENCH_URL"]
 RESULTS = os.environ["BENCH_RESULTS_URL"]
@@ -25,20 +25,20 @@ app.conf.update(task_serializer="json", result_serializer="json", broker_pool_li
 
 @app.task
 def noop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @app.task
 def mixed(sent: int, kind: str) -> int:
-    mark(sent)
+    record_start(sent)
     work(kind, _query)
     return 1
 
 
 @app.task
 def big(sent: int, text: str) -> int:
-    mark(sent)
+    record_start(sent)
     return len(text)
 
 
@@ -48,7 +48,7 @@ def prepare() -> None:
         connection.execute("INSERT INTO item (name) VALUES ('first')")
 
 
-def open() -> None:  # noqa: A001  # the contract's word
+def open() -> None:  # noqa: A001  # the name of the interface
     app.connection_for_write().ensure_connection()
 
 
@@ -71,7 +71,7 @@ def unfinished() -> int:
 
 
 def _send(kind: str, sent: int, text: str, **options: Any) -> Any:
-    global sent_jobs  # noqa: PLW0603  # Celery keeps no list of what is running
+    global sent_jobs  # noqa: PLW0603  # Celery stores no list of unfinished jobs
     sent_jobs += 1
     if kind == "big":
         return big.apply_async((sent, text), **options)

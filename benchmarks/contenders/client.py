@@ -1,14 +1,14 @@
-"""The enqueuing process of a contender: `python client.py MODULE`, one JSON request a line.
+"""The process of a contender that enqueues: `python client.py MODULE`, one JSON request per line.
 
-A module has these functions, either all plain or all async:
+A module has these functions, either all sync or all async:
 
-    prepare()                  make the tables, once, in an empty store
+    prepare()                  create the tables, once, in an empty store
     open()                     connect
-    enqueue(kind, sent, text)  enqueue one job and return something to wait for
-    enqueue_many(kinds, sent)  enqueue one job of each kind in the quickest way
-    wait(handle)               return when the result can be seen
-    unfinished()               how many jobs have not ended
-    transaction()              a context manager, or the module has none
+    enqueue(kind, sent, text)  enqueue one job and return a handle for wait()
+    enqueue_many(kinds, sent)  enqueue one job of each kind in the fastest way
+    wait(handle)               return when the result is available
+    unfinished()               return the number of unfinished jobs
+    transaction()              optional: return a context manager
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from collections.abc import Coroutine
 from contextlib import nullcontext
 from typing import Any
 
-ENOUGH_SECONDS = 15
+MAX_RESULTS_SECONDS = 15
 NANOSECONDS = 1e9
 
 
 class Client:
-    """Answers requests with numbers."""
+    """The methods that a request can call."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         answer = getattr(self._module, name)(*arguments)
-        # Not anything that can be awaited: a result may be, and means to wait for the job.
+        # Other awaitables are results, and awaiting those would wait for the job.
         return await answer if inspect.iscoroutine(answer) else answer
 
     async def prepare(self) -> None:
@@ -50,7 +50,7 @@ class Client:
         return int(await self._call("unfinished"))
 
     async def enqueue(self, *, count: int, transaction: bool) -> list[float] | None:
-        """Return the seconds that each call took."""
+        """Return the seconds of each call, or None without support for transactions."""
         if transaction and not hasattr(self._module, "transaction"):
             return None
         block = self._module.transaction() if transaction else nullcontext()
@@ -58,74 +58,75 @@ class Client:
             return [(await self._timed("enqueue", "noop", time.time_ns()))[0] for _ in range(count)]
 
     async def enqueue_many(self, *, kinds: list[str], count: int, chunk: int) -> float:
-        """Return the seconds that all calls took."""
-        took = 0.0
+        """Return the seconds of all calls together."""
+        total = 0.0
         for start in range(0, count, chunk):
             part = [kinds[n % len(kinds)] for n in range(start, min(start + chunk, count))]
-            took += (await self._timed("enqueue_many", part, time.time_ns()))[0]
-        return took
+            seconds, _ = await self._timed("enqueue_many", part, time.time_ns())
+            total += seconds
+        return total
 
     async def trickle(self, *, count: int, low: float, high: float) -> None:
-        """Enqueue at random moments."""
+        """Enqueue single jobs with random pauses."""
         pause = threading.Event()
         for _ in range(count):
             pause.wait(random.uniform(low, high))
             await self._call("enqueue", "noop", time.time_ns(), "")
 
     async def results(self, *, count: int) -> list[float]:
-        """Return the seconds from each enqueue until its result was seen."""
+        """Return the seconds from each enqueue call until its result is available."""
         seconds: list[float] = []
         start = time.perf_counter()
-        while len(seconds) < count and time.perf_counter() - start < ENOUGH_SECONDS:
-            begun = time.perf_counter()
+        while len(seconds) < count and time.perf_counter() - start < MAX_RESULTS_SECONDS:
+            sent = time.perf_counter()
             await self._call("wait", await self._call("enqueue", "noop", time.time_ns(), ""))
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - sent)
         return seconds
 
     async def big(self, *, count: int, size: int) -> list[float]:
-        """Return the seconds that enqueueing a long text took, waiting for each job's end."""
+        """Return the seconds of each call that enqueues a long text; waits for each job."""
         seconds = []
         for _ in range(count):
-            took, handle = await self._timed("enqueue", "big", time.time_ns(), "x" * size)
+            call_seconds, handle = await self._timed("enqueue", "big", time.time_ns(), "x" * size)
             await self._call("wait", handle)
-            seconds.append(took)
+            seconds.append(call_seconds)
         return seconds
 
     async def _timed(self, name: str, *arguments: Any) -> tuple[float, Any]:
         if name == "enqueue" and len(arguments) == 2:
             arguments = (*arguments, "")
         call = getattr(self._module, name)
-        begun = time.perf_counter_ns()
+        started = time.perf_counter_ns()
         answer = call(*arguments)
         if inspect.iscoroutine(answer):
             answer = await answer
-        return (time.perf_counter_ns() - begun) / NANOSECONDS, answer
+        return (time.perf_counter_ns() - started) / NANOSECONDS, answer
 
 
 async def serve(client: Client) -> None:
-    """Answer until there are no more requests."""
+    """Answer requests until standard input is closed."""
     for line in sys.stdin:
         request = json.loads(line)
-        answer = await getattr(client, request.pop("do"))(**request)
+        answer = await getattr(client, request.pop("method"))(**request)
         print(json.dumps(answer), flush=True)
 
 
 def drive(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never suspends, without an event loop around blocking calls."""
+    """Run a coroutine that never suspends, so that sync modules run without an event loop."""
     try:
         coroutine.send(None)
     except StopIteration:
         return
-    raise RuntimeError("A plain module suspended.")
+    raise RuntimeError("A sync module awaited something that is not ready.")
 
 
 def main() -> None:
     module = importlib.import_module(sys.argv[1])
-    served = serve(Client(module))
+    server = serve(Client(module))
     if inspect.iscoroutinefunction(module.enqueue):
-        asyncio.run(served)
+        asyncio.run(server)
     else:
-        drive(served)
+        drive(server)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any backend of django.tasks: offload, django-tasks-db and django-ox."""
+"""The backends of django.tasks: django-offload, django-tasks-db and django-ox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from project import tasks  # noqa: E402  # needs the app registry
 from project.models import Item  # noqa: E402
 
 PEER = os.environ["BENCH_PEER"]
-LOOK_SECONDS = 0.001
+POLL_SECONDS = 0.001
 
 
 def prepare() -> None:
@@ -28,7 +28,7 @@ def prepare() -> None:
     Item.objects.create(name="first")
 
 
-def open() -> None:  # noqa: A001  # the contract's word
+def open() -> None:  # noqa: A001  # the name of the interface
     Item.objects.get(pk=1)
 
 
@@ -52,13 +52,13 @@ def wait(result: Any) -> None:
         return
     pause = threading.Event()
     while not result.is_finished:
-        pause.wait(LOOK_SECONDS)
+        pause.wait(POLL_SECONDS)
         result.refresh()
 
 
 def unfinished() -> int:
     if PEER == "offload":
-        from offload.models import Job  # noqa: PLC0415  # each in its own environment
+        from offload.models import Job  # noqa: PLC0415  # installed in its own environment only
 
         return Job.objects.filter(finished_at=None).count()
     if PEER == "django-ox":
@@ -83,7 +83,7 @@ def _call(kind: str, sent: int) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _insert(task: Any, calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
-    """Enqueue in the backend's own quickest way."""
+    """Enqueue in the fastest way that the backend has."""
     if hasattr(task.get_backend(), "enqueue_many"):
         task.get_backend().enqueue_many(task, calls)
         return

@@ -1,4 +1,4 @@
-"""Huey on SQLite: its default (synchronous=FULL), or with BENCH_FSYNC=no."""
+"""Huey on SQLite: with its default (synchronous=FULL), or without fsync (BENCH_FSYNC=no)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from huey import SqliteHuey
 
-from bodies import mark, work
+from job_bodies import record_start, work
 
 PATH = os.environ["BENCH_DATABASE"]
 huey = SqliteHuey(filename=PATH, fsync=False if os.environ.get("BENCH_FSYNC") == "no" else None)
@@ -20,20 +20,20 @@ sent_jobs = 0
 
 @huey.task()
 def noop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @huey.task()
 def mixed(sent: int, kind: str) -> int:
-    mark(sent)
+    record_start(sent)
     work(kind, _query)
     return 1
 
 
 @huey.task()
 def big(sent: int, text: str) -> int:
-    mark(sent)
+    record_start(sent)
     return len(text)
 
 
@@ -45,12 +45,12 @@ def prepare() -> None:
     connection.close()
 
 
-def open() -> None:  # noqa: A001  # the contract's word
+def open() -> None:  # noqa: A001  # the name of the interface
     huey.pending_count()
 
 
 def enqueue(kind: str, sent: int, text: str) -> Any:
-    global sent_jobs  # noqa: PLW0603  # Huey keeps no list of what is running
+    global sent_jobs  # noqa: PLW0603  # Huey stores no list of unfinished jobs
     sent_jobs += 1
     if kind == "big":
         return big(sent, text)

@@ -1,7 +1,7 @@
-"""PgQueuer on PostgreSQL with async functions, its best case; it keeps no results.
+"""PgQueuer on PostgreSQL with async functions, its best case; it stores no results.
 
-`python -m pgqueuer_postgresql BATCH` is a worker: its own command does not start with the
-newest version of the library it is built on.
+`python -m pgqueuer_postgresql BATCH_SIZE` is a worker. PgQueuer's own command does not start
+with the newest version of a library that it requires.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import uvloop
 from pgqueuer import AsyncpgDriver, Job, PgQueuer, Queries
 from pgqueuer.core.completion import CompletionWatcher
 
-from bodies import awork, mark
+from job_bodies import awork, record_start
 
 DSN = os.environ["BENCH_DSN"]
 connected: dict[str, Any] = {}
@@ -34,7 +34,7 @@ async def prepare() -> None:
     await connection.close()
 
 
-async def open() -> None:  # noqa: A001  # the contract's word
+async def open() -> None:  # noqa: A001  # the name of the interface
     connected["queries"] = Queries(AsyncpgDriver(await asyncpg.connect(DSN)))
 
 
@@ -72,17 +72,17 @@ def _payload(kind: str, sent: int, text: str) -> bytes:
 
 
 async def work(batch: int) -> None:
-    """Run jobs until a signal ends it."""
+    """Run jobs until SIGTERM."""
     queuer = PgQueuer.from_asyncpg_connection(await asyncpg.connect(DSN))
 
     @queuer.entrypoint("noop")
     async def noop(job: Job) -> None:
-        mark(int(job.payload.partition(b"|")[0]))
+        record_start(int(job.payload.partition(b"|")[0]))
 
     @queuer.entrypoint("mixed")
     async def mixed(job: Job) -> None:
         sent, kind, _ = job.payload.decode().split("|", 2)
-        mark(int(sent))
+        record_start(int(sent))
         await awork(kind.removeprefix("async "), _query)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, queuer.shutdown.set)

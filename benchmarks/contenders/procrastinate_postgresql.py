@@ -1,4 +1,4 @@
-"""Procrastinate on PostgreSQL, in its async form."""
+"""Procrastinate on PostgreSQL, with its async API."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Any
 import psycopg
 from procrastinate import App, PsycopgConnector
 
-from bodies import mark, work
+from job_bodies import record_start, work
 
-LOOK_SECONDS = 0.001
+POLL_SECONDS = 0.001
 app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_DSN"], min_size=1, max_size=20))
 local = threading.local()
 
 
 @app.task(name="noop")
 def noop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @app.task(name="anoop")
 async def anoop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @app.task(name="mixed")
 def mixed(sent: int, kind: str) -> int:
-    mark(sent)
+    record_start(sent)
     work(kind, _query)
     return 1
 
 
 @app.task(name="big")
 def big(sent: int, text: str) -> int:
-    mark(sent)
+    record_start(sent)
     return len(text)
 
 
@@ -52,7 +52,7 @@ async def prepare() -> None:
         await app.schema_manager.apply_schema_async()
 
 
-async def open() -> None:  # noqa: A001  # the contract's word
+async def open() -> None:  # noqa: A001  # the name of the interface
     await app.open_async()
 
 
@@ -70,9 +70,9 @@ async def enqueue_many(kinds: Sequence[str], sent: int) -> None:
 
 
 async def wait(job: int) -> None:
-    look = app.job_manager.get_job_status_async
-    while (await look(job)).value != "succeeded":  # noqa: ASYNC110  # there is no event
-        await asyncio.sleep(LOOK_SECONDS)
+    get_status = app.job_manager.get_job_status_async
+    while (await get_status(job)).value != "succeeded":  # noqa: ASYNC110  # it has no event
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def unfinished() -> int:

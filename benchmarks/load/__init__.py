@@ -1,1 +1,1 @@
-"""A small project and the tools with which the benchmarks put load on it."""
+"""A small Django project, and the tools with which benchmarks put load on it."""

@@ -1,4 +1,4 @@
-"""The same view with Celery on Redis, in an environment of its own: settings, task and URL."""
+"""The same view with Celery on Redis: settings, task and URL, for an environment of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUEUE = "offload_scale_celery"
 
 app = Celery("load", broker=f"redis://{HOST}:{PORT}/0")
 app.conf.task_default_queue = QUEUE
-# Without a place for results: the cheapest that `.delay()` can be.
+# Without results, which makes `.delay()` as cheap as possible.
 app.conf.task_ignore_result = True
 
 

@@ -1,4 +1,4 @@
-"""A database that is made for one run and removed at its end."""
+"""A database that is created for one run and removed after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def environment(kind: str, name: str, **variables: str) -> dict[str, str]:
     Args:
         kind: sqlite, postgresql or mariadb.
         name: of the database.
-        variables: what `load.settings` reads besides, in lower case and without LOAD_.
+        variables: further variables of `load.settings`, in lower case and without LOAD_.
     """
     return {
         **os.environ,
@@ -36,7 +36,7 @@ def environment(kind: str, name: str, **variables: str) -> dict[str, str]:
 
 @contextmanager
 def new_database(kind: str, name: str) -> Iterator[None]:
-    """Set Django up in this process, with empty tables."""
+    """Set up Django in this process, with empty tables."""
     os.environ.update(environment(kind, name))
     django.setup()
     old = setup_databases(verbosity=0, interactive=False)
@@ -45,43 +45,43 @@ def new_database(kind: str, name: str) -> Iterator[None]:
     finally:
         connections.close_all()
         teardown_databases(old, verbosity=0)
-        if kind == "sqlite":  # the folder of the notifier's sockets
+        if kind == "sqlite":  # the folder with the sockets of the notifier
             shutil.rmtree(f"{connection.settings_dict['NAME']}-hints", ignore_errors=True)
 
 
-def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Return the rows that a statement gives."""
+def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Execute a statement and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters or None)
         return cursor.fetchall() if cursor.description else []
 
 
 def version() -> str:
-    """Return the server's own name and version."""
+    """Return the name and version of the database server."""
     connection.ensure_connection()
     if connection.vendor == "sqlite":
-        return f"SQLite {ask('SELECT sqlite_version()')[0][0]}"
-    text = str(ask("SELECT version()")[0][0])
+        return f"SQLite {query('SELECT sqlite_version()')[0][0]}"
+    text = str(query("SELECT version()")[0][0])
     name = "MariaDB" if "MariaDB" in text else text.split(maxsplit=1)[0]
     return f"{name} {text.removeprefix('PostgreSQL ').split()[0].split('-')[0]}"
 
 
-def settle() -> None:
-    """Let the server do now what it would do in the background while something is measured."""
+def run_maintenance() -> None:
+    """Run now what the server would otherwise run in the background of a measurement."""
     match connection.vendor:
         case "postgresql":
-            ask("VACUUM ANALYZE offload_job")
-            ask("CHECKPOINT")
+            query("VACUUM ANALYZE offload_job")
+            query("CHECKPOINT")
         case "sqlite":
-            ask("PRAGMA wal_checkpoint(TRUNCATE)")
+            query("PRAGMA wal_checkpoint(TRUNCATE)")
         case "mysql":
-            ask("ANALYZE TABLE offload_job")
+            query("ANALYZE TABLE offload_job")
 
 
-def empty() -> None:
-    """Remove all jobs and engines."""
+def delete_jobs() -> None:
+    """Delete all jobs and workers."""
     verb = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
     for table in ("offload_job", "offload_attempt", "offload_worker"):
-        ask(f"{verb} {table}")
+        query(f"{verb} {table}")
     if connection.vendor == "sqlite":
-        ask("VACUUM")
+        query("VACUUM")

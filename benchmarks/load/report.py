@@ -1,4 +1,4 @@
-"""What was measured, where and with what, as a Markdown file."""
+"""Results as Markdown files, with the machine and the versions of the run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def write(name: str, title: str, text: str, *, keep: bool = True) -> None:
-    """Print a text and, if all was measured, keep it as `benchmarks/results/<name>.md`."""
-    whole = f"# {title}\n\n{machine()}\n\n{text}\n"
+    """Print a text and, after a complete run, write it to `benchmarks/results/<name>.md`."""
+    document = f"# {title}\n\n{machine()}\n\n{text}\n"
     if keep:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.md").write_text(whole)
-    print(whole)
+        (RESULTS / f"{name}.md").write_text(document)
+    print(document)
 
 
 def machine() -> str:
-    """Say where and with what was measured, and how busy the machine was at the end."""
+    """Return the date, the machine, the versions and the current load average."""
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.release()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, Django "

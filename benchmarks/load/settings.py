@@ -1,4 +1,4 @@
-"""The project under load. Its variables come from `load.database.environment`."""
+"""Settings of the project under load, from variables that `load.database.environment` sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = os.environ.get("LOAD_NAME", "offload_scale")
-"""The database: made for one run, and removed at its end."""
+"""The database, created for one run and removed after it."""
 
 SERVERS = {
     "postgresql": ("django.db.backends.postgresql", 54329, {}),
@@ -22,7 +22,7 @@ SERVERS = {
 
 
 def database(kind: str) -> dict[str, Any]:
-    """Return an entry of DATABASES; `scripts/services` reads the same variables."""
+    """Return an entry of DATABASES, from the same variables as `scripts/services`."""
     if kind == "sqlite":
         name = str(Path(tempfile.gettempdir()) / f"{NAME}.sqlite3")
         return {
@@ -66,7 +66,7 @@ TASKS = {
     "default": {
         "BACKEND": "offload.backends.database.DatabaseBackend",
         "QUEUES": json.loads(os.environ.get("LOAD_QUEUES", '["default", "bulk"]')),
-        # Nothing is pruned while something else is measured.
+        # No pruning during other measurements.
         "OPTIONS": {"keep_successful": None, **json.loads(os.environ.get("LOAD_OPTIONS", "{}"))},
     }
 }

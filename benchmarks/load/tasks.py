@@ -1,4 +1,4 @@
-"""The task that costs nothing."""
+"""A task that does nothing."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from offload import task
 
 @task
 def noop() -> None:
-    """Do nothing, so that all that is measured is the queue."""
+    """Do nothing, so that only the queue is measured."""

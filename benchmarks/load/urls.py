@@ -1,4 +1,4 @@
-"""Where the views are."""
+"""URLs of the project under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A view that does nothing, and views that enqueue."""
+"""Views that do nothing, and views that enqueue a job."""
 
 from __future__ import annotations
 

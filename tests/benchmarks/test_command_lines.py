@@ -1,4 +1,4 @@
-"""What the benchmarks are asked for on their command lines."""
+"""The command lines of the benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import live
 import peers
 import scale
 
-CHOICES = {"peers": peers._parser, "live": live._parser}
+PARSERS = {"peers": peers._parser, "live": live._parser}
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,17 @@ CHOICES = {"peers": peers._parser, "live": live._parser}
         ("live", ["--stage", "page", "pages"]),
     ],
 )
-def test_an_unknown_name_is_refused_and_the_known_are_told(script, arguments, capsys):
+def test_an_unknown_name_is_refused_with_the_list_of_known_names(script, arguments, capsys):
     with pytest.raises(SystemExit) as caught:
-        CHOICES[script]().parse_args(arguments)
+        PARSERS[script]().parse_args(arguments)
 
     assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert repr(arguments[-1]) in said
-    assert arguments[-2] in said.partition("choose from")[2]
+    output = capsys.readouterr().err
+    assert repr(arguments[-1]) in output
+    assert arguments[-2] in output.partition("choose from")[2]
 
 
-def test_an_unknown_scene_is_refused(monkeypatch, capsys):
+def test_an_unknown_scenario_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scale.py", "--only", "quued"])
 
     with pytest.raises(SystemExit):
@@ -40,7 +40,7 @@ def test_an_unknown_scene_is_refused(monkeypatch, capsys):
     assert "'quued'" in capsys.readouterr().err
 
 
-def test_who_is_not_named_is_left_out():
+def test_only_the_named_contenders_and_stages_are_selected():
     assert peers._parser().parse_args([]).names == []
-    chosen = peers._parser().parse_args(["huey-sqlite", "--stage", "drain", "bulk"])
-    assert (chosen.names, chosen.stage) == (["huey-sqlite"], ["drain", "bulk"])
+    options = peers._parser().parse_args(["huey-sqlite", "--stage", "drain", "bulk"])
+    assert (options.names, options.stage) == (["huey-sqlite"], ["drain", "bulk"])

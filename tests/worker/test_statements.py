@@ -29,7 +29,7 @@ def test_a_thousand_jobs_cost_few_commits(start_worker):
     start_worker(0, threads=4, drain=True).join()
 
     assert Job.objects.filter(state=JobState.SUCCESSFUL).count() == JOBS
-    counter.forget(connection)
+    counter.stop(connection)
     if connection.vendor == "postgresql":
         assert enqueued[0] <= 5
         assert counter.statements <= JOBS / 2
@@ -47,7 +47,7 @@ def test_enqueueing_one_job_is_one_statement(transactional_db):
 
     add.enqueue(1)
 
-    counter.forget(connection)
+    counter.stop(connection)
     # PostgreSQL's hint after the commit is the second.
     assert counter.statements <= (2 if connection.vendor == "postgresql" else 1) + 1
 

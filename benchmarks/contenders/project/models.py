@@ -1,4 +1,4 @@
-"""Something to look up in a job."""
+"""A table that jobs can query."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Item(models.Model):
-    """A row."""
+    """A row that a job reads."""
 
     name = models.CharField(max_length=20)
 

@@ -1,4 +1,4 @@
-"""A minimal project for the contenders that are backends of django.tasks."""
+"""A minimal Django project for the backends of django.tasks."""
 
 import os
 
@@ -12,7 +12,7 @@ BACKENDS = {
 }
 APP, BACKEND = BACKENDS[PEER]
 
-SECRET_KEY = "only for measuring"
+SECRET_KEY = "only for benchmarks"
 USE_TZ = True
 DEBUG = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -42,7 +42,7 @@ DATABASES = {
         "PORT": os.environ.get("BENCH_PORT", ""),
         "USER": os.environ.get("BENCH_USER", ""),
         "PASSWORD": os.environ.get("BENCH_PASSWORD", ""),
-        # Opening a connection for each job would measure that and little else.
+        # A new connection for each job would take most of the time.
         "CONN_MAX_AGE": None,
     }
 }

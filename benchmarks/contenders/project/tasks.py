@@ -1,40 +1,40 @@
-"""The jobs, as tasks of django.tasks."""
+"""The jobs of all contenders as tasks of django.tasks."""
 
 from __future__ import annotations
 
 from django.tasks import task
 
-from bodies import awork, mark, work
+from job_bodies import awork, record_start, work
 from project.models import Item
 
 
 @task
 def noop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @task
 async def anoop(sent: int) -> int:
-    mark(sent)
+    record_start(sent)
     return 1
 
 
 @task
 def mixed(sent: int, kind: str) -> int:
-    mark(sent)
+    record_start(sent)
     work(kind, lambda: Item.objects.get(pk=1))
     return 1
 
 
 @task
 async def amixed(sent: int, kind: str) -> int:
-    mark(sent)
+    record_start(sent)
     await awork(kind, lambda: Item.objects.aget(pk=1))
     return 1
 
 
 @task
 def big(sent: int, text: str) -> int:
-    mark(sent)
+    record_start(sent)
     return len(text)

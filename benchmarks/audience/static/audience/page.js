@@ -1,5 +1,0 @@
-// What else somebody does on the page while it shows jobs.
-const counted = document.querySelector("#counted");
-document.querySelector("#count").addEventListener("click", () => {
-  counted.textContent = Number(counted.textContent) + 1;
-});

@@ -1,0 +1,1 @@
+"""The harness of `peers.py`: task queues, measured in the same way."""

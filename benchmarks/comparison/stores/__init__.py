@@ -1,0 +1,1 @@
+"""The databases and brokers in which the contenders store their jobs."""

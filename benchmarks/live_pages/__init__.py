@@ -1,0 +1,1 @@
+"""Sites that show running jobs, a browser, and clients of streams, for `live.py`."""
