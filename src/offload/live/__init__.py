@@ -1,4 +1,4 @@
-"""The status of jobs for people at the browser, and the rights to see it."""
+"""The status of jobs for the users of a site, and who may see it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ logger = logging.getLogger("offload.live")
 
 
 def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse:
-    """Return a response with the state of a job that the view has enqueued, and its status URL.
+    """Return the response of a view that has enqueued a job: the job's state and its status URL.
 
     A script gets 202 with the status document, htmx gets 202 with an HTML fragment, and a plain
     HTML form is redirected to the job's page (303).

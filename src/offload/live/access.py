@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 type Grants = frozenset[str]
-"""What a request may do with a job: any of "status", "result" and "cancel"; if empty, 404."""
+"""What a request may do with a job: any of "status", "result" and "cancel"; none means 404."""
 
 NO_GRANTS: Grants = frozenset()
 
@@ -59,13 +59,14 @@ class Viewer:
         Raises:
             TokenRefused: if the request carries an invalid or expired token.
         """
-        # A bad token is refused before any query. The same is read for a job that does not exist
-        # as for one of another owner, so that the response time does not tell them apart.
-        token, owners = self.token, self.owners
+        # Everything is read before the jobs: a bad token is refused without a query, and the
+        # response takes as long for a job that does not exist as for another owner's.
+        token = self.token
+        owners = self.owners
         self._read_tenants()
         visible = {}
         for job in find_jobs(ids).values():
-            granted = self._decide(job, token, owners)
+            granted = self._grants(job, token, owners)
             if granted:
                 visible[job.pk] = (job, granted)
         return visible
@@ -87,7 +88,7 @@ class Viewer:
         """
         token = self.token
         owners = self.owners if job.owner else frozenset()
-        return self._decide(job, token, owners)
+        return self._grants(job, token, owners)
 
     def may_learn_of(self, identifier: UUID) -> bool:
         """Return whether the viewer may learn that a deleted job existed."""
@@ -109,15 +110,15 @@ class Viewer:
 
     @property
     def is_staff(self) -> bool:
-        """Whether the viewer is an active member of the staff."""
+        """Whether the viewer is an active user with staff status."""
         user = self._user
         return bool(user is not None and user.is_active and getattr(user, "is_staff", False))
 
     @property
     def holder(self) -> str:
-        """The viewer's name for limits of connections; "" for an unknown viewer."""
+        """The name under which the viewer's connections are counted; "" for an unknown viewer."""
         if self.owners:
-            return max(self.owners)
+            return max(self.owners)  # "user:..." sorts after "session:..."
         return self.token.holder if self.token else ""
 
     @property
@@ -125,10 +126,11 @@ class Viewer:
         return getattr(self._request, "user", None)
 
     def _read_tenants(self) -> None:
+        """Read the request's tenant in each backend, which `_tenant` keeps."""
         for alias in task_backends:
             self._tenant(alias)
 
-    def _decide(self, job: Job, token: Token | None, owners: frozenset[str]) -> Grants:
+    def _grants(self, job: Job, token: Token | None, owners: frozenset[str]) -> Grants:
         if self._tenant(job.backend) != job.tenant:
             return NO_GRANTS
         options = task_options(job)
@@ -154,10 +156,10 @@ class Viewer:
             case "public":
                 return True
             case _:
-                return self._is_admitted(visibility, job)
+                return self._is_allowed_by(visibility, job)
 
-    def _is_admitted(self, visibility: Any, job: Job) -> bool:
-        """Call the task's own visibility function; an error means no."""
+    def _is_allowed_by(self, visibility: Callable[..., Any], job: Job) -> bool:
+        """Return what the task's visibility function returns; False if it raises."""
         try:
             return bool(visibility(self._request, job_result(job)))
         except Exception:

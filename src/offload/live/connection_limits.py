@@ -1,4 +1,4 @@
-"""Limits on the streams and held requests of one process, for each client and for all."""
+"""Limits on the streams and held requests of one process: per client, and in total."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from offload.live import problems
 from offload.live.jobs import backend_options
 
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 5, 15
-"""Refused clients retry after a random time between these, so that they do not return at once."""
+"""A refused client retries after a random time between these; all at once would overload."""
 
 
 class ConnectionLimits:
     """The open connections of a process, counted by holder.
 
     Args:
-        per_holder: how many connections one holder may have.
-        total: how many connections all holders may have together.
+        per_holder: maximum number of connections of one holder.
+        total: maximum number of connections of all holders together.
     """
 
     def __init__(self, per_holder: int, total: int) -> None:
@@ -38,7 +38,7 @@ class ConnectionLimits:
         """Count one more connection.
 
         Args:
-            holder: of the connection; "" for an unknown client, whom only the total limits.
+            holder: name of the client; "" for an unknown one, to which only the total applies.
 
         Raises:
             Problem: 429 if the holder has too many connections, 503 if the process has.
@@ -54,8 +54,8 @@ class ConnectionLimits:
     def release(self, holder: str) -> None:
         """Count one connection less.
 
-        It takes no lock, since the garbage collector may call it at any moment, also in a thread
-        that is in `acquire`.
+        This takes no lock: the garbage collector may call it at any moment, even while the same
+        thread is in `acquire`.
         """
         self._released.put(holder)
 

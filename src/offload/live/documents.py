@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from offload.progress import Step
 
 MAX_INLINE_RESULT_CHARS = 16 * 1024
-"""A result with more characters of JSON is left out of the document; it has its own URL."""
+"""A result with more characters of JSON is left out; clients get it from its own URL."""
 MAX_TEXT_CHARS = 500
 """Longer messages of tasks are cut."""
 _POLL_DELAYS_MS = (
@@ -43,7 +43,7 @@ _POLL_DELAYS_MS = (
     (3600, 15_000),
     (math.inf, 30_000),
 )
-"""Ages of a phase in seconds, and the poll delay of a phase that is younger."""
+"""Pairs of a maximum age of a phase in seconds, and the poll delay up to that age."""
 _MIN_SCHEDULED_DELAY_MS = 1000
 _MAX_SCHEDULED_DELAY_MS = 60_000
 
@@ -129,10 +129,10 @@ def document(
 
 
 def job_fields(job: Job) -> dict[str, Any]:
-    """Return the keys that all JSON for operators has of a job.
+    """Return the part of a job's JSON for operators that the status document has, too.
 
-    The status document has the same keys with the same values, except that it leaves out the
-    task's path, the queue, and the `run_after` of a job that is no longer scheduled.
+    Only here are the task's path, the queue, and the `run_after` of a job that is no longer
+    scheduled.
     """
     return {
         "id": str(job.pk),
@@ -145,7 +145,7 @@ def job_fields(job: Job) -> dict[str, Any]:
 
 
 def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
-    """Return the keys that visitors and operators see alike."""
+    """Return the part that is the same for users and operators."""
     state = JobState(job.state)
     job_phase = phase(job)
     return {
@@ -168,7 +168,7 @@ def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
 
 
 def phase(job: Job) -> str:
-    """Return the phase of a job, for people; finer than its state."""
+    """Return the phase of a job, which users see: it has more values than the state."""
     state = JobState(job.state)
     is_waiting = state in WAITING
     if is_waiting and (job.attempt > 0 or job.worker_losses > 0):
@@ -187,7 +187,8 @@ def poll_delay_ms(job: Job) -> int | None:
     """
     match JobState(job.state):
         case JobState.SCHEDULED:
-            delay_ms = -int(_age_seconds(job.run_after) * 1000)
+            seconds_until_due = -_age_seconds(job.run_after)
+            delay_ms = int(seconds_until_due * 1000)
             return max(_MIN_SCHEDULED_DELAY_MS, min(delay_ms, _MAX_SCHEDULED_DELAY_MS))
         case JobState.RUNNING:
             age = _age_seconds(job.cancel_requested_at or job.last_attempted_at)
@@ -223,7 +224,7 @@ def _url(name: str, job: Job | None = None) -> str | None:
 
 
 def _progress_fields(progress: Progress | None) -> dict[str, Any] | None:
-    """Return the progress as JSON has it, also if the row's value was damaged."""
+    """Return the progress for JSON, also if the value in the row is damaged."""
     if progress is None:
         return None
     done, total = _finite(progress.done), _finite(progress.total)
@@ -249,21 +250,23 @@ def _step_fields(step: Step | None) -> dict[str, Any] | None:
 
 
 def _finite(value: Any) -> float | None:
-    """Return a number that JSON has; None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) else None
+    """Return a number that JSON can represent; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _percent(done: float | None, total: float | None) -> float | None:
     if done is None or not total or total < 0:
         return None
-    return round(max(0.0, min(100.0, 100 * done / total)), 1)
+    percent = 100 * done / total
+    return round(max(0.0, min(100.0, percent)), 1)
 
 
 def _estimate(
     job: Job, progress: Progress | None, queue_position: QueuePosition | None
 ) -> dict[str, Any]:
-    """Return the remaining time of a running job, and the place of a waiting one."""
+    """Return the remaining time of a running job, and the queue position of a waiting one."""
     return {
         "remaining_seconds": _remaining_seconds(job, progress),
         "position": queue_position.position if queue_position else None,
@@ -284,13 +287,13 @@ def _remaining_seconds(job: Job, progress: Progress | None) -> int | None:
 
 
 def _inline_result(job: Job, grants: Collection[str], expose_result: Any) -> Any:
-    """Return the return value of the task, if the document shows it."""
-    if "result" not in grants or job.state != JobState.SUCCESSFUL or expose_result is not True:
+    """Return the return value of the task; None if the document does not show it."""
+    if "result" not in grants or expose_result is not True:
         return None
     text = job.return_value
-    if text is None or len(text) > MAX_INLINE_RESULT_CHARS:
+    if job.state != JobState.SUCCESSFUL or text is None:
         return None
-    return decode(text)
+    return decode(text) if len(text) <= MAX_INLINE_RESULT_CHARS else None
 
 
 def _error(job: Job, job_phase: str, failure: Attempt | None) -> dict[str, Any] | None:
@@ -324,5 +327,5 @@ def _is_for_users(failure: Attempt) -> bool:
 
 
 def _age_seconds(moment: datetime | None) -> float:
-    """Return the seconds since a moment; 0 if there is none."""
+    """Return the seconds since a moment; 0 for None."""
     return 0.0 if moment is None else seconds_since(moment)

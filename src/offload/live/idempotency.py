@@ -44,7 +44,7 @@ def idempotent[View: Callable[..., Any]](view: View) -> View:
             report = Report.objects.create(author=request.user)
             return offload.accepted(request, build_report.enqueue(report.pk))
 
-    The key counts for the first job that the view enqueues. A sync view runs in a transaction; an
+    Only the first job that the view enqueues is protected. A sync view runs in a transaction; an
     async view does not, so what it writes before it enqueues may be written twice.
     """
     decorate = _decorate_async if iscoroutinefunction(view) else _decorate_sync
@@ -90,7 +90,7 @@ def _decorate_async(view: Callable[..., Any]) -> Callable[..., Any]:
 def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
     """Return the id that the job of a request gets; None for a random one.
 
-    It depends on the client, so that no client can choose or guess the id of another one's job.
+    It depends on the client, so that no client can choose or guess the id of another's job.
     """
     if request.method != "POST":
         return None
@@ -104,7 +104,7 @@ def _job_id(request: HttpRequest, view: Callable[..., Any]) -> UUID | None:
 
 
 def _client_name(request: HttpRequest) -> str:
-    """Return what identifies the client across requests; "" for an unknown client."""
+    """Return a name for the client that stays the same across requests; "" if unknown."""
     user: Any = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return owner_of_user(user)
@@ -119,8 +119,8 @@ def _existing_response(request: HttpRequest, identifier: UUID) -> HttpResponseBa
     job = find_jobs([identifier]).get(identifier)
     if job is None:
         return None
-    # Each of a visitor's first two concurrent requests has given the session another owner's
-    # name; the session keeps the name that the job has.
+    # If a visitor's first two requests are concurrent, each puts a new owner's name into the
+    # session. The session must keep the name that the job has.
     if job.owner.startswith("session:") and getattr(request, "session", None) is not None:
         request.session[SESSION_KEY] = job.owner.removeprefix("session:")
     return accepted(request, job_result(job))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
-    """Return those of the jobs that exist; one query for each database of jobs."""
+    """Return the jobs that exist, by id; one query for each database of jobs."""
     if not ids:
         return {}
     return {job.pk: job for backend in _distinct_backends() for job in backend.find(ids)}
@@ -33,8 +33,8 @@ def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
     attempts: dict[UUID, Attempt] = {}
     for backend in _distinct_backends():
         attempts.update(backend.failures(fences))
-    # A job that was lost with its worker has no attempt with its last fence, but perhaps an
-    # earlier one, which is not why it failed.
+    # A job that was lost with its worker has no attempt with its last fence. An earlier attempt
+    # is not the one that made it fail.
     return {pk: attempt for pk, attempt in attempts.items() if attempt.fence == fences[pk]}
 
 
@@ -85,8 +85,8 @@ def _distinct_backends() -> list[OffloadBackend]:
     """Return one backend for each database of jobs, and all that keep jobs elsewhere."""
     backends: dict[Hashable, OffloadBackend] = {}
     for backend in offload_backends():
-        place = ("database", backend.settings.database)
+        storage = ("database", backend.settings.database)
         if not backend.supports_live:
-            place = ("alias", backend.alias)
-        backends.setdefault(place, backend)
+            storage = ("alias", backend.alias)
+        backends.setdefault(storage, backend)
     return list(backends.values())

@@ -23,7 +23,7 @@ UNAVAILABLE_LABELS = {
     "gone": _("No longer available"),
     "signed-out": _("Please sign in again"),
 }
-"""The labels of what takes the place of a phase where the page cannot see the job."""
+"""The labels shown in place of a phase if the page cannot see the job."""
 
 MESSAGES = {
     "percent": _("{}%"),
@@ -37,7 +37,7 @@ MESSAGES = {
     "sending": _("Sending …"),
     "unsent": _("Sending failed. Please try again."),
 }
-"""The other texts; {} is the place of a value."""
+"""The other texts; {} is replaced by a value."""
 
 
 def translated_labels() -> dict[str, str]:

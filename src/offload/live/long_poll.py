@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from offload.store.records import JobSnapshot
 
 MAX_WAIT_SECONDS = 20
-"""Longest time that a request is held: proxies time out after 30 to 60 seconds."""
+"""Maximum time that a request is held: proxies time out after 30 to 60 seconds."""
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.IGNORECASE)
 """The preference of RFC 7240, 4.3."""
 
@@ -28,7 +28,7 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?=$|[,;])", re.I
 def requested_wait(request: HttpRequest) -> int:
     """Return for how many seconds to hold a request, from its header `Prefer: wait=20`.
 
-    Under WSGI the answer is 0: a held request would occupy a thread of the server.
+    It is 0 under WSGI: a held request would occupy a thread of the server.
     """
     if not isinstance(request, ASGIRequest):
         return 0
@@ -66,7 +66,7 @@ async def wait_for_change(job: Job, using: str, seconds: float) -> None:
 
 
 class HeldRequest:
-    """A held request; it is answered at once when the server shuts down."""
+    """A held request, which is answered early when the server shuts down."""
 
     def __init__(self) -> None:
         self.sessions: set[str] = set()

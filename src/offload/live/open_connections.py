@@ -1,8 +1,8 @@
-"""The open streams and held requests of this process, to close them all at a shutdown.
+"""The open streams and held requests of this process, which are closed when it shuts down.
 
-A server waits for its open connections when it receives a signal, and sends the ASGI event
-`lifespan.shutdown` only after they are closed. So the signal is handled here first, and is then
-passed on to the server's handler.
+When a server receives a signal, it waits for its open connections, and only then sends the ASGI
+event `lifespan.shutdown`. So this module handles the signal first, and then calls the server's
+handler.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 SIGN_OUT_DELAY_SECONDS = 1.0
-"""Time for Django to flush the session of a user who signs out."""
+"""Time in which Django flushes the session of a user who signs out."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -27,14 +27,14 @@ class OpenConnection(Protocol):
     """A stream or a held request."""
 
     sessions: set[str]
-    """Keys of the sessions that gave it its permissions."""
+    """Keys of the sessions that authorized it."""
 
     def close(self, reason: str) -> None:
         """Close it; called in its event loop."""
 
 
 class OpenConnections:
-    """All open connections of this process, of whichever event loop."""
+    """All open connections of this process, in all its event loops."""
 
     def __init__(self) -> None:
         self._loops: dict[OpenConnection, asyncio.AbstractEventLoop] = {}
@@ -55,7 +55,7 @@ class OpenConnections:
         self._loops.pop(connection, None)
 
     def open(self) -> None:
-        """Accept connections: the server starts, perhaps again in this process."""
+        """Keep connections open: the server starts, perhaps after a shutdown in this process."""
         self._is_closing = False
 
     def close_all(self) -> None:
@@ -63,12 +63,12 @@ class OpenConnections:
         self._close_later(list(self._loops), "shutdown")
 
     def close_session(self, session: str) -> None:
-        """Close the connections of a session; pages that reconnect are authorised again.
+        """Close the connections of a session; pages that reconnect are authorized again.
 
-        Django sends the signal of a sign-out before it flushes the session, so this waits for
+        Django sends `user_logged_out` before it flushes the session, so this waits for
         SIGN_OUT_DELAY_SECONDS.
         """
-        connections = tuple(self._loops)
+        connections = list(self._loops)
         of_session = [connection for connection in connections if session in connection.sessions]
         self._close_later(of_session, "lifetime", delay=SIGN_OUT_DELAY_SECONDS)
 
@@ -81,13 +81,13 @@ class OpenConnections:
                 loop.call_soon_threadsafe(loop.call_later, delay, connection.close, reason)
 
     def _install_handlers(self) -> None:
-        """Handle the signals; the server has installed its own handlers by now."""
+        """Handle the signals before the server's handlers, which are installed by now."""
         if self._has_handlers or threading.current_thread() is not threading.main_thread():
             return
         self._has_handlers = True
         for number in SIGNALS:
             previous = signal.getsignal(number)
-            # Without a handler the process exits at once and waits for no connection.
+            # Without a handler the process exits at once, and no server waits for connections.
             if callable(previous):
                 signal.signal(number, self._handler_before(previous))
 

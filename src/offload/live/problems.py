@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): the responses to refused requests."""
+"""The responses to refused requests: problem documents of RFC 9457."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def busy(retry_after_seconds: int) -> Problem:
 
 
 def no_stream() -> Problem:
-    """The server cannot stream: under WSGI a stream would occupy a thread, unread until its end."""
+    """The server cannot stream: under WSGI a stream would occupy a thread, and arrive at its end."""
     title = _("Streaming is not available on this server; poll the status URL instead.")
     return Problem(501, "no-stream", title)
 

@@ -1,7 +1,7 @@
-"""The place in the queue of a job that has been waiting for long, or that no worker serves it.
+"""Why a job has not started: its position in the queue, or that no worker serves the queue.
 
-Both cost queries. So they are found only for jobs that have waited for DELAYED_AFTER_SECONDS, and
-answers are cached for each queue and process. Streams find them only when they open.
+Both need queries. So only jobs that have waited for DELAYED_AFTER_SECONDS are queried, each
+process caches the results for each queue, and a stream queries only when it opens.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 DELAYED_AFTER_SECONDS = 15.0
-"""A job is delayed if it has not started this long after it could."""
+"""A job is delayed if it has been due for longer and has not started."""
 MAX_POSITION = 100
 """Jobs further back have no position."""
 MIN_CACHE_SECONDS = 5.0
-"""Shortest time for which an answer of the database is cached."""
+"""Minimum time for which the result of a query is cached."""
 CACHE_TIME_FACTOR = 20
-"""A slow answer is cached for this many times its query time.
+"""The result of a slow query is cached for this many times the query's duration.
 
-Behind a long transaction, even the first MAX_POSITION rows can take long to find.
+During a long transaction, even the first MAX_POSITION rows can take long to find.
 """
 MAX_CACHE_ENTRIES = 1000
 """The cache is emptied when it is full."""
@@ -41,7 +41,7 @@ class QueuePosition(NamedTuple):
 
     Attributes:
         delay: "unserved" if no worker serves its queue, else "slow".
-        position: its place in its queue, from 1; None if it is unknown or above MAX_POSITION.
+        position: in its queue, from 1; None if it is unknown or above MAX_POSITION.
     """
 
     delay: Literal["slow", "unserved"]
@@ -49,7 +49,7 @@ class QueuePosition(NamedTuple):
 
 
 class QueryCache:
-    """Answers of the database that may be some seconds old; for all threads of a process.
+    """Results of queries that may be some seconds old, for all threads of a process.
 
     Args:
         clock: monotonic time in seconds.
@@ -57,24 +57,24 @@ class QueryCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._answers: dict[Hashable, tuple[float, Any]] = {}
-        """From a query with its arguments to the end of the answer's validity, and the answer."""
+        self._results: dict[Hashable, tuple[float, Any]] = {}
+        """By query and arguments: the time until which the result is valid, and the result."""
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self._results)
 
     def get[T](self, query: Callable[..., T], *arguments: Hashable) -> T:
-        """Return the answer to a query."""
-        started = self._clock()
-        valid_until, answer = self._answers.get((query, arguments), (0.0, None))
-        if valid_until <= started:
-            answer = query(*arguments)
-            query_time = self._clock() - started
-            lifetime = max(MIN_CACHE_SECONDS, CACHE_TIME_FACTOR * query_time)
-            if len(self._answers) >= MAX_CACHE_ENTRIES:
-                self._answers.clear()
-            self._answers[query, arguments] = (started + lifetime, answer)
-        return answer  # type: ignore[no-any-return]
+        """Return the result of a query, from the cache if it is valid."""
+        started_at = self._clock()
+        valid_until, result = self._results.get((query, arguments), (0.0, None))
+        if valid_until <= started_at:
+            result = query(*arguments)
+            duration = self._clock() - started_at
+            lifetime = max(MIN_CACHE_SECONDS, CACHE_TIME_FACTOR * duration)
+            if len(self._results) >= MAX_CACHE_ENTRIES:
+                self._results.clear()
+            self._results[query, arguments] = (started_at + lifetime, result)
+        return result  # type: ignore[no-any-return]
 
 
 query_cache = QueryCache()
@@ -120,5 +120,5 @@ def _ready_ids(
     queue_name: str,
     is_async: bool,  # noqa: FBT001  # part of the cache key
 ) -> list[UUID]:
-    """Return the first ready jobs of a queue and kind, in the order of their claims."""
+    """Return the first ready jobs of a queue and kind, in the order in which they are claimed."""
     return get_store(using).ready_order(backend, queue_name, is_async=is_async, limit=MAX_POSITION)

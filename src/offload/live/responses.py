@@ -41,8 +41,8 @@ DATABASE_RETRY_AFTER_SECONDS = 5
 def job_view(*methods: str) -> Callable[[View], View]:
     """Restrict a view to HTTP methods, and answer refusals with problem documents.
 
-    The view decides about permissions, so LoginRequiredMiddleware leaves it alone. Its responses
-    are private and are never cached.
+    The view checks permissions itself, so it is exempt from LoginRequiredMiddleware. Its
+    responses are private and are never cached.
     """
 
     def decorate(view: View) -> View:
@@ -69,7 +69,7 @@ def job_view(*methods: str) -> Callable[[View], View]:
 
 
 def finalize_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Add the privacy headers to a response, and leave the client's session cookie alone."""
+    """Add the privacy headers to a response, and keep the client's session cookie."""
     _keep_session_cookie(request)
     return add_privacy_headers(response)
 
@@ -77,8 +77,8 @@ def finalize_response(request: HttpRequest, response: HttpResponseBase) -> HttpR
 def _keep_session_cookie(request: HttpRequest) -> None:
     """Keep Django from deleting the cookie of a session that no longer exists.
 
-    Pages poll in the background, also while the user signs in again: the browser may have the
-    cookie of the new session when the response arrives, and would delete that one.
+    Pages poll in the background, also while the user signs in again. When the response arrives,
+    the browser may already have the cookie of the new session, and would delete it.
     """
     request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
 
@@ -119,7 +119,7 @@ def job_list_response(content: dict[str, Any], tag: str) -> HttpResponse:
 
     Args:
         content: with the keys `items`, `missing` and `poll_ms`.
-        tag: entity tag of all of it.
+        tag: entity tag of the whole content.
     """
     return _add_validators(JsonResponse(content), tag, content["poll_ms"])
 
@@ -160,7 +160,7 @@ def retry_after(milliseconds: int) -> str:
 
 
 def prefers_html(request: HttpRequest) -> bool:
-    """Return whether a browser sent the request to show a page; not a script, and not htmx."""
+    """Return whether a browser requests a page to show, and not a script or htmx."""
     if _is_htmx(request):
         return False
     return request.get_preferred_type(["application/json", "text/html"]) == "text/html"

@@ -1,4 +1,4 @@
-"""The options of a job's task that concern its presentation."""
+"""The options of a job's task that say how it is shown, and to whom."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class TaskOptions(NamedTuple):
-    """The options of one task; safe defaults where the task no longer exists.
+    """The options of one task; safe defaults if the task no longer exists.
 
     Attributes:
-        title: of the task, else made of the name of its function.
+        title: the task's title, or else its function's name in words.
         visibility: one of `VISIBILITIES`, or a callable `(request, result) -> bool`.
         expose_result: whether the return value is shown, or a callable `(result)` that returns
             what is shown in its place.

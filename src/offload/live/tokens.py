@@ -1,4 +1,4 @@
-"""Signed tokens: the right to see some jobs, for clients without a session on this site.
+"""Signed tokens: permission to see some jobs, for clients without a session on this site.
 
 A token is sent in a header, `Authorization: Offload <token>`. It is never part of a URL, which
 would appear in logs, browser histories and `Referer` headers. It expires after 15 minutes, or
@@ -23,7 +23,7 @@ LIFETIME_SECONDS = 15 * 60
 SCHEME = "offload"
 SCOPES = frozenset({"status", "result", "cancel"})
 MAX_JOBS = 100
-"""Jobs of one token, whose size is limited by that of a header."""
+"""Maximum number of jobs of one token, which must fit into a header."""
 FINGERPRINT_CHARS = 16
 
 
@@ -50,8 +50,11 @@ class Token(NamedTuple):
 
     @property
     def holder(self) -> str:
-        """The client's name for limits of connections: its user, else its first job."""
-        return f"user:{self.subject[0]}" if self.subject else f"token:{min(self.ids)}"
+        """The name under which connections are counted: of the user, else of the first job."""
+        if self.subject is None:
+            return f"token:{min(self.ids)}"
+        pk, _ = self.subject
+        return f"user:{pk}"
 
 
 def make_token(
@@ -92,13 +95,15 @@ def read_token(request: HttpRequest) -> Token | None:
     try:
         ids, scopes, subject = signing.loads(text, salt=SALT, max_age=LIFETIME_SECONDS)
         token = Token(
-            frozenset(map(UUID, ids)), SCOPES.intersection(scopes), subject and tuple(subject)
+            ids=frozenset(map(UUID, ids)),
+            scopes=SCOPES.intersection(scopes),
+            subject=None if subject is None else tuple(subject),
         )
     except signing.SignatureExpired:
         raise TokenExpired from None
     except Exception:  # noqa: BLE001  # untrusted text can raise anything
         raise TokenRefused from None
-    if token.subject is not None and not _is_valid(*token.subject):
+    if token.subject is not None and not _is_valid_subject(*token.subject):
         raise TokenRefused
     return token
 
@@ -112,7 +117,7 @@ def has_token(request: HttpRequest) -> bool:
     return scheme.lower() == SCHEME and bool(text)
 
 
-def _is_valid(pk: str, fingerprint: str) -> bool:
+def _is_valid_subject(pk: str, fingerprint: str) -> bool:
     """Return whether the user exists, is active, and still has the same password."""
     users = get_user_model()._default_manager  # noqa: SLF001  # as Django's own backends do
     user: Any = users.filter(pk=pk).first()

@@ -71,7 +71,7 @@ def exempt_from_atomic_requests[F: Callable[..., Any]](view: F) -> F:
 @exempt_from_atomic_requests
 @login_not_required
 async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
-    """Return the status document of one job; with `Prefer: wait`, when the job changes."""
+    """Return the status document of one job; with `Prefer: wait`, after the job has changed."""
     held_seconds = 0
     if wait_seconds := requested_wait(request):
         try:
@@ -91,11 +91,11 @@ def _status(request: HttpRequest, identifier: UUID) -> HttpResponse:
 
 
 class _Holdable(NamedTuple):
-    """A job whose newest version the client has.
+    """An unfinished job whose newest version the client has.
 
     Attributes:
         using: alias in DATABASES where the job is stored.
-        holder: the client's name for limits of connections.
+        holder: the name under which the client's connections are counted.
     """
 
     job: Job
@@ -104,7 +104,7 @@ class _Holdable(NamedTuple):
 
 
 async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
-    """Wait until the job changes; return the timeout, or 0 if there is nothing to wait for."""
+    """Wait until the job changes; return the timeout, or 0 if the response need not wait."""
     holdable = await sync_to_async(_find_holdable)(request, identifier)
     if holdable is None:
         return 0
@@ -161,7 +161,7 @@ def parse_ids(text: str) -> list[UUID]:
 
 
 def _list_tag(jobs: list[Job], missing: list[str]) -> str:
-    """Return an entity tag of all documents; queue positions change without a new version."""
+    """Return one entity tag for all documents; queue positions change without a new version."""
     positions = find_queue_positions(jobs)
     versions = [f"{job.pk}.{job.version}{positions.get(job.pk, '')}" for job in jobs]
     text = ",".join([*versions, "", *missing])
@@ -200,7 +200,7 @@ def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBa
 
 @job_view("GET", "HEAD")
 def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
-    """Return the result of a job as its task exposes it."""
+    """Return the result of a job, as `expose_result` of its task allows."""
     job, _ = _get_job(request, identifier, "result")
     state = JobState(job.state)
     if not state.is_finished:
@@ -220,7 +220,7 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
 
 
 def _result_response(exposed: Any) -> HttpResponseBase:
-    """Return what an `expose_result` function returned: a response, a file to save, or JSON."""
+    """Respond with the value of an `expose_result` function: a response, a file, or JSON."""
     if isinstance(exposed, HttpResponseBase):
         return exposed
     if isinstance(exposed, File):
@@ -242,8 +242,13 @@ def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
     return render(request, "offload/page.html", context)
 
 
-def _get_job(request: HttpRequest, identifier: UUID, right: str = "status") -> tuple[Job, Grants]:
-    """Return a job for which the client has a right.
+def _get_job(request: HttpRequest, identifier: UUID, grant: str = "status") -> tuple[Job, Grants]:
+    """Return a job, and what the client may do with it.
+
+    Args:
+        request: the request.
+        identifier: of the job.
+        grant: what the client must be allowed to do: "status", "result" or "cancel".
 
     Raises:
         Problem: 404 for any other job, existing or not; 410 if the client's own job was deleted.
@@ -251,7 +256,7 @@ def _get_job(request: HttpRequest, identifier: UUID, right: str = "status") -> t
     """
     viewer = Viewer(request)
     job, granted = viewer.visible([identifier]).get(identifier, (None, NO_GRANTS))
-    if job is not None and right in granted:
+    if job is not None and grant in granted:
         return job, granted
     if job is None and viewer.may_learn_of(identifier) and has_expired(identifier):
         raise problems.gone()

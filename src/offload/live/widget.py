@@ -25,9 +25,9 @@ MISSING_DOCUMENT = {
     "title": "",
     "links": {},
 }
-"""Takes the place of the document of a job that the reader may not see."""
+"""Replaces the document of a job that the reader may not see."""
 PLACEHOLDER_DOCUMENT = {**MISSING_DOCUMENT, "phase": "queued", "is_finished": False}
-"""The document of the template from which the browser makes new elements."""
+"""The document of the `<template>` from which the browser creates new elements."""
 CHANNEL_CHARS = 16
 
 
@@ -37,10 +37,10 @@ def widget_context(
     """Return the context of `offload/task_status.html`.
 
     Args:
-        request: of the page.
+        request: the request for the page.
         document: the status document.
-        htmx: whether htmx polls where our script does not run.
-        attributes: of the element; None, False and "" leave one out.
+        htmx: whether htmx polls if the page does not load `task-status.js`.
+        attributes: HTML attributes of the element; one that is None, False or "" is left out.
     """
     progress = document.get("progress") or {}
     percent = progress.get("percent")
@@ -67,7 +67,7 @@ def widget_context(
 def channel_name(request: HttpRequest) -> str | None:
     """Return the name under which the tabs of one user share a connection.
 
-    It does not reveal the user, and other users of the same browser get another one.
+    It does not reveal the user. Another user of the same browser gets another name.
     """
     owners = "\n".join(sorted(owners_of_request(request)))
     if not owners:
@@ -150,7 +150,7 @@ def _message(name: str, value: object) -> str:
 
 
 def _localize(text: str | None) -> dict[str, str] | None:
-    """Return a time for `<time>`, for programs and for people."""
+    """Return the `datetime` attribute and the text of a `<time>` element."""
     if text is None:
         return None
     moment = datetime.fromisoformat(text)
