@@ -129,7 +129,7 @@ def busy(retry_after_seconds: int) -> Problem:
 
 
 def no_stream() -> Problem:
-    """The server cannot stream: under WSGI a stream would occupy a thread, and arrive at its end."""
+    """The server cannot stream: under WSGI a stream would occupy a thread until its end."""
     title = _("Streaming is not available on this server; poll the status URL instead.")
     return Problem(501, "no-stream", title)
 

@@ -1,4 +1,4 @@
-"""Arguments that the commands share, and what their values refer to."""
+"""Arguments that several commands have, and the objects that they name."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def resolve_backend(alias: str) -> OffloadBackend:
 
 
 def resolve_options(options: dict[str, Any]) -> BackendOptions:
-    """Return the OPTIONS of --backend, with the database of --database.
+    """Return the OPTIONS of the backend in --backend; --database overrides their database.
 
     Raises:
         CommandError: for an unknown backend, or invalid OPTIONS.
@@ -85,7 +85,7 @@ def resolve_store(backend_options: BackendOptions) -> Store:
 
 
 def require_queue(backend: OffloadBackend, name: str) -> None:
-    """Raise CommandError if the settings list the backend's queues without this one."""
+    """Raise CommandError if the settings list the backend's queues and this one is missing."""
     if backend.queues and name not in backend.queues:
         raise CommandError(
             f"Unknown queue {name!r}.{did_you_mean(name, sorted(backend.queues))} "
@@ -94,7 +94,7 @@ def require_queue(backend: OffloadBackend, name: str) -> None:
 
 
 def parse_state(text: str) -> JobState:
-    """Return the state with a name; a type for argparse."""
+    """Return the state with a name. Use it as the type of an argument."""
     names = [state.label for state in JobState]
     if text.lower() not in names:
         raise ArgumentTypeError(f"Unknown state {text!r}.{did_you_mean(text, names)}")
@@ -102,7 +102,7 @@ def parse_state(text: str) -> JobState:
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
-    """Return a type for argparse: whole numbers of at least `minimum`."""
+    """Return a type for arguments that are whole numbers of at least `minimum`."""
 
     def parse(text: str) -> int:
         try:
@@ -117,7 +117,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 def non_negative_number(text: str) -> float:
-    """Return a finite number of at least 0; a type for argparse."""
+    """Return a finite number of at least 0. Use it as the type of an argument."""
     try:
         number = float(text)
     except ValueError:

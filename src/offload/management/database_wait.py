@@ -1,4 +1,4 @@
-"""Waiting for the database before a worker starts."""
+"""Waits for the database before a worker starts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def wait_for_database(using: str, *, report: Callable[[str], None]) -> None:
 
     Args:
         using: alias in DATABASES.
-        report: called with a message once when the wait starts and once when it is over.
+        report: called with a message when the wait starts, and with another when it is over.
 
     Raises:
         CommandError: if the database responds but the tables are missing.
     """
+    pause = threading.Event().wait
     is_waiting = False
     while True:
         try:
@@ -38,6 +39,6 @@ def wait_for_database(using: str, *, report: Callable[[str], None]) -> None:
         if not is_waiting:
             is_waiting = True
             report(f"{explanation}\nWaiting for the database.")
-        threading.Event().wait(RETRY_INTERVAL_SECONDS)
+        pause(RETRY_INTERVAL_SECONDS)
     if is_waiting:
         report("The database responds.")

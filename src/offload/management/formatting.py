@@ -1,4 +1,4 @@
-"""How `offload_jobs` shows jobs: as a table, as a page of one job, as JSON."""
+"""The output of `offload_jobs`: a table of jobs, the details of one job, and JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIME_FIELDS = (
 )
 TABLE_HEADER = ("ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK")
 LABEL_WIDTH = 20
-"""Characters of the left column of a page."""
+"""Characters of the left column of the details."""
 
 
 def format_table(jobs: Sequence[Job]) -> str:
@@ -42,7 +42,7 @@ def format_table(jobs: Sequence[Job]) -> str:
     return "\n".join(lines)
 
 
-def format_page(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID, Worker]) -> str:
+def format_details(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID, Worker]) -> str:
     """Return the details of a job and its failed attempts, one per line.
 
     Args:
@@ -56,8 +56,8 @@ def format_page(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID, Wo
     return "\n".join(lines)
 
 
-def job_document(job: Job) -> dict[str, Any]:
-    """Return a job as JSON values: the status document's, and the operator's."""
+def operator_document(job: Job) -> dict[str, Any]:
+    """Return a job as JSON values: those of the status document, and more for operators."""
     args, kwargs = _arguments(job)
     return {
         **job_fields(job),
@@ -97,12 +97,12 @@ def _table_row(job: Job) -> tuple[str, ...]:
         JobState(job.state).label,
         job.queue_name,
         f"{job.attempt}/{job.max_attempts}",
-        _format_time(_in_state_since(job)) or "",
+        _format_time(_state_since(job)) or "",
         job.task_path,
     )
 
 
-def _in_state_since(job: Job) -> datetime | None:
+def _state_since(job: Job) -> datetime | None:
     match JobState(job.state):
         case JobState.SCHEDULED | JobState.READY:
             return job.run_after
@@ -113,7 +113,7 @@ def _in_state_since(job: Job) -> datetime | None:
 
 
 def _details(job: Job, workers: Mapping[UUID, Worker]) -> dict[str, Any]:
-    """Return the values of a job's page by label; those without a value are falsy."""
+    """Return the details of a job by label; those without a value are falsy."""
     args, kwargs = _arguments(job)
     timeout = "" if job.timeout is None else f"{job.timeout:g} s"
     return {
@@ -160,7 +160,7 @@ def _format_state(job: Job) -> str:
 def _format_attempts(job: Job) -> str:
     text = f"{job.attempt} of {job.max_attempts}"
     if job.worker_losses:
-        text += f", lost {job.worker_losses}"
+        text += f", {job.worker_losses} lost with a worker"
     return text
 
 
@@ -181,7 +181,7 @@ def _format_time(time: datetime | None) -> str | None:
 
 
 def _arguments(job: Job) -> tuple[Any, Any]:
-    """Return args and kwargs; if they are no JSON, their text and None."""
+    """Return args and kwargs; if the column is not valid JSON, its text and None."""
     try:
         args, kwargs = json.loads(job.arguments)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Restarts a worker when code changes, for development."""
+"""Stops a worker when code changes, so that it is restarted: for development."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from django.conf import settings
 from django.utils.autoreload import StatReloader
 
 CHECK_INTERVAL_SECONDS = 1.0
-"""Time between two checks of the files' modification times."""
+"""Time between two checks of the files."""
 
 
 class Reloader:
     """A thread that checks files for changes, as Django's development server does.
 
-    It checks the files of all imported modules and of the project's apps: the worker's process
-    imports no tasks, only its child processes do.
+    It checks the files of all imported modules and of the project's apps: only child processes
+    import tasks, the worker's own process does not.
 
     Args:
         stop: called once, after a file has changed.
+
+    Attributes:
+        has_seen_change: whether a file has changed.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
@@ -39,15 +42,15 @@ class Reloader:
         threading.Thread(target=self._run, name="offload-reloader", daemon=True).start()
 
     def _run(self) -> None:
-        timer = threading.Event()
+        pause = threading.Event().wait
         while not self.has_seen_change:
             self._check_files()
-            timer.wait(CHECK_INTERVAL_SECONDS)
+            pause(CHECK_INTERVAL_SECONDS)
         self._stop()
 
     def _check_files(self) -> None:
         for path, modified_at in self._reloader.snapshot_files():
-            # A module that is imported later is new here, not changed.
+            # A file that appears here for the first time was imported later; it has not changed.
             if self._modified_at.setdefault(path, modified_at) != modified_at:
                 self.has_seen_change = True
 
@@ -55,7 +58,8 @@ class Reloader:
 def _project_folders() -> set[Path]:
     """Return the folders of the settings and of all apps that were not installed by pip."""
     folders = {Path(config.path) for config in apps.get_app_configs()}
-    settings_file = getattr(sys.modules.get(settings.SETTINGS_MODULE or ""), "__file__", None)
+    settings_module = sys.modules.get(settings.SETTINGS_MODULE or "")
+    settings_file = getattr(settings_module, "__file__", None)
     if settings_file:
         folders.add(Path(settings_file).parent)
     return {folder for folder in folders if "site-packages" not in folder.parts}

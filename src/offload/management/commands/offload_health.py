@@ -1,4 +1,4 @@
-"""`manage.py offload_health`: check whether jobs are run. Exits with 0 if they are, else with 1."""
+"""`manage.py offload_health`: check whether jobs are run; exit with 0 if they are, else with 1."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CheckResult:
     Attributes:
         check: "database", "migrations", "worker" or "queue".
         ok: whether the check passed.
-        message: what was found, and how to correct it if the check failed.
+        message: the finding, and how to correct a failure.
     """
 
     check: str
@@ -59,12 +59,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--queue", help="Check for a worker that serves this queue, and its oldest job.")
+        add("--queue", help="Check this queue: whether a worker serves it, and its oldest job.")
         add(
             "--max-age",
             type=non_negative_number,
             metavar="SECONDS",
-            help="Fail if a job has been ready for longer and was not started.",
+            help="Fail if a job has been ready for longer than this and has not started.",
         )
         add(
             "--this-host",
@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
 
 def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
-    """Run the checks in order; skip those that need a check that failed."""
+    """Run the checks in order; after one fails, skip those that depend on it."""
     try:
         connections[using].ensure_connection()
         yield CheckResult("database", ok=True, message=f"DATABASES[{using!r}] responds.")
@@ -145,7 +145,8 @@ def _check_queue(using: str, options: dict[str, Any]) -> CheckResult:
     age = oldest_wait(using, options["backend"], options["queue"])
     if age is None:
         return CheckResult("queue", ok=True, message="No job is waiting.")
-    message = f"The oldest waiting job has been ready for {max(0.0, age):,.1f} s"
+    shown_age = max(0.0, age)  # below 0 if the clocks of hosts differ
+    message = f"The oldest waiting job has been ready for {shown_age:,.1f} s"
     if max_age is None or age <= max_age:
         return CheckResult("queue", ok=True, message=f"{message}.")
     message += (

@@ -25,9 +25,9 @@ from offload.management.arguments import (
 )
 from offload.management.formatting import (
     attempt_document,
-    format_page,
+    format_details,
     format_table,
-    job_document,
+    operator_document,
 )
 from offload.store.queries import JobFilter, find_by_prefix, find_jobs, find_workers, recent_tasks
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 BATCH_SIZE = 100
-"""Number of jobs changed in one transaction."""
+"""Maximum number of jobs changed in one transaction."""
 MIN_PREFIX_DIGITS = 8
-"""Digits of an id that are enough to identify a job, if no other id starts with them."""
+"""Minimum length of an abbreviated id."""
 DEFAULT_LIST_LIMIT = 20
 DEFAULT_CHANGE_LIMIT = 1000
 
@@ -88,7 +88,7 @@ class Command(BaseCommand):
     def _list(self, options: dict[str, Any]) -> None:
         jobs = self._find_jobs(options, [options["state"]])
         if options["json"]:
-            self.stdout.write(json.dumps([job_document(job) for job in jobs], indent=2))
+            self.stdout.write(json.dumps([operator_document(job) for job in jobs], indent=2))
         elif jobs:
             self.stdout.write(format_table(jobs))
             if len(jobs) == options["limit"]:
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         if job is None:
             raise CommandError(_not_found(options["id"]))
         if options["json"]:
-            document = job_document(job)
+            document = operator_document(job)
             document["attempts"] = [attempt_document(attempt) for attempt in attempts]
             self.stdout.write(json.dumps(document, indent=2))
             return
@@ -109,7 +109,7 @@ class Command(BaseCommand):
         if job.worker:
             worker_ids.add(job.worker)
         workers = find_workers(self.store.using, list(worker_ids))
-        self.stdout.write(format_page(job, attempts, workers))
+        self.stdout.write(format_details(job, attempts, workers))
 
     def _retry(self, options: dict[str, Any]) -> None:
         ids = self._select("retry", options, RETRYABLE, default=[JobState.FAILED])
@@ -117,7 +117,8 @@ class Command(BaseCommand):
             return
         retried = self._change(ids, self.store.retry)
         self.stdout.write(f"{sum(retried.values()):,} retried.")
-        self._require_none([pk for pk, done in retried.items() if not done], "retried")
+        refused = [pk for pk, is_retried in retried.items() if not is_retried]
+        self._require_none_refused(refused, "retried")
 
     def _cancel(self, options: dict[str, Any]) -> None:
         running_first = CANCELLABLE[::-1]
@@ -130,7 +131,8 @@ class Command(BaseCommand):
         if counts[JobState.RUNNING]:
             text += f", cancel requested for {counts[JobState.RUNNING]:,} running"
         self.stdout.write(f"{text}.")
-        self._require_none([pk for pk, state in states.items() if state is None], "cancelled")
+        refused = [pk for pk, state in states.items() if state is None]
+        self._require_none_refused(refused, "cancelled")
 
     # --- selecting jobs ----------------------------------------------------------------------
 
@@ -142,11 +144,11 @@ class Command(BaseCommand):
         *,
         default: Sequence[JobState],
     ) -> list[UUID]:
-        """Return the ids of the jobs to change; none if no job matches or the user declined.
+        """Return the ids of the jobs to change; [] if no job matches or the user declines.
 
         Args:
             action: "retry" or "cancel".
-            options: ids, or filters.
+            options: of the command, with ids or filters.
             allowed: states of jobs that the action can change.
             default: states of the jobs to change without --state.
         """
@@ -215,7 +217,7 @@ class Command(BaseCommand):
             )
 
     def _require_known_task(self, name: str | None) -> None:
-        """Raise CommandError if no recent job is of this task: its name may be mistyped."""
+        """Raise CommandError if no recent job belongs to a task: its name may be mistyped."""
         if name is None:
             return
         paths = recent_tasks(self.store.using, self.backend.alias)
@@ -228,7 +230,7 @@ class Command(BaseCommand):
         raise CommandError(f"No matching jobs: no recent job of a task {name!r}.{hint}")
 
     def _identify(self, text: str) -> UUID:
-        """Return the id of the job whose id is, or starts with, a text."""
+        """Return the id of a job from its text, which may be abbreviated."""
         digits = text.strip().lower().replace("-", "")
         if not re.fullmatch("[0-9a-f]{1,32}", digits):
             raise CommandError(f"{text!r} is not a job id or the first digits of one.")
@@ -245,17 +247,20 @@ class Command(BaseCommand):
 
     # --- changing jobs -----------------------------------------------------------------------
 
-    def _change[T](self, ids: Sequence[UUID], verb: Callable[[UUID], T]) -> dict[UUID, T]:
-        """Change each job in batches, in the order of ids, in which all transactions lock jobs."""
+    def _change[T](self, ids: Sequence[UUID], change: Callable[[UUID], T]) -> dict[UUID, T]:
+        """Change jobs in batches; return what `change` returned for each.
+
+        All transactions lock jobs in the order of their ids, so no two of them can deadlock.
+        """
         results: dict[UUID, T] = {}
         ordered = sorted(set(ids))
         for start in range(0, len(ordered), BATCH_SIZE):
             with transaction.atomic(self.store.using):
                 for pk in ordered[start : start + BATCH_SIZE]:
-                    results[pk] = verb(pk)
+                    results[pk] = change(pk)
         return results
 
-    def _require_none(self, refused: Sequence[UUID], participle: str) -> None:
+    def _require_none_refused(self, refused: Sequence[UUID], participle: str) -> None:
         """Raise CommandError with the states of the jobs that could not be changed."""
         reasons = []
         for pk in refused:
@@ -301,10 +306,11 @@ def _require_allowed(action: str, state: JobState, allowed: Sequence[JobState]) 
 
 
 def _summary(jobs: Sequence[Job], limit: int) -> str:
+    """Return the number of jobs in each state, such as "3 running, 2 ready jobs"."""
     counts = Counter(JobState(job.state).label for job in jobs)
-    text = ", ".join(f"{number:,} {label}" for label, number in counts.items())
+    numbers = ", ".join(f"{number:,} {label}" for label, number in counts.items())
     noun = "job" if len(jobs) == 1 else "jobs"
-    text = f"{text} {noun}"
+    text = f"{numbers} {noun}"
     if len(jobs) == limit:
         text += " (there may be more: --limit)"
     return text

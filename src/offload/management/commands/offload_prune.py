@@ -90,7 +90,7 @@ def _prune(
 
 
 def _with_pauses(batches: Iterator[int]) -> Iterator[int]:
-    """Pause after each batch for as long as it took: on SQLite only then can others write."""
+    """Pause after each batch for as long as it took: on SQLite others can write only then."""
     started_at = monotonic()
     for deleted in batches:
         yield deleted
@@ -99,7 +99,7 @@ def _with_pauses(batches: Iterator[int]) -> Iterator[int]:
 
 
 def _periods(options: dict[str, Any], backend_options: BackendOptions) -> dict[JobState, timedelta]:
-    """Return the retention period of each state; states whose jobs are all kept are left out."""
+    """Return the retention period of each state, without the states whose jobs are all kept."""
     successful_days, failed_days = options["successful_days"], options["failed_days"]
     older_than = options["older_than"]
     has_days_by_state = successful_days is not None or failed_days is not None
@@ -122,12 +122,12 @@ def _days(number: float | None) -> timedelta | None:
 def _report(counts: dict[JobState, int], *, dry_run: bool) -> str:
     if not counts:
         return "Nothing to delete: OPTIONS keep all jobs. Pass --older-than DAYS to delete some."
-    is_capped = dry_run and max(counts.values()) >= MAX_COUNTED_JOBS
     total = f"{sum(counts.values()):,} jobs"
-    if is_capped:
-        total = f"at least {total}"
+    text = f"Deleted {total}"
+    if dry_run:
+        is_capped = max(counts.values()) >= MAX_COUNTED_JOBS
+        text = f"Would delete at least {total}" if is_capped else f"Would delete {total}"
     details = [f"{number:,} {state.label}" for state, number in counts.items() if number]
-    text = f"Would delete {total}" if dry_run else f"Deleted {total}"
     if details:
         text += f": {', '.join(details)}"
     return f"{text}."

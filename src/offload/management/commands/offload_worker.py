@@ -113,7 +113,7 @@ class Command(BaseCommand):
         )
 
     def _prepare_engine(self, config: WorkerConfig) -> Engine:
-        """Return an engine whose database responds and that signals stop."""
+        """Wait for the database; return an engine that SIGINT and SIGTERM stop."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
@@ -154,7 +154,7 @@ def _add_capacity_arguments(parser: CommandParser) -> None:
 
 
 def _with_arguments(backend_options: BackendOptions, arguments: dict[str, Any]) -> BackendOptions:
-    """Return the backend's OPTIONS with those that the command line overrides."""
+    """Return the backend's OPTIONS, some overridden by arguments of the command line."""
     names = ("processes", "threads", "async_slots", "shutdown_timeout", "database")
     overrides = {name: arguments[name] for name in names if arguments[name] is not None}
     return replace(backend_options, **overrides)
@@ -163,11 +163,13 @@ def _with_arguments(backend_options: BackendOptions, arguments: dict[str, Any]) 
 def _is_reload_enabled(options: dict[str, Any]) -> bool:
     if options["drain"]:
         return False
-    return settings.DEBUG if options["reload"] is None else options["reload"]
+    if options["reload"] is None:
+        return settings.DEBUG
+    return bool(options["reload"])
 
 
 def _handle_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` at each signal: the first lets running jobs finish, the second does not."""
+    """Call `stop` at each signal: the first lets running jobs finish, the second does not wait."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop())
     if hasattr(faulthandler, "register"):
@@ -195,4 +197,5 @@ def _banner(config: WorkerConfig, *, reloads: bool) -> str:
 
 
 def _split_names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",")]
+    return [name for name in names if name]
