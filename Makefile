@@ -1,4 +1,4 @@
-# One command for everything; `make` alone lists them.
+# `make` without a target lists all targets.
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench docs services requirements translations clean
 
@@ -8,7 +8,7 @@ PROJECT := pyproject.toml scripts/environment
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-demo: .venv/demo.stamp ## Open the example shop (ONCE=1: try and check everything, then end)
+demo: .venv/demo.stamp ## Start the example shop (ONCE=1: run through all of it, check it and exit)
 	@$(BIN)/python demo/run.py $(if $(ONCE),--once)
 
 test: .venv/dev.stamp ## Run the tests on every database (ARGS="tests/store -k claim", DATABASES=sqlite)
@@ -22,24 +22,24 @@ lint: .venv/dev.stamp ## Check style, types, layers and migrations
 	@DJANGO_SETTINGS_MODULE=tests.settings.sqlite $(BIN)/python -m django \
 		makemigrations --check --dry-run offload --pythonpath .
 
-bench: .venv/dev.stamp .venv-web/bench-web.stamp ## Measure, beside other task queues (QUICK=1: in minutes, not hours)
+bench: .venv/dev.stamp .venv-web/bench-web.stamp ## Run the benchmarks, with other task queues (QUICK=1: minutes, not hours)
 	-@scripts/services postgresql mariadb redis
 	-@command -v wrk >/dev/null || scripts/packages wrk
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
-docs: .venv/dev.stamp ## Check the links and the Python blocks of all documents
+docs: .venv/dev.stamp ## Check the links and Python blocks in the documentation
 	@$(BIN)/python scripts/check_docs.py
 
-services: ## Start PostgreSQL and MariaDB on loopback where none answers
+services: ## Start PostgreSQL and MariaDB on loopback, unless they are running
 	@scripts/services
 
-requirements: .venv/dev.stamp ## Pin and hash requirements/*.in again (UPGRADE=1: newest versions)
+requirements: .venv/dev.stamp ## Compile requirements/*.in to pinned and hashed files (UPGRADE=1: newest versions)
 	@scripts/pin $(if $(UPGRADE),--upgrade)
 
-translations: .venv/dev.stamp ## Collect and compile the words of the page, after they have changed
+translations: .venv/dev.stamp ## Collect and compile translatable strings, after they have changed
 	@scripts/translations
 
-clean: ## Remove caches and build results
+clean: ## Remove caches and build artifacts
 	@rm -rf build dist htmlcov .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 

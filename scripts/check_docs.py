@@ -1,4 +1,4 @@
-"""Check that each relative link of the documents is valid, and each Python block compiles."""
+"""Check that every relative link in the documentation is valid and every Python block compiles."""
 
 import ast
 import re
@@ -11,17 +11,17 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *#*$", re.MULTILINE)
-ELSEWHERE = ("http://", "https://", "mailto:")
+EXTERNAL_SCHEMES = ("http://", "https://", "mailto:")
 
 
 def documents() -> list[Path]:
-    """Return all documents of the project."""
+    """Return the Markdown files of the project."""
     patterns = ("*.md", "docs/**/*.md", "demo/*.md", "benchmarks/*.md", "tests/*.md")
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of the headings of a document."""
+    """Return the anchors of a document's headings."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
         for heading in HEADING.findall(BLOCK.sub("", text))
@@ -31,7 +31,7 @@ def anchors(text: str) -> set[str]:
 def broken_links(document: Path, text: str) -> Iterator[str]:
     """Yield each link to a missing file or heading."""
     for link in LINK.findall(BLOCK.sub("", text)):
-        if link.startswith(ELSEWHERE):
+        if link.startswith(EXTERNAL_SCHEMES):
             continue
         name, _, anchor = link.partition("#")
         target = (document.parent / name) if name else document
@@ -55,15 +55,15 @@ def broken_blocks(text: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print all faults and return the exit code."""
-    faults = 0
+    """Print all errors and return the exit code."""
+    errors = 0
     for document in documents():
         text = document.read_text()
-        for fault in (*broken_links(document, text), *broken_blocks(text)):
-            print(f"{document.relative_to(ROOT)}: {fault}")
-            faults += 1
-    print(f"{len(documents())} documents, {faults} faults")
-    return 1 if faults else 0
+        for error in (*broken_links(document, text), *broken_blocks(text)):
+            print(f"{document.relative_to(ROOT)}: {error}")
+            errors += 1
+    print(f"{len(documents())} documents, {errors} errors")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the settings of all databases share."""
+"""Settings for all databases."""
 
 import hashlib
 import json
@@ -7,15 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Clones share the database servers, so each clone has names of its own. `OFFLOAD_TEST_RUN` keeps
-# two runs apart that happen at the same time in one clone.
+# Clones share the database servers, so each clone has database names of its own.
+# `OFFLOAD_TEST_RUN` separates concurrent runs in one clone.
 DATABASE = "_".join(
     ("offload", hashlib.sha256(bytes(ROOT)).hexdigest()[:6], os.environ.get("OFFLOAD_TEST_RUN", ""))
 ).rstrip("_")
 
 
 def server(name: str, port: int) -> dict[str, str | int]:
-    """Return where a database server is, as `scripts/services` understands it too."""
+    """Return the address of a database server, from the same variables as `scripts/services`."""
     prefix = f"OFFLOAD_{name.upper()}_"
     return {
         "HOST": os.environ.get(f"{prefix}HOST", "127.0.0.1"),
@@ -26,7 +26,7 @@ def server(name: str, port: int) -> dict[str, str | int]:
 
 
 def database_name(default: str) -> str:
-    """Return the database; a process that a test starts is given the test's own."""
+    """Return the database name; a process that a test starts uses the test's database."""
     return os.environ.get("OFFLOAD_DATABASE_NAME", default)
 
 
@@ -60,7 +60,7 @@ TASKS = {
     "default": {
         "BACKEND": "offload.backends.database.DatabaseBackend",
         "QUEUES": ["default", "mail", "slow"],
-        # A worker that a test starts is given shorter leases and the like.
+        # Tests start workers with shorter leases and other options.
         "OPTIONS": json.loads(os.environ.get("OFFLOAD_TEST_OPTIONS", "{}")),
     }
 }

@@ -1,4 +1,4 @@
-"""MariaDB, as `scripts/services` starts it."""
+"""Settings for the MariaDB server of `scripts/services`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, as `scripts/services` starts it."""
+"""Settings for the PostgreSQL server of `scripts/services`."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ DATABASES: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database_name(DATABASE),
         **server("postgresql", port=54329),
-        # Nearly all tests kill clients only: nothing is lost by not waiting for the disk.
+        # Nearly all tests kill only clients, so commits need not wait for the disk.
         "OPTIONS": {
             "options": "-c synchronous_commit="
             + os.environ.get("OFFLOAD_TEST_SYNCHRONOUS_COMMIT", "off")

@@ -1,4 +1,4 @@
-"""SQLite in a file, so that other processes can open the same test database."""
+"""Settings for SQLite in a file, which other processes can open during a test."""
 
 import os
 import tempfile
