@@ -28,7 +28,7 @@ from offload.tasks import Call, OffloadTask
 logger = logging.getLogger("offload.mail")
 
 SEND_MESSAGE = "offload.mail.tasks.send_message"
-"""Path of the task. It is looked up by name because its module imports this one."""
+"""Path of the task. It is not imported, because its module imports this one."""
 
 
 class EmailBackend(BaseEmailBackend):
@@ -67,10 +67,10 @@ class EmailBackend(BaseEmailBackend):
             self._check_mailer(self.alias)
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
-        """Enqueue the messages that have recipients in one statement; return their number.
+        """Enqueue the messages that have recipients, in one statement; return their number.
 
         Raises:
-            ValueError: for a forbidden header, as a mailer that sends at once.
+            ValueError: for a forbidden header, as any other mailer would raise.
             InvalidArguments: for a message that is too large or cannot be stored.
             QueueUnavailable: if the queue's database does not respond.
         """
@@ -86,14 +86,14 @@ class EmailBackend(BaseEmailBackend):
         return len(calls)
 
     def is_temporary(self, error: Exception) -> bool:
-        """Return True if a message that was not sent because of `error` is to be retried.
+        """Return True if a message should be retried that was not sent because of `error`.
 
         Override this to add the temporary errors of an email provider.
         """
         return is_temporary(error)
 
     def enqueue(self, calls: list[Call], **options: Any) -> None:
-        """Enqueue one job that sends a message for each call."""
+        """Enqueue a job of `send_message` for each call."""
         if not calls:
             return
         send_message = with_options(
@@ -108,7 +108,7 @@ class EmailBackend(BaseEmailBackend):
         """Return the mailer that sends.
 
         Raises:
-            ImproperlyConfigured: if that mailer enqueues messages, too.
+            ImproperlyConfigured: if that mailer only enqueues messages, too.
         """
         if self.alias is None:
             sending_mailer = mail.get_connection(self.email_backend)
@@ -117,7 +117,7 @@ class EmailBackend(BaseEmailBackend):
         if isinstance(sending_mailer, EmailBackend):
             raise ImproperlyConfigured(
                 f"The mailer {self.mailer or self.email_backend!r} enqueues email, too. Name a "
-                "mailer that sends."
+                "mailer that sends it."
             )
         return sending_mailer
 
@@ -133,7 +133,7 @@ class EmailBackend(BaseEmailBackend):
             )
 
     def _call(self, message: Any) -> Call:
-        """Return the arguments of the job that sends a message."""
+        """Return the arguments with which `send_message` sends a message."""
         call = ([serialize_message(message, self.leave_out)], {"mailer": self.alias})
         settings = self._task_settings()
         if settings is not None:
@@ -152,7 +152,7 @@ class EmailBackend(BaseEmailBackend):
             )
 
     def _savepoint(self) -> AbstractContextManager[None]:
-        """Return a savepoint if an error that is ignored could break the caller's transaction."""
+        """Return a savepoint, so that an ignored error does not break the caller's transaction."""
         settings = self._task_settings()
         if not self.fail_silently or settings is None:
             return nullcontext()
@@ -166,9 +166,9 @@ class EmailBackend(BaseEmailBackend):
 
 
 def find_mailers(alias: str | None) -> tuple[EmailBackend, BaseEmailBackend]:
-    """Return the mailer that enqueued a message and the one that sends it.
+    """Return the mailer that enqueued a message, and the one that sends it.
 
-    Both are read from the current settings, which may have changed since the job was enqueued.
+    Both are those of the current settings, which may have changed since then.
 
     Args:
         alias: alias in MAILERS of the mailer that enqueued the message; None without MAILERS.

@@ -1,9 +1,9 @@
-"""One attempt to send one message, and whether to retry it.
+"""Sends one message, and decides whether to retry it after an error.
 
-An SMTP server takes responsibility for a message with its reply to the end of the data. Before
-the end of the data nothing was sent, so a broken connection does no harm. After the reply the
-message must not be sent again, whatever happens to the connection. In between it is unknown
-whether the server accepted the message.
+An SMTP server accepts a message when it replies to the end of the data. If the connection breaks
+before the end of the data, nothing was sent and the message can be retried. After the reply the
+message must not be sent again, even if the connection breaks. In between, it is unknown whether
+the server accepted the message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from offload.exceptions import JobError, JobTimeout
 logger = logging.getLogger("offload.mail")
 
 SMTP_TIMEOUT_SECONDS = 600.0
-"""Longest wait for a reply of the server: the longest timeout of RFC 5321, section 4.5.3.2.6."""
+"""Maximum wait for a reply of the server: the longest timeout of RFC 5321, section 4.5.3.2.6."""
 
 type Reply = tuple[int, bytes | str]
 """Code and text of an SMTP server's reply."""
@@ -60,7 +60,7 @@ def deliver(connection: Any, message: Any, is_temporary: Callable[[Exception], b
     Args:
         connection: the mailer that sends.
         message: the message.
-        is_temporary: returns True for an error after which the message is to be retried.
+        is_temporary: returns True for an error after which the message should be retried.
 
     Raises:
         TemporaryFailure: the message was not sent; a later attempt may succeed.
@@ -127,11 +127,11 @@ def format_reply(reply: Reply) -> str:
 
 
 class SmtpTransaction:
-    """The progress of sending a message, which the exceptions of smtplib do not report.
+    """How far the sending of a message got, which smtplib's exceptions do not say.
 
     Attributes:
-        may_be_accepted: the server received the whole message, or that is unknown.
-        is_accepted: the server replied that it accepted the message.
+        may_be_accepted: whether the server may have received the whole message.
+        is_accepted: whether the server replied that it accepted the message.
         refused: recipients that the server refused; Django's SMTP backend drops them.
     """
 
@@ -141,7 +141,7 @@ class SmtpTransaction:
         self.refused: Refusals = {}
 
     def observe(self, connection: Any) -> None:
-        """Record the steps of an open connection; they are unknown if it does not use smtplib."""
+        """Record the steps of an open connection; without smtplib they are unknown."""
         smtp = getattr(connection, "connection", None)
         if isinstance(smtp, smtplib.SMTP):
             self._wrap(smtp)
@@ -204,7 +204,7 @@ def _raise_failure(
 
 
 def _set_timeout(connection: Any) -> None:
-    """Keep a server that does not reply from blocking a worker indefinitely."""
+    """Limit the time for which a server that does not reply can block a worker."""
     if isinstance(connection, SmtpBackend) and connection.timeout is None:
         connection.timeout = SMTP_TIMEOUT_SECONDS
 
@@ -212,5 +212,5 @@ def _set_timeout(connection: Any) -> None:
 def _close(connection: Any) -> None:
     try:
         connection.close()
-    except Exception:  # the message's outcome is already known
+    except Exception:  # whether the message was sent is already known
         logger.info("Error while closing the mailer's connection.", exc_info=True)

@@ -1,4 +1,4 @@
-"""Conversion of plain values to JSON and back, also of types that JSON does not have."""
+"""Converts plain values to JSON and back, also of types that JSON does not have."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from django.utils.functional import Promise
 
 
 def pack(value: Any) -> Any:
-    """Return `value` as JSON for `unpack`; tuples become lists, lazy text becomes text.
+    """Return `value` as JSON that `unpack` reads; tuples become lists, lazy text becomes text.
 
     Raises:
-        TypeError: for a value that is not plain data; its message is the type with an article.
+        TypeError: for a value that is not plain data. The message is a noun, such as "a set".
     """
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | Promise):
-        text = str(value)
-        return {"$text": _encode(text.encode())} if "\0" in text else text
+        return _pack_text(str(value))
     if isinstance(value, Mapping):
         return _pack_mapping(value)
     if isinstance(value, list | tuple):
         return [pack(item) for item in value]
-    for tag, kinds, encode, _ in _TAGS:
-        if isinstance(value, kinds):
+    for tag, types, encode, _ in _TAGS:
+        if isinstance(value, types):
             return {tag: encode(value)}
     raise TypeError(f"a {type(value).__qualname__}")
 
@@ -38,11 +37,18 @@ def unpack(value: Any) -> Any:
         return [unpack(item) for item in value]
     if not isinstance(value, dict):
         return value
-    tag = _single_key(value)
+    tag = _only_key(value)
     if tag in _DECODERS:
-        return _DECODERS[tag](value[tag])
+        decode = _DECODERS[tag]
+        return decode(value[tag])
     fields = value["$dict"] if tag == "$dict" else value
     return {key: unpack(item) for key, item in fields.items()}
+
+
+def _pack_text(text: str) -> Any:
+    if "\0" in text:  # which PostgreSQL cannot store
+        return {"$text": _encode(text.encode())}
+    return text
 
 
 def _pack_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
@@ -50,12 +56,13 @@ def _pack_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
         if not isinstance(key, str):
             raise TypeError(f"a dict with a {type(key).__qualname__} as a key")
     packed = {str(key): pack(item) for key, item in value.items()}
-    looks_tagged = _single_key(packed).startswith("$")
-    return {"$dict": packed} if looks_tagged else packed
+    if _only_key(packed).startswith("$"):  # unpack would take the key for a tag
+        return {"$dict": packed}
+    return packed
 
 
-def _single_key(value: dict[str, Any]) -> str:
-    """Return the key of a dict with one item, else an empty string."""
+def _only_key(value: dict[str, Any]) -> str:
+    """Return the key of a dict with one item; "" for any other dict."""
     return next(iter(value)) if len(value) == 1 else ""
 
 

@@ -1,10 +1,10 @@
 """Email messages as JSON.
 
-The attributes of a Django message are stored, not its MIME form: the mailers of email providers
-(Anymail and others) read the subject, alternatives, attachments, and attributes that Django does
-not have, such as `tags`, `metadata` and `template_id`. Django builds the same MIME form from them
-again. If a message's class builds the MIME form itself (because it signs or encrypts, or is not
-a Django class), the MIME form is stored, and the attributes that mailers read are parsed from it.
+The attributes of a Django message are stored, not its MIME form, which Django builds from them
+again: the mailers of email providers (Anymail and others) read the subject, alternatives,
+attachments, and attributes that Django does not have, such as `tags` and `template_id`. If a
+message's class builds the MIME form itself (because it signs or encrypts, or is not a Django
+class), the MIME form is stored, and the attributes that mailers read are parsed from it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def serialize_message(message: Any, leave_out: Collection[str] = ()) -> dict[str
         leave_out: names of attributes that are not stored.
 
     Raises:
-        ValueError: for a forbidden header, as a mailer that sends at once.
+        ValueError: for a forbidden header, as any mailer would raise.
         InvalidArguments: for an attribute with data that cannot be stored.
     """
     mime = message.message(policy=email.policy.SMTP)
@@ -102,21 +102,23 @@ class StoredMessage(EmailMultiAlternatives):
 
 
 def _addresses(message: Any, name: str) -> list[str]:
-    """Return the addresses of one field as text; empty ones stay as they are."""
-    return [address and str(address) for address in getattr(message, name, None) or ()]
+    """Return the addresses of one field as text; empty ones are unchanged."""
+    addresses = getattr(message, name, None) or ()
+    return [str(address) if address else address for address in addresses]
 
 
 def _headers(message: Any, mime: Message) -> dict[str, str]:
-    """Return the extra headers; a value that is not text (a date, an address) as in the MIME."""
+    """Return the extra headers; a value that is not text (a date, an address) as MIME has it."""
+    extra_headers = getattr(message, "extra_headers", None) or {}
     headers = {}
-    for name, value in (getattr(message, "extra_headers", None) or {}).items():
+    for name, value in extra_headers.items():
         is_text = isinstance(value, str | Promise)
         headers[str(name)] = str(value if is_text else mime[name])
     return headers
 
 
 def _attributes(message: Any, leave_out: Collection[str]) -> dict[str, Any]:
-    """Return the attributes of the message and its class that Django does not define.
+    """Return the attributes of the message and its class that Django does not know.
 
     Objects that are not data are skipped, such as the status that Anymail sets. But a list or
     dict that cannot be stored is an error: without its `merge_data` a message would be sent to
@@ -130,7 +132,7 @@ def _attributes(message: Any, leave_out: Collection[str]) -> dict[str, Any]:
         try:
             pack(value)
         except TypeError as error:
-            _require_no_data(name, value, error)
+            _refuse_data(name, value, error)
         else:
             stored[name] = value
     return stored
@@ -146,7 +148,7 @@ def _all_attributes(message: Any) -> dict[str, Any]:
     return attributes
 
 
-def _require_no_data(name: str, value: Any, error: TypeError) -> None:
+def _refuse_data(name: str, value: Any, error: TypeError) -> None:
     """Raise InvalidArguments if an attribute that cannot be stored holds data."""
     if isinstance(value, dict | list | tuple | set | frozenset):
         raise InvalidArguments(
@@ -157,7 +159,7 @@ def _require_no_data(name: str, value: Any, error: TypeError) -> None:
 
 
 def _is_built_by_django(message: Any) -> bool:
-    """Return True if Django's own code builds the MIME form and the list of recipients."""
+    """Return True if Django's code builds the MIME form and the list of recipients."""
     message_class = type(message)
     if not issubclass(message_class, EmailMessage):
         return False
@@ -169,6 +171,7 @@ def _is_built_by_django(message: Any) -> bool:
 
 
 def _content(message: Any) -> dict[str, Any]:
+    """Return the attributes from which Django builds the body of the MIME form."""
     encoding = message.encoding
     body = message.body
     if isinstance(body, bytes):
@@ -192,7 +195,7 @@ def _dump_attachment(attachment: Any) -> Any:
         content = content.as_bytes()
     elif not isinstance(content, str | Promise | bytes | bytearray | memoryview):
         content = force_bytes(content)
-    return [filename and str(filename), content, mimetype]
+    return [str(filename) if filename else filename, content, mimetype]
 
 
 def _load_attachment(stored: Any) -> Any:
@@ -203,7 +206,7 @@ def _load_attachment(stored: Any) -> Any:
 
 
 def _as_text_if_possible(data: bytes) -> str | bytes:
-    """Decode UTF-8 text, because base64 within base64 would be a third longer."""
+    """Decode UTF-8 text: in the job, bytes become base64, which is a third longer."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -211,12 +214,12 @@ def _as_text_if_possible(data: bytes) -> str | bytes:
 
 
 def _fix_boundaries(mime: MimeMessage, seed: str) -> None:
-    """Replace the random boundaries by ones derived from `seed`."""
+    """Replace the random boundaries, so that each attempt sends the same message."""
     for number, part in enumerate(mime.walk()):
         if part.get_content_maintype() == "multipart" and part.get_boundary() is None:
             digest = sha256(f"{number} {seed}".encode()).digest()
             token = int.from_bytes(digest) % sys.maxsize
-            # Python's own format, so that the header is folded in the same way.
+            # Python's own format, so that it folds the header in the same way.
             part.set_boundary(f"{'=' * 15}{token:019d}==")
 
 
@@ -249,7 +252,7 @@ _FIELDS = {
     *("subject", "body", "from_email", "extra_headers", "attachments", "alternatives"),
     *("content_subtype", "encoding", "connection"),
 }
-"""Attributes of Django's messages, which are stored by name or not at all."""
+"""Attributes that Django knows: each is stored under its own name, or not at all."""
 _HELPERS = {
     "attach",
     "attach_alternative",

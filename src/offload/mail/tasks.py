@@ -25,8 +25,8 @@ TIMEOUT_SECONDS = 1800
 def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask[..., Any]]:
     """Create a task without validating it.
 
-    The settings may name another backend and another queue for email than the task's defaults,
-    so the task is validated when it is enqueued.
+    The settings may choose a backend and a queue for email that are not the task's defaults, so
+    the task is validated when it is enqueued.
     """
 
     def decorate(func: Callable[..., Any]) -> OffloadTask[..., Any]:
@@ -44,7 +44,7 @@ def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadT
     max_attempts=MAX_ATTEMPTS,
     backoff=BACKOFF,
     retry_on=(TemporaryFailure,),
-    no_retry_on=(JobTimeout,),  # an interrupted attempt may have sent the message
+    no_retry_on=(JobTimeout,),  # the attempt may have sent the message
     timeout=TIMEOUT_SECONDS,
     title="Email",
 )
@@ -53,7 +53,7 @@ def send_message(
 ) -> dict[str, Any]:
     """Send one stored message.
 
-    If the server accepts some recipients and refuses others temporarily, those get a new job.
+    If the server accepts only some recipients, those refused temporarily get a new job.
 
     Args:
         message: the message as `serialize_message` returns it.
@@ -70,10 +70,9 @@ def send_message(
         recipient for recipient, (code, _) in delivery.refused.items() if is_temporary_code(code)
     ]
     if retry_later:
-        queueing_mailer.enqueue(
-            [([message], {"mailer": mailer, "recipients": retry_later})],
-            run_after=timedelta(seconds=BACKOFF.delay(1)),
-        )
+        call = ([message], {"mailer": mailer, "recipients": retry_later})
+        delay = timedelta(seconds=BACKOFF.delay(1))
+        queueing_mailer.enqueue([call], run_after=delay)
     refused = {recipient: format_reply(reply) for recipient, reply in delivery.refused.items()}
     if refused:
         logger.warning("Email sent, but the server refused these recipients: %s", refused)
