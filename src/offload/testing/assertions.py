@@ -92,7 +92,7 @@ def assert_enqueues(
     backend: str | None = None,
     **attributes: Unpack[ExpectedCall],
 ) -> Iterator[list[OffloadResult[Any]]]:
-    """Fail unless the block enqueues jobs of a task; the list contains them after the block.
+    """Fail unless the block enqueues jobs of a task; after the block they are in the list.
 
     with assert_enqueues(send_report, args=[42]) as jobs:
         client.post("/orders/")
@@ -109,6 +109,8 @@ def assert_enqueues(
 
 @dataclass(frozen=True, slots=True)
 class _ExpectedJob:
+    """The attributes that a job must have; None for any value."""
+
     task: Task[..., Any] | None
     args: Sequence[Any] | None = None
     kwargs: Mapping[str, Any] | None = None
@@ -117,13 +119,14 @@ class _ExpectedJob:
     run_after: datetime | timedelta | None = None
 
     def matches(self, row: Job) -> bool:
-        return (
-            (self.task is None or row.task_path == self.task.module_path)
-            and self.queue_name in {None, row.queue_name}
-            and self.priority in {None, row.priority}
-            and self._matches_arguments(row)
-            and self._matches_time(row)
-        )
+        """Return whether a job has all attributes that are not None."""
+        if self.task is not None and row.task_path != self.task.module_path:
+            return False
+        if self.queue_name not in {None, row.queue_name}:
+            return False
+        if self.priority not in {None, row.priority}:
+            return False
+        return self._matches_arguments(row) and self._matches_time(row)
 
     def _matches_arguments(self, row: Job) -> bool:
         args, kwargs = decode(row.arguments)
@@ -152,10 +155,14 @@ class _ExpectedJob:
 
 
 def _rows(expected: _ExpectedJob, backend: str | None) -> list[Job]:
-    """Return the rows of the backend, else of the task's backend, else of the default one."""
-    if backend is None:
-        backend = DEFAULT_TASK_BACKEND_ALIAS if expected.task is None else expected.task.backend
-    return find_rows(get_backend(backend))
+    """Return all jobs of the backend; if None, of the task's backend or the default one."""
+    if backend is not None:
+        alias = backend
+    elif expected.task is not None:
+        alias = expected.task.backend
+    else:
+        alias = DEFAULT_TASK_BACKEND_ALIAS
+    return find_rows(get_backend(alias))
 
 
 def _results(rows: Sequence[Job]) -> list[OffloadResult[Any]]:
@@ -163,7 +170,7 @@ def _results(rows: Sequence[Job]) -> list[OffloadResult[Any]]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value as the task receives it; values that JSON lacks (`mock.ANY`) stay as is."""
+    """Return a value as a task would receive it; one that is not JSON (`mock.ANY`) is unchanged."""
     if isinstance(value, Mapping):
         return {_as_json_key(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -175,14 +182,15 @@ def _as_json(value: Any) -> Any:
 
 
 def _as_json_key(key: Any) -> str:
-    return str(next(iter(normalize({key: None}, "expected"))))
+    [name] = normalize({key: None}, "expected")
+    return str(name)
 
 
 def _check(
     expected: _ExpectedJob, matching: Sequence[Job], count: int | None, rows: Sequence[Job]
 ) -> None:
-    """Raise AssertionError if the number of matching jobs is wrong; list all rows."""
-    is_expected = bool(matching) if count is None else len(matching) == count
+    """Raise AssertionError if the number of matching jobs is wrong; it lists all jobs."""
+    is_expected = len(matching) > 0 if count is None else len(matching) == count
     if not is_expected:
         raise AssertionError(
             f"Expected: {_format_count(count)} {expected}. Found: {len(matching)}.\n"

@@ -1,4 +1,4 @@
-"""Backends for tests, which keep jobs in memory and accept only what production accepts."""
+"""Backends for tests: they keep jobs in memory, and accept the same calls as in production."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RecordingBackend(OffloadBackend):
         return self._job(result_id).result()
 
     def find(self, ids: Collection[UUID]) -> list[Job]:
-        """Return the rows of jobs, which are not saved."""
+        """Return the rows of jobs, which are not in the database."""
         return [job.row for job in _recorded(ids)]
 
     def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
@@ -105,7 +105,7 @@ class RecordingBackend(OffloadBackend):
 
 
 class ImmediateBackend(RecordingBackend):
-    """A backend that runs each job when it is enqueued, with all its attempts and no delays.
+    """A backend that runs each job when it is enqueued: all attempts, without delays.
 
     TASKS = {"default": {"BACKEND": "offload.testing.ImmediateBackend"}}
 

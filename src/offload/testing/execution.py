@@ -1,8 +1,8 @@
-"""Runs one attempt in the caller's thread, inside the test's transaction, with the executor.
+"""Runs one attempt in the caller's thread, inside the test's transaction.
 
-A worker runs a task outside any transaction and in a context of its own. A test may keep a
-transaction open, so this module reproduces what a worker provides: a database error affects no
-other job, and `on_commit` callbacks run.
+A worker runs a task outside any transaction and in a context of its own. A test may have a
+transaction open, but must see the same: a database error affects no other job, and `on_commit`
+callbacks run.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ logger = logging.getLogger("offload.testing")
 
 
 def run_attempt(job: ClaimedJob, store: OutcomeWriter) -> tuple[Outcome, BaseException | None]:
-    """Run one attempt; return its outcome, and the exception if the job failed.
+    """Run one attempt with the executor; return its outcome, and the exception if the job failed.
 
     Args:
         job: the claimed job.
         store: stores the progress, and the outcome of an atomic task.
 
     Raises:
-        BaseException: an exception that ends the test and not only the task, such as Ctrl-C.
+        BaseException: an exception that stops the test and not only the task, such as Ctrl-C.
     """
     raised: list[BaseException] = []
     progress_buffer = ProgressBuffer()
     with _run_on_commit_callbacks():
-        # A worker's context is empty: it has no language, time zone or tenant of the caller.
+        # As in a worker, the context is empty: no language, time zone or tenant of the caller.
         outcome = Context().run(_execute, job, store, raised, progress_buffer.add)
     if progress_buffer and not outcome.written:
         store.keep_progress(list(progress_buffer.read(time.monotonic()).items()))
     error = raised[-1] if raised else None
-    if error is not None and _ends_the_test(error):
+    if error is not None and _stops_the_test(error):
         raise error
     if JobState(outcome.state).status != JobState.FAILED.status:
         return outcome, None
@@ -72,10 +72,10 @@ def _execute(
     return execute(job, gate, on_progress=on_progress, using=store.using, store=store)
 
 
-def _ends_the_test(error: BaseException) -> bool:
+def _stops_the_test(error: BaseException) -> bool:
     """Return True for Ctrl-C, a timeout of the test, and `pytest.fail()`."""
-    kinds = (Exception, Interruption, SystemExit, GeneratorExit, asyncio.CancelledError)
-    return not isinstance(error, kinds)
+    caught = (Exception, Interruption, SystemExit, GeneratorExit, asyncio.CancelledError)
+    return not isinstance(error, caught)
 
 
 def _stored_error(outcome: Outcome) -> BaseException:

@@ -1,4 +1,4 @@
-"""The jobs of a backend, in the database or in memory."""
+"""Access to the jobs of a backend, in the database or in memory."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def find_rows(backend: InspectableBackend, **columns: Any) -> list[Job]:
 
     if isinstance(backend, RecordingBackend):
         rows = [job.row for job in jobs_of(backend.alias)]
-        return [row for row in rows if all(getattr(row, k) == v for k, v in columns.items())]
+        for name, value in columns.items():
+            rows = [row for row in rows if getattr(row, name) == value]
+        return rows
     jobs = Job.objects.using(backend.settings.database)
     return list(jobs.filter(backend=backend.alias, **columns).order_by("pk"))

@@ -31,7 +31,7 @@ def recording() -> override_settings:
 
 
 class _OverriddenTasks(override_settings):
-    """Also sets aside the recorded jobs, so that each block and each test has its own."""
+    """An override of TASKS, in which each block and each test has its own recorded jobs."""
 
     def enable(self) -> None:
         from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # app registry
@@ -60,7 +60,7 @@ class _OverriddenTasks(override_settings):
 
 
 def _override(backend: str, extra_options: dict[str, Any]) -> override_settings:
-    """Return an override of TASKS with another backend, but the same queues and options."""
+    """Return an override of TASKS with another backend, and the same queues and options."""
     tasks = {}
     for alias, params in settings.TASKS.items():
         options = {**_offload_options(params), **extra_options}

@@ -1,4 +1,4 @@
-"""The pytest plugin. pytest loads it in every project, so it imports little."""
+"""The pytest plugin. pytest loads it in every project, so most imports are in the fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs of the backends for tests: rows that are never saved.
+"""The jobs of the backends for tests, which are never saved to the database.
 
 They are shared by all threads of the process, because Django creates a backend object for each
 thread and async context.
@@ -24,19 +24,20 @@ from offload.timestamps import now_microseconds, to_datetime, to_microseconds
 from offload.uuid7 import new_id
 
 MAX_ATTEMPTS = 1000
-"""Attempts of one job after which it is considered endless."""
+"""Maximum number of attempts of one job."""
 
 _TIMES = ("run_after", "expires_at", "enqueued_at")
+"""Columns that the store writes as microseconds."""
 _IDS = ("id", "parent")
-"""Columns that the store writes as numbers and as text."""
+"""Columns that the store writes as text."""
 
 
 class RecordedJob:
-    """A job in memory: its row, its failed attempts, and how to run it.
+    """A job in memory: its row and its failed attempts.
 
     Args:
         new_job: the row that a database backend would insert.
-        using: alias in DATABASES in which tasks with `atomic=True` open their transaction.
+        using: alias in DATABASES where a task with `atomic=True` opens its transaction.
     """
 
     def __init__(self, new_job: NewJob, using: str) -> None:
@@ -104,6 +105,7 @@ class RecordedJob:
         return {key for key, _ in progress}
 
     def _claim(self) -> ClaimedJob:
+        """Start an attempt, as the store does when a worker claims the job."""
         row = self.row
         row.state = JobState.RUNNING
         row.fence += 1
@@ -122,6 +124,7 @@ class RecordedJob:
         return ClaimedJob(**columns, previous=tuple(previous))
 
     def _record(self, claimed: ClaimedJob, outcome: Outcome) -> None:
+        """Record the outcome of an attempt, as the store does."""
         row = self.row
         row.state = JobState(outcome.state)
         if row.state in WAITING and row.cancel_requested_at:
@@ -170,8 +173,11 @@ def jobs_of(backend: str) -> list[RecordedJob]:
 
 def clear_jobs(backend: str | None = None) -> None:
     """Delete the recorded jobs of one backend, or of all."""
-    for pk in [pk for pk, job in _jobs.items() if backend in {None, job.row.backend}]:
-        del _jobs[pk]
+    if backend is None:
+        _jobs.clear()
+        return
+    for job in jobs_of(backend):
+        del _jobs[job.row.pk]
 
 
 def replace_jobs(jobs: dict[UUID, RecordedJob]) -> dict[UUID, RecordedJob]:
@@ -192,7 +198,7 @@ def _now() -> datetime:
 
 
 def _model_values(new_job: NewJob) -> dict[str, Any]:
-    """Return the values of the model's fields for a row as the store writes it."""
+    """Return the model's values of a row that the store would write."""
     values = new_job._asdict()
     for name in _TIMES:
         if values[name] is not None:
@@ -204,7 +210,7 @@ def _model_values(new_job: NewJob) -> dict[str, Any]:
 
 
 def _column_value(value: Any) -> Any:
-    """Return the value of a model's field as the store reads it."""
+    """Return a value of the model as the store would read it."""
     match value:
         case datetime():
             return to_microseconds(value)

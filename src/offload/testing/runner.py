@@ -1,4 +1,4 @@
-"""Run enqueued jobs in the test's own thread and transaction."""
+"""Runs enqueued jobs in the test's own thread and transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ type _Claims = Generator[tuple[str, Callable[[], BaseException | None]]]
 """Ids of claimed jobs, each with a function that runs it and returns why it failed."""
 
 DEFAULT_LIMIT = 1000
-"""Attempts after which the jobs are considered endless."""
+"""Maximum number of attempts of all jobs together."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -54,7 +54,7 @@ def run_jobs(
     raise_errors: bool = False,
     limit: int = DEFAULT_LIMIT,
 ) -> list[OffloadResult[Any]]:
-    """Run the waiting jobs and those that they enqueue, as a worker would; most urgent first.
+    """Run the waiting jobs, and those that they enqueue, in the order in which a worker would.
 
     Args:
         queue_name: run only jobs of this queue.
@@ -62,7 +62,7 @@ def run_jobs(
         include_scheduled: when no other job is waiting, also run those that are not due yet
             (deferred, retried with a backoff, snoozed), in the order of their times.
         raise_errors: raise the exception of a job that fails.
-        limit: attempts after which the jobs are considered endless.
+        limit: maximum number of attempts of all jobs together.
 
     Returns:
         One result for each job, in the order in which they were started.
@@ -70,18 +70,18 @@ def run_jobs(
     Raises:
         AssertionError: if jobs are still waiting after `limit` attempts.
     """
-    chosen = get_backend(backend)
-    _require_queue(chosen, queue_name)
+    task_backend = get_backend(backend)
+    _require_queue(task_backend, queue_name)
     started: list[str] = []
-    with closing(_claims(chosen, queue_name, include_scheduled=include_scheduled)) as claims:
+    with closing(_claims(task_backend, queue_name, include_scheduled=include_scheduled)) as claims:
         for job_id, run in claims:
             if len(started) == limit:
-                raise _endless(chosen, job_id, limit)
+                raise _limit_error(task_backend, job_id, limit)
             started.append(job_id)
             error = run()
             if error is not None and raise_errors:
                 raise error
-    return _results(chosen, dict.fromkeys(started))
+    return _results(task_backend, dict.fromkeys(started))
 
 
 async def arun_jobs(**options: Unpack[RunOptions]) -> list[OffloadResult[Any]]:
@@ -105,7 +105,7 @@ def _claims(
 
 
 class _DatabaseJobs:
-    """Claims jobs and runs one attempt at a time, as a worker does."""
+    """Claims jobs of a database and runs one attempt at a time, as a worker does."""
 
     def __init__(
         self, backend: DatabaseBackend, queue_name: str | None, *, include_scheduled: bool
@@ -118,6 +118,7 @@ class _DatabaseJobs:
         self._claimed: list[ClaimedJob] = []
 
     def claim(self) -> _Claims:
+        """Yield the jobs as they are claimed; release those that were not run."""
         try:
             while self._claimed or self._claim_next():
                 yield canonical_id(self._claimed[0].id), self._run_first
@@ -126,7 +127,7 @@ class _DatabaseJobs:
                 self._finish([(job, released()) for job in self._claimed])
 
     def _claim_next(self) -> bool:
-        """Claim the most urgent job of each kind; return whether there are any."""
+        """Claim the next job of each kind, sync and async; return False if none is waiting."""
         while not self._claimed:
             self._store.promote()
             queues = self._store.ready_queues(self._backend.alias)
@@ -159,21 +160,21 @@ class _DatabaseJobs:
         scheduled = find_rows(self._backend, **columns)
         if not scheduled:
             return False
-        return self._store.run_now(min(scheduled, key=attrgetter("run_after", "pk")).pk)
+        return self._store.run_now(_earliest(scheduled).pk)
 
 
 def _claim_recorded(
     backend: RecordingBackend, queue_name: str | None, *, include_scheduled: bool
 ) -> _Claims:
-    """Yield recorded jobs; each runs all its attempts at once."""
+    """Yield recorded jobs in the order of their claims; each runs all its attempts at once."""
     columns = {} if queue_name is None else {"queue_name": queue_name}
     while True:
         waiting = [row for row in find_rows(backend, **columns) if row.state in WAITING]
         due = [row for row in waiting if _is_due(row)]
         if due:
-            row = min(due, key=_urgency)
+            row = min(due, key=_claim_order)
         elif waiting and include_scheduled:
-            row = min(waiting, key=attrgetter("run_after", "pk"))
+            row = _earliest(waiting)
         else:
             return
         yield str(row.pk), partial(backend.run, row.pk)
@@ -183,8 +184,12 @@ def _is_due(row: Any) -> bool:
     return bool(row.run_after <= to_datetime(now_microseconds()))
 
 
-def _urgency(row: Job) -> tuple[Any, ...]:
+def _claim_order(row: Job) -> tuple[Any, ...]:
     return (-row.priority, row.run_after, row.pk)
+
+
+def _earliest(rows: Iterable[Job]) -> Job:
+    return min(rows, key=attrgetter("run_after", "pk"))
 
 
 def _results(backend: InspectableBackend, job_ids: Iterable[str]) -> list[OffloadResult[Any]]:
@@ -195,7 +200,7 @@ def _results(backend: InspectableBackend, job_ids: Iterable[str]) -> list[Offloa
     return results
 
 
-def _endless(backend: InspectableBackend, job_id: str, limit: int) -> AssertionError:
+def _limit_error(backend: InspectableBackend, job_id: str, limit: int) -> AssertionError:
     path = backend.get_result(job_id).task.module_path
     return AssertionError(
         f"After {limit} attempts {path} is still waiting. Does a job enqueue itself, or raise "
