@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import select
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +53,21 @@ def test_an_unused_wakeup_closes_without_a_resource_warning(recwarn):
     Wakeup()
     gc.collect()
     assert not recwarn.list
+
+
+def test_a_wakeup_is_open_until_the_interpreter_has_exited():
+    program = """
+import atexit
+
+@atexit.register  # the first callback runs last
+def print_descriptor():
+    print(wakeup.fileno())
+
+from offload.wakeup import Wakeup
+
+wakeup = Wakeup()
+"""
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", program]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert int(done.stdout) > 0
+    assert not done.stderr

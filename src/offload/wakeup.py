@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import weakref
 
 
 class Wakeup:
@@ -15,10 +14,9 @@ class Wakeup:
     """
 
     def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        for end in (self._reader, self._writer):
-            end.setblocking(False)  # noqa: FBT003
-            weakref.finalize(self, end.close)
+        self._reader, self._writer = (_End(fileno=end.detach()) for end in socket.socketpair())
+        self._reader.setblocking(False)  # noqa: FBT003
+        self._writer.setblocking(False)  # noqa: FBT003
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable after `notify`."""
@@ -44,3 +42,13 @@ class Wakeup:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+class _End(socket.socket):
+    """A socket that closes without a ResourceWarning when it is no longer used.
+
+    Not by a callback at exit: daemon threads wait until the interpreter has stopped them.
+    """
+
+    def __del__(self) -> None:
+        self.close()
