@@ -65,7 +65,7 @@ BROWSER_STAGES = ("page", "paint")
 def main() -> None:
     options = _parser().parse_args()
     stages = options.stage or (BROWSER_STAGES if options.quick else TITLES)
-    # Servers and workers have process groups of their own: exit in order to stop them, too.
+    # Servers and workers have process groups of their own: SystemExit stops them, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.here:
         name = f"offload_live_{os.getpid()}"

@@ -43,7 +43,7 @@ IDLE_WORKER_STAGES = {
 
 def main() -> None:
     options = _parser().parse_args()
-    # Workers have process groups of their own: exit in order, so that they are stopped, too.
+    # Workers have process groups of their own: SystemExit stops them, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     plan = make_plan(options.stage, runs=options.runs, is_quick=options.quick)
     named = [c for c in CONTENDERS if c.name in options.names]

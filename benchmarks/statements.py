@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WRITES = {"INSERT", "UPDATE", "DELETE"}
 
 
-class Counter:
+class StatementCounter:
     """Counts the statements and commits of all connections that this process opens from now on."""
 
     def __init__(self) -> None:
@@ -69,15 +69,18 @@ class Counter:
             del connection._commit  # noqa: SLF001
 
     def _trace(self, sql: str, *, is_autocommit: bool) -> None:
-        word = sql.lstrip().split(maxsplit=1)[0].upper()
-        self.commits += word == "COMMIT" or (is_autocommit and word in WRITES)
-        self.statements += word not in {"BEGIN", "COMMIT", "PRAGMA"}
+        keyword = sql.lstrip().split(maxsplit=1)[0].upper()
+        if keyword == "COMMIT" or (is_autocommit and keyword in WRITES):
+            self.commits += 1
+        if keyword not in {"BEGIN", "COMMIT", "PRAGMA"}:
+            self.statements += 1
 
     def _execute(self, execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         # One round trip may contain many statements.
         count = len(params) if many else sql.count(";") + 1
         self.statements += count
-        self.commits += 0 if context["connection"].in_atomic_block else count
+        if not context["connection"].in_atomic_block:
+            self.commits += count
         return execute(sql, params, many, context)
 
 
@@ -86,7 +89,7 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, float, float]] = []
-        self._counter = Counter()
+        self._counter = StatementCounter()
         connection.close()
         connection.ensure_connection()
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from benchmarks.statements import Counter
+from benchmarks.statements import StatementCounter
 from offload import JobState
 from offload.models import Job
 from tests.tasks import add
@@ -22,7 +22,7 @@ JOBS = 1_000
 
 def test_a_thousand_jobs_cost_few_commits(start_worker):
     connection.close()  # so that all of its statements are counted
-    counter = Counter()
+    counter = StatementCounter()
 
     add.enqueue_many([((number,), {}) for number in range(JOBS)])
     enqueued = counter.statements, counter.commits
@@ -43,7 +43,7 @@ def test_a_thousand_jobs_cost_few_commits(start_worker):
 
 def test_enqueueing_one_job_is_one_statement(transactional_db):
     connection.close()
-    counter = Counter()
+    counter = StatementCounter()
 
     add.enqueue(1)
 

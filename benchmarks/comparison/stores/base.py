@@ -17,8 +17,6 @@ class Store(ABC):
     """One database, created for one run of the benchmark."""
 
     name: str
-    counts: str = ""
-    """The unit of `requests`."""
 
     @abstractmethod
     def create(self) -> None:

@@ -14,7 +14,6 @@ class PostgreSQL(Server):
     """A PostgreSQL database, restored from a template."""
 
     name = "postgresql"
-    counts = "transactions"
     port = 54329
 
     def create(self) -> None:

@@ -16,7 +16,6 @@ class Redis(Server):
     """
 
     name = "redis"
-    counts = "commands"
     port = 63799
     messages, results = 14, 15
 
