@@ -26,7 +26,7 @@ class Offload:
     Args:
         application: Django's ASGI application.
         backend: alias in TASKS whose jobs the worker runs.
-        run_jobs: False starts no worker.
+        run_jobs: whether to start a worker.
     """
 
     def __init__(

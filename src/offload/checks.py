@@ -7,6 +7,7 @@ a warning.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def check_settings(**_kwargs: Any) -> Messages:
 
 @register(Tags.database)
 def check_databases(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> Messages:
-    """Check each server that stores jobs and that Django was asked to check."""
+    """Check each server that stores jobs and is among the databases to check."""
     for connection in _connections():
         if connection.alias in (databases or ()):
             try:
@@ -169,17 +170,20 @@ def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:
 
 def _sets_wal(connection: BaseDatabaseWrapper) -> bool:
     command = str(connection.settings_dict["OPTIONS"].get("init_command", ""))
-    return "journal_mode=wal" in "".join(command.lower().split()).replace("'", "").replace('"', "")
+    normalized = re.sub(r"[\s'\"]", "", command.lower())
+    return "journal_mode=wal" in normalized
 
 
 def _has_wal(connection: BaseDatabaseWrapper) -> bool:
     """Read the journal mode from the file's header: https://sqlite.org/fileformat.html."""
     name = str(connection.settings_dict["NAME"])
+    path = Path(urlsplit(name).path if name.startswith("file:") else name)
     try:
-        with Path(urlsplit(name).path if name.startswith("file:") else name).open("rb") as file:
-            return file.read(20)[18:20] == b"\2\2"
+        with path.open("rb") as file:
+            header = file.read(20)
     except OSError:
         return False
+    return header[18:20] == b"\2\2"
 
 
 # --- MariaDB and MySQL ----------------------------------------------------------------------
@@ -244,18 +248,20 @@ def check_middleware() -> Messages:
 
 
 def _is_mounted() -> bool:
-    """Return whether the project's URLs include ours; False if they cannot be imported.
+    """Return whether the project includes `offload.urls`; False if its URLs cannot be imported.
 
     Django's own checks report a broken URLconf.
     """
+    if not getattr(settings, "ROOT_URLCONF", ""):
+        return False
     try:
-        return bool(getattr(settings, "ROOT_URLCONF", "")) and "offload" in get_resolver().app_dict
+        return "offload" in get_resolver().app_dict
     except Exception:  # noqa: BLE001  # the project's modules raise anything
         return False
 
 
 def _is_middleware(path: str) -> bool:
-    """Return whether a path in MIDDLEWARE is ours, or that of a subclass."""
+    """Return whether a path in MIDDLEWARE is OffloadMiddleware, or a subclass."""
     try:
         middleware = import_string(path)
     except ImportError:

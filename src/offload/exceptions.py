@@ -2,7 +2,7 @@
 
 TaskException (Django)
 ├── InvalidTask (Django)
-│   └── InvalidArguments      also ValueError: an argument no database would store exactly
+│   └── InvalidArguments      also ValueError: an argument that some database cannot store
 ├── TaskResultDoesNotExist (Django)
 │   └── TaskResultExpired     the job was pruned
 └── OffloadError              base of the errors raised in the caller's code
@@ -51,7 +51,7 @@ class QueueUnavailable(OffloadError, DatabaseError):
 
 
 class JobError(Exception):
-    """Base of the errors in a job's `errors` that no task raised."""
+    """Base of the errors in a job's `errors` that the task did not raise."""
 
 
 class TaskNotFound(JobError):
@@ -73,7 +73,7 @@ class InvalidResult(JobError):
 class UserFacingError(Exception):
     """An error whose text is shown to the user: raise it, or a subclass, in a task.
 
-    Of all other exceptions the browser shows neither class nor text.
+    The browser shows neither the class nor the text of any other exception.
     """
 
 

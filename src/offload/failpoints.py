@@ -19,8 +19,9 @@ ENVIRONMENT_VARIABLE = "OFFLOAD_FAILPOINT"
 MARK_VARIABLE = "OFFLOAD_FAILPOINT_MARK"
 
 _armed: dict[str, tuple[str, int]] = {}
-"""The action of each failpoint, and at which passage it acts."""
-_passages: Counter[str] = Counter()
+"""The action of each failpoint, and how many times it is reached until it acts."""
+_reached: Counter[str] = Counter()
+"""How many times each armed failpoint was reached."""
 
 
 class FailpointReached(OSError):
@@ -31,12 +32,12 @@ def _do_nothing(name: str) -> None:
     """Stand in for every failpoint in production."""
 
 
-def _pass(name: str) -> None:
+def _reach(name: str) -> None:
     if name not in _armed:
         return
-    action, passage = _armed[name]
-    _passages[name] += 1
-    if _passages[name] == passage and _create_mark():
+    action, count = _armed[name]
+    _reached[name] += 1
+    if _reached[name] == count and _create_mark():
         _act(name, action)
 
 
@@ -57,7 +58,7 @@ def _act(name: str, action: str) -> None:
 
 
 def _create_mark() -> bool:
-    """Return False if a failpoint has acted before."""
+    """Create the file of OFFLOAD_FAILPOINT_MARK; return False if a failpoint has acted before."""
     if MARK_VARIABLE not in os.environ:
         return True
     try:
@@ -72,9 +73,9 @@ def _create_mark() -> bool:
 def _arm(text: str) -> None:
     for part in filter(None, text.split(",")):
         name, _, action = part.partition(":")
-        action, _, passage = action.partition("@")
-        _armed[name] = (action or "kill", int(passage or 1))
+        action, _, count = action.partition("@")
+        _armed[name] = (action or "kill", int(count or 1))
 
 
 _arm(os.environ.get(ENVIRONMENT_VARIABLE, ""))
-failpoint = _pass if _armed else _do_nothing
+failpoint = _reach if _armed else _do_nothing

@@ -1,4 +1,4 @@
-"""Lookup of names that rows hold, without importing a module or running its code."""
+"""Looks up classes that rows name, without importing a module or running its code."""
 
 from __future__ import annotations
 

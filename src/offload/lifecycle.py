@@ -56,7 +56,7 @@ TRANSITIONS = {
     JobState.CANCELLED: {JobState.READY},
     JobState.EXPIRED: {JobState.READY},
 }
-"""The states that may follow each state. The crash tests check every change against it."""
+"""The states that may follow each state. The crash tests check every change of a job."""
 
 CANCELLABLE = tuple(state for state in JobState if JobState.CANCELLED in TRANSITIONS[state])
 """States in which a job can be cancelled: at once, or by stopping it if it is running."""
@@ -65,7 +65,7 @@ WAITING = tuple(state for state in CANCELLABLE if state != JobState.RUNNING)
 RETRYABLE = tuple(
     state for state in JobState if state.is_finished and JobState.READY in TRANSITIONS[state]
 )
-"""States in which a user can have a job run again."""
+"""States in which a job can be retried by hand."""
 
 
 def retention_periods(
@@ -125,12 +125,12 @@ def retried(failure: JobFailure, delay: float) -> Outcome:
 
 
 def snoozed(delay: float) -> Outcome:
-    """Return the outcome of a task that asked to run later; the attempt does not count."""
+    """Return the outcome of a task that raised Snooze; the attempt does not count."""
     return _outcome(_waiting(delay), delay=delay, counts=False)
 
 
 def released() -> Outcome:
-    """Return the outcome of a job that is handed back without running, or at a stop."""
+    """Return the outcome of a job that is handed back: not started, or stopped by its worker."""
     return _outcome(JobState.READY, counts=False)
 
 
@@ -159,8 +159,10 @@ def _outcome(
     worker_lost: bool = False,
     failure: JobFailure | None = None,
 ) -> Outcome:
-    stored_failure = None if failure is None else (failure[0], failure[1], failure[2])
-    return Outcome(int(state), return_value, delay, counts, worker_lost, stored_failure)
+    plain_failure = None
+    if failure is not None:
+        plain_failure = (failure.class_path, failure.message, failure.traceback)
+    return Outcome(int(state), return_value, delay, counts, worker_lost, plain_failure)
 
 
 def _waiting(delay: float) -> JobState:

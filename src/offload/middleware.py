@@ -54,16 +54,17 @@ class RequestOwnership:
         self._last: tuple[Any, str, Ownership] | None = None
 
     def __call__(self, tenant_getter: str) -> Ownership:
-        request = self._request
-        user = getattr(request, "user", None)
-        if self._last is None or self._last[0] is not user or self._last[1] != tenant_getter:
-            ownership = Ownership(
-                owner_of_request(request), tenant_of(request, tenant_getter), self._request_id
-            )
-            if not ownership.owner:
-                return ownership  # a session may start later in the request
+        user = getattr(self._request, "user", None)
+        if self._last is not None:
+            last_user, last_tenant_getter, ownership = self._last
+            if last_user is user and last_tenant_getter == tenant_getter:
+                return ownership
+        owner = owner_of_request(self._request)
+        tenant = tenant_of(self._request, tenant_getter)
+        ownership = Ownership(owner, tenant, self._request_id)
+        if owner:  # otherwise a session may start later in the request
             self._last = (user, tenant_getter, ownership)
-        return self._last[2]
+        return ownership
 
     @cached_property
     def _request_id(self) -> str:

@@ -172,8 +172,8 @@ def owner_of_request(request: HttpRequest) -> str:
 def _name_session(session_key: str | None) -> str:
     """Return the name of a session that becomes an owner.
 
-    If two first requests of a session run at once, each names the session and the last write
-    wins. The name is derived from the session's key, which may change later, so both get the same.
+    It is derived from the session's key, so that concurrent first requests of a session choose
+    the same name. The key may change later; the name does not.
     """
     if not session_key:
         return token_urlsafe(16)
@@ -186,10 +186,11 @@ def owners_of_request(request: HttpRequest) -> frozenset[str]:
 
     A visitor who signs in keeps the session, and with it the jobs started before.
     """
+    owners = {_user_of(request)}
     session: Any = getattr(request, "session", None)
-    name = None if session is None else session.get(SESSION_KEY)
-    owners = (_user_of(request), name and f"session:{name}")
-    return frozenset(owner for owner in owners if owner)
+    if session is not None and session.get(SESSION_KEY):
+        owners.add(f"session:{session[SESSION_KEY]}")
+    return frozenset(owners - {""})
 
 
 def _user_of(request: HttpRequest) -> str:

@@ -148,12 +148,16 @@ class ProgressReporter:
         """Return whether people would notice the change since the last read."""
         done, total, _, step = self.latest
         last_done, last_total, _, last_step = self._read
-        if step != last_step or total != last_total or (done is None) != (last_done is None):
+        if step != last_step or total != last_total:
+            return True
+        if (done is None) != (last_done is None):
             return True
         if not total:
             return False
-        advance = abs((_clamp(done, MAX_NUMBER) or 0) - (_clamp(last_done, MAX_NUMBER) or 0))
-        return advance >= (_clamp(total, MAX_NUMBER) or MAX_NUMBER) / 100
+        current = _clamp(done, MAX_NUMBER) or 0
+        previous = _clamp(last_done, MAX_NUMBER) or 0
+        one_percent = (_clamp(total, MAX_NUMBER) or MAX_NUMBER) / 100
+        return abs(current - previous) >= one_percent
 
 
 def validate_progress(
@@ -162,7 +166,7 @@ def validate_progress(
     """Return the arguments of a progress report as plain types.
 
     Raises:
-        TypeError: if `done` or `total` is no number, or `message` no text.
+        TypeError: if `done` or `total` is not a number, or `message` not text.
     """
     return _to_number(done, "done"), _to_number(total, "total"), _to_text(message)
 
@@ -171,7 +175,7 @@ def validate_step(step: Any) -> Step:
     """Return the step of a progress report.
 
     Raises:
-        TypeError: if it is no step.
+        TypeError: if it is not a step.
     """
     try:
         return _to_step(step)
@@ -210,7 +214,7 @@ def _to_number(value: Any, name: str) -> Number | None:
 
 
 def _to_json(done: Number | None, total: Number | None, message: str, step: Step | None) -> str:
-    """Return progress as JSON text, with impossible values corrected: they must fail no job."""
+    """Return progress as JSON text; impossible values are corrected, since no job may fail."""
     total = _clamp(total, MAX_NUMBER)
     values: dict[str, Any] = {
         "done": _clamp(done, MAX_NUMBER if total is None else total),
@@ -229,6 +233,6 @@ def _to_json(done: Number | None, total: Number | None, message: str, step: Step
 
 def _clamp(value: Number | None, maximum: Number) -> Number | None:
     """Return a number from 0 to `maximum`; None for NaN and the infinities."""
-    if value is None or value - value != 0:
+    if value is None or value - value != 0:  # true for NaN and the infinities
         return None
     return min(max(value, 0), maximum)

@@ -1,8 +1,8 @@
-"""Detection of receivers of Django's task signals.
+"""Checks whether Django's task signals have receivers.
 
-Django sends three signals for each job. Usually Django's own receivers are the only ones, and
-no handler takes the lines that they log. Then neither the signal nor its result is needed, which
-saves 18 to 50 microseconds a job.
+Django sends three signals for each job. Usually Django's own receivers are the only ones, and no
+handler outputs the lines that they log. Then neither the signal nor the job's result is needed,
+which saves 18 to 50 microseconds per job.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def _is_logged(level: int) -> bool:
     handlers = list(effective_handlers(logger))
     if not handlers and logging.lastResort is not None:
         handlers.append(logging.lastResort)
-    return bool(logger.filters) or any(
-        level >= handler.level and not _is_for_debug(handler) for handler in handlers
-    )
+    if logger.filters:
+        return True
+    return any(level >= handler.level and not _is_for_debug(handler) for handler in handlers)
 
 
 def effective_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
@@ -63,8 +63,10 @@ def effective_handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
 
 
 def _is_for_debug(handler: logging.Handler) -> bool:
-    """Return whether a handler takes lines only in DEBUG, which is off."""
-    return not settings.DEBUG and any(isinstance(f, RequireDebugTrue) for f in handler.filters)
+    """Return whether a handler outputs lines only with DEBUG, which is off."""
+    if settings.DEBUG:
+        return False
+    return any(isinstance(log_filter, RequireDebugTrue) for log_filter in handler.filters)
 
 
 def _receiver(entry: tuple[Any, ...]) -> Any:

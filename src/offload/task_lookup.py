@@ -1,4 +1,4 @@
-"""Lookup of a task by the path in a row; nothing that is not a task is ever run."""
+"""Looks up a task by the path in a row; only tasks are ever run."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:
 
 
 def _import(path: str) -> ModuleType:
+    """Import a module; return an empty one if it does not exist."""
     try:
         return import_module(path)
     except ModuleNotFoundError as error:

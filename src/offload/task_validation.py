@@ -14,7 +14,7 @@ VISIBILITIES = ["authenticated", "owner", "public", "staff"]
 
 
 def validate_options(task: Any) -> None:
-    """Raise InvalidTask for an option of an `OffloadTask` that makes no sense."""
+    """Raise InvalidTask for an invalid option of an `OffloadTask`."""
     _validate_max_attempts(task.max_attempts)
     _validate_duration("timeout", task.timeout)
     _validate_duration("expires", task.expires)

@@ -59,7 +59,7 @@ type Visibility = (
 """Who may see a job, or a callable that decides it for a request and a result."""
 
 type ExposeResult = bool | Callable[[OffloadResult[Any]], Any]
-"""Whether the return value is shown, or a callable that makes what is shown in its place."""
+"""Whether the return value is shown, or a callable that returns the value to show instead."""
 
 
 class UsingOptions(TypedDict, total=False):
@@ -106,11 +106,11 @@ class OffloadTask[**P, R](_Task[P, R]):
         expires: time after enqueueing (or after run_after) by which the job must have started.
         atomic: run the task and store its result in one transaction.
         at_most_once: never run a job again that may have started.
-        title: shown to people instead of the function's name.
+        title: shown to users instead of the function's name.
         visibility: who may see a job in the browser: "owner", "staff", "authenticated",
             "public", or a callable `(request, result) -> bool`.
         expose_result: whether they may see its return value, or a callable `(result)` that
-            returns what they are shown in its place.
+            returns the value to show instead.
     """
 
     priority: int = DEFAULT_TASK_PRIORITY
@@ -137,7 +137,7 @@ class OffloadTask[**P, R](_Task[P, R]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen; Django's way would import the task by its path
 
-    if TYPE_CHECKING:  # Django's methods, whose results are ours
+    if TYPE_CHECKING:  # Django's methods, which return OffloadResult
 
         def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> OffloadResult[R]:  # type: ignore[override]
             """Add a job in the caller's transaction."""

@@ -40,7 +40,7 @@ MAX_YEAR = 9000
 class OffloadBackend(BaseTaskBackend):
     """The contract of every backend of django-offload.
 
-    It declares all that pages, the admin and the commands need of a backend.
+    It declares what pages, the admin and the commands call.
     """
 
     task_class = OffloadTask

@@ -1,4 +1,4 @@
-"""Checks of calls and ids that every backend makes before it enqueues or reads a job."""
+"""Checks that every backend makes before it enqueues or reads a job."""
 
 from __future__ import annotations
 

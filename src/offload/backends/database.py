@@ -55,7 +55,7 @@ class DatabaseBackend(OffloadBackend):
         self.validate_task(task)
         encoded = encode_calls(task, calls, max_bytes=self.settings.max_arguments_size)
         store = self._store
-        with explained(store.using):  # store.key asks MariaDB for the type of its ids
+        with explained(store.using):  # store.key reads the type of the ids from MariaDB
             batch = JobBatch(task, self.alias, self.settings, store.key)
             jobs = [(store.key(take_reserved_id() or new_id()), *call) for call in encoded]
         if jobs:
@@ -118,7 +118,7 @@ class DatabaseBackend(OffloadBackend):
             raise await sync_to_async(self._timed_out)(result_id, timeout) from None
 
     def _has_finished(self, identifier: UUID) -> bool:
-        """Return whether to wait at all; errors of the database are raised here, in this thread."""
+        """Return whether the job has finished; database errors are raised here, in this thread."""
         store = self._store
         if store.connection.in_atomic_block:
             raise OffloadError(
@@ -162,12 +162,12 @@ class DatabaseBackend(OffloadBackend):
         return InvalidJobState(f"The job {result_id} is {state.label}; it cannot be {participle}.")
 
     def _missing(self, identifier: UUID) -> TaskResultDoesNotExist:
-        """Return the error for a job that does not exist; the id's own time tells its age."""
+        """Return the error for a job that does not exist, whose id contains its time."""
         periods = (self.settings.keep_successful, self.settings.keep_failed)
         shortest = min((period for period in periods if period is not None), default=None)
         try:
             age = datetime.now(UTC) - created_at(identifier)
-        except ValueError:  # not an id of ours
+        except ValueError:  # not an id that django-offload made
             age = None
         if age is not None and shortest is not None and age >= shortest:
             return TaskResultExpired(f"The job {identifier} was pruned: it is {age.days} days old.")

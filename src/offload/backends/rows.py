@@ -30,7 +30,7 @@ _ERRORS_WITHOUT_ATTEMPT = {
     JobState.CANCELLED: ("offload.exceptions.JobCancelled", "The job was cancelled."),
     JobState.EXPIRED: ("offload.exceptions.JobExpired", "The job expired before it was started."),
 }
-"""Class path and traceback for jobs that finished without a failed attempt."""
+"""Class path and traceback of the error of a job that finished without a failed attempt."""
 
 
 class JobBatch:
@@ -40,7 +40,7 @@ class JobBatch:
         task: the task, with the options of this call.
         backend: alias of the backend.
         options: the backend's options.
-        key: from a job's id to the value for the database's driver.
+        key: converts a job's id to the value that the database's driver takes.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class JobBatch:
             "owner": ownership.owner,
             "tenant": ownership.tenant,
             "request_id": ownership.request_id,
-            "parent": ownership.parent and key(UUID(ownership.parent)),
+            "parent": None if ownership.parent is None else key(UUID(ownership.parent)),
         }
         self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 
@@ -155,8 +155,8 @@ def _errors(job: Job, state: JobState, attempts: Sequence[Attempt]) -> list[Task
 def _worker_ids(job: Job, state: JobState, attempts: Sequence[Attempt]) -> list[str]:
     """Return the workers of the failed attempts, and of the running or successful one."""
     workers = [str(attempt.worker) for attempt in attempts]
-    is_running_or_done = state in {JobState.RUNNING, JobState.SUCCESSFUL} and job.fence
-    if is_running_or_done and not _has_last_attempt(job, attempts):
+    has_run = state in {JobState.RUNNING, JobState.SUCCESSFUL} and job.fence > 0
+    if has_run and not _has_last_attempt(job, attempts):
         workers.append(str(job.worker))
     return workers
 
@@ -184,7 +184,7 @@ def _return_value(job: Job) -> Any:
 
 
 def _run_after(task: Task[..., Any], now: datetime) -> datetime:
-    """Return the time from which the job may run: not before now, or it would overtake others."""
+    """Return the time from which the job may run; not a past one, which would overtake others."""
     run_after: datetime | timedelta | None = task.run_after
     if run_after is None:
         return now
