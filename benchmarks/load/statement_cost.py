@@ -51,24 +51,24 @@ def claim_statement_cost(
     if above is not None:
         watermark = Watermark(queues[0], is_async=False, priority=0, run_after=above, id=MIN_ID)
         parameters |= {f"watermark_{name}": [value] for name, value in watermark._asdict().items()}
-    ready = _statement("postgresql", "ready" if above is None else "ready_above")
-    return _explain(_statement("postgresql", "claim").replace("{ready}", ready), parameters)
+    ready = _statement("ready" if above is None else "ready_above")
+    return _explain(_statement("claim").replace("{ready}", ready), parameters)
 
 
 def maintenance_statement_costs(worker: str) -> dict[str, StatementCost]:
     """Return the costs of the statements that a worker runs periodically."""
     by_worker = {"worker": worker}
     return {
-        "held_jobs": _explain(_statement("any", "held_jobs"), by_worker),
-        "orphans": _explain(_statement("postgresql", "orphans"), {"limit": 1000}),
-        "ready_queues": _explain(_statement("any", "ready_queues"), {"backend": "default"}),
+        "held_jobs": _explain(_statement("held_jobs"), by_worker),
+        "orphans": _explain(_statement("orphans"), {"limit": 1000}),
+        "ready_queues": _explain(_statement("ready_queues"), {"backend": "default"}),
     }
 
 
-def _statement(dialect: str, name: str) -> str:
+def _statement(name: str) -> str:
     from offload.store.statements import statement  # noqa: PLC0415  # needs the app registry
 
-    return statement(dialect, name)
+    return statement("postgresql", name)
 
 
 def _explain(sql: str, parameters: Mapping[str, Any]) -> StatementCost:
