@@ -107,7 +107,7 @@ def test_a_job_whose_task_was_removed_is_for_its_owner(role):
     assert codes == {**expected.get(role, NO_ACCESS), "result": 404}
 
 
-def test_a_backend_that_was_removed_changes_no_rights():
+def test_removing_a_backend_does_not_change_who_sees_its_jobs():
     identifier = start_job(user_client("ada"), "shown")
     Job.objects.update(backend="gone")
 
@@ -116,7 +116,7 @@ def test_a_backend_that_was_removed_changes_no_rights():
     assert status_code(user_client("ada"), identifier, "cancel") == 202
 
 
-def test_a_backend_that_was_replaced_changes_no_rights(settings):
+def test_replacing_a_backend_does_not_change_who_sees_its_jobs(settings):
     identifier = start_job(user_client("ada"), "for_named", "ada")
     settings.TASKS = {
         "default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"},
@@ -241,7 +241,7 @@ def test_a_token_is_valid_for_its_tenant_only(tenants):
     assert codes == [200, 404]
 
 
-def test_without_a_tenant_getter_nobody_sees_a_job_with_a_tenant():
+def test_without_a_tenant_getter_a_job_with_a_tenant_is_not_shown():
     user = User.objects.create_user("ada")
     with offload.acting_for(user, tenant="acme"):
         identifier = find_task("tests.live.tasks.for_all").enqueue().id
@@ -260,7 +260,7 @@ def test_the_tenant_is_read_for_existing_and_unknown_jobs(exists):
 # --- in Python ----------------------------------------------------------------------------------
 
 
-def test_grants_and_visible_return_the_rights(rf):
+def test_grants_and_visible_return_what_a_request_may_do(rf):
     client = user_client("ada")
     identifier = start_job(client, "shown")
     other = start_job(user_client("ben"), "for_all")

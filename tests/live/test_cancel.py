@@ -32,7 +32,7 @@ def test_a_ready_job_is_cancelled_at_once():
     assert (response.status_code, response.json()["phase"]) == (202, "cancelled")
 
 
-def test_a_running_job_is_requested_to_stop():
+def test_cancelling_a_running_job_is_requested():
     client = user_client()
     identifier = start_job(client)
     claim(register_worker())

@@ -338,7 +338,7 @@ def test_damaged_progress_is_none(text):
     assert progress_of(text) is None
 
 
-def test_numbers_that_json_does_not_have_are_null():
+def test_numbers_that_json_cannot_represent_are_null():
     step = {"number": float("-inf")}
     found = progress_of({"done": float("nan"), "total": float("inf"), "step": step})
 

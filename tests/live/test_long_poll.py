@@ -97,13 +97,13 @@ def test_a_held_request_is_answered_when_the_job_changes(page, monkeypatch):
         assert limits.acquired.wait(10)
         claim(register_worker())
 
-    async def scene() -> Any:
+    async def scenario() -> Any:
         await page.poll(0)
         polling = asyncio.create_task(page.poll(20))
         await asyncio.to_thread(in_thread, claim_when_held)
         return await asyncio.wait_for(polling, 10)
 
-    response = play(scene())
+    response = run_scenario(scenario())
 
     assert (response.status_code, response.json()["phase"]) == (200, "running")
     assert response.headers["Preference-Applied"] == "wait=20"
@@ -113,27 +113,27 @@ def test_a_held_request_is_answered_when_the_server_shuts_down(page, monkeypatch
     limits = ObservedLimits()
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
 
-    async def scene() -> Any:
+    async def scenario() -> Any:
         await page.poll(0)
         polling = asyncio.create_task(page.poll(20))
         await asyncio.to_thread(limits.acquired.wait, 10)
         open_connections.close_all()
         return await asyncio.wait_for(polling, 10)
 
-    assert play(scene()).status_code == 304
+    assert run_scenario(scenario()).status_code == 304
     assert len(open_connections) == 0
 
 
-def play(scene: Coroutine[Any, Any, Any]) -> Any:
-    """Run a scene, and close the connections of the thread in which its requests ran."""
+def run_scenario(scenario: Coroutine[Any, Any, Any]) -> Any:
+    """Run a scenario, and close the connections of the thread in which its requests ran."""
 
-    async def scene_and_cleanup() -> Any:
+    async def scenario_and_cleanup() -> Any:
         try:
-            return await scene
+            return await scenario
         finally:
             await sync_to_async(connections.close_all)()
 
-    return asyncio.run(scene_and_cleanup())
+    return asyncio.run(scenario_and_cleanup())
 
 
 def in_thread(action: Any) -> None:
@@ -145,32 +145,32 @@ def in_thread(action: Any) -> None:
 
 
 def test_a_held_request_is_answered_with_304_after_the_timeout(page):
-    async def scene() -> Any:
+    async def scenario() -> Any:
         await page.poll(0)
         return await page.poll(1)
 
-    response = play(scene())
+    response = run_scenario(scenario())
 
     assert response.status_code == 304
     assert response.headers["Preference-Applied"] == "wait=1"
 
 
 def test_a_request_with_an_older_version_is_answered_at_once(page, one_slot):
-    async def scene() -> list[Any]:
+    async def scenario() -> list[Any]:
         with one_slot.acquired_by("user:other"):  # a held request would be refused
             first = await page.poll(20)
             page.tag = 'W/"old"'
             second = await page.poll(20)
         return [first, second]
 
-    responses = play(scene())
+    responses = run_scenario(scenario())
 
     assert [response.status_code for response in responses] == [200, 200]
     assert all("Preference-Applied" not in response.headers for response in responses)
 
 
 def test_a_request_for_a_finished_or_unknown_job_is_answered_at_once(page, one_slot):
-    async def scene() -> list[int]:
+    async def scenario() -> list[int]:
         await page.poll(0)
         await asyncio.to_thread(in_thread, run_jobs)
         page.tag = ""
@@ -181,23 +181,23 @@ def test_a_request_for_a_finished_or_unknown_job_is_answered_at_once(page, one_s
             unknown = await page.poll(20)
         return [finished.status_code, unknown.status_code]
 
-    assert play(scene()) == [304, 404]
+    assert run_scenario(scenario()) == [304, 404]
 
 
 def test_a_database_error_is_answered_at_once(page, one_slot, monkeypatch):
     def find(*_: Any) -> None:
         raise DatabaseError("no such table: offload_job")
 
-    async def scene() -> Any:
+    async def scenario() -> Any:
         await page.poll(0)
         monkeypatch.setattr(get_store("default"), "find", find)
         return await page.poll(20)
 
-    assert play(scene()).status_code == 503
+    assert run_scenario(scenario()).status_code == 503
 
 
 def test_too_many_held_requests_are_refused(page, monkeypatch):
-    async def scene(limits: ConnectionLimits, *holders: str) -> Any:
+    async def scenario(limits: ConnectionLimits, *holders: str) -> Any:
         monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
         page.tag = ""
         await page.poll(0)
@@ -205,8 +205,8 @@ def test_too_many_held_requests_are_refused(page, monkeypatch):
             limits.acquire(holder)
         return await page.poll(20)
 
-    own = play(scene(ConnectionLimits(2, 10), *[f"user:{page.user.pk}"] * 2))
-    all_taken = play(scene(ConnectionLimits(2, 2), "user:x", "user:y"))
+    own = run_scenario(scenario(ConnectionLimits(2, 10), *[f"user:{page.user.pk}"] * 2))
+    all_taken = run_scenario(scenario(ConnectionLimits(2, 2), "user:x", "user:y"))
 
     assert own.status_code == 429
     assert all_taken.status_code == 503
@@ -219,7 +219,7 @@ def test_a_refused_request_leaves_the_session_cookie_alone(page, monkeypatch):
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: ConnectionLimits(1, 0))
     identifier = start_job(user_client("ben"), "for_all")
 
-    async def scene() -> Any:
+    async def scenario() -> Any:
         client = AsyncClient(headers=JSON)
         client.cookies["sessionid"] = "expired"
         first = await client.get(f"/tasks/{identifier}/")
@@ -227,7 +227,7 @@ def test_a_refused_request_leaves_the_session_cookie_alone(page, monkeypatch):
         client.cookies["sessionid"] = "expired"
         return await client.get(f"/tasks/{identifier}/", headers=headers)
 
-    response = play(scene())
+    response = run_scenario(scenario())
 
     assert response.status_code == 503
     assert not response.cookies
@@ -237,7 +237,7 @@ def test_a_held_request_holds_no_database_connection_and_releases_its_slot(page,
     limits = ObservedLimits()
     monkeypatch.setattr("offload.live.views.get_connection_limits", lambda: limits)
 
-    async def scene() -> tuple[bool, list[int]]:
+    async def scenario() -> tuple[bool, list[int]]:
         await page.poll(0)
         polling = asyncio.create_task(page.poll(2))
         await asyncio.to_thread(limits.acquired.wait, 10)
@@ -246,4 +246,4 @@ def test_a_held_request_holds_no_database_connection_and_releases_its_slot(page,
         second = await page.poll(1)  # the only slot is free again
         return is_open, [first.status_code, second.status_code]
 
-    assert play(scene()) == (False, [304, 304])
+    assert run_scenario(scenario()) == (False, [304, 304])

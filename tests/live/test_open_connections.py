@@ -39,7 +39,7 @@ def received() -> Iterator[list[int]]:
 
 
 def test_a_signal_closes_all_connections_and_reaches_the_server(received):
-    async def body() -> None:
+    async def scenario() -> None:
         registry, one, two = OpenConnections(), FakeConnection(), FakeConnection()
         registry.add(one)
         registry.add(two)
@@ -48,12 +48,12 @@ def test_a_signal_closes_all_connections_and_reaches_the_server(received):
             await asyncio.wait_for(connection.closed.wait(), 20)
             assert connection.reasons == ["shutdown"]
 
-    asyncio.run(body())
+    asyncio.run(scenario())
     assert received == [signal.SIGTERM]
 
 
 def test_a_connection_that_opens_during_the_shutdown_is_closed(received):
-    async def body() -> None:
+    async def scenario() -> None:
         registry, late = OpenConnections(), FakeConnection()
         registry.add(FakeConnection())
         os.kill(os.getpid(), signal.SIGTERM)
@@ -65,17 +65,17 @@ def test_a_connection_that_opens_during_the_shutdown_is_closed(received):
         registry.add(again)
         assert again.reasons == []
 
-    asyncio.run(body())
+    asyncio.run(scenario())
 
 
 def test_the_default_action_of_a_signal_is_not_replaced():
-    async def body() -> None:
+    async def scenario() -> None:
         OpenConnections().add(FakeConnection())
 
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        asyncio.run(body())
+        asyncio.run(scenario())
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -93,7 +93,7 @@ def test_signing_out_closes_the_connections_of_that_session_only(received, monke
         user_logged_out.send(type(None), request=Request(), user=None)
         connections.close_all()
 
-    async def body() -> None:
+    async def scenario() -> None:
         own, other = FakeConnection("mine"), FakeConnection("other")
         for connection in (own, other):
             open_connections.add(connection)
@@ -104,7 +104,7 @@ def test_signing_out_closes_the_connections_of_that_session_only(received, monke
         for connection in (own, other):
             open_connections.discard(connection)
 
-    asyncio.run(body())
+    asyncio.run(scenario())
 
 
 def test_a_connection_with_a_closed_event_loop_is_skipped(received):
@@ -113,12 +113,12 @@ def test_a_connection_with_a_closed_event_loop_is_skipped(received):
     async def add(connection: FakeConnection) -> None:
         registry.add(connection)
 
-    async def body() -> None:
+    async def scenario() -> None:
         registry.add(open_loop)
         registry.close_all()
         await asyncio.wait_for(open_loop.closed.wait(), 20)
 
     asyncio.run(add(closed_loop))
-    asyncio.run(body())
+    asyncio.run(scenario())
     assert open_loop.reasons == ["shutdown"]
     assert closed_loop.reasons == []

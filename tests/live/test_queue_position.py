@@ -147,7 +147,7 @@ def test_a_job_in_memory_has_no_position(django_assert_num_queries):
 # --- the cache ----------------------------------------------------------------------------------
 
 
-def test_an_answer_is_cached_for_some_seconds(monkeypatch, django_assert_num_queries):
+def test_the_result_of_a_query_is_cached_for_some_seconds(monkeypatch, django_assert_num_queries):
     register_worker()
     add.enqueue(1)
     age()
@@ -164,7 +164,7 @@ def test_an_answer_is_cached_for_some_seconds(monkeypatch, django_assert_num_que
         find_queue_positions(jobs)
 
 
-def test_the_answer_to_a_slow_query_is_cached_for_longer():
+def test_the_result_of_a_slow_query_is_cached_for_longer():
     now, queries = 1000.0, 0
 
     def query(_: str) -> int:

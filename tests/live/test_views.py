@@ -40,7 +40,7 @@ def test_no_response_is_stored_or_shared_by_caches(suffix):
 
 
 @pytest.mark.parametrize("suffix", ["", "page/", "result/", "cancel/"])
-def test_no_response_deletes_the_cookie_of_an_ended_session(suffix, client):
+def test_no_response_deletes_the_cookie_of_a_session_that_no_longer_exists(suffix, client):
     """The browser may have the cookie of a new session already, which it would delete."""
     identifier = start_job(user_client())
     client.cookies["sessionid"] = "expired"
@@ -54,7 +54,7 @@ def test_no_response_deletes_the_cookie_of_an_ended_session(suffix, client):
     ("suffix", "allowed"),
     [("", "GET, HEAD"), ("page/", "GET, HEAD"), ("result/", "GET, HEAD"), ("cancel/", "POST")],
 )
-def test_other_methods_change_nothing_and_get_the_allowed_ones(suffix, allowed):
+def test_other_methods_change_nothing_and_the_response_lists_the_allowed_ones(suffix, allowed):
     client = user_client()
     identifier = start_job(client)
     for method in ("get", "post", "put", "patch", "delete", "options", "trace"):

@@ -335,7 +335,7 @@ def test_retry_explains_an_invalid_selection(args, message):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cancel_stops_waiting_jobs_and_asks_running_ones_to_stop(hints):
+def test_cancel_cancels_waiting_jobs_and_requests_it_for_running_ones(hints):
     waiting, later = add.enqueue(1), add.using(run_after=timedelta(hours=1)).enqueue(2)
     running, done = add.enqueue(3), add.enqueue(4)
     start(running)

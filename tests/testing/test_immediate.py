@@ -267,7 +267,7 @@ def test_a_job_enqueued_by_an_async_job_runs():
     assert tasks.calls == [0, 1]
 
 
-def test_exceptions_that_end_the_test_are_raised():
+def test_exceptions_that_stop_the_test_are_raised():
     with pytest.raises(pytest.fail.Exception):
         tasks.stop_the_test.enqueue()
     with pytest.raises(KeyboardInterrupt):

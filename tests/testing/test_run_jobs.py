@@ -342,7 +342,7 @@ def test_the_limit_may_be_reached():
     assert len(run_jobs(limit=3)) == 3
 
 
-def test_exceptions_that_end_the_test_are_raised():
+def test_exceptions_that_stop_the_test_are_raised():
     tasks.stop_the_test.enqueue()
     with pytest.raises(pytest.fail.Exception):
         run_jobs()
