@@ -1,4 +1,4 @@
-"""Steps that bring jobs into any state, by the store's own verbs."""
+"""Steps that bring jobs into any state, by the store's methods."""
 
 from typing import Any
 from uuid import UUID

@@ -14,8 +14,8 @@ from offload.models import Job
 NO_CALLABLE = "acme"
 
 
-def origin(**where: Any) -> tuple[str, str]:
-    """Return owner and tenant of the only job that matches."""
+def owner_and_tenant(**where: Any) -> tuple[str, str]:
+    """Return the owner and the tenant of the only job that matches."""
     job = Job.objects.get(**where)
     return job.owner, job.tenant
 

@@ -15,7 +15,7 @@ from tests.tasks import add
 BACKEND = "offload.backends.database.DatabaseBackend"
 
 
-def test_the_defaults_are_valid_and_make_sense():
+def test_the_defaults_are_valid():
     options = BackendOptions.parse({})
 
     assert (options.database, options.max_attempts, options.timeout) == ("default", 1, None)

@@ -18,7 +18,7 @@ from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from offload.ownership import SESSION_KEY, owner_of_request
 from tests.live.clients import JSON, anonymous_client, start_job, user_client
-from tests.owners import origin, tenants
+from tests.owners import owner_and_tenant, tenants
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +64,7 @@ def test_a_session_started_in_the_same_request_owns_the_job():
 
     OffloadMiddleware(view)(request)
 
-    assert origin() == (f"session:{request.session[SESSION_KEY]}", "")
+    assert owner_and_tenant() == (f"session:{request.session[SESSION_KEY]}", "")
 
 
 def test_two_first_requests_of_a_session_at_once_have_one_owner():
@@ -131,7 +131,7 @@ def test_sync_and_async_views_under_wsgi(path):
 
     client.post(path, query_params={"task": "private"})
 
-    assert origin() == (f"user:{client.user.pk}", "")
+    assert owner_and_tenant() == (f"user:{client.user.pk}", "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -147,7 +147,7 @@ def test_sync_and_async_views_under_asgi(path):
 
     asyncio.run(ask())
 
-    assert origin() == (f"user:{ada.pk}", "")
+    assert owner_and_tenant() == (f"user:{ada.pk}", "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -192,7 +192,7 @@ def test_ownership_ends_with_a_failed_request():
 
     add.enqueue(1)
 
-    assert origin() == ("", "")
+    assert owner_and_tenant() == ("", "")
 
 
 # --- the request's id ---------------------------------------------------------------------------
@@ -236,14 +236,14 @@ def test_the_tenant_is_read_by_the_projects_callable():
         client = user_client()
         client.post("/start/", query_params={"task": "private"}, headers={"host": "acme.example"})
 
-    assert origin() == (f"user:{client.user.pk}", "acme")
+    assert owner_and_tenant() == (f"user:{client.user.pk}", "acme")
 
 
 def test_outside_of_a_request_the_tenant_is_empty():
     with tenants():
         add.enqueue(1)
 
-    assert origin() == ("", "")
+    assert owner_and_tenant() == ("", "")
 
 
 def test_a_tenant_that_is_too_long_is_refused():

@@ -14,7 +14,7 @@ from offload.models import Job
 from offload.testing import immediate, run_jobs
 from offload.testing.jobs import find_rows, get_backend
 from tests.live.clients import start_job, user_client
-from tests.owners import origin, tenants
+from tests.owners import owner_and_tenant, tenants
 from tests.tasks import add
 from tests.testing.tasks import afan_out, fan_out
 
@@ -30,7 +30,7 @@ def test_acting_for_a_user():
     with offload.acting_for(ada):
         add.enqueue(1)
 
-    assert origin() == (f"user:{ada.pk}", "")
+    assert owner_and_tenant() == (f"user:{ada.pk}", "")
     assert Job.objects.get(pk=add.enqueue(2).id).owner == ""
 
 
@@ -40,7 +40,7 @@ def test_acting_for_a_user_of_a_tenant():
     with offload.acting_for(ada, tenant="acme"):
         add.enqueue(1)
 
-    assert origin() == (f"user:{ada.pk}", "acme")
+    assert owner_and_tenant() == (f"user:{ada.pk}", "acme")
 
 
 def test_acting_for_another_user_in_a_request_keeps_its_tenant_and_id():
@@ -73,14 +73,14 @@ def test_acting_for_a_user_who_cannot_own_jobs_is_refused():
     with offload.acting_for(AnonymousUser()):
         add.enqueue(1)
 
-    assert origin() == ("", "")
+    assert owner_and_tenant() == ("", "")
 
 
 def test_an_owner_with_a_long_key_is_a_digest():
     with offload.acting_for(User(pk="x" * 200)):
         add.enqueue(1)
 
-    assert origin()[0].startswith("user-sha256:")
+    assert owner_and_tenant()[0].startswith("user-sha256:")
 
 
 # --- jobs enqueued by jobs ----------------------------------------------------------------------

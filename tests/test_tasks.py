@@ -402,20 +402,20 @@ def test_a_task_with_another_name_leaves_its_function_callable():
 
 
 @pytest.mark.skipif(IS_DJANGO_60, reason="Django's decorator takes a backend's own since 6.1.")
-def test_the_decorator_of_django_takes_our_options():
+def test_the_decorator_of_django_takes_the_additional_options():
     made = django_task(max_attempts=3, timeout=5)(work)
 
     assert type(made) is OffloadTask
     assert (made.max_attempts, made.timeout) == (3, 5)
 
 
-def test_the_decorator_of_django_makes_our_tasks():
+def test_the_decorator_of_django_makes_offload_tasks():
     assert type(plain) is OffloadTask
     assert plain.queue_name == "mail"
 
 
 @pytest.mark.parametrize("name", ["immediate.ImmediateBackend", "dummy.DummyBackend"])
-def test_our_decorator_works_with_the_backends_of_django(name):
+def test_the_decorator_works_with_the_backends_of_django(name):
     with override_settings(TASKS={"default": {"BACKEND": f"django.tasks.backends.{name}"}}):
         made = task(max_attempts=3, timeout=5)(work)
         results = [made.enqueue(1), *made.enqueue_many([((2,), {}), ((), {"value": 3})])]

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 if TYPE_CHECKING:
-    from offload.streams.rights_request import Application
+    from offload.streams.authorization import Application
     from offload.streams.sse import Event, Receive, Send
 
 

@@ -98,7 +98,7 @@ def test_arguments_that_are_not_exact_json_are_refused(backend):
     ],
     ids=str,
 )
-def test_options_that_make_no_sense_are_refused(backend, options):
+def test_invalid_options_are_refused(backend, options):
     with pytest.raises(InvalidTask):
         add.using(**options)
 
@@ -187,7 +187,7 @@ def test_waiting_for_a_finished_job_returns_at_once(backend, transactional_db):
     async_to_sync(backend.wait_async)(result.id, None)
 
 
-def test_waiting_for_an_unfinished_job_does_not_hang(backend, transactional_db):
+def test_waiting_for_an_unfinished_job_does_not_block_indefinitely(backend, transactional_db):
     result = backend.enqueue(add, (1,), {})
     if result.is_finished:
         pytest.skip("runs each job at once")

@@ -510,7 +510,7 @@ def test_a_waiting_job_is_cancelled_at_once(state, asynchronously):
     assert [error.exception_class.__name__ for error in result.errors] == ["JobCancelled"]
 
 
-def test_a_running_job_is_asked_to_stop():
+def test_cancelling_a_running_job_is_requested():
     result = add.enqueue(1)
     move_to_state(result, JobState.RUNNING)
 

@@ -32,7 +32,7 @@ often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 class RoundTripTests(TestCase):
     @often
     @given(value=values)
-    def test_arguments_reach_the_engine_and_the_result_unchanged(self, value):
+    def test_arguments_reach_the_worker_and_the_result_unchanged(self, value):
         try:
             result = plain.enqueue(value, name=value)
         except InvalidArguments:

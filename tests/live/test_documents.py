@@ -257,7 +257,7 @@ def test_a_large_result_has_its_own_url():
     assert document_of_job()["links"]["result"]
 
 
-def test_without_rights_there_is_neither_result_nor_link():
+def test_without_a_grant_there_is_neither_result_nor_link():
     shown.enqueue("value")
     run_jobs()
 

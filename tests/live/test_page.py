@@ -119,7 +119,7 @@ def test_the_page_shows_the_label_of_the_phase():
     assert "tr0ub4dor" not in text
 
 
-def test_numbers_in_attributes_are_not_localised(settings):
+def test_numbers_in_attributes_are_not_localized(settings):
     settings.LANGUAGE_CODE = "de"
     settings.USE_THOUSAND_SEPARATOR = True
     client = user_client()

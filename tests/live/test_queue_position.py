@@ -37,12 +37,12 @@ UNSERVED = QueuePosition("unserved")
 
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without responses from the database of another test."""
+    """Start without results of queries that another test has cached."""
     monkeypatch.setattr(queue_position, "query_cache", QueryCache())
 
 
 def age(*ids: Any, seconds: float = 60) -> None:
-    """Make jobs wait for some time already: those with the ids, or all."""
+    """Change the jobs with these ids, or all, as if they had been waiting for some time."""
     jobs = Job.objects.filter(pk__in=ids) if ids else Job.objects.all()
     jobs.update(run_after=timezone.now() - timedelta(seconds=seconds))
 

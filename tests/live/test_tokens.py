@@ -63,7 +63,7 @@ def test_a_token_shows_no_result_that_the_task_does_not_expose():
     assert client.get(f"/tasks/{identifier}/").json()["result"] is None
 
 
-def test_a_token_adds_to_the_rights_of_the_session(finished):
+def test_a_token_adds_to_the_grants_of_the_session(finished):
     client = user_client("ada")
     other = start_job(user_client("ben"), "shown")
     header = {"Authorization": f"Offload {make_token([other])}"}

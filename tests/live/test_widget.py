@@ -77,7 +77,7 @@ def test_the_progress_of_a_job(ada):
     with translation.override("de"):
         html = render("task_status result", request_of(ada), result=result)
 
-    assert 'value="12.3"' in html, "numbers in attributes are not localised"
+    assert 'value="12.3"' in html, "numbers in attributes are not localized"
     assert ">12\u00a0%<" in html
     assert "2/3 Import · &lt;Rows&gt;" in html
 

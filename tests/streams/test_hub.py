@@ -38,14 +38,14 @@ class Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="loop under test")
         self._thread.start()
 
-    def run[T](self, body: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(body, self._loop).result(20)
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
 
     def call[T](self, function: Callable[..., T], *arguments: Any) -> T:
-        async def body() -> T:
+        async def scenario() -> T:
             return function(*arguments)
 
-        return self.run(body())
+        return self.run(scenario())
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -41,13 +41,13 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-def test_clients_with_the_same_rights_share_one_document(snapshot, rendered):
+def test_clients_with_the_same_grants_share_one_document(snapshot, rendered):
     texts = {snapshot.to_json(STATUS, ENGLISH) for _ in range(100)}
 
     assert len(texts) == len(rendered) == 1
 
 
-def test_other_rights_give_another_document(snapshot, rendered):
+def test_other_grants_give_another_document(snapshot, rendered):
     own = json.loads(snapshot.to_json(STATUS | {"cancel"}, ENGLISH))
 
     assert own["links"]["cancel"]

@@ -83,8 +83,8 @@ class Client:
         return [message async for message in self._messages]
 
 
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(body())  # type: ignore[arg-type]
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(scenario())  # type: ignore[arg-type]
 
 
 # --- messages -----------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
 def test_a_snapshot_is_followed_by_whole_states(job):
     queued, running = snapshot_of(job, 0, JobState.READY), snapshot_of(job, 1)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(queued, missing=["x"]))) as client:
             first = await client.read()
             client.stream.put(running)
@@ -107,14 +107,14 @@ def test_a_snapshot_is_followed_by_whole_states(job):
             assert second[:2] == ("update", f"{job.pk}.1")
             assert json.loads(second.data)["phase"] == "running"
 
-    run(body)
+    run(scenario)
 
 
 def test_known_versions_are_not_sent(job):
     other = make_job()
     snapshots = snapshot_of(job, 7), snapshot_of(other, 7)
 
-    async def body() -> None:
+    async def scenario() -> None:
         subscription = subscription_to(*snapshots, known={job.pk: 7, other.pk: 6})
         with Client(Stream(subscription)) as client:
             first = await client.read()
@@ -123,14 +123,14 @@ def test_known_versions_are_not_sent(job):
             assert [item["id"] for item in json.loads(first.data)["items"]] == [str(other.pk)]
             assert first.id == f"{job.pk}.7,{other.pk}.7"
 
-    run(body)
+    run(scenario)
 
 
 @pytest.mark.parametrize("late", [3, 5])
-def test_versions_never_go_back(job, late):
+def test_an_older_version_is_never_sent(job, late):
     before, after, again = snapshot_of(job, 4), snapshot_of(job, 5), snapshot_of(job, late)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             client.stream.put(after)
@@ -140,13 +140,13 @@ def test_versions_never_go_back(job, late):
             assert client.stream._pending == {}
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 def test_a_deleted_job_is_missing_and_the_stream_closes(job):
     before = snapshot_of(job)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             client.stream.put(RenderedSnapshot(JobSnapshot(job.pk, None)))
@@ -156,7 +156,7 @@ def test_a_deleted_job_is_missing_and_the_stream_closes(job):
             assert json.loads(deleted.data) == {"items": [], "missing": [str(job.pk)]}
             assert close == FINISHED
 
-    run(body)
+    run(scenario)
 
 
 def test_control_characters_of_a_message_stay_in_one_line(job):
@@ -165,27 +165,27 @@ def test_control_characters_of_a_message_stay_in_one_line(job):
     )
     snapshot = snapshot_of(job, 1)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(snapshot))) as client:
             message = await client.read()
             client.stream.abort()
 
             assert not {"\r", "\n"} & set(message.data)
 
-    run(body)
+    run(scenario)
 
 
 def test_a_ping_is_sent_without_other_messages(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.PING_INTERVAL", 0.01)
     before = snapshot_of(job)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             assert await client.read() == Message("ping")
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 # --- pace ---------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_changes_are_coalesced_and_the_final_state_is_sent_at_once(job, monkeypa
     changes = [snapshot_of(job, version) for version in range(1, 101)]
     finished = snapshot_of(job, 101, JobState.SUCCESSFUL)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             for change in changes[:50]:
@@ -211,7 +211,7 @@ def test_changes_are_coalesced_and_the_final_state_is_sent_at_once(job, monkeypa
             assert last.id == f"{job.pk}.101"
             assert close == FINISHED
 
-    run(body)
+    run(scenario)
 
 
 def test_a_busy_job_does_not_delay_another(job, monkeypatch):
@@ -220,7 +220,7 @@ def test_a_busy_job_does_not_delay_another(job, monkeypatch):
     busy = [snapshot_of(job, version) for version in range(3)]
     before, after = snapshot_of(other, 0), snapshot_of(other, 1)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(busy[0], before))) as client:
             await client.read()
             client.stream.put(busy[1])
@@ -231,14 +231,14 @@ def test_a_busy_job_does_not_delay_another(job, monkeypatch):
             assert (await client.read()).id == f"{job.pk}.1,{other.pk}.1"
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 def test_a_delayed_change_is_sent_when_it_is_due(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", 0.05)
     snapshots = [snapshot_of(job, version) for version in range(3)]
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(snapshots[0]))) as client:
             await client.read()
             client.stream.put(snapshots[1])
@@ -247,7 +247,7 @@ def test_a_delayed_change_is_sent_when_it_is_due(job, monkeypatch):
             assert (await client.read()).id == f"{job.pk}.2"
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 def test_jobs_that_change_all_the_time_are_sent_together(job, monkeypatch):
@@ -255,7 +255,7 @@ def test_jobs_that_change_all_the_time_are_sent_together(job, monkeypatch):
     jobs = [job, *(make_job() for _ in range(3))]
     snapshots = {job.pk: [snapshot_of(job, version) for version in range(3)] for job in jobs}
 
-    async def body() -> None:
+    async def scenario() -> None:
         stream = Stream(subscription_to(*(before for before, _, _ in snapshots.values())))
         with Client(stream) as client:
             await client.read()
@@ -273,28 +273,28 @@ def test_jobs_that_change_all_the_time_are_sent_together(job, monkeypatch):
             with pytest.raises(StopAsyncIteration):
                 await reading
 
-    run(body)
+    run(scenario)
 
 
 def test_a_late_tick_does_not_skip_the_next_one(job, monkeypatch):
     monkeypatch.setattr("offload.streams.stream.UPDATE_INTERVAL", HOUR)
     before, after = snapshot_of(job), snapshot_of(job, 1)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Stream(subscription_to(before)) as stream:
             subscribed = stream._jobs[job.pk]
             subscribed.sent_at = stream._opened_at + 1.1 * HOUR
             stream.put(after)
             assert subscribed.due_at == stream._opened_at + 2 * HOUR
 
-    run(body)
+    run(scenario)
 
 
 def test_due_messages_are_one_batch_of_limited_size(job, monkeypatch):
     jobs = [job, *(make_job() for _ in range(3))]
     before, first, second = ([snapshot_of(job, version) for job in jobs] for version in range(3))
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Stream(subscription_to(*before)) as stream:
             batches = stream.batches()
             assert [message.event for message in await anext(batches)] == ["snapshot"]
@@ -309,7 +309,7 @@ def test_due_messages_are_one_batch_of_limited_size(job, monkeypatch):
                 batch = await asyncio.wait_for(anext(batches), TIMEOUT_SECONDS)
                 assert [message.event for message in batch] == ["update"]
 
-    run(body)
+    run(scenario)
 
 
 # --- memory and connections ---------------------------------------------------------------------
@@ -318,12 +318,12 @@ def test_due_messages_are_one_batch_of_limited_size(job, monkeypatch):
 def test_states_that_were_sent_are_dropped(job):
     subscription = subscription_to(snapshot_of(job), known={job.pk: 0}, missing=["x"])
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription)) as client:
             await client.read()
             client.stream.abort()
 
-    run(body)
+    run(scenario)
     assert (subscription.jobs, subscription.known, subscription.missing) == ({}, {}, ())
 
 
@@ -332,20 +332,20 @@ def test_for_a_slow_client_only_the_newest_states_are_kept(job):
     before = snapshot_of(job), snapshot_of(other)
     changes = [snapshot_of(job, version) for version in range(1, 200)]
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(*before))) as client:
             for change in changes:
                 client.stream.put(change)
             assert client.stream._pending == {job.pk: changes[-1]}
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 def test_after_a_disconnect_no_job_is_watched(job):
     before = snapshot_of(job)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             watched = get_watcher("default")._watched
@@ -354,13 +354,13 @@ def test_after_a_disconnect_no_job_is_watched(job):
             assert await client.read_all() == []
         assert not watched
 
-    run(body)
+    run(scenario)
 
 
 def test_a_stream_has_no_database_connection_not_even_a_closed_one(job):
     before, after = snapshot_of(job), snapshot_of(job, 1)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
             client.stream.put(after)
@@ -368,7 +368,7 @@ def test_a_stream_has_no_database_connection_not_even_a_closed_one(job):
             assert connections.all(initialized_only=True) == []
             client.stream.abort()
 
-    run(body)
+    run(scenario)
 
 
 # --- subscribing and closing --------------------------------------------------------------------
@@ -378,7 +378,7 @@ def test_jobs_can_be_added_and_removed(job):
     other = make_job()
     first, second = snapshot_of(job), snapshot_of(other)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(first))) as client:
             await client.read()
             client.stream.subscribe(subscription_to(second, missing=["x"]))
@@ -391,26 +391,26 @@ def test_jobs_can_be_added_and_removed(job):
             client.stream.unsubscribe([other.pk])
             assert await client.read_all() == [FINISHED]
 
-    run(body)
+    run(scenario)
 
 
 def test_a_stream_of_finished_jobs_is_a_snapshot_and_a_close(job):
     finished = snapshot_of(job, 3, JobState.SUCCESSFUL)
 
-    async def body() -> None:
+    async def scenario() -> None:
         with Client(Stream(subscription_to(finished))) as client:
             messages = await client.read_all()
 
         assert [message.event for message in messages] == ["snapshot", "close"]
 
-    run(body)
+    run(scenario)
 
 
 @pytest.mark.parametrize("reason", ["lifetime", "shutdown"])
 def test_a_stream_closes_with_a_reason_to_reconnect(job, reason):
     before = snapshot_of(job)
 
-    async def body() -> None:
+    async def scenario() -> None:
         lifetime = 0 if reason == "lifetime" else None
         stream = Stream(subscription_to(before), lifetime=lifetime)
         if reason == "shutdown":
@@ -421,15 +421,15 @@ def test_a_stream_closes_with_a_reason_to_reconnect(job, reason):
         assert [message.event for message in messages] == ["snapshot", "close"]
         assert json.loads(messages[-1].data) == {"reason": reason}
 
-    run(body)
+    run(scenario)
 
 
 def test_lifetimes_are_spread():
-    async def body() -> None:
+    async def scenario() -> None:
         now = asyncio.get_running_loop().time()
         lifetimes = {round(Stream()._expires_at - now, 6) for _ in range(20)}
 
         assert len(lifetimes) == 20
         assert 43 < min(lifetimes) <= max(lifetimes) < 67
 
-    run(body)
+    run(scenario)

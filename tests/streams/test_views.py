@@ -31,7 +31,7 @@ STREAM = {"Accept": "text/event-stream"}
 def get_stream(ids: Any, user: User | None = None, query: str = "", **headers: str) -> Any:
     """Return the response of Django alone under ASGI."""
 
-    async def body() -> Any:
+    async def scenario() -> Any:
         client = AsyncClient()
         if user is not None:
             await client.aforce_login(user)
@@ -42,7 +42,7 @@ def get_stream(ids: Any, user: User | None = None, query: str = "", **headers: s
         response.close()
         return response
 
-    return asyncio.run(body())
+    return asyncio.run(scenario())
 
 
 # --- refused ------------------------------------------------------------------------------------
@@ -188,13 +188,13 @@ def test_a_closed_response_is_not_counted():
 def test_a_response_that_was_never_read_is_not_counted():
     result = tasks.for_all.enqueue()
 
-    async def body() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             response = await AsyncClient().get(f"/tasks/events/?ids={result.id}", headers=STREAM)
             assert response.status_code == 200
             response.close()
 
-    asyncio.run(body())
+    asyncio.run(scenario())
 
 
 def test_a_request_cancelled_during_authorization_is_not_counted(limits):
@@ -202,7 +202,7 @@ def test_a_request_cancelled_during_authorization_is_not_counted(limits):
     tasks.decision_started.clear()
     tasks.decision_allowed.clear()
 
-    async def body() -> None:
+    async def scenario() -> None:
         request = AsgiRequest(f"ids={result.id}")
         handling = asyncio.create_task(get_asgi_application()(*request.arguments))
         await asyncio.to_thread(tasks.decision_started.wait, 20)
@@ -213,7 +213,7 @@ def test_a_request_cancelled_during_authorization_is_not_counted(limits):
         await asyncio.wait_for(handling, 20)
         assert request.messages == []
 
-    asyncio.run(body())
+    asyncio.run(scenario())
     gc.collect()
     limits.acquire("")
 
@@ -343,7 +343,7 @@ def test_progress_is_sent_while_the_job_runs(server, start_worker, gate):
     assert last.data["phase"] == "succeeded"
 
 
-def test_each_client_gets_what_its_rights_allow(server, start_worker):
+def test_each_client_gets_what_its_grants_allow(server, start_worker):
     ada, staff = user_client("ada"), user_client("root", is_staff=True)
     job = start_job(ada, "shown", "secret")
     token = {"Authorization": f"Offload {make_token([job])}"}
@@ -375,7 +375,7 @@ def test_the_streams_of_a_user_are_limited(server):
         reader.close()
 
 
-def test_sign_out_closes_the_stream_for_good(server):
+def test_sign_out_closes_the_stream_permanently(server):
     ada = user_client("ada")
     job = start_job(ada)
 

@@ -53,7 +53,7 @@ def widget_context(
             attributes,
         ),
         "phase_label": (PHASE_LABELS | UNAVAILABLE_LABELS)[document["phase"]],
-        # Text, since templates would localise the number.
+        # As text, since templates would localize a number.
         "progress_value": None if percent is None else str(percent),
         "percent": "" if percent is None else _message("percent", math.floor(percent)),
         "details": " · ".join(filter(None, _details(document))),

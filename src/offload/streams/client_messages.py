@@ -1,4 +1,4 @@
-"""Messages from the client over a WebSocket, validated."""
+"""Validation of the messages that a client sends over a WebSocket."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 MAX_MESSAGE_CHARS = 32 * 1024
-"""Length of a message."""
+"""Maximum length of a message."""
 CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_POLICY_VIOLATION = 1008
 CLOSE_MESSAGE_TOO_BIG = 1009
 
 
 class ProtocolError(Exception):
-    """The client violated the protocol: its socket is closed.
+    """The client violated the protocol, so its socket is closed.
 
     Args:
-        close_code: of RFC 6455, section 7.4.1.
+        close_code: a status code of RFC 6455, section 7.4.1.
     """
 
     def __init__(self, close_code: int) -> None:
@@ -30,9 +30,9 @@ class ClientMessage(NamedTuple):
     """A message from the client.
 
     Attributes:
-        subscribe: jobs to follow from now on.
+        subscribe: jobs to subscribe to.
         known: versions of them that the client has.
-        unsubscribe: jobs to follow no longer.
+        unsubscribe: jobs to unsubscribe from.
         token: replaces the token of the handshake; None keeps that one.
     """
 
@@ -46,7 +46,7 @@ class ClientMessage(NamedTuple):
         """Parse a message.
 
         Args:
-            text: of the frame; None for a binary frame.
+            text: content of the frame; None for a binary frame.
 
         Raises:
             ProtocolError: for a binary, too long or invalid message.
@@ -75,9 +75,11 @@ def _parse_ids(value: Any) -> list[UUID]:
 
 
 def _parse_token(value: Any) -> str | None:
-    """Return a token that may stand in a header."""
+    """Return a token that is valid as the value of a header."""
     if value is None:
         return None
-    if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+    if not isinstance(value, str):
+        raise TypeError
+    if not value.isascii() or not value.isprintable():
         raise ValueError
     return value

@@ -31,7 +31,7 @@ class Hub:
 
     Args:
         watcher: reports changes, in its own thread.
-        loop: the event loop that subscribers are called in.
+        loop: the event loop in which subscribers are called.
     """
 
     def __init__(self, watcher: Watcher, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,8 +43,8 @@ class Hub:
         """Report each change of some jobs until `unsubscribe`.
 
         Args:
-            known: each job's version that the subscriber has; newer ones are reported.
-            subscriber: must ignore versions that it has or that are older.
+            known: the version of each job that the subscriber has; newer ones are reported.
+            subscriber: it must ignore a version that is not newer than its own.
         """
         for job in known:
             self._subscribers.setdefault(job, set()).add(subscriber)
@@ -54,7 +54,8 @@ class Hub:
         """Stop reporting changes of a job."""
         subscribers = self._subscribers.get(job, set())
         subscribers.discard(subscriber)
-        if not subscribers and self._subscribers.pop(job, None) is not None:
+        if job in self._subscribers and not subscribers:
+            del self._subscribers[job]
             self._watcher.unsubscribe([job], self._receive)
 
     def _receive(self, snapshots: Sequence[JobSnapshot]) -> None:
@@ -80,7 +81,8 @@ def get_hub(using: str) -> Hub:
     Args:
         using: alias in DATABASES.
     """
-    loop, watcher = asyncio.get_running_loop(), get_watcher(using)
+    loop = asyncio.get_running_loop()
+    watcher = get_watcher(using)
     hubs = _hubs.setdefault(loop, {})
     if watcher not in hubs:
         hubs[watcher] = Hub(watcher, loop)

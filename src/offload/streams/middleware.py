@@ -1,4 +1,4 @@
-"""ASGI middleware: Django authorizes a stream, which is then served here without a thread."""
+"""ASGI middleware that serves a stream without a thread, after Django has authorized it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from offload.streams.subscription import HANDOFF_KEY, Handoff
 from offload.streams.websocket import StatusSocket, is_status_socket
 
 if TYPE_CHECKING:
-    from offload.streams.rights_request import Application
+    from offload.streams.authorization import Application
     from offload.streams.sse import Event, Receive, Send
 
 

@@ -1,4 +1,4 @@
-"""The same-origin check of WebSockets, which browsers open from any site and with cookies."""
+"""The same-origin check of WebSockets, which pages of any site can open with cookies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots of jobs, rendered once for all clients with the same rights and language."""
+"""Snapshots of jobs, rendered once for all clients with the same grants and language."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEPARATORS = (",", ":")
 
 
 class RenderContext(NamedTuple):
-    """What texts and links of a status document depend on, besides the job.
+    """The parts of a request on which the texts and links of a status document depend.
 
     Attributes:
         language: code of the active translation; None if translations are off.
@@ -66,8 +66,8 @@ class RenderedSnapshot:
     """A snapshot of a job with its status document as JSON.
 
     Args:
-        snapshot: the job, or its absence.
-        queue_position: why the job has not started, if it is late.
+        snapshot: the job, or that it was deleted.
+        queue_position: why the job has not started, if it is delayed.
     """
 
     snapshot: JobSnapshot

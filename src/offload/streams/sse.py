@@ -1,4 +1,4 @@
-"""Server-sent events: a stream by ASGI beside Django, or as the response of a view."""
+"""Server-sent events, sent over ASGI beside Django or as the response of a view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADERS = {
 RETRY = b"retry: 2000\n\n"
 """Makes a browser's EventSource reconnect after 2,000 ms."""
 MAX_CONNECTION_SECONDS = 2 * LIFETIME_SECONDS
-"""Close a connection after this time, even if the client does not read the close message."""
+"""Maximum time of a connection, for a client that does not read the close message."""
 
 type Event = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Event]]
@@ -71,10 +71,10 @@ class EventStream(StreamingHttpResponse):
 async def serve(
     subscription: Subscription, response_start: Event, receive: Receive, send: Send
 ) -> None:
-    """Send a stream by ASGI.
+    """Send a stream over ASGI.
 
     Args:
-        subscription: the jobs to follow.
+        subscription: the jobs of the stream.
         response_start: `http.response.start` of Django, with the headers that middleware added.
         receive: returns `http.disconnect` when the client has disconnected.
         send: sends the response.

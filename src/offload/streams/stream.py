@@ -1,9 +1,9 @@
-"""A stream: the messages for one client, whatever transport carries them.
+"""A stream: the messages for one client, over any transport.
 
-A snapshot comes first, then the whole state of each job that changes, then the reason why the
-stream closes. A job is sent at most four times a second, and at once when it finishes. Jobs that
-change all the time are sent together, so that the page wakes four times a second, however many
-they are. For a client that reads slowly only the newest state of each job is kept.
+The first message is a snapshot. Then follow the whole state of each job that changes, and at last
+the reason why the stream closes. A job is sent at most four times a second, and at once when it
+finishes. Jobs that change all the time are sent together, so that the page wakes four times a
+second for any number of jobs. For a slow client only the newest state of each job is kept.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ UPDATE_INTERVAL = 0.25
 IDLE_INTERVALS = 4
 """A job without an update for this many intervals is idle: its next change is sent at once."""
 MAX_BATCH_CHARS = 32 * 1024
-"""A batch is closed when it has this many characters. What did not fit may get newer states."""
+"""Size after which a batch is sent. Until the next batch, newer states may replace pending ones."""
 PING_INTERVAL = 15.0
 """Send a ping after this many seconds without a message."""
 LIFETIME_SECONDS = 55.0
-"""Close a stream after this time, +-20 %. The client reconnects, which checks its rights again."""
+"""Lifetime of a stream, +-20 %. The client then reconnects, and is authorized again."""
 
 
 class Message(NamedTuple):
@@ -54,13 +54,13 @@ class Message(NamedTuple):
 
 
 class SubscribedJob:
-    """A job that the client follows.
+    """A job that the client has subscribed to.
 
     Attributes:
-        hub: None once the job has finished.
-        version: the newest that was sent.
-        sent_at: when that was.
-        due_at: when the pending update may be sent. The final one is sent at once.
+        hub: reports changes; None once the job has finished.
+        version: the newest version that was sent.
+        sent_at: time of the last update.
+        due_at: time at which the pending update may be sent. The final one is sent at once.
     """
 
     __slots__ = ("context", "due_at", "grants", "hub", "id", "sent_at", "version")
@@ -79,7 +79,7 @@ class Stream:
     """The messages for one client. Use it in a `with` block, which unsubscribes from all jobs.
 
     Args:
-        subscription: the first jobs to follow.
+        subscription: the first jobs.
         lifetime: seconds until it closes; None for a random time around `LIFETIME_SECONDS`.
     """
 
@@ -103,7 +103,7 @@ class Stream:
         self._is_aborted = False
         self.close_reason: str | None = None
         self.sessions: set[str] = set()
-        """Keys of the sessions whose rights it uses."""
+        """Keys of the sessions that authorized it."""
         if subscription is not None:
             self.subscribe(subscription)
 
@@ -118,16 +118,16 @@ class Stream:
 
     @property
     def ids(self) -> set[UUID]:
-        """The jobs that the client follows."""
+        """The jobs that the client has subscribed to."""
         return set(self._jobs)
 
     @property
     def unread_replies(self) -> int:
-        """Number of replies that the client has yet to read."""
+        """Number of replies that the client has not read."""
         return len(self._replies)
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Follow more jobs, after a snapshot of them."""
+        """Send a snapshot of some jobs, then their updates."""
         self._has_subscribed = True
         self._replies.append(subscription)
         if subscription.session_key is not None:
@@ -146,14 +146,15 @@ class Stream:
         self._wakeup.set()
 
     def unsubscribe(self, ids: Iterable[UUID]) -> None:
-        """Stop following some jobs."""
+        """Stop sending updates of some jobs."""
         for pk in ids:
             self._remove(pk)
         self._wakeup.set()
 
     def reply(self, message: Message) -> None:
         """Send a message before all updates."""
-        self._has_subscribed = self._has_subscribed or message.event == "snapshot"
+        if message.event == "snapshot":
+            self._has_subscribed = True
         self._replies.append(message)
         self._wakeup.set()
 
@@ -176,7 +177,7 @@ class Stream:
                 yield message
 
     async def batches(self) -> AsyncIterator[list[Message]]:
-        """Yield the messages; those that are due at the same time in one list."""
+        """Yield the messages in lists, each of those that are due at the same time."""
         while not self._is_aborted:
             batch = self._next_batch()
             if batch:
@@ -189,7 +190,7 @@ class Stream:
     # --- changes from the hub -----------------------------------------------------------------
 
     def put(self, snapshot: RenderedSnapshot) -> None:
-        """Take the state of a job, which is ignored unless it is newer than the last one."""
+        """Receive the state of a job; ignore it unless it is newer than the last one."""
         job = self._jobs.get(snapshot.id)
         if job is None:
             return
@@ -205,11 +206,11 @@ class Stream:
             self._wake_at(job.due_at)
 
     def _due_at(self, job: SubscribedJob) -> float:
-        """Return when an update may be sent: at once for an idle job, else at the next tick."""
+        """Return the time at which an update may be sent: now if the job is idle, else a tick."""
         now = self._loop.time()
         if now >= job.sent_at + IDLE_INTERVALS * UPDATE_INTERVAL:
             return now
-        # Less than an interval, since a tick that ran late must not skip the next one.
+        # Less than an interval: after a tick that ran late, the next one must not be skipped.
         earliest = max(now, job.sent_at + 0.8 * UPDATE_INTERVAL)
         ticks = math.ceil((earliest - self._opened_at) / UPDATE_INTERVAL)
         return self._opened_at + ticks * UPDATE_INTERVAL
@@ -252,7 +253,7 @@ class Stream:
         return reply if isinstance(reply, Message) else self._snapshot(reply)
 
     def _next_due_job(self, now: float) -> UUID | None:
-        """Return a job whose update may be sent; None if there is none, or the stream closes."""
+        """Return a job whose update may be sent; None if no job has one, or the stream closes."""
         if self.close_reason is None:
             for pk, snapshot in self._pending.items():
                 if snapshot.is_finished or self._jobs[pk].due_at <= now:
@@ -260,13 +261,13 @@ class Stream:
         return None
 
     def _is_finished(self) -> bool:
-        """Return whether no message about a job can follow."""
+        """Return whether no further message about a job is possible."""
         if not self._has_subscribed or self._pending:
             return False
         return all(job.hub is None for job in self._jobs.values())
 
     def _snapshot(self, subscription: Subscription) -> Message:
-        """Return the states that the client does not have."""
+        """Return the first message of a subscription: the states that the client does not have."""
         items = [
             snapshot.to_json(grants, subscription.context)
             for pk, (snapshot, grants) in subscription.jobs.items()
@@ -279,7 +280,8 @@ class Stream:
 
     def _update(self, pk: UUID) -> Message:
         """Return the pending state of a job."""
-        snapshot, job = self._pending.pop(pk), self._jobs[pk]
+        snapshot = self._pending.pop(pk)
+        job = self._jobs[pk]
         if snapshot.job is None:
             self._remove(pk)
             data = to_json({"items": [], "missing": [str(pk)]})
@@ -296,7 +298,7 @@ class Stream:
     # --- waiting ------------------------------------------------------------------------------
 
     async def _wait(self) -> None:
-        """Wait until something is due, or may be."""
+        """Wait until a message may be due."""
         due = (self._jobs[pk].due_at for pk in self._pending)
         self._wake_at(min(self._ping_at, self._expires_at, *due))
         await self._wakeup.wait()
@@ -326,7 +328,8 @@ class Stream:
 
     def _unsubscribe(self, pk: UUID) -> None:
         job = self._jobs[pk]
-        hub, job.hub = job.hub, None
+        hub = job.hub
+        job.hub = None
         if hub is not None:
             hub.unsubscribe(pk, self)
 

@@ -24,15 +24,15 @@ HANDOFF_KEY = "offload.handoff"
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Subscription:
-    """The jobs that a client may follow, as authorized by the view.
+    """The jobs of a stream, as the view has authorized them.
 
     Attributes:
-        jobs: the state of each job when rights were checked, and the client's rights to it.
+        jobs: the state of each job when it was authorized, and the client's grants.
         known: the versions that the client already has.
         missing: requested ids of jobs that do not exist or that the client may not see.
         context: language and URLs of the request.
         session_key: session that made the request; None without one.
-        holder: person whose limit of connections this one counts against; None if it is not
+        holder: name of the client whose connections this one counts among; None if it is not
             counted.
     """
 
@@ -44,17 +44,20 @@ class Subscription:
     holder: str | None = None
 
     def clear(self) -> None:
-        """Drop the states, which have been sent. The subscription lives as long as its stream."""
-        self.jobs, self.known, self.missing = {}, {}, ()
+        """Free the memory of the states, which have been sent, while the stream stays open."""
+        self.jobs = {}
+        self.known = {}
+        self.missing = ()
 
     def close(self) -> None:
         """Stop counting the connection."""
-        holder, self.holder = self.holder, None
+        holder = self.holder
+        self.holder = None
         if holder is not None:
             get_connection_limits().release(holder)
 
     def __del__(self) -> None:
-        self.close()  # the only reference may be that of a cancelled request
+        self.close()  # a cancelled request deletes its subscription without closing it
 
 
 class Handoff:
@@ -75,7 +78,8 @@ class Handoff:
     def accept(self, subscription: Subscription) -> str:
         """Hand over a subscription; return the value of `STREAM_HEADER` for the response."""
         self.close()
-        self.subscription, self._response_id = subscription, secrets.token_hex(8)
+        self.subscription = subscription
+        self._response_id = secrets.token_hex(8)
         return self._response_id
 
     def matches(self, response_start: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The view of the stream. It checks rights; the server or the view itself then streams."""
+"""The view that authorizes a stream. The server or the view itself then sends the stream."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _authorize(request: HttpRequest, viewer: Viewer) -> Subscription:
     """Return the subscription to those of the requested jobs that the viewer may see.
 
     Raises:
-        Problem: 404 if there is none; 501 for a job that is in no database.
+        Problem: 404 if no job is readable; 501 for a job that is not in a database.
     """
     ids = parse_ids(request.GET.get("ids", ""))
     readable = viewer.readable(ids)
@@ -105,9 +105,9 @@ def _snapshots(jobs: Collection[Job]) -> dict[UUID, RenderedSnapshot]:
 def _known_versions(
     request: HttpRequest, snapshots: dict[UUID, RenderedSnapshot]
 ) -> dict[UUID, int]:
-    """Return the versions that the client has, by the id of the last event that it read.
+    """Return the versions that the client has, from the id of the last event that it read.
 
-    A late job is left out: its place in the queue changes without a new version.
+    A delayed job is left out: its queue position changes without a new version.
     """
     text = request.headers.get("Last-Event-ID") or request.GET.get("known", "")
     known = {UUID(pk): int(version) for pk, version in _KNOWN.findall(text)}
@@ -120,7 +120,8 @@ def _known_versions(
 
 def _has_every_result(subscription: Subscription) -> bool:
     """Return whether all jobs have finished, and the client has their final states."""
-    return all(
-        snapshot.is_finished and subscription.known.get(pk, -1) >= (snapshot.version or 0)
-        for pk, (snapshot, _) in subscription.jobs.items()
-    )
+    for pk, (snapshot, _) in subscription.jobs.items():
+        known_version = subscription.known.get(pk, -1)
+        if not snapshot.is_finished or known_version < (snapshot.version or 0):
+            return False
+    return True

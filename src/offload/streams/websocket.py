@@ -4,7 +4,7 @@
     {"unsubscribe": [ids]}
     {"event": "snapshot", "id": "a.17,b.4", "data": {...}}              to the client
 
-Django checks rights: each subscription is sent through the project's middleware as a request for
+Django authorizes each subscription: it is sent through the project's middleware as a request for
 the stream, with the headers of the handshake.
 """
 
@@ -20,8 +20,8 @@ from django.urls import Resolver404, resolve
 
 from offload.live import problems
 from offload.live.views import MAX_IDS
+from offload.streams.authorization import Application, authorize
 from offload.streams.client_messages import CLOSE_POLICY_VIOLATION, ClientMessage, ProtocolError
-from offload.streams.rights_request import Application, authorize
 from offload.streams.same_origin import is_same_origin
 from offload.streams.sse import MAX_CONNECTION_SECONDS
 from offload.streams.stream import Message, Stream, to_json
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from offload.streams.sse import Event, Receive, Send
 
 SUBSCRIBE_TIMEOUT = 10.0
-"""Seconds in which the client must have subscribed to a job that it may see."""
+"""Seconds within which the client must subscribe to a job that it may see."""
 MAX_CLIENT_MESSAGES = 200
-"""Messages from the client on one socket."""
+"""Maximum number of messages from the client on one socket."""
 MAX_UNREAD_REPLIES = 20
 """Close the socket of a client that sends messages while more replies are unread."""
 CLOSE_NORMAL = 1000
@@ -46,7 +46,7 @@ class StatusSocket:
     In a Channels router: `path("tasks/ws/", StatusSocket())`.
 
     Args:
-        application: Django's ASGI application, which checks rights; None makes one.
+        application: Django's ASGI application, which authorizes subscriptions; made if None.
     """
 
     def __init__(self, application: Application | None = None) -> None:
@@ -76,7 +76,7 @@ class SocketConnection:
 
     Args:
         application: Django's ASGI application.
-        scope: of the handshake.
+        scope: ASGI scope of the handshake.
         receive: returns the client's messages.
         send: sends messages to the client.
         stream: the messages to send.
@@ -96,7 +96,7 @@ class SocketConnection:
         self._is_disconnected = False
 
     async def run(self) -> None:
-        """Read and write until the stream closes, the client disconnects, or is disconnected."""
+        """Read and write until the stream closes, or either side disconnects."""
         reading = asyncio.create_task(self._read())
         writing = asyncio.create_task(self._write())
         try:
@@ -104,7 +104,7 @@ class SocketConnection:
         finally:
             for task in (reading, writing):
                 task.cancel()
-            # A subscription in progress may still be counted.
+            # A subscription in progress may count the connection before it is cancelled.
             await asyncio.gather(reading, writing, return_exceptions=True)
             if self._counted is not None:
                 self._counted.close()
@@ -123,8 +123,8 @@ class SocketConnection:
         except ProtocolError as error:
             return error.close_code
         except TimeoutError:
-            pass  # it has subscribed to nothing
-        return CLOSE_POLICY_VIOLATION  # also if the client reads nothing
+            pass  # the client has not subscribed
+        return CLOSE_POLICY_VIOLATION  # also for a client that does not read
 
     async def _write(self) -> int:
         """Send messages until the stream closes; return the close code."""

@@ -26,17 +26,17 @@ HANDSHAKE_HEADERS = {
 }
 """Headers of the handshake that the request does not repeat, besides those with `sec-`."""
 MAX_PROBLEM_BYTES = 64 * 1024
-"""Length up to which a response body is read."""
+"""Of a longer response body, the rest is not kept."""
 
 
 @dataclass(slots=True)
-class RightsResponse:
-    """Django's response to a rights request.
+class AuthorizationResponse:
+    """Django's response to the request for a stream.
 
     Attributes:
         status: HTTP status.
         retry_after: seconds, from the header; None without one.
-        body: its first `MAX_PROBLEM_BYTES`, about.
+        body: content, up to about `MAX_PROBLEM_BYTES`.
         is_authorized: whether the view accepted the handoff, and no middleware replaced its
             response.
     """
@@ -49,7 +49,7 @@ class RightsResponse:
     def problem(self) -> dict[str, Any]:
         """Return the problem document, or a minimal one for any other response.
 
-        `retry_after` stands for the header.
+        Its key `retry_after` replaces the header.
         """
         try:
             problem = json.loads(self.body)
@@ -64,16 +64,16 @@ class RightsResponse:
 
 async def authorize(
     application: Application, handshake: Event, message: ClientMessage, handoff: Handoff
-) -> RightsResponse:
-    """Request the stream that a message subscribes to, as the page itself would.
+) -> AuthorizationResponse:
+    """Request the stream of the jobs in a message, as the page itself would.
 
     Args:
         application: Django's ASGI application.
         handshake: scope of the WebSocket, with the client's address and headers.
-        message: the jobs to follow.
+        message: the subscription.
         handoff: accepted by the view if it authorizes the stream.
     """
-    response = RightsResponse()
+    response = AuthorizationResponse()
 
     async def send(event: Event) -> None:
         if event["type"] == "http.response.start":
