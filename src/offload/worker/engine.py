@@ -91,9 +91,8 @@ class Engine:
         self._no_claim = ClaimRequest(backend, ())
         self._deadline: float | None = None
         """Until when running jobs may finish, once the worker stops (monotonic clock)."""
-        self._has_released_waiting = False
         self._lost_keys: set[ClaimKey] = set()
-        """Jobs that run here, but were taken over by other workers."""
+        """Jobs that run here although other workers have taken them over."""
 
     def run(self) -> None:
         """Run jobs until `stop` is called, or until no job is ready if it drains."""
@@ -101,15 +100,16 @@ class Engine:
         self.pool.start()
         failpoint("worker.started")
         try:
-            while not self._is_done():
+            while self._deadline is None and not self._is_drained:
                 self.step()
+            self._finish_running_jobs()
         finally:
             self._shut_down()
 
     def stop(self) -> None:
-        """Let running jobs finish, then return from `run`; if called again, return at once.
+        """Make `run` return after the running jobs have finished; at once on a second call.
 
-        It may be called from any thread or signal handler.
+        Safe in any thread and in a signal handler.
         """
         now = time.monotonic()
         self._deadline = now if self._deadline else now + self._options.shutdown_timeout
@@ -125,10 +125,10 @@ class Engine:
         try:
             self.registration.ensure_registered()
             now = time.monotonic()
-            # First of all, as a worker that stalled must not claim under its old id.
+            # Before the exchange: a worker that stalled must not claim under its old id.
             self._heartbeat.run_if_due(now)
-            # Before the other duties, as clients may wait for the jobs. But an exchange that keeps
-            # meeting locks must not keep the duties from running.
+            # Before the duties, as clients may wait for the jobs; after them while exchanges keep
+            # failing at locks, or the duties would never run.
             if not self._outage.is_contended:
                 self._exchange_if_due()
             for duty in self._duties:
@@ -182,17 +182,17 @@ class Engine:
         return max(0.0, min(max_wait, min(next_times) - now))
 
     def _collect(self) -> None:
-        """Take finished jobs and progress from the pool; the completer keeps them."""
+        """Move finished jobs and progress from the pool to the completer."""
         finished = self.pool.collect()
         if self._lost_keys:
             finished = [(job, self._actual_outcome(job, outcome)) for job, outcome in finished]
         self.completer.add_progress(self.pool.progress())
         self.completer.add(finished)
         if any(outcome.written for _, outcome in finished):
-            self._hints.jobs_changed()  # these take part in no exchange
+            self._hints.jobs_changed()  # the tasks wrote these: no exchange sends the hint
 
     def _actual_outcome(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
-        """Return the outcome of a job: one stopped because it was lost was not cancelled."""
+        """Return the outcome; a job stopped because the lease expired was not cancelled."""
         if job.key in self._lost_keys and outcome.state == JobState.CANCELLED:
             return interrupted_outcome(job, "its worker sent no heartbeat in time")
         return outcome
@@ -202,8 +202,8 @@ class Engine:
     def _is_exchange_due(self) -> bool:
         """Return whether to claim jobs or write outcomes now.
 
-        While the pool has enough jobs, outcomes wait for each other a little: a transaction for
-        each one would cost more than many a job.
+        While the pool has enough jobs, outcomes wait a moment to share a transaction: one for each
+        outcome would cost more than a short job.
         """
         if self._deadline is not None:
             return self.completer.due_in() <= 0
@@ -217,7 +217,7 @@ class Engine:
             self._exchange()
 
     def _exchange(self) -> None:
-        """Write outcomes and progress and claim jobs in one transaction, and publish that."""
+        """Write outcomes and progress and claim jobs in one transaction; then send hints."""
         request = self._claim_request()
         if not (request or self.completer.has_writes):
             return
@@ -238,16 +238,15 @@ class Engine:
         return self.poller.claim_request(self.pool)
 
     def _publish(self, finished: Sequence[FinishedJob], refused: Sequence[ClaimedJob]) -> None:
-        """Notify workers of the jobs that run again, and subscribers of all."""
-        # After a failure, this worker itself may have written the outcomes before.
+        """Notify workers of the jobs that will run again, and subscribers of all jobs."""
+        # In an outage, outcomes are refused too if only the answer to an earlier write was lost.
         if refused and not self._outage:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Discarded outcomes of jobs that other workers took over: %s", ids)
         states = {outcome.state for _, outcome in finished}
         if JobState.SCHEDULED in states:
-            self.poller.poll_within(
-                min(outcome.delay for _, outcome in finished if outcome.state == JobState.SCHEDULED)
-            )
+            scheduled = [outcome for _, outcome in finished if outcome.state == JobState.SCHEDULED]
+            self.poller.poll_within(min(outcome.delay for outcome in scheduled))
         if JobState.READY in states:
             self.poller.jobs_made_ready()
         else:
@@ -289,21 +288,21 @@ class Engine:
 
     # --- stopping ---------------------------------------------------------------------------
 
-    def _is_done(self) -> bool:
-        if self._deadline is not None:
-            self._release_waiting_jobs()
-            return self._is_idle or time.monotonic() >= self._deadline
+    @property
+    def _is_drained(self) -> bool:
         return self._drain and not self.poller.expects_jobs and self._is_idle
 
     @property
     def _is_idle(self) -> bool:
         return not self.pool.held_jobs() and not self.completer
 
-    def _release_waiting_jobs(self) -> None:
-        """Take jobs that have not started out of the pool, once."""
-        if not self._has_released_waiting:
-            self._has_released_waiting = True
-            self.pool.release_waiting()
+    def _finish_running_jobs(self) -> None:
+        """After `stop`, release the jobs that have not started and wait for the others."""
+        if self._deadline is None:
+            return
+        self.pool.release_waiting()
+        while not self._is_idle and time.monotonic() < self._deadline:
+            self.step()
 
     def _shut_down(self) -> None:
         """Stop the pool, write all outcomes, and deregister the worker."""
