@@ -5,6 +5,7 @@ A test decides how long a sweep took, and how much time passes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -51,8 +52,9 @@ class Claimer:
     def claim(
         self, count: int = ALL, *, took: float = 0.0, async_slots: int = 0
     ) -> list[ClaimedJob]:
-        request = self.watermarks.aim(ClaimRequest("default", self.queues, count, async_slots))
-        self.sweeps += not request.watermarks
+        request = self.watermarks.narrow(ClaimRequest("default", self.queues, count, async_slots))
+        if not request.watermarks:
+            self.sweeps += 1
         result = self.store.exchange(self.id, [], request)
         self.watermarks.learn(request, replace(result, claim_seconds=took))
         return result.claimed
@@ -68,7 +70,8 @@ def claimer() -> Claimer:
 
 
 def numbers(claimed: list[ClaimedJob]) -> list[str]:
-    return [job.arguments[2:].partition(",")[0].partition("]")[0] for job in claimed]
+    """Return the first argument of each job."""
+    return [str(json.loads(job.arguments)[0][0]) for job in claimed]
 
 
 def enqueue(*numbers: int, task: Any = add) -> None:
@@ -87,7 +90,7 @@ def test_after_a_quick_sweep_the_next_claim_is_a_sweep_too(claimer: Claimer) -> 
 
     assert numbers(claimer.claim(2, took=SLOW_SECONDS)) == ["4", "2"]
     assert claimer.sweeps == 2
-    assert not claimer.watermarks.owes_sweep
+    assert not claimer.watermarks.needs_sweep
 
 
 @needs_watermarks
@@ -98,7 +101,7 @@ def test_after_a_slow_sweep_claims_start_where_the_last_one_stopped(claimer: Cla
     assert numbers(claimer.claim(2)) == ["2", "3"]
     assert numbers(claimer.claim(2)) == ["4", "5"]
     assert claimer.sweeps == 1
-    assert not claimer.watermarks.owes_sweep
+    assert not claimer.watermarks.needs_sweep
 
 
 @needs_watermarks
@@ -150,27 +153,27 @@ def test_jobs_of_a_new_priority_or_queue_are_taken_by_the_next_sweep(
 
     assert numbers(claimer.claim(3)) == ["1", "2", "3"]
     assert numbers(claimer.claim(3)) == ["4"]
-    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.needs_sweep
     assert claimer.watermarks.seconds_to_sweep == MIN_COOLDOWN_SECONDS
     claimer.wait_for_sweep()
     assert numbers(claimer.claim(3, took=SLOW)) == ["7"]
-    assert not claimer.watermarks.owes_sweep
+    assert not claimer.watermarks.needs_sweep
     assert not ready()
 
 
 @needs_watermarks
-def test_an_owed_sweep_must_be_for_jobs_of_the_same_kind(claimer: Claimer) -> None:
+def test_a_needed_sweep_must_be_for_jobs_of_the_same_kind(claimer: Claimer) -> None:
     enqueue(0, 1)
     enqueue(7, task=aadd)
     claimer.claim(1, took=SLOW)
     assert numbers(claimer.claim(1, async_slots=1)) == ["1"]
-    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.needs_sweep
     claimer.wait_for_sweep()
     assert claimer.claim(1, took=SLOW) == []
-    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.needs_sweep
     claimer.wait_for_sweep()
     assert numbers(claimer.claim(1, took=SLOW, async_slots=1)) == ["7"]
-    assert not claimer.watermarks.owes_sweep
+    assert not claimer.watermarks.needs_sweep
 
 
 @needs_watermarks
@@ -207,7 +210,7 @@ def test_jobs_that_another_worker_releases_are_found(claimer: Claimer) -> None:
     other.store.exchange(other.id, [(job, released()) for job in back], NO_CLAIM)
 
     assert numbers(claimer.claim()) == ["4", "5"]
-    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.needs_sweep
     claimer.wait_for_sweep()
     assert numbers(claimer.claim(took=SLOW)) == ["0", "1"]
 
@@ -246,18 +249,18 @@ def test_a_poll_does_not_query_queue_names_while_watermarks_are_used(claimer: Cl
 
 @needs_watermarks
 @pytest.mark.parametrize("queues", [("default", "mail"), ()], ids=["named", "not named"])
-def test_no_sweep_is_owed_if_no_job_is_ready(queues: tuple[str, ...]) -> None:
+def test_no_sweep_is_needed_if_no_job_is_ready(queues: tuple[str, ...]) -> None:
     claimer = Claimer(*queues)
     enqueue(0, 1)
     claimer.claim(1, took=SLOW)
     claimer.claim()
-    assert claimer.watermarks.owes_sweep
+    assert claimer.watermarks.needs_sweep
     claimer.wait_for_sweep()
     if queues:
         claimer.watermarks.poll()
     else:
         claimer.claim()
-    assert not claimer.watermarks.owes_sweep
+    assert not claimer.watermarks.needs_sweep
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have watermarks")

@@ -32,9 +32,9 @@ MAX_POLL_INTERVAL = 15.0
 MAX_HINT_DELAY = 0.25
 """Seconds from a hint to a poll at most, however many hints follow it."""
 MIN_RECHECK_DELAY = 0.05
-"""Seconds from a claim that found fewer jobs than requested to the next poll, at least."""
+"""Seconds from a claim that found too few jobs to the next poll, at least."""
 LOCKED_DELAY = 0.25
-"""Seconds until a due job is tried again whose row is locked."""
+"""Seconds until the next try to promote a due job whose row is locked."""
 
 
 class Poller:
@@ -71,7 +71,7 @@ class Poller:
         self._queues = sorted(served.names) or [ANY_QUEUE]
         self._watermarks = Watermarks(store, served, clock=clock)
         self._cooldown = Cooldown(clock)
-        """Of the query of the whole queue."""
+        """The pause after a slow query of the whole queue."""
         self._expected_kinds = set(KINDS)
         """Kinds of which more jobs may be ready."""
         self._poll_at = 0.0
@@ -123,14 +123,14 @@ class Poller:
     @property
     def expects_jobs(self) -> bool:
         """Whether jobs may be ready, including those that only a sweep finds."""
-        return bool(self._expected_kinds) or self._watermarks.owes_sweep
+        return bool(self._expected_kinds) or self._watermarks.needs_sweep
 
     def should_claim(self, pool: Pool) -> bool:
-        """Return whether jobs may be ready of a kind of which the pool needs more."""
+        """Return whether the pool needs more jobs of a kind of which some may be ready."""
         return any(pool.should_refill(is_async=is_async) for is_async in self._expected_kinds)
 
     def claim_request(self, pool: Pool) -> ClaimRequest:
-        """Return how many jobs to claim for the pool now, and from where; false if none."""
+        """Return how many jobs to claim now, and from where. The request is false if none."""
         slots = {is_async: pool.capacity(is_async=is_async) for is_async in self._expected_kinds}
         request = ClaimRequest(
             self._served.backend,
@@ -138,19 +138,23 @@ class Poller:
             sync_slots=slots.get(False, 0),
             async_slots=slots.get(True, 0),
         )
-        request = self._watermarks.aim(request)
+        request = self._watermarks.narrow(request)
         if not request.queues:
             self._expected_kinds.clear()
         return request
 
     def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
-        """Take in what a claim found: more jobs are expected only after a full claim."""
+        """Update which jobs to expect: after a claim that was not full, no more of its kind."""
         self._watermarks.learn(request, result)
-        counts = request.count_by_kind(result.claimed)
-        short = {is_async: found for is_async, found, asked in counts if found < asked}
-        self._expected_kinds.difference_update(short)
-        if short:
-            self._recheck(found_some=any(short.values()))
+        is_short = False
+        has_claimed = False
+        for is_async, claimed, full in request.count_by_kind(result.claimed):
+            if claimed < full:
+                self._expected_kinds.discard(is_async)
+                is_short = True
+                has_claimed = has_claimed or claimed > 0
+        if is_short:
+            self._recheck(has_claimed=has_claimed)
 
     # --- polls ------------------------------------------------------------------------------
 
@@ -177,8 +181,8 @@ class Poller:
     def poll(self) -> None:
         """Query which queues have ready jobs, and promote scheduled jobs that are due.
 
-        A slow query pauses. Meanwhile jobs are expected in any queue, and scheduled jobs are
-        promoted as the last query found them; those enqueued since wait for the next one.
+        A slow query is not repeated for a while. Meanwhile jobs are expected in every queue. A
+        scheduled job is promoted if the last query found it; newer ones wait for the next query.
         """
         now = self._clock()
         if self._cooldown.is_over:
@@ -219,7 +223,7 @@ class Poller:
 
     @property
     def _is_sweep_due(self) -> bool:
-        return self._watermarks.owes_sweep and not self._watermarks.seconds_to_sweep
+        return self._watermarks.needs_sweep and not self._watermarks.seconds_to_sweep
 
     def _poll_after_hints(self) -> None:
         now = self._clock()
@@ -227,13 +231,13 @@ class Poller:
         self._poll_after_hints_at = now + self._listener.repoll_delay
         self._poll_at = min(self._poll_at, now + MAX_HINT_DELAY)
 
-    def _recheck(self, *, found_some: bool) -> None:
+    def _recheck(self, *, has_claimed: bool) -> None:
         """Poll soon for ready jobs that the last claim skipped because their rows were locked.
 
         Another worker's claim locks more rows than it takes, for a moment; other transactions
         may lock rows for long.
         """
-        if found_some:
+        if has_claimed:
             self._recheck_delay = min(self._poll_interval, MIN_RECHECK_DELAY)
             self.poll_within(self._recheck_delay)
         else:

@@ -21,6 +21,8 @@ class ServedQueues:
     excluded: frozenset[str] = frozenset()
 
     def among(self, names: Iterable[str]) -> set[str]:
-        """Return those of the queues that the worker serves."""
+        """Return those of the named queues that the worker serves."""
         queues = set(names) - self.excluded
-        return queues & self.names if self.names else queues
+        if self.names:
+            queues &= self.names
+        return queues

@@ -1,10 +1,9 @@
 """Where a claim starts: at the head of each queue, or where the last claim stopped.
 
-While a transaction is open somewhere, PostgreSQL and InnoDB keep the index entries of all jobs
-that were claimed since it started, and a claim from the head of a queue scans them. Once such a
-claim is slow, the worker claims from behind its watermarks. Only now and then it *sweeps*: it
-claims from the heads, for jobs that are more urgent or older than the watermarks, and for jobs in
-other queues.
+While any transaction is open, PostgreSQL and InnoDB keep the index entries of all jobs claimed
+since it started, and a claim from the head of a queue scans them. Once such a claim is slow, the
+worker claims from behind its watermarks. Only now and then does it *sweep*, that is, claim from
+the heads: for jobs that are more urgent or older than the watermarks, and jobs in other queues.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from offload.worker.claiming.served_queues import ServedQueues
 
 MAX_QUEUES_UNCHECKED = 4
-"""A claim from more queues than this is limited to those with ready jobs, by one query before."""
+"""A claim from more queues than this first queries which of them have ready jobs."""
 
 
 class Watermarks:
@@ -50,21 +49,21 @@ class Watermarks:
         """By queue, kind and priority."""
         self._ready_queues_seconds = 0.0
         """How long the query for the queues of the current sweep took."""
-        self._owed_kinds: set[bool] = set()
-        """`is_async` of the kinds of which a claim found too few jobs behind the watermarks."""
+        self._kinds_to_sweep: set[bool] = set()
+        """The kinds, by `is_async`, of which a claim found too few jobs behind the watermarks."""
 
     @property
-    def owes_sweep(self) -> bool:
+    def needs_sweep(self) -> bool:
         """Whether jobs may be ready that the last claims could not find."""
-        return bool(self._owed_kinds)
+        return bool(self._kinds_to_sweep)
 
     @property
     def seconds_to_sweep(self) -> float:
         """Seconds for which claims use watermarks; 0 if the next claim is a sweep."""
         return self._cooldown.remaining if self._watermarks else 0.0
 
-    def aim(self, request: ClaimRequest) -> ClaimRequest:
-        """Return the request with the queues and watermarks for the next claim."""
+    def narrow(self, request: ClaimRequest) -> ClaimRequest:
+        """Return the request limited to queues with ready jobs, or to those with watermarks."""
         self._ready_queues_seconds = 0.0
         if not request:
             return request
@@ -86,8 +85,9 @@ class Watermarks:
                 self._watermarks.clear()
                 return
         else:
-            counts = request.count_by_kind(result.claimed)
-            self._owed_kinds.update(is_async for is_async, found, asked in counts if found < asked)
+            for is_async, claimed, full in request.count_by_kind(result.claimed):
+                if claimed < full:
+                    self._kinds_to_sweep.add(is_async)
         for job in result.claimed:  # the last one of each kind stays
             key = (job.queue_name, job.is_async, job.priority)
             self._watermarks[key] = Watermark(*key, job.run_after, job.id)
@@ -100,19 +100,20 @@ class Watermarks:
             the next scheduled job is due, or None if there is no such job.
         """
         if self.seconds_to_sweep:
-            # This backend has no queues. Scheduled jobs are found whatever their backend.
+            # No backend has this name: no queue is read, but scheduled jobs of all backends are.
             _, due_in = self._store.poll("")
             return None, due_in
         started_at = self._clock()
         queues, due_in = self._store.poll(self._served.backend)
         if not self._served.among(queues):
-            self._found_nothing(self._clock() - started_at)
+            self._record_no_ready_jobs(self._clock() - started_at)
         return queues, due_in
 
     def _finish_sweep(self, request: ClaimRequest, result: ExchangeResult) -> None:
-        """Owe no more sweep of the requested kinds; the next one waits if this one was slow."""
-        requested = (is_async for is_async, count in request.by_kind() if count > 0)
-        self._owed_kinds.difference_update(requested)
+        """Record a sweep for the requested kinds; delay the next one if this one was slow."""
+        for is_async, count in request.by_kind():
+            if count > 0:
+                self._kinds_to_sweep.discard(is_async)
         self._cooldown.start(result.claim_seconds + self._ready_queues_seconds)
 
     def _find_ready_queues(self) -> set[str]:
@@ -120,10 +121,10 @@ class Watermarks:
         queues = self._served.among(self._store.ready_queues(self._served.backend))
         self._ready_queues_seconds = self._clock() - started_at
         if not queues:
-            self._found_nothing(self._ready_queues_seconds)
+            self._record_no_ready_jobs(self._ready_queues_seconds)
         return queues
 
-    def _found_nothing(self, took: float) -> None:
-        """Owe no sweep, as no job is ready."""
-        self._owed_kinds.clear()
+    def _record_no_ready_jobs(self, took: float) -> None:
+        """Record that no job is ready, so that no sweep is needed."""
+        self._kinds_to_sweep.clear()
         self._cooldown.start(took)
