@@ -197,7 +197,7 @@ def test_excluding_all_queues_is_refused(start_worker):
     worker = start_worker("--queues", "mail", "--exclude-queues", "mail", "--drain")
 
     assert worker.wait_for_exit() != 0
-    assert "No queue is left to serve: mail without mail." in worker.text
+    assert "No queue is left to serve: all of mail are excluded." in worker.text
     assert "Traceback" not in worker.text
 
 

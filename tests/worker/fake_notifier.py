@@ -33,5 +33,5 @@ class FakeNotifier(Notifier):
     def notify(self, hint: Hint) -> None:
         self.sent.append(hint)
 
-    def listen(self, *hints: Hint) -> Listener:  # all are delivered
+    def listen(self, *hints: Hint) -> Listener:  # `arrived` is not filtered
         return self.listener

@@ -33,7 +33,7 @@ class Unprintable(Exception):
         raise RuntimeError("no text")
 
 
-class Vicious(Exception):
+class InterruptsPrinting(Exception):
     def __str__(self) -> str:
         raise KeyboardInterrupt
 
@@ -58,7 +58,7 @@ EXCEPTIONS: dict[str, Any] = {
     "group": lambda: ExceptionGroup("many", [ValueError("one"), TypeError("two")]),
     "base group": lambda: BaseExceptionGroup("many", [KeyboardInterrupt()]),
     "unprintable": Unprintable,
-    "vicious": Vicious,
+    "interrupts printing": InterruptsPrinting,
     "without module": lambda: WithoutModule("where"),
     "memory": MemoryError,
     "NUL": lambda: ValueError("a\0b"),

@@ -28,7 +28,7 @@ from offload.worker.completer import (
 from tests.worker.clock import Clock
 
 LOCK_TIMEOUT = OperationalError(1205, "Lock wait timeout exceeded")
-GONE = OperationalError("the connection is closed")
+CONNECTION_LOST = OperationalError("the connection is closed")
 NO_CLAIM = ClaimRequest("default", ())
 
 
@@ -90,7 +90,7 @@ type Write = Callable[[int], None]
 
 @pytest.fixture
 def write(completer: BatchCompleter, clock: Clock) -> Write:
-    """Write outcomes a number of times, at intervals that include those in quarantine."""
+    """Return a function that writes batches, so far apart that quarantined outcomes are due."""
 
     def write(times: int) -> None:
         for _ in range(times):
@@ -106,7 +106,7 @@ def test_after_an_outage_batches_grow_again(
     completer: BatchCompleter, store: FakeStore, write: Write
 ) -> None:
     completer.add(finished(5_000))
-    store.refused = {str(n): GONE for n in range(5_000)}
+    store.refused = {str(n): CONNECTION_LOST for n in range(5_000)}
     write(4)
     store.refused = {}
     write(16)
@@ -276,7 +276,7 @@ def test_progress_of_an_outcome_that_is_written_already_is_not_written_again(
 def test_progress_survives_an_outage(
     completer: BatchCompleter, store: FakeStore, write: Write
 ) -> None:
-    store.refused = {"0": GONE}
+    store.refused = {"0": CONNECTION_LOST}
     completer.add(finished(1))
     completer.add_progress({KEY: "1"})
     write(2)

@@ -90,11 +90,11 @@ def test_a_due_job_whose_row_is_locked_does_not_keep_the_worker_busy(
 def test_a_registration_whose_answer_was_lost_is_repeated_under_another_id(
     start_worker: StartWorker, monkeypatch
 ):
-    passages: list[str] = []
+    reached: list[str] = []
 
     def lose_the_first_answer(name: str) -> None:
-        passages.append(name)
-        if passages.count("registration.entered") == 1 and name == "registration.entered":
+        reached.append(name)
+        if reached.count("registration.entered") == 1 and name == "registration.entered":
             raise OperationalError("the connection is closed")
 
     monkeypatch.setattr(registration, "failpoint", lose_the_first_answer)
@@ -108,11 +108,11 @@ def test_a_registration_whose_answer_was_lost_is_repeated_under_another_id(
 def test_jobs_that_others_took_over_are_stopped_even_if_registering_again_fails_once(
     start_worker: StartWorker, processes, monkeypatch
 ):
-    passages: list[str] = []
+    reached: list[str] = []
 
     def lose_the_second_answer(name: str) -> None:
-        passages.append(name)
-        if passages.count("registration.entered") == 2 and name == "registration.entered":
+        reached.append(name)
+        if reached.count("registration.entered") == 2 and name == "registration.entered":
             raise OperationalError("the connection is closed")
 
     monkeypatch.setattr(registration, "failpoint", lose_the_second_answer)

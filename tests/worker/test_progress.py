@@ -19,7 +19,7 @@ LIMIT = 30
 
 
 def done(result: Any) -> Any:
-    """Return `done` as the row has it now."""
+    """Return `done` from the row's progress."""
     result.refresh()
     return result.progress and result.progress.done
 

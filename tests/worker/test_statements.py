@@ -1,4 +1,4 @@
-"""A batch shares its statements and commits: counted, not timed."""
+"""How many statements and commits jobs cost: those of one batch share them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The engine and its executors: jobs are claimed, run, and their outcomes written."""
+"""The worker: it claims jobs, runs them, and writes their outcomes."""

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 SUBSCRIPTION_SECONDS = 60.0
 """After `Hint.WATCH`, subscribers are assumed to exist for this long."""
 SOON_SECONDS = 0.01
-"""Delay of the hint for started jobs: short ones finish before, and both share one hint."""
+"""Delay of the hint for started jobs: short jobs finish meanwhile, and one hint serves both."""
 
 
 class ChangeHints:
     """Notifies other processes after this worker changed jobs.
 
-    Pages that follow jobs get `Hint.CHANGED`, but only while some process has subscribers.
+    Watchers get `Hint.CHANGED`, but only while some process may have subscribers.
 
     Args:
         notifier: sends the hints.

@@ -21,19 +21,19 @@ from offload.store.records import ClaimKey, ClaimRequest, ExchangeResult, Finish
 logger = logging.getLogger("offload.worker")
 
 MAX_BATCH_JOBS = 1000
-"""Outcomes written in one transaction; half of them are worth one without waiting for more."""
+"""Outcomes written in one transaction, at most; half as many do not wait for more."""
 MAX_BATCH_CHARS = 4 * 1024**2
 """Characters of return values in one transaction: MariaDB's packets are limited to 16 MiB."""
 MAX_BATCH_FAILURES = 3
-"""Failures in a row, after which outcomes are written one by one to find the one that fails."""
+"""Failed batches in a row, after which outcomes are written one by one to find the bad one."""
 MAX_SINGLE_FAILURES = 5
-"""Failures of one outcome while others were written, after which a failure is written instead."""
+"""Failed tries of one outcome while others were written, after which the job fails instead."""
 PROGRESS_DELAY = 0.05
 """Seconds that progress waits for other writes to share their transaction, at most."""
 RETRY_DELAY = 1.0
-"""Seconds until an outcome that failed alone, or progress of a locked row, is tried again."""
+"""Seconds until a quarantined outcome, or progress of a locked row, is tried again."""
 MAX_RETRY_DELAY = 30.0
-"""The delay for such an outcome doubles up to this."""
+"""The delay of a quarantined outcome doubles up to this many seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +44,7 @@ class QuarantinedJob:
         finished: the job and its outcome.
         retry_at: when to try again.
         delay: seconds between the last two tries.
-        failures: tries that say something about this job.
+        failures: failed tries, except those before which no other outcome was written.
         writes: the completer's count of successful writes at the last try.
     """
 
@@ -76,8 +76,8 @@ class BatchCompleter:
         """When progress is written at the latest."""
         self._quarantine: list[QuarantinedJob] = []
         self._retried: QuarantinedJob | None = None
-        """What the last batch consisted of, if it came from quarantine."""
-        self._max_batch_jobs = MAX_BATCH_JOBS
+        """The only job of the last batch, if it came from quarantine."""
+        self._max_batch_size = MAX_BATCH_JOBS
         self._failures = 0
         self._writes = 0
 
@@ -91,7 +91,7 @@ class BatchCompleter:
 
     @property
     def is_gathering(self) -> bool:
-        """Whether outcomes wait that were not tried yet, so that others may join them."""
+        """Whether untried outcomes wait, so that others may join them."""
         return bool(self._waiting)
 
     @property
@@ -187,26 +187,27 @@ class BatchCompleter:
     def _next_batch(self) -> list[FinishedJob]:
         """Return the outcomes to write: one from quarantine, or a batch of the others, in turn."""
         due = self._due_for_retry()
-        if due is not None and (self._retried is None or not self._waiting):
+        is_its_turn = self._retried is None or not self._waiting
+        if due is not None and is_its_turn:
             self._retried = due
             return [due.finished]
         self._retried = None
-        return self._waiting[: self._batch_jobs()]
+        return self._waiting[: self._batch_size()]
 
-    def _batch_jobs(self) -> int:
-        """Return how many of the waiting outcomes fit into one transaction."""
+    def _batch_size(self) -> int:
+        """Return the largest number of waiting outcomes that one transaction may write."""
         chars = 0
-        for count, (_, outcome) in enumerate(self._waiting[: self._max_batch_jobs]):
+        for count, (_, outcome) in enumerate(self._waiting[: self._max_batch_size]):
             chars += len(outcome.return_value or "")
             if chars > MAX_BATCH_CHARS:
                 return max(count, 1)
-        return self._max_batch_jobs
+        return self._max_batch_size
 
     def _remove(self, batch: Sequence[FinishedJob]) -> None:
         """Forget outcomes that have been written."""
         self._failures = 0
         self._writes += 1
-        self._max_batch_jobs = min(MAX_BATCH_JOBS, self._max_batch_jobs * 2)
+        self._max_batch_size = min(MAX_BATCH_JOBS, self._max_batch_size * 2)
         if self._retried is not None:
             self._quarantine.remove(self._retried)
         else:
@@ -217,7 +218,10 @@ class BatchCompleter:
         self._progress_at = self._clock() + RETRY_DELAY  # of the rest, whose rows were locked
 
     def _discard_progress(self, error: DatabaseError | InterfaceError) -> None:
-        """Drop progress that the database may have refused; if it was an outcome, that is next."""
+        """Drop progress, which the database may have refused.
+
+        If it refused an outcome, the next try fails too, and isolates it.
+        """
         logger.error("Discarded progress that the database refused: %s", error)
         self._remove_progress(self._progress.keys())
 
@@ -232,7 +236,7 @@ class BatchCompleter:
         is_about_batch = is_about_data(error) or is_contention(error)
         if not is_about_batch and self._failures < MAX_BATCH_FAILURES:
             return
-        self._max_batch_jobs = 1
+        self._max_batch_size = 1
         if len(batch) == 1:
             finished = self._waiting.pop(0)
             retry_at = self._clock() + RETRY_DELAY

@@ -1,4 +1,4 @@
-"""What a worker serves, and the engine made from it."""
+"""The configuration of a worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What a worker serves, and where its jobs run.
+    """Which jobs a worker runs, and where.
 
     Attributes:
         backend: alias in TASKS.
@@ -45,7 +45,7 @@ class WorkerConfig:
 
 
 def make_engine(config: WorkerConfig) -> Engine:
-    """Return an engine that is ready to run.
+    """Return the loop of a worker, ready to run.
 
     Raises:
         ImproperlyConfigured: if all queues are excluded.
@@ -54,7 +54,7 @@ def make_engine(config: WorkerConfig) -> Engine:
     queues = [name for name in named if name not in config.excluded]
     if named and not queues:
         raise ImproperlyConfigured(
-            f"No queue is left to serve: {', '.join(named)} without {', '.join(config.excluded)}."
+            f"No queue is left to serve: all of {', '.join(named)} are excluded."
         )
     return Engine(
         backend=config.backend,

@@ -1,4 +1,4 @@
-"""Pauses after slow queries, so that they take a small part of a worker's time."""
+"""Pauses after slow queries, so that they take only a small part of a worker's time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SLOW_SECONDS = 0.05
-"""Above this an operation is slow."""
+"""An operation that takes longer is slow."""
 COOLDOWN_FACTOR = 10
 """The pause lasts this many times as long as the operation took."""
 MIN_COOLDOWN_SECONDS = 1.0
@@ -35,7 +35,9 @@ class Cooldown:
 
     def start(self, took: float) -> None:
         """Start the pause after an operation that took this many seconds."""
-        pause = max(MIN_COOLDOWN_SECONDS, COOLDOWN_FACTOR * took) if took > SLOW_SECONDS else 0.0
+        pause = 0.0
+        if took > SLOW_SECONDS:
+            pause = max(MIN_COOLDOWN_SECONDS, COOLDOWN_FACTOR * took)
         self._over_at = self._clock() + pause
 
     @contextmanager

@@ -19,7 +19,7 @@ logger = logging.getLogger("offload.worker")
 MAX_CONTENTIONS = 3
 """Lock conflicts in a row, after which the next one is treated and logged as an outage."""
 MAX_CONTENTION_DELAY = 0.05
-"""Seconds until a transaction that met a lock is tried again, at most."""
+"""Seconds until a transaction that met a lock is retried, at most."""
 MAX_RETRY_DELAY = 5.0
 """Seconds between two tries while the database does not answer, at most."""
 

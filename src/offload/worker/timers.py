@@ -1,4 +1,4 @@
-"""What the worker's loop does at intervals, beside running jobs."""
+"""Duties of the worker's loop: calls at intervals, besides claims and outcomes."""
 
 from __future__ import annotations
 

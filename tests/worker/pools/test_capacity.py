@@ -38,7 +38,7 @@ def record_short_jobs(run_times: RunTimes) -> None:
     run_times.record("tests.tasks.add", 0.00001, 1000)
 
 
-def test_of_unknown_tasks_it_takes_as_many_as_it_has_slots(capacity):
+def test_a_process_takes_one_job_of_an_unknown_task_for_each_slot(capacity):
     assert capacity.free(is_async=False) == SLOTS
 
     capacity.take(make_jobs(SLOTS))
@@ -48,7 +48,7 @@ def test_of_unknown_tasks_it_takes_as_many_as_it_has_slots(capacity):
     assert not capacity.is_backed_up
 
 
-def test_it_should_be_refilled_as_soon_as_no_job_waits_and_one_may(capacity, run_times):
+def test_more_jobs_are_claimed_as_soon_as_no_job_waits_and_one_may(capacity, run_times):
     run_times.record("tests.tasks.add", 0.02, 1000)  # two may wait for each slot
     capacity.take(make_jobs(SLOTS))
     assert capacity.should_refill(is_async=False)
@@ -57,13 +57,13 @@ def test_it_should_be_refilled_as_soon_as_no_job_waits_and_one_may(capacity, run
     assert not capacity.should_refill(is_async=False)
 
 
-def test_of_short_tasks_it_takes_many_ahead(capacity, run_times):
+def test_a_process_takes_many_short_jobs_ahead(capacity, run_times):
     record_short_jobs(run_times)
 
     assert capacity.free(is_async=False) == MAX_WAITING_JOBS
 
 
-def test_it_should_be_refilled_when_half_of_the_waiting_jobs_have_finished(capacity, run_times):
+def test_more_jobs_are_claimed_when_half_of_the_waiting_ones_have_finished(capacity, run_times):
     record_short_jobs(run_times)
     first = capacity.take(make_jobs(MAX_WAITING_JOBS))
     rows = [(first + index, succeeded("1"), 0.00001) for index in range(MAX_WAITING_JOBS)]
@@ -78,7 +78,7 @@ def test_it_should_be_refilled_when_half_of_the_waiting_jobs_have_finished(capac
     assert capacity.should_refill(is_async=False)
 
 
-def test_it_should_be_refilled_as_soon_as_a_slot_is_free(capacity):
+def test_more_jobs_are_claimed_as_soon_as_a_slot_is_free(capacity):
     first = capacity.take(make_jobs(SLOTS))
 
     capacity.settle([(first, succeeded("1"), 5.0)])

@@ -30,6 +30,10 @@ def value(result: Any) -> Any:
 
 def path_of_error(result: Any) -> str:
     result.wait(30)
+    return last_error_path(result)
+
+
+def last_error_path(result: Any) -> str:
     return str(result.errors[-1].exception_class_path)
 
 
@@ -220,11 +224,7 @@ def test_a_job_stopped_at_its_time_limit_is_retried(worker):
     result.refresh()
 
     assert result.state == JobState.SCHEDULED
-    assert path_of_error_now(result) == TIMEOUT
-
-
-def path_of_error_now(result: Any) -> str:
-    return str(result.errors[-1].exception_class_path)
+    assert last_error_path(result) == TIMEOUT
 
 
 STUBBORN = [
@@ -307,7 +307,7 @@ def test_a_waiting_job_is_cancelled_at_once(worker):
     assert Job.objects.get().fence == 0
 
 
-def test_a_job_that_has_ended_cannot_be_cancelled(worker):
+def test_a_finished_job_cannot_be_cancelled(worker):
     result = add.enqueue(1)
     value(result)
 
@@ -531,7 +531,7 @@ def test_the_jobs_of_a_child_that_died_run_again(start_worker: StartWorker):
     until(lambda: Job.objects.get(pk=result.id).worker_losses == 2)
 
     result.refresh()
-    assert path_of_error_now(result) == "offload.exceptions.WorkerLost"
+    assert last_error_path(result) == "offload.exceptions.WorkerLost"
     result.cancel()
 
 

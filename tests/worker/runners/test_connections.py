@@ -18,7 +18,7 @@ from tests.worker.runners.harness import LIMIT, RaisesOnce, make_threads
 
 
 @pytest.mark.parametrize("error", [RuntimeError("the pool is closed"), Error("broken")])
-def test_a_connection_that_cannot_be_reset_does_not_end_the_thread(start, monkeypatch, error):
+def test_a_connection_that_cannot_be_reset_does_not_stop_the_thread(start, monkeypatch, error):
     monkeypatch.setattr(threads, "reset_connections", RaisesOnce(error, reset_connections))
     harness = start(make_threads)
 

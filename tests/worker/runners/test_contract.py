@@ -179,7 +179,7 @@ def test_a_stopped_runner_finishes_its_jobs_and_its_threads_exit(start, kind, ga
 
 
 @pytest.mark.parametrize("error", [RecursionError("deep"), SystemExit("out")])
-def test_a_job_that_cannot_even_be_described_is_reported_as_failed(start, monkeypatch, kind, error):
+def test_a_job_whose_run_cannot_be_created_is_reported_as_failed(start, monkeypatch, kind, error):
     monkeypatch.setattr(executor, "JobRun", RaisesOnce(error, executor.JobRun))
     harness = start(kind.make)
 

@@ -1,4 +1,4 @@
-"""Upkeep of the whole queue by one worker: live workers keep their jobs, and no lock delays it."""
+"""Maintenance of the whole queue: live workers keep their jobs, and no lock delays the worker."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Pool:
 
 
 class LiveWorker:
-    """A registered worker that runs no jobs, and does its upkeep when the test says."""
+    """A registered worker that runs no jobs, and whose maintenance the test calls."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -15,7 +15,7 @@ from typing import Any
 HEADER = struct.Struct("=I")
 """Precedes each message: its length in bytes."""
 CHUNK_BYTES = 1 << 18
-"""Read or written at once."""
+"""Bytes read or written at once, at most."""
 
 
 class Message:
@@ -27,7 +27,7 @@ class Message:
     CANCEL = "cancel"
     """The claim keys of jobs to interrupt."""
     RELEASE_WAITING = "release waiting"
-    """No content: jobs that have not started shall be returned."""
+    """No content: the child returns the jobs that have not started."""
     ANNOUNCE_FINISHED = "announce finished"
     """A job and its outcome as tuples, for the receivers of Django's `task_finished`."""
     STOP = "stop"
@@ -39,7 +39,7 @@ class Message:
     PROGRESS = "progress"
     """The progress of running jobs: JSON text by claim key."""
     RELEASED = "released"
-    """The numbers of jobs that are returned without a start."""
+    """The numbers of jobs that are returned without having started."""
     FINISHED = "finished"
     """Rows of number, outcome and run time in seconds."""
 
@@ -105,11 +105,11 @@ class Channel:
 
     def _unpack(self) -> list[tuple[Any, ...]]:
         messages = []
-        start, end = 0, len(self._incoming)
-        while end - start >= HEADER.size:
+        start, size = 0, len(self._incoming)
+        while size - start >= HEADER.size:
             (length,) = HEADER.unpack_from(self._incoming, start)
             body = start + HEADER.size
-            if end - body < length:
+            if size - body < length:
                 break
             messages.append(marshal.loads(self._incoming[body : body + length]))  # noqa: S302
             start = body + length

@@ -134,11 +134,13 @@ class ChildMain:
                 runner.interrupt(key, JobCancelled)
 
     def _release_waiting(self) -> None:
-        numbers = [number for runner in self._runners for number in runner.release_waiting()]
+        numbers: list[int] = []
+        for runner in self._runners:
+            numbers += runner.release_waiting()
         self._writer.send(Message.RELEASED, numbers)
 
     def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
-        """Call the receivers in a thread of their own: they may be slow, this one must listen."""
+        """Call the receivers in another thread: slow ones must not hold up messages."""
         from offload.worker.execution.executor import announce_finished  # noqa: PLC0415
 
         threading.Thread(target=announce_finished, args=(job, outcome), daemon=True).start()

@@ -20,8 +20,8 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 if hasattr(faulthandler, "register"):  # Ctrl-\ in a terminal shows the stacks of children, too
     faulthandler.register(signal.SIGQUIT, all_threads=True)
 
-# The children die with the fork server in turn. (They also hold open the pipe whose closing would
-# show it that the worker has exited.)
+# The children die with the fork server in turn. (It cannot notice that the worker has
+# exited: the children hold open the pipe that would be closed.)
 die_with_parent()
 
 django.setup()
@@ -32,7 +32,7 @@ except Exception:
     logging.getLogger("offload.worker").exception("A tasks module could not be imported.")
 connections.close_all()
 
-# Everything loaded so far stays for good. A garbage collection in a child would write to all of
+# Everything loaded so far is never freed. A garbage collection in a child would write to all of
 # these memory pages, which the children otherwise share.
 gc.collect()
 gc.freeze()

@@ -15,9 +15,8 @@ def reset_connections(*, close_all: bool = False) -> None:
         close_all: close every connection, as the task may have been interrupted in a query.
     """
     for connection in connections.all(initialized_only=True):
-        if connection.connection is not None and (
-            close_all or connection.in_atomic_block or not connection.autocommit
-        ):
+        is_in_transaction = connection.in_atomic_block or not connection.autocommit
+        if connection.connection is not None and (close_all or is_in_transaction):
             connection.in_atomic_block = False
             connection.savepoint_ids = []
             connection.needs_rollback = False
@@ -29,11 +28,12 @@ def reset_connections(*, close_all: bool = False) -> None:
 def close_unusable() -> None:
     """Close only the broken connections of this thread: running tasks may be using the others."""
     for connection in connections.all(initialized_only=True):
-        if connection.errors_occurred and not connection.in_atomic_block:
-            if connection.connection is None or connection.is_usable():
-                connection.errors_occurred = False
-            else:
-                _call_ignoring_errors(connection.close)
+        if connection.in_atomic_block or not connection.errors_occurred:
+            continue
+        if connection.connection is None or connection.is_usable():
+            connection.errors_occurred = False
+        else:
+            _call_ignoring_errors(connection.close)
 
 
 def _call_ignoring_errors(close: Callable[[], None]) -> None:

@@ -161,7 +161,7 @@ def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
     is_nested = transaction.get_connection(store.using).in_atomic_block
     try:
         with transaction.atomic(store.using):
-            if not is_nested:  # within a TestCase, its callbacks are not to be added to
+            if not is_nested:  # the transaction of a TestCase collects callbacks for the test
                 transaction.on_commit(committed.set, using=store.using)
             is_in_task = True
             with gate:
@@ -231,7 +231,7 @@ def _commit_lost_outcome(job: ClaimedJob, error: CommitLost) -> Outcome:
 
 
 def _log_retry(run: JobRun, outcome: Outcome) -> None:
-    """Log that the job will run again, which Django has no signal for.
+    """Log that the job will run again: Django has no signal for this.
 
     It is a warning, not an error, as the job may yet succeed.
     """

@@ -126,14 +126,14 @@ class JobRun:
         return Ownership(job.owner, job.tenant, job.request_id, self.id)
 
     def call(self) -> Any:
-        """Call the task as `Task.call` does, which inspects the function at each call."""
+        """Call the function directly where possible, as `Task.call` inspects it each time."""
         task = self.task
         is_plain = type(task).call is _CALL and not _is_async(task.func)
         call = task.func if is_plain else task.call
         return call(*self._context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
-        """Call the task as `Task.acall` does, which inspects the function at each call."""
+        """Call the function directly where possible, as `Task.acall` inspects it each time."""
         task = self.task
         is_plain = type(task).acall is _ACALL and _is_async(task.func)
         call = task.func if is_plain else task.acall
@@ -191,7 +191,7 @@ class JobRun:
 
 _is_async = lru_cache(maxsize=1000)(iscoroutinefunction)
 _CALL, _ACALL = Task.call, Task.acall
-"""Methods that only call the function; the task's class may have overridden them."""
+"""Methods that only call the function, unless the task's class overrides them."""
 
 
 # Django creates the backends anew in each context, and each job has its own context: that would

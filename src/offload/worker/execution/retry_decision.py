@@ -43,7 +43,7 @@ def decide_outcome(
     failure = describe_exception(error)
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
-    if _ends_cancelled_job(error, is_cancelled=is_cancelled):
+    if _is_cancellation(error, is_cancelled=is_cancelled):
         return lifecycle.cancelled(failure)
     if job.attempt >= job.max_attempts or not _is_retryable(error, task):
         return lifecycle.failed(failure)
@@ -52,7 +52,7 @@ def decide_outcome(
     return lifecycle.retried(failure, _retry_delay(error, job, task, result))
 
 
-def _ends_cancelled_job(error: BaseException, *, is_cancelled: bool) -> bool:
+def _is_cancellation(error: BaseException, *, is_cancelled: bool) -> bool:
     if isinstance(error, JobCancelled):
         return True
     return is_cancelled and isinstance(error, asyncio.CancelledError | Snooze)

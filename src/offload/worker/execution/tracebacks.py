@@ -1,4 +1,4 @@
-"""From an exception to the text that is stored of it. Nothing here raises."""
+"""The class path, message and traceback of an exception, as stored. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def class_path_of(error: BaseException) -> str:
 
 
 def failed_before_call(error: BaseException, function: Callable[..., Any]) -> bool:
-    """Return True for a TypeError because the arguments do not fit the function's signature.
+    """Return True if an error means that the arguments do not fit the function's signature.
 
-    The traceback has no frame of the function then.
+    The traceback of such a TypeError has no frame of the function.
     """
     if not isinstance(error, TypeError):
         return False

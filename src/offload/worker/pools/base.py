@@ -31,9 +31,9 @@ class Pool(ABC):
 
     @abstractmethod
     def descriptors(self) -> tuple[list[int], list[int]]:
-        """Return the file descriptors to poll.
+        """Return the file descriptors to poll: for reading and for writing.
 
-        The first become readable when jobs finish, the second must become writable to go on.
+        The first become readable when jobs finish, the second writable when unsent data fits.
         """
 
     @abstractmethod
@@ -115,7 +115,7 @@ def find_unresponsive(
             continue
         if job.timeout is not None and now > started_at + job.timeout + kill_grace_period:
             yield number, job, JobTimeout
-        elif now > cancelled_at.get(job.key, now) + kill_grace_period:
+        elif job.key in cancelled_at and now > cancelled_at[job.key] + kill_grace_period:
             yield number, job, JobCancelled
 
 

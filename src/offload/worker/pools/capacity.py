@@ -12,7 +12,7 @@ from offload.store.records import ClaimedJob, FinishedJob
 from offload.worker.pools.run_times import MAX_WAITING_SECONDS, RunTimes
 
 STUCK_TIMEOUT = 0.2
-"""Seconds without a finished job of a kind after which its waiting jobs are handed back."""
+"""Seconds without a finished job of a kind after which its waiting jobs are released."""
 
 type Row = tuple[int, tuple[object, ...], float | None]
 """A job's number, its outcome, and its run time in seconds; None if it was not started."""
@@ -26,8 +26,8 @@ class _Kind:
         slots: how many run at once.
         count: how many are held.
         tasks: how many of each task are held.
-        changed_at: when the first one was taken or the latest one finished (monotonic clock).
-        is_stuck: whether jobs would wait behind long ones.
+        changed_at: when the first one was taken or the last one finished (monotonic clock).
+        is_stuck: whether no more jobs are taken ahead, as they would wait behind long ones.
     """
 
     slots: int

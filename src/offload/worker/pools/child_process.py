@@ -166,7 +166,7 @@ class ChildProcess:
             self.channel.send(Message.CANCEL, list(new))
 
     def release_waiting(self) -> None:
-        """Request the jobs that have not started; `collect` returns them."""
+        """Request the release of jobs that have not started; `collect` returns them."""
         self.channel.send(Message.RELEASE_WAITING)
 
     def announce_finished(self, finished: FinishedJob) -> None:
@@ -177,7 +177,7 @@ class ChildProcess:
     def enforce_limits(self, now: float) -> None:
         """Kill the process if a job does not stop; release jobs that wait behind long ones.
 
-        Its other jobs get the grace period to finish before it is killed.
+        Before the process is killed, its other jobs get the grace period to finish.
         """
         self._find_unresponsive(now)
         if self._unresponsive and self._must_be_killed(now):

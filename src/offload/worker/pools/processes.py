@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import time
 from collections import deque
@@ -50,9 +51,13 @@ class ProcessPool(Pool):
             self._start_child()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
-        readers = [child.channel.fileno() for child in self._children]
-        readers += [child.process.sentinel for child in self._children]
-        writers = [child.channel.fileno() for child in self._children if child.channel.has_unsent]
+        readers: list[int] = []
+        writers: list[int] = []
+        for child in self._children:
+            channel = child.channel.fileno()
+            readers += (channel, child.process.sentinel)
+            if child.channel.has_unsent:
+                writers.append(channel)
         return readers, writers
 
     def capacity(self, *, is_async: bool) -> int:
@@ -121,30 +126,34 @@ class ProcessPool(Pool):
     def _distribute(self, jobs: list[ClaimedJob], *, is_async: bool) -> None:
         while jobs:
             children = self._children_by_capacity(is_async=is_async)
-            share = -(-len(jobs) // len(children))  # rounded up
+            share = math.ceil(len(jobs) / len(children))
             for child in children:
                 count = max(1, min(share, child.capacity(is_async=is_async)))
                 child.submit(jobs[:count])
                 jobs = jobs[count:]
 
     def _children_by_capacity(self, *, is_async: bool) -> list[ChildProcess]:
-        """Return the children with capacity, or any children if those died after the claim."""
-        capacities = {child: child.capacity(is_async=is_async) for child in self._children}
-        with_capacity = [child for child in self._children if capacities[child] > 0]
-        if with_capacity:
-            return sorted(with_capacity, key=capacities.__getitem__, reverse=True)
+        """Return the children with capacity, most first; others if those died after the claim."""
+        capacities: dict[ChildProcess, int] = {}
+        for child in self._children:
+            capacity = child.capacity(is_async=is_async)
+            if capacity > 0:
+                capacities[child] = capacity
+        if capacities:
+            return sorted(capacities, key=capacities.__getitem__, reverse=True)
         accepting = [child for child in self._children if child.accepts_jobs]
         return accepting or self._children
 
     def _announce(self) -> None:
-        child = next((child for child in self._children if child.accepts_jobs), None)
-        if child is not None:
-            while self._unannounced:
-                child.announce_finished(self._unannounced.popleft())
+        for child in self._children:
+            if child.accepts_jobs:
+                while self._unannounced:
+                    child.announce_finished(self._unannounced.popleft())
+                return
 
     def _start_missing(self) -> None:
-        working = sum(not child.is_retiring for child in self._children)
-        for _ in range(self.processes - working):
+        working = [child for child in self._children if not child.is_retiring]
+        for _ in range(self.processes - len(working)):
             self._start_child()
 
     def _start_child(self) -> None:

@@ -82,7 +82,7 @@ class Runner(ABC):
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:
         """Raise an exception inside a running job, if its code can be reached.
 
-        A `JobCancelled` of a job that has not started is raised when `enforce_limits` finds it
+        `JobCancelled` for a job that has not started is raised once `enforce_limits` finds it
         running.
         """
 

@@ -79,7 +79,7 @@ class EventLoopRunner(Runner):
             timeout = running.job.timeout
             if timeout is not None and now - running.started_at > timeout:
                 self.interrupt(key, JobTimeout)
-            elif key in self.cancelled:  # since before its start
+            elif key in self.cancelled:  # before it started
                 self.interrupt(key, JobCancelled)
 
     def is_running(self, key: ClaimKey) -> bool:
@@ -135,7 +135,8 @@ class EventLoopRunner(Runner):
             self._start_job(number, job)
         if self._free_slots and self.waiting:
             self._next_turn = self._loop.call_soon(self._take_turn)
-        if self.is_stopped and not (self._running or self.waiting or self._is_closing):
+        has_jobs = self._running or self.waiting
+        if self.is_stopped and not has_jobs and not self._is_closing:
             self._is_closing = True
             self._closing = self._loop.create_task(self._close_loop())
 

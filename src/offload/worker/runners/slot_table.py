@@ -1,7 +1,7 @@
 """Which jobs run, in memory that the worker can read without the child's help.
 
-A child may be held by C code or be dead; the worker sees here which jobs exceed their time limit,
-and which ones had not started.
+Even if C code holds a child, or the child has died, the worker reads here which jobs exceed their
+time limit and which had not started.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 
 _SLOT = struct.Struct("=Q?d")
-"""The number of the slot's latest job, whether it is async, and its start; 0 once finished."""
+"""Number of the slot's latest job, whether it is async, when it started (0 once finished)."""
 _STARTED_AT = struct.Struct("=d")
 _STARTED_AT_OFFSET = _SLOT.size - _STARTED_AT.size
 

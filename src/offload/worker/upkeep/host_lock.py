@@ -1,10 +1,9 @@
 """File locks that show which workers of this host are running.
 
-A worker holds a lock on a file in shared memory. The kernel releases it when the process exits,
-however it exits. A file without a lock therefore proves that its worker has exited, and the
-worker's jobs are rescued before its lease expires. Shared memory belongs to one running kernel: no
-other host, image or copied disk has the file. A worker without a file proves nothing; its lease
-decides.
+A worker locks a file in shared memory, and the kernel releases the lock whenever the process exits.
+An unlocked file therefore proves that its worker has exited, and the worker's jobs are rescued
+before its lease expires. Shared memory belongs to one running kernel: no other host, image or
+copied disk has the file. For a worker without a file, only its lease decides.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from offload.failpoints import failpoint
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # files lie in a private folder in it
 UNLOCKED_SUFFIX = ".entering"
-"""Of a file until its worker has locked it."""
+"""Suffix of a file that its worker has not locked yet."""
 MAX_UNLOCKED_SECONDS = 60.0
-"""A worker that has not locked its file for this long was killed in between."""
+"""A worker that has not locked its file for this long was killed before it could."""
 
 
 class HostLock:
-    """The lock of one worker, and a view of those of the other workers on this host.
+    """The lock of one worker, which can also check those of other workers on this host.
 
     Args:
         database: identifies the database that the workers share.
@@ -47,9 +46,9 @@ class HostLock:
         return self._folder
 
     def acquire(self, worker: UUID) -> None:
-        """Show that this process is a worker, until `release` or until the process exits."""
+        """Lock a file for a worker, until `release` or until the process exits."""
         self.release()
-        self._folder = _private_folder(self._database)  # the last worker that left removed it
+        self._folder = _private_folder(self._database)  # the last worker to exit removed it
         if self._folder is None:
             return
         path = self._folder / str(worker)
@@ -62,7 +61,7 @@ class HostLock:
             unlocked_path.rename(path)
 
     def release(self) -> None:
-        """Remove the file: the worker has no jobs that others must rescue."""
+        """Remove the file, as the worker leaves no jobs that others must rescue."""
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink()
@@ -70,7 +69,7 @@ class HostLock:
         self.close()
 
     def close(self) -> None:
-        """Unlock the file and leave it, as the kernel does when the process exits."""
+        """Unlock the file and keep it, as the kernel does when the process exits."""
         if self._file is not None:
             self._file.close()
         self._path = self._file = None
@@ -85,10 +84,9 @@ class HostLock:
                 if path.suffix == UNLOCKED_SUFFIX:
                     _remove_if_stale(path)
                     continue
-                with contextlib.suppress(ValueError):  # no worker's file
-                    worker = UUID(path.name)
-                    if not _is_locked(path):
-                        workers.add(worker)
+                worker = _worker_of(path)
+                if worker is not None and not _is_locked(path):
+                    workers.add(worker)
         return workers
 
     def forget(self, worker: UUID) -> None:
@@ -98,11 +96,18 @@ class HostLock:
                 (self._folder / str(worker)).unlink()
 
 
+def _worker_of(path: Path) -> UUID | None:
+    try:
+        return UUID(path.name)
+    except ValueError:  # another program's file
+        return None
+
+
 def _is_locked(path: Path) -> bool:
     try:
         with FileIO(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # locked; or just removed or unreadable, which proves nothing
+    except OSError:  # locked; or removed or unreadable, which does not prove an exit
         return True
     return False
 
@@ -132,6 +137,9 @@ def _private_folder(database: str) -> Path | None:
 
 def _is_in_memory(folder: str) -> bool:
     """Return whether a folder is the kernel's own memory, and not a disk that hosts may share."""
-    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    kinds = [kind for _, mount_point, kind, *_ in mounts if mount_point == folder]
-    return kinds[-1:] == ["tmpfs"]
+    file_system = ""
+    for mount in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount_point, kind, *_ = mount.split()
+        if mount_point == folder:
+            file_system = kind  # the last mount hides earlier ones
+    return file_system == "tmpfs"

@@ -1,4 +1,4 @@
-"""What every worker does for the whole queue. There is no leader: any worker may do it."""
+"""Maintenance of the whole queue. There is no leader: every worker does it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ logger = logging.getLogger("offload.worker")
 
 RESCUE_INTERVAL = 5.0
 CONFIRMATION_HEARTBEATS = 1.5
-"""An expired worker is dead if it sends no heartbeat for this many further intervals."""
+"""An expired worker is dead if it sends no heartbeat for this many more intervals."""
 PRUNE_INTERVAL = 60.0
 MIN_PRUNE_PAUSE = 0.2
 """Seconds between two full batches, at least."""
 PRUNE_PAUSE_FACTOR = 4
-"""The pause is this many times as long as the batch took, as running jobs comes first."""
+"""The pause lasts this many times as long as the batch took: jobs come first."""
 
 
 class _Suspect(NamedTuple):
@@ -50,9 +50,9 @@ class Maintenance:
 
     Args:
         store: the queue.
-        registration: of the worker that does this.
+        registration: of this worker.
         options: the backend's options.
-        pool: announces jobs that finish by being rescued.
+        pool: announces jobs that failed because they lost their worker too often.
         poller: is notified of rescued jobs.
         clock: returns seconds.
     """
@@ -76,7 +76,7 @@ class Maintenance:
         self._confirmation = CONFIRMATION_HEARTBEATS * options.heartbeat_interval
         self._suspects: dict[UUID, _Suspect] = {}
         self._search_cooldown = Cooldown(clock)
-        """Of the search for lost jobs while no worker is known to be dead."""
+        """The pause after a slow search for lost jobs while no worker is known to be dead."""
         self.timers = [
             Timer(self.rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
             Timer(self.prune, PRUNE_INTERVAL),
@@ -86,8 +86,8 @@ class Maintenance:
         """Take back the jobs of dead workers.
 
         The kernel shows which workers of this host have exited. For others an expired lease is
-        not enough: all leases expire during an outage of the database, or when its clock jumps.
-        A worker is dead if it sends no heartbeat for another while.
+        not enough, as all leases expire during an outage of the database, or when its clock jumps:
+        such a worker must then send no heartbeat for CONFIRMATION_HEARTBEATS intervals.
 
         Returns:
             Seconds until the next suspect may be confirmed; None if there is none.
@@ -109,8 +109,8 @@ class Maintenance:
         """Delete one batch of old jobs of each finished state.
 
         Returns:
-            Seconds until the next batch, if one was full, as jobs then finish faster than one
-            batch for each interval; else None.
+            Seconds until the next batch if one was full, so that more old jobs may exist; else
+            None.
         """
         started_at = self._clock()
         is_any_full = False
@@ -125,8 +125,8 @@ class Maintenance:
         return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
 
     def _update_suspects(self) -> None:
-        """Find the workers whose lease has expired, and since when without a heartbeat."""
-        # If the query raises, none is suspected: no worker can send a heartbeat in an outage.
+        """Find the workers whose lease has expired, and remember when each was first found."""
+        # Cleared first: in an outage the query raises, and no worker can send a heartbeat.
         known, self._suspects = self._suspects, {}
         for worker, heartbeat_at in self._store.expired_workers().items():
             suspect = known.get(worker)
@@ -137,7 +137,7 @@ class Maintenance:
             self._suspects[worker] = suspect
 
     def _silent_workers(self) -> list[UUID]:
-        """Return the suspects that are dead."""
+        """Return the suspects that are dead: they sent no heartbeat for the confirmation time."""
         confirmed_since = self._clock() - self._confirmation
         return [
             worker for worker, suspect in self._suspects.items() if suspect.since <= confirmed_since

@@ -47,7 +47,7 @@ class Registration:
         self.host_lock = HostLock(store.address)
         self._is_registered = False
         self._cooldown = Cooldown()
-        """Of the query for all jobs that the worker holds."""
+        """The pause after a slow query for all jobs that the worker holds."""
 
     @property
     def key(self) -> str:
@@ -55,7 +55,7 @@ class Registration:
         return self._store.key(self.id)
 
     def ensure_registered(self) -> None:
-        """Add the worker's row, unless that was done, so that it may hold jobs."""
+        """Add the worker's row if it has none: without it the worker must not hold jobs."""
         if self._is_registered:
             return
         worker = Worker(
@@ -66,7 +66,7 @@ class Registration:
             processes=self._pool.processes,
             threads=self._pool.threads,
         )
-        # If the answer was lost, the row may exist: a second try needs another id.
+        # Each try has a new id: if only the answer was lost, the row of the last try exists.
         self.id = new_id()
         worker.pk = self.id
         self.host_lock.acquire(self.id)
@@ -94,11 +94,11 @@ class Registration:
         return False
 
     def held_jobs(self, known: Collection[ClaimKey]) -> dict[ClaimKey, bool]:
-        """Return the jobs that the worker holds, and whether their cancel was requested.
+        """Return the jobs that the worker holds, and whether cancellation of each was requested.
 
         Args:
-            known: the jobs that it should hold. While the query for all of them is slow, because a
-                transaction elsewhere keeps entries of earlier ones, only these are read.
+            known: the jobs that it should hold. Only these are read while the query for all is
+                slow: an open transaction elsewhere keeps the index entries of earlier jobs.
         """
         if not self._cooldown.is_over:
             return self._store.held_jobs(self.id, among=known)
