@@ -1,4 +1,4 @@
-"""The store's verbs: claim, finish, promote, rescue, cancel and prune."""
+"""The store's operations: claim, finish, promote, rescue, cancel and prune."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def versions() -> dict[str, int]:
     return {store.key(pk): version for pk, version in Job.objects.values_list("pk", "version")}
 
 
-def test_claims_the_most_urgent_first(store: Store, worker: str) -> None:
+def test_a_claim_takes_the_most_urgent_jobs_first(store: Store, worker: str) -> None:
     late = add.using(priority=-5).enqueue(1)
     first, second = add.enqueue(2), add.enqueue(3)
     urgent = add.using(priority=50).enqueue(4)
@@ -118,7 +118,7 @@ def test_a_claim_from_many_queues_takes_the_most_urgent_of_each_share(
     assert len({job.id for job in claimed}) == 400
 
 
-def test_claims_no_more_jobs_than_requested(store: Store, worker: str) -> None:
+def test_a_claim_takes_no_more_jobs_than_requested(store: Store, worker: str) -> None:
     add.enqueue_many([((n,), {}) for n in range(5)])
     aadd.enqueue_many([((n,), {}) for n in range(5)])
     plain.enqueue_many([((n,), {}) for n in range(5)])
@@ -130,7 +130,7 @@ def test_claims_no_more_jobs_than_requested(store: Store, worker: str) -> None:
     assert len(store.exchange(worker, [], request(10, 10, "mail")).claimed) == 5
 
 
-def test_finishes_and_claims_in_one_exchange(store: Store, worker: str) -> None:
+def test_one_exchange_finishes_and_claims_jobs(store: Store, worker: str) -> None:
     add.enqueue(1)
     (job,) = claim(store, worker)
     add.enqueue(2)
@@ -153,7 +153,9 @@ def test_finishes_and_claims_in_one_exchange(store: Store, worker: str) -> None:
         (released(), JobState.READY, 0),
     ],
 )
-def test_outcomes(store: Store, worker: str, outcome, state, attempt) -> None:  # type: ignore[no-untyped-def]
+def test_an_outcome_sets_state_and_attempt(
+    store: Store, worker: str, outcome, state, attempt
+) -> None:  # type: ignore[no-untyped-def]
     add.enqueue(1)
     (job,) = claim(store, worker)
     store.exchange(worker, [(job, outcome)], NO_CLAIM)
@@ -321,7 +323,7 @@ def test_only_unfinished_jobs_can_be_cancelled(store: Store, worker: str) -> Non
     assert job.fence == 1
 
 
-def test_promotes_due_jobs(store: Store, worker: str) -> None:
+def test_due_jobs_are_promoted(store: Store, worker: str) -> None:
     assert store.poll("default")[1] is None
     soon = add.using(run_after=timedelta(seconds=30)).enqueue(1)
     assert 20 < (store.poll("default")[1] or 0) <= 30
@@ -340,7 +342,7 @@ def test_promoted_jobs_do_not_overtake_older_ones(store: Store, worker: str) -> 
     assert [str(UUID(job.id)) for job in claimed] == [older.id, deferred.id]
 
 
-def test_rescues_the_jobs_of_a_worker_whose_lease_expired(store: Store, worker: str) -> None:
+def test_the_jobs_of_a_worker_whose_lease_expired_are_rescued(store: Store, worker: str) -> None:
     dead = register_worker(lease=-1)
     add.enqueue(1)
     (job,) = claim(store, dead)
@@ -392,7 +394,7 @@ def test_the_message_of_a_lost_job_counts_its_losses(
     )
 
 
-def test_prunes_only_old_finished_jobs(store: Store, worker: str) -> None:
+def test_only_old_finished_jobs_are_pruned(store: Store, worker: str) -> None:
     add.enqueue_many([((n,), {}) for n in range(3)])
     old, recent, running = claim(store, worker)
     store.exchange(worker, [(old, failed(FAILURE)), (recent, failed(FAILURE))], NO_CLAIM)
@@ -412,7 +414,7 @@ def test_prunes_only_old_finished_jobs(store: Store, worker: str) -> None:
     assert Attempt.objects.count() == 1
 
 
-def test_finds_the_queues_that_have_ready_jobs(store: Store) -> None:
+def test_queues_with_ready_jobs_are_found(store: Store) -> None:
     assert store.ready_queues("default") == []
     add.enqueue_many([((n,), {}) for n in range(3)])
     plain.enqueue(1)

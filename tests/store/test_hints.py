@@ -1,4 +1,4 @@
-"""Verbs that change jobs notify listeners after the commit."""
+"""Operations that change jobs notify listeners after the commit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     return hints
 
 
-VERBS: list[tuple[str, JobState, Callable[[UUID], object], set[Hint]]] = [
+OPERATIONS: list[tuple[str, JobState, Callable[[UUID], object], set[Hint]]] = [
     ("cancel", JobState.READY, lambda pk: get_store("default").cancel(pk), {Hint.CHANGED}),
     (
         "stop",
@@ -51,27 +51,27 @@ VERBS: list[tuple[str, JobState, Callable[[UUID], object], set[Hint]]] = [
 
 
 @pytest.mark.parametrize(
-    ("state", "verb", "hints"), [pytest.param(*case, id=name) for name, *case in VERBS]
+    ("state", "operation", "hints"), [pytest.param(*case, id=name) for name, *case in OPERATIONS]
 )
-def test_a_verb_sends_its_hints_after_the_commit(sent, state, verb, hints):
+def test_an_operation_sends_its_hints_after_the_commit(sent, state, operation, hints):
     result = add.enqueue(1)
     move_to_state(result, state)
     sent.clear()
 
     with transaction.atomic():
-        assert verb(UUID(result.id))
+        assert operation(UUID(result.id))
         assert sent == []
 
     assert sorted(sent) == sorted(hints)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry", "run_now"])
-def test_a_verb_that_changes_nothing_sends_no_hint(sent, verb):
+@pytest.mark.parametrize("operation", ["cancel", "retry", "run_now"])
+def test_an_operation_that_changes_nothing_sends_no_hint(sent, operation):
     result = add.enqueue(1)
     move_to_state(result, JobState.SUCCESSFUL)
     sent.clear()
 
-    assert not getattr(get_store("default"), verb)(UUID(result.id))
+    assert not getattr(get_store("default"), operation)(UUID(result.id))
 
     assert sent == []
 

@@ -94,9 +94,9 @@ def add_failed_attempts(count: int) -> None:
 
 def empty() -> None:
     with connection.cursor() as cursor:
-        verb = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+        command = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
         for table in ("offload_job", "offload_attempt", "offload_worker"):
-            cursor.execute(f"{verb} {table}")
+            cursor.execute(f"{command} {table}")
         if connection.vendor == "sqlite":
             cursor.execute("DROP TABLE IF EXISTS sqlite_stat1")
     if connection.vendor != "sqlite":
@@ -285,18 +285,18 @@ STATEMENTS: list[tuple[str, Callable[[str], Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("verb", "index"), [pytest.param(*rest, id=name) for name, *rest in STATEMENTS]
+    ("operation", "index"), [pytest.param(*rest, id=name) for name, *rest in STATEMENTS]
 )
 class TestPlans:
-    def test_in_a_small_table_that_was_analyzed(self, rows, verb, index):
+    def test_in_a_small_table_that_was_analyzed(self, rows, operation, index):
         analyze()
         with explained() as plans:
-            verb(rows)
+            operation(rows)
         assert_index(plans, index)
 
-    def test_beside_many_finished_jobs(self, many_rows, verb, index):
+    def test_beside_many_finished_jobs(self, many_rows, operation, index):
         with explained() as plans:
-            verb(many_rows)
+            operation(many_rows)
         assert_index(plans, index)
 
 

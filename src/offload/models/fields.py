@@ -1,4 +1,4 @@
-"""The model field of all times."""
+"""The model field for times."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from django.db.models import Q
 class PartialIndex(models.Index):
     """An index of `fields` for the rows that meet `where`.
 
-    MySQL and MariaDB have no partial indexes, and Django would create none at all there. They get
-    a full index over `instead`, through which the same statements find their rows. (InnoDB reads
-    on behind a range up to the next live entry. With "-state" the index ends behind the waiting
-    jobs, so there are no dead entries of finished jobs to pass.)
+    On MySQL and MariaDB, which have no partial indexes and where Django would create none, this is
+    a full index over `instead`, through which the same statements find their rows. (InnoDB reads on
+    behind a range up to the next live entry. With "-state" no entries follow those of the waiting
+    jobs, so no dead entries of finished jobs are passed.)
     """
 
     def __init__(

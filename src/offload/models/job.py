@@ -11,6 +11,7 @@ from offload.models.indexes import PartialIndex
 from offload.uuid7 import new_id
 
 READY_ORDER = ["backend", "queue_name", "is_async", "-priority", "run_after", "id"]
+"""The order in which ready jobs are claimed from each queue."""
 
 
 class Job(models.Model):

@@ -8,10 +8,10 @@ from offload.models.fields import TimestampField
 
 
 class Worker(models.Model):
-    """A worker that is running, or whose lease has not been cleared yet.
+    """A worker that is running, or that died and has not been removed yet.
 
-    The row is its lease on all jobs that it holds. It is deleted when the worker stops, or when
-    another worker finds that it is dead.
+    The row is the worker's lease on all jobs that it holds. The worker deletes it when it stops;
+    other workers delete it when they find the worker dead.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)

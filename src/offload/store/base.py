@@ -1,6 +1,6 @@
 """The store: the only place that changes a job.
 
-Each verb is one transaction, or part of the caller's. A write about a running job names its id
+Each operation is one transaction, or part of the caller's. A write about a running job names its id
 and its fence, and requires that it is running: a worker that has lost a job cannot change it.
 """
 
@@ -14,7 +14,7 @@ from offload.store.workers import Workers
 
 
 class Store(Workers, Retention, Control, ABC):
-    """The jobs of one database: all verbs, by role in the modules beside this one.
+    """The jobs of one database, with the operations of all base classes. Subclasses are dialects.
 
-    Cheap to make; holds no connection of its own. Subclasses are the dialects.
+    Cheap to create; uses Django's connections.
     """

@@ -1,4 +1,4 @@
-"""What users do to a job: cancel it, retry it, run it now."""
+"""Changes that users make to a job: cancel it, retry it, run it now."""
 
 from __future__ import annotations
 

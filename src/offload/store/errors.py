@@ -1,4 +1,4 @@
-"""What a database error means for the queue."""
+"""Classifies database errors, and explains them to users."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def is_missing_migration(error: BaseException) -> bool:
     """Return True if a table or column of django-offload is missing."""
     if not isinstance(error, DatabaseError):
         return False
-    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
-    return code in _MISSING_CODES or any(text in str(error) for text in _MISSING_TEXTS)
+    if _code_of(error) in _MISSING_CODES:
+        return True
+    return any(text in str(error) for text in _MISSING_TEXTS)
 
 
 def is_connection_lost(error: BaseException) -> bool:
@@ -35,15 +36,14 @@ def is_connection_lost(error: BaseException) -> bool:
 
 def is_contention(error: BaseException) -> bool:
     """Return True if another transaction held a lock, so that this one can be retried."""
-    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
-    return isinstance(error, OperationalError) and code in _CONTENTION_CODES
+    return isinstance(error, OperationalError) and _code_of(error) in _CONTENTION_CODES
 
 
 def is_about_data(error: BaseException) -> bool:
     """Return True if the database refused a value, which it will refuse again."""
-    return isinstance(error, DataError | IntegrityError) or (
-        isinstance(error, OperationalError) and next(iter(error.args), None) in _DATA_CODES
-    )
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    return isinstance(error, OperationalError) and _code_of(error) in _DATA_CODES
 
 
 @contextmanager
@@ -59,7 +59,8 @@ def explained(using: str) -> Iterator[None]:
 
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
     """Return an error that explains a database error and its remedy in one line."""
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
     if is_missing_migration(error):
         return QueueUnavailable(
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
@@ -70,4 +71,11 @@ def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailab
 
 def migrate_command(using: str) -> str:
     """Return the command that creates or updates the tables in a database."""
-    return f"python manage.py migrate{'' if using == 'default' else f' --database {using}'}"
+    command = "python manage.py migrate"
+    return command if using == "default" else f"{command} --database {using}"
+
+
+def _code_of(error: BaseException) -> object:
+    """Return PostgreSQL's SQLSTATE, or the first argument: MySQL's error number."""
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    return sqlstate or next(iter(error.args), None)

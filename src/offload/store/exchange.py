@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -159,11 +159,10 @@ class Exchange(Session):
             .order_by("job_id", "fence")
             .values_list("job_id", "worker", "exception_class_path", "traceback")
         )
-        attempts = {
-            job_id: tuple((str(worker), path, traceback) for _, worker, path, traceback in group)
-            for job_id, group in groupby(rows, key=lambda row: row[0])
-        }
-        return [job._replace(previous=attempts.get(UUID(job.id), ())) for job in claimed]
+        attempts: defaultdict[UUID, list[tuple[str, str, str]]] = defaultdict(list)
+        for job_id, worker, path, traceback in rows:
+            attempts[job_id].append((str(worker), path, traceback))
+        return [job._replace(previous=tuple(attempts[UUID(job.id)])) for job in claimed]
 
     # --- ready and scheduled jobs -------------------------------------------------------
 
@@ -184,8 +183,13 @@ class Exchange(Session):
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, "poll"), parameters)
             rows = cursor.fetchall()
-        queues = [name for name, _ in rows if name is not None]
-        (microseconds,) = (due_in for name, due_in in rows if name is None)
+        queues: list[str] = []
+        microseconds: int | None = None
+        for name, due_in in rows:
+            if name is None:
+                microseconds = due_in
+            else:
+                queues.append(name)
         return queues, seconds_until(microseconds)
 
     @abstractmethod

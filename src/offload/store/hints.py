@@ -1,4 +1,4 @@
-"""Hints that follow a change of jobs, once it is committed."""
+"""Hints about changed jobs, sent after the commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 MAX_PENDING_CHECKED = 16
-"""Pending commit hooks, the latest, among which a hint is searched: enqueueing stays O(1)."""
+"""How many of the latest commit hooks are searched for a hint, so that enqueueing stays O(1)."""
 
 
 def publish_after_commit(using: str, *hints: Hint) -> None:
@@ -50,8 +50,8 @@ def _publisher(using: str, hint: Hint) -> Callable[[], None]:
 def _join_pending(connection: BaseDatabaseWrapper, publish: Callable[[], None]) -> bool:
     """Return True if `publish` already waits for the commit, also on behalf of the caller.
 
-    A hook is dropped with each savepoint in which it was registered. It must run if any of its
-    callers commits, so it keeps only the savepoints that all of them share.
+    Django drops a hook if one of its savepoints is rolled back. This one must run if any of its
+    callers commits, so it keeps only the savepoints that all callers share.
     """
     hooks: list[Any] = connection.run_on_commit[-MAX_PENDING_CHECKED:]  # pairs in Django's stubs
     for savepoints, function, _ in hooks:

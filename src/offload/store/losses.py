@@ -1,4 +1,4 @@
-"""What happens to a job whose process died."""
+"""The outcome of a job whose process died."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WORKER_LOST = "offload.exceptions.WorkerLost"
 
 
 def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
-    """Return the outcome of a job whose process died: run again, or failed as poisonous.
+    """Return the outcome of a job whose process died: run again, or failed after too many.
 
     One of the jobs in a process may have killed it, and which one is unknown. They run again
-    after random delays, so that the same jobs do not meet in one process again.
+    after random delays, so that the same jobs rarely share a process again.
 
     Args:
         job: the job as it was claimed.

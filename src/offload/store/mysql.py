@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
 MAX_JOBS_PER_FINISH = 100
-"""Jobs that one statement finishes: for each it walks along all their return values."""
+"""Jobs that one statement finishes, at most: its CASE compares each with all their ids."""
 
 
 class MySQLStore(Store):
-    """The verbs in the SQL of MariaDB and MySQL."""
+    """The store's operations in the SQL of MariaDB and MySQL."""
 
     dialect = "mysql"
 
@@ -43,7 +43,7 @@ class MySQLStore(Store):
     def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
         """Lock the rows that are still held, then write equal outcomes in one statement each.
 
-        There is no UPDATE ... RETURNING that would return which rows were still held.
+        No UPDATE ... RETURNING exists here that would return the rows that were still held.
         """
         accepted: set[ClaimKey] = set()
         with self.connection.cursor() as cursor:
@@ -72,7 +72,7 @@ class MySQLStore(Store):
         """Step from queue to queue, one statement each.
 
         The recursive statement of the other databases compares `queue_name` with a column, which
-        opens no range of the index here: it would read all ready rows for each queue.
+        cannot use an index range here: it would read all ready rows for each queue.
         """
         names: list[str] = []
         with self.connection.cursor() as cursor:

@@ -23,9 +23,9 @@ from offload.store.records import (
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 
-# JIT would compile the claim as soon as the planner expects many ready jobs. Joins are loops over
-# the primary key, even where the table was empty when its statistics were taken. The settings last
-# for the transaction only, because a pooler may give this session to other clients.
+# JIT would compile the claim as soon as the planner expects many ready jobs. Joins must be loops
+# over the primary key, even if the table was empty when its statistics were taken. The settings
+# last for the transaction only, because a pooler may give this session to other clients.
 _SETTINGS = """SELECT
     set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE),
     set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE),
@@ -39,18 +39,18 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""Connection options, in seconds and the last in milliseconds.
+"""Connection options, in seconds; the last in milliseconds.
 
 By default the kernel reports a server that vanished after 15 minutes while data is being sent, and
 after two hours on an idle connection.
 """
 
-
 WATERMARK_PARAMETERS = [f"watermark_{name}" for name in Watermark._fields]
+"""Names of the parameters of ready_above.sql, one array for each field of a watermark."""
 
 
 class PostgreSQLStore(Store):
-    """The verbs in PostgreSQL's SQL."""
+    """The store's operations in PostgreSQL's SQL."""
 
     dialect = "postgresql"
 
@@ -160,7 +160,7 @@ _is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def _allow_prepared(connection: Any) -> None:
-    """Let the driver prepare statements, unless a pooler may give the session to other clients.
+    """Make the driver prepare statements, unless a pooler may give the session to other clients.
 
     Behind a pooler the driver's process number is not the server's.
     """

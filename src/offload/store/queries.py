@@ -1,7 +1,7 @@
-"""Queries of operators. None counts or scans finished jobs.
+"""Queries for operators. None counts or scans all finished jobs.
 
-Each query steps through an index and stops: at its limit, or at the end of a window of the newest
-jobs when it filters by columns that no index has.
+Each query steps through an index and stops at its limit. One that filters by columns that no index
+has reads only a window of the newest jobs.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 WINDOW_SIZE = 100_000
-"""Newest finished jobs that one filtered query reads at most."""
+"""Newest finished jobs that one filtered query reads, at most."""
 MAX_WORKERS = 1000
-"""Workers that one query returns at most."""
+"""Workers that one query returns, at most."""
 RECENT_JOBS = 1000
 """Newest jobs whose tasks `recent_tasks` returns."""
 
@@ -78,10 +78,11 @@ def find_jobs(
             running = rows.filter(job_filter.condition())
             return list(running.order_by("last_attempted_at", "id")[:limit])
         case None:
-            newest, field = rows.order_by("-id"), "id"
+            field = "id"
         case finished_state:
-            finished = rows.filter(state=finished_state, finished_at__isnull=False)
-            newest, field = finished.order_by("-finished_at"), "finished_at"
+            field = "finished_at"
+            rows = rows.filter(state=finished_state, finished_at__isnull=False)
+    newest = rows.order_by(f"-{field}")
     if not search_all:
         newest = _limit_to_window(newest, field)
     return list(newest.filter(job_filter.condition())[:limit])

@@ -15,7 +15,7 @@ from offload.store.records import JobSnapshot
 from offload.store.statements import statement
 
 _STATES_WITHOUT_FAILURE = {JobState.RUNNING, JobState.SUCCESSFUL}
-"""States in which a job of one attempt has no failed one."""
+"""States in which the first attempt at a job has not failed."""
 
 
 class JobReads:
@@ -33,11 +33,15 @@ class JobReads:
     def read(self, job: UUID) -> tuple[Job | None, list[Attempt]]:
         """Return a job and its failed attempts, in order; one query if none can have failed."""
         row = Job.objects.using(self.using).filter(pk=job).first()
-        return row, [] if row is None else self.attempts_at(row)
+        if row is None:
+            return None, []
+        return row, self.attempts_at(row)
 
     def attempts_at(self, job: Job) -> list[Attempt]:
         """Return a job's failed attempts, in order; no query if none can have failed."""
-        if job.fence == 0 or (job.fence == 1 and job.state in _STATES_WITHOUT_FAILURE):
+        if job.fence == 0:
+            return []
+        if job.fence == 1 and job.state in _STATES_WITHOUT_FAILURE:
             return []
         return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("fence"))
 
@@ -59,7 +63,7 @@ class JobReads:
         """Return the jobs that have changed or were deleted.
 
         Args:
-            known: the version of each job that the client knows; UNKNOWN_VERSION if none.
+            known: the version of each job that the caller has read, or UNKNOWN_VERSION.
         """
         if not known:
             return []
@@ -67,9 +71,11 @@ class JobReads:
         rows: Any = Job.objects.using(self.using).raw(
             statement(self.dialect, "changed_since"), {"known": json.dumps(pairs)}
         )
-        changed = [(UUID(str(row.known)), None if row.pk is None else row) for row in rows]
-        failures = self._failures_of_last_attempts([job for _, job in changed if job])
-        return [JobSnapshot(pk, job, failures.get(pk)) for pk, job in changed]
+        changed: dict[UUID, Job | None] = {}
+        for row in rows:
+            changed[UUID(str(row.known))] = None if row.pk is None else row
+        failures = self._failures_of_last_attempts([job for job in changed.values() if job])
+        return [JobSnapshot(pk, job, failures.get(pk)) for pk, job in changed.items()]
 
     def _failures_of_last_attempts(self, jobs: Sequence[Job]) -> dict[UUID, Attempt]:
         fences = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}

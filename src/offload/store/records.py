@@ -176,7 +176,7 @@ class ExchangeResult:
 
 
 UNKNOWN_VERSION = -1
-"""The version that stands for a job of which the client knows nothing."""
+"""Stands for the version of a job that the client has not read."""
 
 
 class JobSnapshot(NamedTuple):

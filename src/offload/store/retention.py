@@ -1,4 +1,4 @@
-"""Deleting finished jobs that are older than they are to be kept."""
+"""Deletes finished jobs whose retention period is over."""
 
 from __future__ import annotations
 

@@ -22,13 +22,14 @@ LOCK_TIMEOUT_SECONDS = 1
 MAX_ROWS_PER_STATEMENT = 1000
 """Rows that one maintenance statement changes, so that it holds its locks briefly."""
 NEXT_VERSION = F("version") + 1
+"""The version after a change, as an expression for an update."""
 
 
 class Session(JobReads, ABC):
-    """The connection through which the verbs work.
+    """The connection that the store's operations use.
 
     Args:
-        using: alias in DATABASES. Verbs use the calling thread's connection of that alias, so
+        using: alias in DATABASES. Operations use the calling thread's connection of that alias, so
             they take part in the caller's transaction.
     """
 
@@ -52,12 +53,12 @@ class Session(JobReads, ABC):
         return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
 
     def diagnose(self) -> dict[str, str]:
-        """Return the server settings that system checks judge, by the server's own names."""
+        """Return the server settings that system checks inspect, by the server's own names."""
         self.connection.ensure_connection()
         return {}
 
     def enable_keepalives(self) -> None:  # the other drivers have no such option
-        """Reconnect this thread so that it notices within seconds that the server is gone."""
+        """Reconnect this thread so that it detects an unreachable server within seconds."""
 
     def _pipeline(self) -> AbstractContextManager[object]:
         """Send the statements within without waiting for each answer, if the driver can."""

@@ -29,7 +29,7 @@ from offload.timestamps import now_microseconds, to_datetime
 
 
 class SQLiteStore(Store):
-    """The verbs in SQLite's SQL."""
+    """The store's operations in SQLite's SQL."""
 
     dialect = "sqlite"
     keeps_dead_entries = False  # readers of older pages find them in the WAL
@@ -47,7 +47,7 @@ class SQLiteStore(Store):
     ) -> ExchangeResult:
         if finished or request:
             return super().exchange(worker, finished, request, progress)
-        # A task that reports progress may hold the only write lock itself, for long.
+        # A task that reports progress may itself hold the only write lock, for long.
         with self._without_lock_timeout():
             try:
                 return super().exchange(worker, finished, request, progress)

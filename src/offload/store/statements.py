@@ -1,6 +1,6 @@
-"""SQL statements, one per file, named after the verb that runs them.
+"""SQL statements, one per file, named after the store's method that runs them.
 
-They are in a folder per dialect, and in `any` where a dialect needs none of its own.
+Each dialect has a folder; `any` has the statements for dialects without their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from offload.models import Job
 from offload.store.records import ClaimedJob
 
 CLOCKS = {
-    # Not clock_timestamp(): it may change from row to row, so it opens no range of an index.
+    # Not clock_timestamp(): it may change from row to row, so it cannot limit an index scan.
     "postgresql": "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
     # SQLite's own clock stops at milliseconds: this host's is a parameter.
     "sqlite": "%(now)s",
@@ -51,7 +51,10 @@ def _watched_columns() -> str:
 
 
 def _claim_columns(dialect: str) -> str:
-    """Return the columns of a `ClaimedJob`; its ids are text on every database."""
-    cast = "::text" if dialect == "postgresql" else ""
-    columns = ClaimedJob._fields[:-1]
-    return ", ".join(f"{name}{cast}" if name in {"id", "worker"} else name for name in columns)
+    """Return the columns of a `ClaimedJob`, whose ids are text on every database."""
+    columns = list(ClaimedJob._fields)
+    columns.remove("previous")  # no column: read from the attempts
+    if dialect == "postgresql":
+        for name in ("id", "worker"):
+            columns[columns.index(name)] = f"{name}::text"
+    return ", ".join(columns)

@@ -46,7 +46,7 @@ class Workers(Exchange):
     def held_jobs(
         self, worker: UUID, among: Collection[ClaimKey] | None = None
     ) -> dict[ClaimKey, bool]:
-        """Return the claims that a worker holds, and whether each was requested to be cancelled.
+        """Return the claims that a worker holds, and whether cancellation of each was requested.
 
         Args:
             worker: its id.

@@ -1,4 +1,4 @@
--- The last row has no name, but the microseconds until the next scheduled job is due.
+-- The row without a name has the microseconds until the next scheduled job is due.
 SELECT name, NULL FROM (
     {ready_queues.sql}
 ) AS ready
