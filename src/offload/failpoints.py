@@ -5,8 +5,8 @@
 OSError), `outage` (Django's OperationalError, as of a lost connection), `stop` (SIGSTOP) and
 `exit` (`os._exit(0)`). Several failpoints are separated by commas.
 
-`OFFLOAD_FAILPOINT_MARK` names a file that the first failpoint to act creates and writes its
-process id to. While the file exists no failpoint acts, so that restarted processes work.
+`OFFLOAD_FAILPOINT_MARK` names a file. The first failpoint to act creates it with its process id.
+While the file exists no failpoint acts, so that restarted processes work.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _create_mark() -> bool:
 
 def _arm(text: str) -> None:
     for part in filter(None, text.split(",")):
-        name, _, action = part.partition(":")
-        action, _, count = action.partition("@")
+        name, _, rule = part.partition(":")
+        action, _, count = rule.partition("@")
         _armed[name] = (action or "kill", int(count or 1))
 
 

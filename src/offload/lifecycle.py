@@ -82,7 +82,7 @@ def retention_periods(
 
 
 class JobFailure(NamedTuple):
-    """An exception as it is stored: text only, so that reading it can run no code."""
+    """An exception as it is stored: as text, so that reading it runs no code."""
 
     class_path: str
     message: str
@@ -92,7 +92,7 @@ class JobFailure(NamedTuple):
 class Outcome(NamedTuple):
     """The outcome of an attempt, as the store will write it.
 
-    A plain tuple of JSON-like values, because it crosses the pipe between processes.
+    It has only plain values, as it is sent between processes.
     """
 
     state: int
@@ -104,9 +104,9 @@ class Outcome(NamedTuple):
     worker_lost: bool = False
     """Whether the attempt failed because its process died."""
     failure: tuple[str, str, str] | None = None
-    """A JobFailure, if the attempt did not succeed."""
+    """The values of a JobFailure, if the attempt failed."""
     written: bool = False
-    """Whether it is in the database already, committed together with the task's own writes."""
+    """Whether the task's own transaction has written it already."""
 
 
 def succeeded(return_value: str) -> Outcome:
@@ -121,12 +121,12 @@ def failed(failure: JobFailure) -> Outcome:
 
 def retried(failure: JobFailure, delay: float) -> Outcome:
     """Return the outcome of a task that raised and will be tried again after `delay` seconds."""
-    return _outcome(_waiting(delay), delay=delay, failure=failure)
+    return _outcome(_waiting_state(delay), delay=delay, failure=failure)
 
 
 def snoozed(delay: float) -> Outcome:
     """Return the outcome of a task that raised Snooze; the attempt does not count."""
-    return _outcome(_waiting(delay), delay=delay, counts=False)
+    return _outcome(_waiting_state(delay), delay=delay, counts=False)
 
 
 def released() -> Outcome:
@@ -145,8 +145,14 @@ def expired(failure: JobFailure) -> Outcome:
 
 
 def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
-    """Return the outcome of a job whose process died; `for_good` if it must not run again."""
-    state = JobState.FAILED if for_good else _waiting(delay)
+    """Return the outcome of a job whose process died.
+
+    Args:
+        failure: the loss, as an exception.
+        for_good: whether the job has failed and does not run again.
+        delay: seconds until it runs again.
+    """
+    state = JobState.FAILED if for_good else _waiting_state(delay)
     return _outcome(state, delay=delay, counts=for_good, worker_lost=True, failure=failure)
 
 
@@ -159,11 +165,11 @@ def _outcome(
     worker_lost: bool = False,
     failure: JobFailure | None = None,
 ) -> Outcome:
-    plain_failure = None
+    plain_failure = None  # not a JobFailure: marshal refuses named tuples
     if failure is not None:
         plain_failure = (failure.class_path, failure.message, failure.traceback)
     return Outcome(int(state), return_value, delay, counts, worker_lost, plain_failure)
 
 
-def _waiting(delay: float) -> JobState:
+def _waiting_state(delay: float) -> JobState:
     return JobState.SCHEDULED if delay > 0 else JobState.READY

@@ -47,7 +47,7 @@ def test_no_hint_is_sent_for_a_transaction_that_is_rolled_back(notifier, listen)
     assert wait(listener, 0.2) == set()
 
 
-def test_many_hints_become_few(notifier):
+def test_only_a_few_of_many_hints_are_sent(notifier):
     with CaptureQueriesContext(connection) as queries:
         for _ in range(100):
             notifier.notify(Hint.WORK)
@@ -63,7 +63,7 @@ def test_every_cancel_is_sent(notifier):
     assert len(queries) == 10
 
 
-def test_a_listener_asks_for_a_second_poll_for_hints_that_were_left_out(notifier, listen):
+def test_a_listener_requires_a_second_poll_for_hints_that_were_left_out(notifier, listen):
     assert 0.01 < listen(notifier, Hint.WORK).repoll_delay < 0.1
 
 
@@ -79,7 +79,7 @@ def test_a_listener_reconnects_after_its_connection_was_cut(notifier, listen):
     assert until(lambda: wait(listener, 1)) == {Hint.WORK}
 
 
-def test_hints_sent_while_the_connection_was_lost_are_made_up_for(notifier, listen):
+def test_a_reconnected_listener_returns_the_hints_that_it_may_have_missed(notifier, listen):
     listener = listen(notifier, Hint.WORK, Hint.CONTROL)
     terminate(listener, timeout_ms=5000)
     while listener._is_connected:

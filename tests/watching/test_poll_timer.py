@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 
 def polls(timer: PollTimer, clock: Clock, seconds: float) -> int:
-    """Let time pass in steps of 1 ms; return how often it polled."""
+    """Let time pass in steps of 1 ms; return how often the timer was due."""
     count = 0
     for _ in range(round(seconds * 1000)):
         clock.now += 0.001
@@ -38,7 +38,7 @@ def polls(timer: PollTimer, clock: Clock, seconds: float) -> int:
     return count
 
 
-def test_polls_at_growing_intervals(clock):
+def test_without_hints_polls_follow_at_growing_intervals(clock):
     timer = PollTimer(PollingListener(), clock)
 
     assert timer.is_due
@@ -63,7 +63,7 @@ def test_a_hint_is_followed_by_a_second_poll_for_hints_that_were_left_out(clock)
     assert polls(timer, clock, 2 * ReliableListener.repoll_delay) == 1
 
 
-def test_a_new_subscription_is_polled_for_at_once(clock):
+def test_a_poll_follows_a_new_subscription_at_once(clock):
     timer = PollTimer(PollingListener(), clock)
     polls(timer, clock, 5)
     timer.restart()

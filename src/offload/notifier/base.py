@@ -1,4 +1,4 @@
-"""Hints: "poll again". They carry no data; a lost hint costs time, never correctness."""
+"""Hints: signals to poll again. They carry no data; a lost hint costs only time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import StrEnum
 
 
 class Hint(StrEnum):
-    """An event, and so which listeners should poll."""
+    """The kinds of hints, each for the processes that should react."""
 
     WORK = "work"
     """A job is ready or scheduled: workers poll."""
     CONTROL = "control"
     """A running job is to be cancelled: workers check the jobs they hold."""
     WATCH = "watch"
-    """A process subscribes to jobs: workers report changes for a while."""
+    """A process has subscribers: workers send CHANGED for a while."""
     CHANGED = "changed"
     """Jobs have changed: watchers poll."""
 
@@ -41,7 +41,7 @@ class Listener(ABC):
         """Return the hints that have arrived, without waiting."""
 
     def changed(self) -> bool:
-        """Return True if the database was written since the last call, where that is cheap."""
+        """Return True if the database was written since the last call, where a check is cheap."""
         return False
 
     @abstractmethod

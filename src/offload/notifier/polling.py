@@ -1,4 +1,4 @@
-"""No hints: workers and watchers poll by the clock."""
+"""No hints: workers and watchers poll at intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PollingListener(Listener):
 
 
 class PollingNotifier(Notifier):
-    """A notifier that sends nothing: for databases on another host without hints of their own."""
+    """A notifier that sends nothing: for databases on another host that have no hints."""
 
     def notify(self, hint: Hint) -> None:
         pass

@@ -1,8 +1,8 @@
 """Hints on PostgreSQL: NOTIFY after the user's commit, never inside the transaction.
 
 NOTIFY takes a cluster-wide lock at commit. So it runs in a transaction of its own that does not
-wait for the disk, and about once in 10 ms per process. A worker that receives a hint polls a
-second time a little later, for the hints that were left out.
+wait for the disk, and at most about every 10 ms per process. A listener that receives a hint polls
+again a little later, for the hints that were left out.
 
 A pooler such as PgBouncer in transaction mode accepts LISTEN and then drops it. So a listener is
 relied on only after it has received a probe that it sent to itself.
@@ -54,14 +54,15 @@ class PostgreSQLNotifier(Notifier):
         self._using = using
         self._clock = clock
         self._booked_until: dict[Hint, float] = {}
-        """The time up to which the hints sent so far use their interval (GCRA)."""
+        """Until when the hints sent so far use up their intervals (GCRA)."""
 
     def notify(self, hint: Hint) -> None:
         now = self._clock()
         booked_until = max(self._booked_until.get(hint, 0.0), now)
-        # A hint that is left out follows another closely, so listeners poll once more a little
-        # later. For cancels, which are rare, they do not.
-        if hint != Hint.CONTROL and booked_until - now > (MAX_BURST - 1) * HINT_INTERVAL:
+        # A hint may be left out because listeners poll again a little after the one before. After
+        # CONTROL they do not; it is rare, so all are sent.
+        has_used_burst = booked_until - now > (MAX_BURST - 1) * HINT_INTERVAL
+        if has_used_burst and hint != Hint.CONTROL:
             return
         self._booked_until[hint] = booked_until + HINT_INTERVAL
         _notify(self._using, _CHANNELS[hint], hint)
@@ -138,7 +139,7 @@ class PostgreSQLListener(Listener):
                     self.is_verified = True
                 with contextlib.suppress(ValueError):  # another listener's probe
                     hints.add(Hint(text))
-        except Exception:  # noqa: BLE001  # whatever failed: connect again
+        except Exception:  # noqa: BLE001  # reconnect after any failure
             self._disconnect()
             return set(_MISSED_HINTS)
         return hints
@@ -148,7 +149,7 @@ class PostgreSQLListener(Listener):
         return False
 
     def send_probe(self) -> None:
-        """Send a probe to this listener by another connection, unless one has arrived before."""
+        """Send a probe to this listener by another connection, unless one has arrived."""
         now = self._clock()
         if self._is_connected and not self.is_verified and now >= self._next_probe_at:
             self._next_probe_at = now + PROBE_INTERVAL
@@ -180,6 +181,6 @@ class PostgreSQLListener(Listener):
 
 
 def _notify(using: str, channel: str, text: str) -> None:
-    """Send a notification by the thread's connection; one that fails is left out."""
+    """Send a notification by the thread's connection; ignore a failure."""
     with contextlib.suppress(Error), connections[using].cursor() as cursor:
         cursor.execute(_NOTIFY, (channel, str(text)))

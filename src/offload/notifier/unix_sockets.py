@@ -75,8 +75,8 @@ class UnixSocketNotifier(Notifier):
             return names
         with contextlib.suppress(OSError):
             names = os.listdir(self.folder)  # noqa: PTH208  # names are enough
-            is_settled = time.time_ns() - mtime > MTIME_RESOLUTION_NS
-            self._listing = (mtime if is_settled else -1, names)
+            may_change_unnoticed = time.time_ns() - mtime <= MTIME_RESOLUTION_NS
+            self._listing = (-1 if may_change_unnoticed else mtime, names)
         return names
 
     def _send(self, hint: Hint, path: Path) -> None:
@@ -86,7 +86,7 @@ class UnixSocketNotifier(Notifier):
             with contextlib.suppress(OSError):
                 path.unlink()
         except OSError:
-            pass  # full, so that a hint is waiting there already; or another user's socket
+            pass  # full: hints wait there already; or the socket of another user
 
     def _socket(self) -> socket.socket:
         """Return the socket to send from; a forked process gets its own."""

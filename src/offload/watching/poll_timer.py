@@ -14,7 +14,7 @@ MIN_POLL_INTERVAL = 0.002
 MAX_POLL_INTERVAL = 0.25
 """Longest time between two polls without a hint, in seconds."""
 MAX_RELIABLE_POLL_INTERVAL = 1.0
-"""The same where the listener reports every change."""
+"""The same for a listener that reports every change."""
 SLOW_QUERY_SECONDS = 0.002
 """A query that takes longer is followed by a cooldown."""
 COOLDOWN_FACTOR = 4
@@ -23,7 +23,7 @@ MAX_COOLDOWN_SECONDS = 0.1
 
 
 class PollTimer:
-    """When to poll: at a hint, and at growing intervals, as far as hints are unreliable.
+    """When to poll: at a hint, and at growing intervals without one.
 
     Args:
         listener: receives the hints.
@@ -46,19 +46,19 @@ class PollTimer:
         return max(0.0, min(self._due_at - self._clock(), self._listener.check_interval))
 
     def restart(self) -> None:
-        """Poll at once, then often: workers may not know yet that a subscriber exists."""
+        """Poll at once, then often: workers may not send hints to the new subscriber yet."""
         self._next_poll_at = 0.0
         self._interval = MIN_POLL_INTERVAL
 
     def expect_change(self) -> None:
-        """Poll at once, and again after hints that the sender may have left out."""
+        """Poll at once, and a little later for hints that the sender may have left out."""
         self._next_poll_at = 0.0
         self._interval = min(self._listener.repoll_delay, self._max_interval)
 
     def polled(self, *, took: float) -> None:
-        """Plan the next poll after one that took some seconds."""
+        """Schedule the next poll after one that took `took` seconds."""
         now = self._clock()
-        # Other threads get their time, however many jobs are watched and however fast they change.
+        # The cooldown leaves time to other threads, however many jobs are watched.
         cooldown = COOLDOWN_FACTOR * max(0.0, took - SLOW_QUERY_SECONDS)
         self._cooldown_until = now + min(cooldown, MAX_COOLDOWN_SECONDS)
         self._next_poll_at = now + self._interval

@@ -1,8 +1,7 @@
 """Watching jobs: one thread per process and database reads changes for all subscribers.
 
-The thread queries all watched jobs at once, at a hint and now and then without one, and passes
-the changes on. It exits when no subscriber is left, and not before: after an error it starts
-again.
+The thread queries all watched jobs in one statement, at a hint and now and then without one, and
+passes the changes on. After an error it starts again; it exits only when no subscriber is left.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class WatchedJob:
     """A job with its subscribers."""
 
     version: int
-    """The newest version that all subscribers have received."""
+    """The version that all subscribers have; newer ones are reported."""
     subscribers: set[OnChange] = field(default_factory=set)
 
 
@@ -64,7 +63,7 @@ class Watcher:
         self._watched: dict[UUID, WatchedJob] = {}
         self._thread = threading.Thread()
         self._is_running = False
-        """Whether the thread will read jobs that are added: no longer when it is about to exit."""
+        """Whether the thread will poll newly watched jobs; False once it is about to exit."""
         self._linger = LINGER_SECONDS
         self._wakeup = Wakeup()
 
@@ -125,7 +124,7 @@ class Watcher:
             self.unsubscribe([job], on_change)
 
     def stop(self) -> None:
-        """Wait for the thread to close its connection and exit, without subscribers at once."""
+        """Wait for the thread to exit, which it now does as soon as it has no subscribers."""
         self._linger = 0.0
         thread = self._thread
         if thread.is_alive():
@@ -141,14 +140,16 @@ class Watcher:
         except (DatabaseError, InterfaceError):
             connections[self._using].close()
             return
-        for on_change, snapshots in self._take_in(changed).items():
+        for on_change, snapshots in self._record_changes(changed).items():
             try:
                 on_change(snapshots)
             except RuntimeError:  # the subscriber's event loop is closed
                 self.unsubscribe(known, on_change)
 
-    def _take_in(self, changed: Sequence[JobSnapshot]) -> Mapping[OnChange, list[JobSnapshot]]:
-        """Keep the versions that were read; return the changes for each subscriber."""
+    def _record_changes(
+        self, changed: Sequence[JobSnapshot]
+    ) -> Mapping[OnChange, list[JobSnapshot]]:
+        """Update the watched versions; return the changes for each subscriber."""
         changes: defaultdict[OnChange, list[JobSnapshot]] = defaultdict(list)
         with self._lock:
             for snapshot in changed:
@@ -166,7 +167,7 @@ class Watcher:
     # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Watch until no subscriber is left: one that waits without a timeout depends on it."""
+        """Watch until no subscriber is left, as some wait without a timeout; retry after errors."""
         while True:
             try:
                 self._watch()
@@ -196,7 +197,8 @@ class Watcher:
                     self._poll_if_due(timer)
                     timeout = timer.timeout()
                 else:
-                    idle_since = now if idle_since is None else idle_since
+                    if idle_since is None:
+                        idle_since = now
                     timeout = max(0.0, idle_since + self._linger - now)
                     if not timeout and self._try_exit():
                         return
