@@ -27,7 +27,7 @@ class Proxy:
         self._server = (host, port)
         self._loop = asyncio.new_event_loop()
         self._end = self._after = b""
-        self._generation = 0
+        self._times_armed = 0
         self._countdown = 0
         self._moment = Moment.BEFORE
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,7 +48,7 @@ class Proxy:
             after: count only statements that follow this text on the same connection.
         """
         self._end, self._after, self._moment = end, after, moment
-        self._generation += 1
+        self._times_armed += 1
         self._countdown = count
 
     def close(self) -> None:
@@ -74,20 +74,20 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError):
-            back, forth = await asyncio.open_connection(*self._server)
+            server_reader, server_writer = await asyncio.open_connection(*self._server)
             try:
-                await Connection(self, reader, writer, back, forth).run()
+                await Connection(self, reader, writer, server_reader, server_writer).run()
             finally:
-                forth.transport.abort()
+                server_writer.transport.abort()
                 writer.transport.abort()
 
     def should_cut(self, statement: bytes, connection: Connection) -> bool:
-        """Return whether to cut the connection at this statement."""
+        """Count the statement; return whether to cut the connection at it."""
         if not self._countdown:
             return False
-        if self._after and connection.counted_since != self._generation:
+        if self._after and connection.counts_for != self._times_armed:
             if self._after in statement.upper():
-                connection.counted_since = self._generation
+                connection.counts_for = self._times_armed
             return False
         if not statement.upper().rstrip(b"\0").endswith(self._end):
             return False
@@ -110,15 +110,15 @@ class Connection:
         proxy: Proxy,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        back: asyncio.StreamReader,
-        forth: asyncio.StreamWriter,
+        server_reader: asyncio.StreamReader,
+        server_writer: asyncio.StreamWriter,
     ) -> None:
         self._proxy = proxy
-        self._reader, self._writer = reader, writer
-        self._back, self._forth = back, forth
+        self._client_reader, self._client_writer = reader, writer
+        self._server_reader, self._server_writer = server_reader, server_writer
         self._is_cut = False
-        self.counted_since = 0
-        """The arming of the proxy since which this connection's statements are counted."""
+        self.counts_for = 0
+        """For which call of `Proxy.arm`, by number, this connection has sent the text `after`."""
 
     async def run(self) -> None:
         """Forward data in both directions until either side closes or the proxy cuts."""
@@ -134,17 +134,17 @@ class Connection:
             await asyncio.gather(*sides, return_exceptions=True)
 
     async def _forward_requests(self) -> None:
-        while data := await self._reader.read(1 << 20):
+        while data := await self._client_reader.read(1 << 20):
             if self._proxy.should_cut(data, self):
                 if self._proxy.moment is Moment.BEFORE:
                     return
                 self._is_cut = True
-            self._forth.write(data)
-            await self._forth.drain()
+            self._server_writer.write(data)
+            await self._server_writer.drain()
 
     async def _forward_answers(self) -> None:
-        while data := await self._back.read(1 << 20):
+        while data := await self._server_reader.read(1 << 20):
             if self._is_cut:
                 return
-            self._writer.write(data)
-            await self._writer.drain()
+            self._client_writer.write(data)
+            await self._client_writer.drain()

@@ -22,7 +22,7 @@ COMMIT = 3 if connection.vendor == "mysql" else 2
 """Position of the COMMIT among the statements after the task's own; MariaDB finishes with two."""
 
 STATEMENTS = 14
-"""More statements than an exchange, its claim's earlier attempts, a heartbeat and a rescue."""
+"""More statements than an exchange with retried jobs, a heartbeat and a rescue have together."""
 COMMITS = 4
 
 

@@ -22,11 +22,12 @@ from tests.crash.summary import keep
 from tests.waiting import happens_within
 
 EXCHANGE = ("exchange.started", "exchange.finished", "exchange.claimed", "exchange.committed")
+SECOND_EXCHANGE = tuple(f"{name}@2" for name in EXCHANGE)
 WORKER = (
     "registration.entered",
     "worker.started",
     *EXCHANGE,
-    *(f"{name}@2" for name in EXCHANGE),
+    *SECOND_EXCHANGE,
     "worker.exchanged",
     "worker.exchanged@2",
     "worker.promoted",
@@ -52,36 +53,39 @@ MAINTENANCE = (
     "registration.heartbeat",
     "prune.attempts_deleted",
 )
-STOPS = ("exchange.committed", *(f"{name}@2" for name in EXCHANGE), *ATOMIC)
+STOPS = ("exchange.committed", *SECOND_EXCHANGE, *ATOMIC)
 LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
 """Failpoints at which rows of jobs are locked, so that no worker can rescue them."""
 IN_TRANSACTION = {"exchange.started", "executor.atomic_returned"}
 """Failpoints at which SQLite's only write lock is held."""
 TAKE_OVER_SECONDS = 5.0
 """Time in which a second worker finishes the jobs whose rows are not locked."""
-CELLS = [
-    *((name, "kill") for name in (*WORKER, *CHILD)),
-    *((name, "raise") for name in (*EXCHANGE, "worker.exchanged", "rescue.before_finish")),
-    *(
-        (name, "outage")
-        for name in (*EXCHANGE, *(f"{name}@2" for name in EXCHANGE), *MAINTENANCE, *ATOMIC)
-    ),
-    *((name, "stop") for name in STOPS),
-    *((name, "exit") for name in ("exchange.committed@2", "executor.started", "child.reporting")),
-]
+PLACES = {
+    "kill": (*WORKER, *CHILD),
+    "raise": (*EXCHANGE, "worker.exchanged", "rescue.before_finish"),
+    "outage": (*EXCHANGE, *SECOND_EXCHANGE, *MAINTENANCE, *ATOMIC),
+    "stop": STOPS,
+    "exit": ("exchange.committed@2", "executor.started", "child.reporting"),
+}
+"""The failpoints for each action; `@2` acts when the failpoint is reached the second time."""
 
 
 @pytest.mark.parametrize(
-    ("place", "action"), CELLS, ids=[f"{place}:{action}" for place, action in CELLS]
+    ("place", "action"),
+    [
+        pytest.param(place, action, id=f"{place}:{action}")
+        for action, places in PLACES.items()
+        for place in places
+    ],
 )
 def test_nothing_is_lost_stale_or_doubled(
     scenario: Scenario, record_property: Any, place: str, action: str
 ) -> None:
-    name, _, passage = place.partition("@")
+    name, _, acts_at = place.partition("@")
     scenario.enqueue_mix()
     scenario.enqueue(tasks.note, run_after=timedelta(seconds=0.3))
     prepare(scenario, name)
-    worker = scenario.start(failpoint=f"{name}:{action}@{passage or 1}")
+    worker = scenario.start(failpoint=f"{name}:{action}@{acts_at or 1}")
     if name in {"worker.stopping", "worker.stopped"}:
         scenario.wait_for(scenario.log.exists, "a job starts")
         worker.send(signal.SIGTERM)

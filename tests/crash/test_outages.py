@@ -43,8 +43,9 @@ def own_scenario(
 
 
 def has_noticed(worker: Process) -> Callable[[], bool]:
-    seen = worker.output.count("Trying again.")
-    return lambda: worker.output.count("Trying again.") > seen
+    """Return a function that returns whether the worker has logged another outage since now."""
+    before = worker.output.count("Trying again.")
+    return lambda: worker.output.count("Trying again.") > before
 
 
 @needs_server
