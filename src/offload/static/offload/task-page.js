@@ -1,9 +1,9 @@
 // What a page does around its <task-status> elements: <form data-offload> starts a job, milestones
 // are announced to screen readers, hidden tabs notify the user, and `redirect` is followed.
 
-const MAX_ATTEMPTS = 4; // for a form with an idempotency key, which starts one job in all
+const MAX_ATTEMPTS = 4; // to send a form whose idempotency key prevents a second job
 const ANNOUNCE_MS = 10_000; // between two announcements
-const HIDDEN_POLL_MS = 30_000; // and as much again at random
+const HIDDEN_POLL_MS = 30_000; // at least; up to twice as long at random
 
 let texts;
 
@@ -99,7 +99,7 @@ function show(form, state) {
 // --- announcements ---
 
 const pending = new Map(); // element -> its newest milestone
-const milestones = new WeakMap(); // element -> what was announced of it
+const milestones = new WeakMap(); // element -> its last milestone
 let status, alert, timer;
 let announcedAt = -Infinity;
 
@@ -111,7 +111,7 @@ function addRegion(role) {
   return element;
 }
 
-// One region announces for the whole page; of each job only the newest milestone.
+// One region announces the newest milestone of each job on the page.
 function announce(element, message) {
   if (element.getAttribute("announce") === "off") return;
   if (!status?.isConnected) status = addRegion("status");
@@ -155,8 +155,8 @@ document.addEventListener("task-succeeded", ({ target }) => {
 
 // --- hidden tabs: they connect to nothing, and poll only for elements with `notify` ---
 
-let hiddenCount = 0; // times that the tab was hidden
-let finishedCount = 0; // jobs that have finished since
+let hiddenCount = 0; // how often the tab was hidden
+let finishedCount = 0; // jobs that have finished while it is hidden
 let title;
 
 function onVisibilityChange() {

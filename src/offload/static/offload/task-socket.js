@@ -1,8 +1,8 @@
-// fetch() of a stream over a WebSocket, and over HTTP where that fails. A page loads this module
+// A fetch() of streams over a WebSocket, or over HTTP if that fails. A page loads this module
 // before task-status.js by {% task_status_media transport="websocket" %}.
 
-const FIRST_MESSAGE_MS = 3_000; // else the stream is fetched; task-status.js allows 5 s for both
-const AVOID_MS = 300_000; // until a WebSocket is tried again
+const FIRST_MESSAGE_MS = 3_000; // then use HTTP: task-status.js waits 5 s for both
+const AVOID_MS = 300_000; // use HTTP, before a WebSocket is tried again
 
 const encoder = new TextEncoder();
 let avoidedUntil = 0;
@@ -16,7 +16,7 @@ globalThis.offloadFetch = async (address, options) => {
   try {
     return await fetch(address, options);
   } catch (error) {
-    if (error.name === "TypeError") avoidedUntil = 0; // without a network the WebSocket is not to blame
+    if (error.name === "TypeError") avoidedUntil = 0; // the network failed, not the WebSocket
     throw error;
   }
 };
@@ -59,11 +59,11 @@ function open(url) {
   try {
     return new WebSocket(new URL("../ws/", url).href.replace(/^http/, "ws"));
   } catch {
-    return null; // older browsers, under a policy that allows no WebSocket
+    return null; // some browsers throw if a policy allows no WebSocket
   }
 }
 
-// The request's header and query as a message: a WebSocket sends no header of the page's own.
+// Returns a message with the header and query of the request: a WebSocket cannot send headers.
 function subscription(url, headers) {
   const versions = headers["Last-Event-ID"].split(",").filter(Boolean);
   return {

@@ -1,14 +1,14 @@
 // <task-status> shows a job as it changes. A hub connects for all elements of a page. One of the
 // visible tabs leads: it alone connects, and updates the others.
 
-const GATHER_MS = 50; // for elements to come and go
-const FIRST_BYTE_MS = 5_000; // else a proxy buffers it
-const QUEUED_MS = 15_000; // until a stream asks why jobs wait
+const GATHER_MS = 50; // to gather changes
+const FIRST_BYTE_MS = 5_000; // later, a proxy buffers it
+const QUEUED_MS = 15_000; // until queue positions are requested
 const SILENCE_MS = 45_000; // without a byte
 const POLL_MS = 300_000; // until streaming is tried again
 const MAX_IDS = 100; // of one request
 const CHANGED = {}; // why a request is aborted
-const { locks } = navigator; // not on plain http://
+const { locks } = navigator; // undefined on plain http://
 
 const isVisible = () => !document.hidden && !document.prerendering;
 const jitter = (ms) => ms * (0.8 + 0.4 * Math.random());
@@ -56,7 +56,7 @@ const hubs = new Map();
 class Hub {
   #jobs = new Map(); // id -> { state, elements }
   #ids = []; // of this connection
-  #otherIds = new Set(); // that other tabs show
+  #otherIds = new Set(); // shown by other tabs
   #olderTabs = new Set(); // since when
   #etags = {};
   #timers = {};
@@ -64,9 +64,9 @@ class Hub {
   #timeouts = 0; // in a row
   #pollUntil = 0;
   #channel;
-  #active; // while this tab takes part
+  #active; // while the tab is visible
   #activeSince;
-  #round; // while it leads: the request or pause
+  #round; // of the leader: aborts its request or pause
   offline = false;
 
   static of(element) {
@@ -145,7 +145,7 @@ class Hub {
     }
   }
 
-  // Half a version: a later state is newer.
+  // Half a version: the next state is newer.
   #close(id, phase) {
     const { state } = this.job(id);
     const version = (state?.version ?? 1e9) + 0.5;
@@ -212,7 +212,7 @@ class Hub {
     while (!stopped.aborted) {
       this.#otherIds.clear();
       this.#olderTabs.clear();
-      this.#post({ leads: true }); // others answer
+      this.#post({ leads: true }); // the others post their ids
       await this.#pause(GATHER_MS);
       if (stopped.aborted) break;
       this.#ids = this.#unfinished();
@@ -252,7 +252,7 @@ class Hub {
       return 0;
     }
     this.#setTimer("offline", 3_000, () => this.#setOffline(true));
-    if ([0, 401, 403].includes(status)) // 0: redirected
+    if ([0, 401, 403].includes(status)) // 0: a redirect
       for (const id of this.#ids) this.#close(id, "signed-out");
     const backOff = Math.min(30_000, 1_000 * 2 ** this.#failures++);
     return Math.max(jitter(wait), Math.random() * backOff);
