@@ -332,7 +332,7 @@ def test_a_pooler_that_drops_notifications_gives_a_warning(django_db_setup, othe
 
 # --- jobs in the browser --------------------------------------------------------------------
 
-OURS = "offload.middleware.OffloadMiddleware"
+OFFLOAD_MIDDLEWARE = "offload.middleware.OffloadMiddleware"
 
 
 class Own(OffloadMiddleware):
@@ -345,8 +345,8 @@ class Own(OffloadMiddleware):
         ([], ["offload.W014"]),
         (["django.middleware.common.CommonMiddleware", "gone.Middleware"], ["offload.W014"]),
         (["django.views.csrf.csrf_failure"], ["offload.W014"]),
-        ([OURS], []),
-        (["django.middleware.common.CommonMiddleware", OURS], []),
+        ([OFFLOAD_MIDDLEWARE], []),
+        (["django.middleware.common.CommonMiddleware", OFFLOAD_MIDDLEWARE], []),
         ([f"{__name__}.Own"], []),
     ],
 )

@@ -105,9 +105,9 @@ def test_signing_out_leaves_no_jobs_to_the_next_visitor():
 def test_a_request_that_enqueues_nothing_costs_nothing(django_assert_num_queries):
     for client in (user_client(), anonymous_client(), anonymous_client(session=False)):
         with django_assert_num_queries(0):
-            answer = client.get("/idle/")
+            response = client.get("/idle/")
 
-        assert not answer.wsgi_request.session.accessed
+        assert not response.wsgi_request.session.accessed
 
 
 def test_the_owner_is_the_user_at_the_time_of_enqueueing():
@@ -139,13 +139,13 @@ def test_sync_and_async_views_under_wsgi(path):
 def test_sync_and_async_views_under_asgi(path):
     ada = User.objects.create_user("ada")
 
-    async def ask() -> None:
+    async def send() -> None:
         client = AsyncClient(headers=JSON)
         await client.aforce_login(ada)
         await client.post(path, query_params={"task": "private"})
         await sync_to_async(connections.close_all)()
 
-    asyncio.run(ask())
+    asyncio.run(send())
 
     assert owner_and_tenant() == (f"user:{ada.pk}", "")
 
@@ -154,19 +154,19 @@ def test_sync_and_async_views_under_asgi(path):
 def test_concurrent_requests_do_not_mix():
     users = [User.objects.create_user(name) for name in ("ada", "ben", "cy")]
 
-    async def ask(user: User) -> str:
+    async def send(user: User) -> str:
         client = AsyncClient(headers=JSON)
         await client.aforce_login(user)
-        answer = await client.post("/start-async/", query_params={"task": "private"})
-        return str(answer.json()["id"])
+        response = await client.post("/start-async/", query_params={"task": "private"})
+        return str(response.json()["id"])
 
-    async def ask_all() -> list[str]:
+    async def send_all() -> list[str]:
         try:
-            return await asyncio.gather(*map(ask, users * 3))
+            return await asyncio.gather(*map(send, users * 3))
         finally:
             await sync_to_async(connections.close_all)()
 
-    ids = asyncio.run(ask_all())
+    ids = asyncio.run(send_all())
 
     owners = [Job.objects.get(pk=pk).owner for pk in ids]
     assert owners == [f"user:{user.pk}" for user in users * 3]

@@ -364,7 +364,7 @@ def test_a_time_in_the_past_means_now_and_overtakes_no_job(moment):
 @pytest.mark.parametrize(
     "original",
     [add, fail_thrice, plain, add.using(run_after=timedelta(1), timeout=3)],
-    ids=["ours", "with options", "plain", "using"],
+    ids=["task", "with options", "plain", "using"],
 )
 def test_a_task_survives_pickling(original):
     copy = pickle.loads(pickle.dumps(original))

@@ -1,4 +1,4 @@
-"""Looks up classes that rows name, without importing a module or running its code."""
+"""Finds classes that rows name, without importing a module or running its code."""
 
 from __future__ import annotations
 

@@ -202,14 +202,15 @@ def _to_text(message: Any) -> str:
 def _to_number(value: Any, name: str) -> Number | None:
     if type(value) in PLAIN_TYPES:
         return value  # type: ignore[no-any-return]  # int, float or None
-    if not isinstance(value, str | bytes):
+    is_text = isinstance(value, str | bytes)
+    if not is_text:
         with suppress(TypeError):
             return index(value)
-        if isinstance(value, Real | Decimal):
-            try:
-                return float(value)
-            except (ValueError, OverflowError):  # a signalling NaN, a fraction too large
-                return None
+    if isinstance(value, Real | Decimal):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):  # a signalling NaN, a fraction too large
+            return None
     raise TypeError(f"progress() takes {name} as a number or None, not {value!r}.")
 
 

@@ -148,9 +148,10 @@ def _normalize_key(key: Any, place: _Place) -> str:
 
 def _normalize_text(value: str, place: _Place) -> str:
     if value.isascii():
-        if "\0" not in value:
-            return value
-    elif not UNSTORABLE.search(value):
+        is_storable = "\0" not in value
+    else:
+        is_storable = UNSTORABLE.search(value) is None
+    if is_storable:
         return value
     culprit = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(

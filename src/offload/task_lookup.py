@@ -1,4 +1,4 @@
-"""Looks up a task by the path in a row; only tasks are ever run."""
+"""Finds a task by the path in a row; only tasks are ever run."""
 
 from __future__ import annotations
 

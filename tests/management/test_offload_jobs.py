@@ -292,7 +292,7 @@ def test_retry_changes_nothing_without_confirmation(monkeypatch):
     assert state_of(failed) == JobState.FAILED
 
 
-def test_retry_fails_without_a_terminal_to_ask(monkeypatch):
+def test_retry_needs_a_terminal_for_the_confirmation(monkeypatch):
     def no_terminal(_: str) -> str:
         raise EOFError
 

@@ -175,9 +175,9 @@ def test_a_line_that_the_projects_handlers_print_is_shown_once(start_worker):
 )
 def test_an_invalid_argument_is_named(arguments, message):
     dummy = {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}
-    ours = {"BACKEND": BACKEND, "QUEUES": ["default", "mail", "slow"]}
+    default = {"BACKEND": BACKEND, "QUEUES": ["default", "mail", "slow"]}
     with (
-        override_settings(TASKS={"default": ours, "dummy": dummy}),
+        override_settings(TASKS={"default": default, "dummy": dummy}),
         pytest.raises(CommandError) as caught,
     ):
         call_command("offload_worker", *arguments)

@@ -118,7 +118,7 @@ def _headers(message: Any, mime: Message) -> dict[str, str]:
 
 
 def _attributes(message: Any, leave_out: Collection[str]) -> dict[str, Any]:
-    """Return the attributes of the message and its class that Django does not know.
+    """Return the attributes of the message and its class that Django's messages do not have.
 
     Objects that are not data are skipped, such as the status that Anymail sets. But a list or
     dict that cannot be stored is an error: without its `merge_data` a message would be sent to
@@ -252,7 +252,7 @@ _FIELDS = {
     *("subject", "body", "from_email", "extra_headers", "attachments", "alternatives"),
     *("content_subtype", "encoding", "connection"),
 }
-"""Attributes that Django knows: each is stored under its own name, or not at all."""
+"""Attributes of Django's messages: each is stored under its own name, or not at all."""
 _HELPERS = {
     "attach",
     "attach_alternative",

@@ -171,7 +171,7 @@ class Command(BaseCommand):
             answer = input(f"{action.title()} {_summary(jobs, limit)}? [y/N] ")
         except EOFError:
             raise CommandError(
-                "Cannot ask for confirmation: no terminal. Pass --yes to skip the prompt."
+                "The confirmation prompt needs a terminal. Pass --yes to skip it."
             ) from None
         if answer.strip().lower() in {"y", "yes"}:
             return True
