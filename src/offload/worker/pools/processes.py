@@ -19,6 +19,8 @@ logger = logging.getLogger("offload.worker")
 
 MAX_RESTART_DELAY = 60.0
 """Seconds between two tries to start a child process, at most."""
+MAX_DOUBLINGS = 6
+"""Doublings of the delay until it is longer than MAX_RESTART_DELAY."""
 
 
 class ProcessPool(Pool):
@@ -47,8 +49,7 @@ class ProcessPool(Pool):
         self._is_stopped = False
 
     def start(self) -> None:
-        for _ in range(self.processes):
-            self._start_child()
+        self._start_missing()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
         readers: list[int] = []
@@ -154,9 +155,11 @@ class ProcessPool(Pool):
     def _start_missing(self) -> None:
         working = [child for child in self._children if not child.is_retiring]
         for _ in range(self.processes - len(working)):
-            self._start_child()
+            if not self._start_child():
+                return
 
-    def _start_child(self) -> None:
+    def _start_child(self) -> bool:
+        """Start a child process; return False, and try again later, if that fails."""
         try:
             child = ChildProcess(
                 self._context,
@@ -167,13 +170,14 @@ class ProcessPool(Pool):
             )
         except (OSError, EOFError) as error:
             self._delay_restart(f"{type(error).__name__}: {error}")
-        else:
-            self._children.append(child)
+            return False
+        self._children.append(child)
+        return True
 
     def _delay_restart(self, reason: str) -> None:
         """Double the delay before the next try to start a child process."""
         self._failed_starts += 1
-        delay = min(MAX_RESTART_DELAY, 2.0 ** (self._failed_starts - 1))
+        delay = min(MAX_RESTART_DELAY, 2.0 ** min(self._failed_starts - 1, MAX_DOUBLINGS))
         self._restart_at = time.monotonic() + delay
         logger.error("A child process could not start (%s). Trying again in %.0f s.", reason, delay)
 

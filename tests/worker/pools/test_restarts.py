@@ -1,0 +1,42 @@
+"""Child processes that cannot start."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from offload.worker.pools import processes
+from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools.processes import ProcessPool
+
+LIMITS = ChildLimits(threads=1, async_slots=1, kill_grace_period=1.0, using="default")
+
+
+@pytest.fixture
+def pool(monkeypatch, caplog) -> ProcessPool:
+    """Return a pool on a machine that cannot start a process."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise OSError("out of memory")
+
+    monkeypatch.setattr(processes, "ChildProcess", refuse)
+    caplog.set_level(logging.ERROR, logger="offload.worker")
+    return ProcessPool(processes=4, limits=LIMITS)
+
+
+def test_one_failed_start_delays_the_others(pool, caplog):
+    pool.start()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "A child process could not start (OSError: out of memory). Trying again in 1 s."
+    ]
+
+
+def test_starts_that_fail_for_hours_are_tried_once_a_minute(pool, caplog):
+    for _ in range(1100):
+        pool.start()
+
+    delays = [record.getMessage().partition("again in ")[2] for record in caplog.records]
+    assert delays[:7] == ["1 s.", "2 s.", "4 s.", "8 s.", "16 s.", "32 s.", "60 s."]
+    assert set(delays[6:]) == {"60 s."}
