@@ -15,6 +15,7 @@ from django.utils import timezone
 from offload import acting_for
 from offload.lifecycle import JobState
 from offload.live.documents import job_fields
+from offload.management.commands.offload_jobs import Command
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
 from offload.store.queries import JobFilter, find_by_prefix, find_jobs
@@ -52,6 +53,14 @@ def hints(monkeypatch) -> list[Hint]:
         type(get_notifier("default")), "notify", lambda _, hint: published.append(hint)
     )
     return published
+
+
+@pytest.mark.parametrize("arguments", [["list", "--no-color"], ["--no-color", "list"]])
+def test_common_options_are_accepted_before_and_after_the_action(arguments):
+    parser = Command().create_parser("manage.py", "offload_jobs")
+
+    assert parser.parse_args(arguments).no_color
+    assert parser.parse_args([*arguments, "--settings", "mysite.settings"]).settings
 
 
 # --- list -----------------------------------------------------------------------------------

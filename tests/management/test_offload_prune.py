@@ -153,7 +153,7 @@ def test_other_transactions_can_write_between_batches(monkeypatch):
         (["--older-than", "-1"], "must be at least 0, not -1."),
         (["--older-than", "week"], "'week' is not a number."),
         (["--backend", "defualt"], "Did you mean 'default'?"),
-        (["--database", "nowhere"], "'nowhere', which is not in DATABASES"),
+        (["--database", "nowhere"], "--database: 'nowhere' is not in DATABASES"),
     ],
 )
 def test_explains_an_invalid_argument(args, message):

@@ -163,21 +163,25 @@ def test_a_line_that_the_projects_handlers_print_is_shown_once(start_worker):
     [
         (["--queues", "mial"], "Unknown queue 'mial'. Did you mean 'mail'?"),
         (["--exclude-queues", "zzz"], "Choices are: default, mail, slow."),
-        (["--backend", "defualt"], "Did you mean 'default'?"),
+        (["--backend", "defualt"], "Unknown backend 'defualt'. Did you mean 'default'?"),
         (["--backend", "dummy"], "DummyBackend"),
-        (["--database", "nowhere"], "'nowhere'"),
+        (["--backend", "broken"], "TASKS['broken']: Could not find backend 'offload.Nothing'"),
+        (["--database", "nowhere"], "--database: 'nowhere' is not in DATABASES. Choices are: "),
+        (["--queues", ","], "--queues: ',' contains no name"),
+        (["--exclude-queues", ""], "--exclude-queues: '' contains no name"),
         (["--processes", "-1"], "must be at least 0"),
         (["--threads", "0"], "must be at least 1"),
         (["--threads", "many"], "many"),
-        (["--shutdown-timeout", "-1"], "shutdown_timeout"),
+        (["--shutdown-timeout", "-1"], "--shutdown-timeout: must be at least 0, not -1."),
         (["--processes", "0", "--max-jobs", "5"], "--max-jobs"),
     ],
 )
 def test_an_invalid_argument_is_named(arguments, message):
     dummy = {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}
     default = {"BACKEND": BACKEND, "QUEUES": ["default", "mail", "slow"]}
+    broken = {"BACKEND": "offload.Nothing"}
     with (
-        override_settings(TASKS={"default": default, "dummy": dummy}),
+        override_settings(TASKS={"default": default, "dummy": dummy, "broken": broken}),
         pytest.raises(CommandError) as caught,
     ):
         call_command("offload_worker", *arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.db import connections
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
 
@@ -33,8 +34,20 @@ def add_backend_arguments(parser: ArgumentParser) -> None:
         help="Alias in TASKS (default: %(default)s).",
     )
     parser.add_argument(
-        "--database", help="Alias in DATABASES (default: the one in the backend's OPTIONS)."
+        "--database",
+        type=_database_alias,
+        help="Alias in DATABASES (default: the one in the backend's OPTIONS).",
     )
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Accept Django's options after an action too, and keep the values given before it."""
+    hidden: Any = {"default": SUPPRESS, "help": SUPPRESS}
+    for flag in ("--settings", "--pythonpath"):
+        parser.add_argument(flag, **hidden)
+    for flag in ("--traceback", "--no-color", "--force-color"):
+        parser.add_argument(flag, action="store_true", **hidden)
+    parser.add_argument("-v", "--verbosity", type=int, choices=range(4), **hidden)
 
 
 def resolve_backend(alias: str) -> OffloadBackend:
@@ -46,7 +59,12 @@ def resolve_backend(alias: str) -> OffloadBackend:
     try:
         backend = task_backends[alias]
     except InvalidTaskBackend as error:
-        raise CommandError(f"{error}{did_you_mean(alias, sorted(settings.TASKS))}") from error
+        if alias in settings.TASKS:
+            raise CommandError(f"TASKS[{alias!r}]: {error}") from error
+        raise CommandError(
+            f"Unknown backend {alias!r}.{did_you_mean(alias, sorted(settings.TASKS))} "
+            "Backends are the keys of TASKS."
+        ) from error
     if not isinstance(backend, OffloadBackend):
         path = f"{type(backend).__module__}.{type(backend).__qualname__}"
         raise CommandError(
@@ -99,6 +117,22 @@ def parse_state(text: str) -> JobState:
     if text.lower() not in names:
         raise ArgumentTypeError(f"Unknown state {text!r}.{did_you_mean(text, names)}")
     return JobState[text.upper()]
+
+
+def parse_names(text: str) -> list[str]:
+    """Return the names in a comma-separated list; a type for argparse."""
+    names = [name.strip() for name in text.split(",")]
+    names = [name for name in names if name]
+    if not names:
+        raise ArgumentTypeError(f"{text!r} contains no name.")
+    return names
+
+
+def _database_alias(text: str) -> str:
+    if text not in connections.settings:
+        aliases = sorted(connections.settings)
+        raise ArgumentTypeError(f"{text!r} is not in DATABASES.{did_you_mean(text, aliases)}")
+    return text
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:

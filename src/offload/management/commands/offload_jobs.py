@@ -16,6 +16,7 @@ from offload.conf import did_you_mean
 from offload.lifecycle import CANCELLABLE, RETRYABLE, JobState
 from offload.management.arguments import (
     add_backend_arguments,
+    add_common_options,
     parse_state,
     report_database_errors,
     resolve_backend,
@@ -69,6 +70,7 @@ class Command(BaseCommand):
             action.add_argument("--yes", action="store_true", help="Skip the confirmation prompt.")
         for action in (list_, show, retry, cancel):
             add_backend_arguments(action)
+            add_common_options(action)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
         self.backend = resolve_backend(options["backend"])

@@ -19,6 +19,8 @@ import offload
 from offload.conf import BackendOptions
 from offload.management.arguments import (
     add_backend_arguments,
+    non_negative_number,
+    parse_names,
     require_queue,
     resolve_backend,
     whole_number,
@@ -43,14 +45,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        names: Any = {"type": _split_names, "default": (), "metavar": "A,B"}
+        names: Any = {"type": parse_names, "default": (), "metavar": "A,B"}
         add("--queues", help="Serve only these queues.", **names)
         add("--exclude-queues", help="Serve all queues except these.", **names)
         add_backend_arguments(parser)
         _add_capacity_arguments(parser)
         add(
             "--shutdown-timeout",
-            type=float,
+            type=non_negative_number,
             help="Seconds that running jobs have to finish when the worker stops.",
         )
         add("--drain", action="store_true", help="Exit when no job is ready.")
@@ -182,20 +184,17 @@ def _banner(config: WorkerConfig, *, reloads: bool) -> str:
     if config.excluded:
         queues += f" except {', '.join(config.excluded)}"
     if options.processes:
-        place = f"{options.processes} processes x {options.threads} threads"
+        plural = "es" if options.processes > 1 else ""
+        place = f"{options.processes} process{plural} x {options.threads} threads, "
+        place += f"{options.async_slots} async tasks each"
     else:
-        place = f"{options.threads} threads of this process"
+        place = f"{options.threads} threads of this process, {options.async_slots} async tasks"
     restarts = "when code changes" if reloads else "never automatically"
     return (
         f"django-offload {offload.__version__}, pid {os.getpid()}\n"
         f"  queues    {queues} (backend {config.backend!r})\n"
         f"  database  {options.database!r}\n"
-        f"  runs in   {place}, {options.async_slots} async tasks each\n"
+        f"  runs in   {place}\n"
         f"  restarts  {restarts}\n"
         "Stop with Ctrl-C."
     )
-
-
-def _split_names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    return [name for name in names if name]
