@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core import checks as django_checks
 from django.core.checks import Tags
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections
 from django.tasks import task_backends
 from django.test import override_settings
@@ -63,6 +64,11 @@ def test_the_checks_are_registered_with_django():
     [
         ({"OPTIONS": {"thread": 1}}, "TASKS['default']: Unknown option 'thread'. Did you mean"),
         ({"OPTIONS": {"threads": 0}}, "TASKS['default']: OPTIONS['threads'] must be"),
+        ({"OPTIONS": []}, "TASKS['default']: OPTIONS must be a dict, not []."),
+        (
+            {"OPTIONS": {"tenant_getter": "shop.nothing"}},
+            "TASKS['default']: OPTIONS['tenant_getter'] is 'shop.nothing', which cannot be",
+        ),
         ({"OPTIONS": {"lease": float("inf")}}, "TASKS['default']: OPTIONS['lease'] must be"),
     ],
 )
@@ -74,6 +80,15 @@ def test_a_wrong_option_is_an_error(tasks, message):
     assert problem.id == "offload.E001"
     assert problem.msg.startswith(message)
     assert problem.hint
+
+
+@pytest.mark.parametrize("queues", ["mail", ["mail", 3]])
+def test_queues_that_are_not_names_are_refused(queues):
+    with (
+        override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUES": queues}}),
+        pytest.raises(ImproperlyConfigured, match="must be a list of names, not "),
+    ):
+        _ = task_backends["default"]
 
 
 def test_an_app_that_is_not_installed_is_an_error(other_database):
@@ -294,7 +309,7 @@ def test_a_database_that_does_not_respond_is_an_error(other_database):
         (problem,) = checks.check_databases(databases=["down"])
 
     assert problem.id == "offload.E011"
-    assert "DATABASES['down'] does not answer" in problem.msg
+    assert "DATABASES['down'] does not respond" in problem.msg
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="for MariaDB and MySQL")

@@ -86,6 +86,8 @@ class BackendOptions:
         Raises:
             ImproperlyConfigured: for an unknown name, with the nearest known one, or a bad value.
         """
+        if not isinstance(options, Mapping):
+            raise ImproperlyConfigured(f"OPTIONS must be a dict, not {options!r}.")
         known = [option.name for option in fields(cls)]
         for name in options:
             if name not in known:

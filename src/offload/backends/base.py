@@ -51,6 +51,10 @@ class OffloadBackend(BaseTaskBackend):
     supports_live: ClassVar[bool] = False
     """Whether jobs are rows of `settings.database`, in which pages and waiters see each change."""
 
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        _require_names(alias, params.get("QUEUES", []))
+        super().__init__(alias, params)
+
     @cached_property
     def settings(self) -> BackendOptions:
         """The validated OPTIONS.
@@ -146,8 +150,8 @@ class OffloadBackend(BaseTaskBackend):
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
-            _require_callable(self.settings.tenant_getter)
-        except (ImproperlyConfigured, ImportError) as error:
+            _require_callable(self.alias, self.settings.tenant_getter)
+        except ImproperlyConfigured as error:
             yield Error(
                 str(error),
                 hint="The options are listed in docs/reference/settings.md.",
@@ -186,11 +190,25 @@ def get_backend(alias: str) -> OffloadBackend:
     return backend
 
 
-def _require_callable(tenant_getter: str) -> None:
-    if tenant_getter and not callable(import_string(tenant_getter)):
+def _require_names(alias: str, queues: Any) -> None:
+    """Refuse a text, whose letters would become queues, and names that are not text."""
+    is_list = isinstance(queues, list | tuple | set | frozenset)
+    if not is_list or not all(isinstance(name, str) for name in queues):
         raise ImproperlyConfigured(
-            f"OPTIONS['tenant_getter'] is {tenant_getter!r}, which is not a callable."
+            f"TASKS[{alias!r}]['QUEUES'] must be a list of names, not {queues!r}."
         )
+
+
+def _require_callable(alias: str, tenant_getter: str) -> None:
+    if not tenant_getter:
+        return
+    setting = f"TASKS[{alias!r}]: OPTIONS['tenant_getter'] is {tenant_getter!r}"
+    try:
+        is_callable = callable(import_string(tenant_getter))
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{setting}, which cannot be imported: {error}") from error
+    if not is_callable:
+        raise ImproperlyConfigured(f"{setting}, which is not a callable.")
 
 
 def _validate_function(func: Any) -> None:

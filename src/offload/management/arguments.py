@@ -65,6 +65,8 @@ def resolve_backend(alias: str) -> OffloadBackend:
             f"Unknown backend {alias!r}.{did_you_mean(alias, sorted(settings.TASKS))} "
             "Backends are the keys of TASKS."
         ) from error
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
     if not isinstance(backend, OffloadBackend):
         path = f"{type(backend).__module__}.{type(backend).__qualname__}"
         raise CommandError(
