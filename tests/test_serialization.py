@@ -212,23 +212,23 @@ def test_a_value_that_is_not_exact_is_refused_with_its_place(value, message):
 
 
 UNKNOWN = [
-    ({1, 2}, "args[0] is a set"),
-    (frozenset(), "args[0] is a frozenset"),
-    (datetime(2026, 1, 1, tzinfo=UTC), "args[0] is a datetime"),
-    ({"when": datetime(2026, 1, 1, tzinfo=UTC).date()}, "args[0]['when'] is a date"),
-    (Decimal("1.5"), "args[0] is a Decimal"),
-    ([UUID(int=1)], "args[0][0] is a UUID"),
-    (User(username="ann"), "args[0] is a User"),
+    ({1, 2}, "args[0] is of type set"),
+    (frozenset(), "args[0] is of type frozenset"),
+    (datetime(2026, 1, 1, tzinfo=UTC), "args[0] is of type datetime"),
+    ({"when": datetime(2026, 1, 1, tzinfo=UTC).date()}, "args[0]['when'] is of type date"),
+    (Decimal("1.5"), "args[0] is of type Decimal"),
+    ([UUID(int=1)], "args[0][0] is of type UUID"),
+    (User(username="ann"), "args[0] is of type User"),
     (User.objects, "Manager"),
-    (User, "args[0] is a ModelBase"),
-    ((n for n in "ab"), "args[0] is a generator"),
+    (User, "args[0] is of type ModelBase"),
+    ((n for n in "ab"), "args[0] is of type generator"),
     (gettext_lazy("text"), "__proxy__, which JSON does not have"),
-    (object(), "args[0] is a object"),
-    (ValueError("x"), "args[0] is a ValueError"),
-    (len, "args[0] is a builtin_function_or_method"),
-    (1j, "args[0] is a complex"),
-    ({(1, 2): 3}, "a key of args[0] is a tuple"),
-    ({"a": {UUID(int=1): 3}}, "a key of args[0]['a'] is a UUID"),
+    (object(), "args[0] is of type object"),
+    (ValueError("x"), "args[0] is of type ValueError"),
+    (len, "args[0] is of type builtin_function_or_method"),
+    (1j, "args[0] is of type complex"),
+    ({(1, 2): 3}, "a key of args[0] is of type tuple"),
+    ({"a": {UUID(int=1): 3}}, "a key of args[0]['a'] is of type UUID"),
 ]
 
 
@@ -285,5 +285,5 @@ def test_the_same_rules_apply_to_return_values(value, message):
 
 
 def test_an_error_names_the_type_of_a_return_value():
-    with pytest.raises(TypeError, match="return value is a object"):
+    with pytest.raises(TypeError, match="return value is of type object"):
         encode_result(object(), max_bytes=LIMIT)

@@ -94,7 +94,9 @@ def _normalize(value: Any, place: _Place, depth: int) -> Any:
     if kind is float:
         return _normalize_number(value, place)
     if depth > MAX_DEPTH:
-        raise InvalidArguments(f"{_format(place)} is nested deeper than {MAX_DEPTH} levels.")
+        raise InvalidArguments(
+            f"{_format(place)} is nested deeper than {MAX_DEPTH} levels. Pass it as JSON text."
+        )
     return _normalize_other(value, place, depth)
 
 
@@ -106,7 +108,9 @@ def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
         try:
             return _normalize_text(value.decode(), place)
         except UnicodeDecodeError as error:
-            raise InvalidArguments(f"{_format(place)} is bytes that are not UTF-8 text.") from error
+            raise InvalidArguments(
+                f"{_format(place)} is bytes that are not UTF-8 text. Pass them base64-encoded."
+            ) from error
     if isinstance(value, str):
         return _normalize_text(str.__str__(value), place)
     if isinstance(value, int):
@@ -116,8 +120,8 @@ def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
     if isinstance(value, Sequence):
         return [_normalize(item, (place, index), depth + 1) for index, item in enumerate(value)]
     raise TypeError(
-        f"Unsupported type: {_format(place)} is a {type(value).__qualname__}, which JSON does not "
-        "have. Pass text, numbers, lists and dicts, for example a model's primary key."
+        f"Unsupported type: {_format(place)} is of type {type(value).__qualname__}, which JSON "
+        "does not have. Pass text, numbers, lists and dicts, for example a model's primary key."
     )
 
 
@@ -142,7 +146,8 @@ def _normalize_key(key: Any, place: _Place) -> str:
     if isinstance(key, bytes):
         return str(_normalize(key, (place,), 0))
     raise TypeError(
-        f"Unsupported type: {_format((place,))} is a {type(key).__qualname__}; JSON has text keys."
+        f"Unsupported type: {_format((place,))} is of type {type(key).__qualname__}; JSON has "
+        "text keys."
     )
 
 

@@ -76,7 +76,7 @@ def test_a_database_that_is_down_is_reported_by_name(reach_the_database, other_d
     with tasks_in(default="down"), pytest.raises(QueueUnavailable) as caught:
         reach_the_database()
 
-    assert "The job queue in DATABASES['down'] does not answer: " in str(caught.value)
+    assert "The job queue in DATABASES['down'] does not respond: " in str(caught.value)
     assert caught.value.__cause__ is not None
 
 

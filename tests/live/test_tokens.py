@@ -169,7 +169,8 @@ def test_a_token_in_the_query_is_ignored(finished):
         ([new_id() for _ in range(101)], ["status"], "not 101"),
         ([new_id()], [], "scopes must be some of cancel, result, status"),
         ([new_id()], ["retry"], "scopes must be"),
-        (["x"], ["status"], "hexadecimal"),
+        (["x"], ["status"], "a list of ids, such as .*, not of 'x'"),
+        ("019abf1c-0000-7000-8000-000000000001", ["status"], "a list of ids, such as .*, not '"),
     ],
 )
 def test_a_token_with_bad_arguments_is_not_made(jobs, scopes, message):

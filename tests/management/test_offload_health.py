@@ -166,7 +166,7 @@ def test_reports_that_the_database_does_not_respond(monkeypatch):
 
     assert code == 1
     assert output.splitlines() == [
-        "FAILED  database    The job queue in DATABASES['default'] does not answer: connection "
+        "FAILED  database    The job queue in DATABASES['default'] does not respond: connection "
         "refused. Start the database, or correct DATABASES['default']."
     ]
 

@@ -226,7 +226,7 @@ def test_it_waits_for_a_database_that_does_not_respond(start_worker, tmp_path):
         f"'NAME': {str(folder / 'jobs.sqlite3')!r}, 'OPTIONS': {{}}}}"
     )
     worker = start_worker("--processes", "0", "--database", "later", "--drain", settings=settings)
-    worker.wait_for("does not answer.*\n.*Waiting for the database")
+    worker.wait_for("does not respond.*\n.*Waiting for the database")
 
     there = tmp_path / "there"
     there.mkdir()

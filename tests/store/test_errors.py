@@ -84,7 +84,7 @@ def test_other_exceptions_are_no_database_errors(error):
 
 def test_a_lost_connection_is_recognized():
     assert is_connection_lost(OperationalError("server closed the connection unexpectedly"))
-    assert "does not answer: gone" in str(explain(OperationalError(" gone\n"), "default"))
+    assert "does not respond: gone" in str(explain(OperationalError(" gone\n"), "default"))
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="only MariaDB calls it operational")

@@ -378,6 +378,18 @@ def test_a_job_that_keeps_losing_its_worker_fails(store: Store) -> None:
     )
 
 
+def test_the_error_of_a_job_that_runs_at_most_once_says_why_it_is_given_up(store: Store) -> None:
+    add.enqueue(1)
+    Job.objects.update(max_worker_losses=0)
+    claim(store, register_worker(lease=-1))
+    store.rescue(store.expired_workers())
+
+    assert Attempt.objects.get().message == (
+        "Worker process lost for the 1st time (its worker died): not running again, because of "
+        "at_most_once or max_worker_losses=0."
+    )
+
+
 @pytest.mark.parametrize(
     ("losses", "ordinal"),
     [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (22, "22nd")],

@@ -123,7 +123,7 @@ def too_many_streams(retry_after_seconds: int) -> Problem:
 
 
 def busy(retry_after_seconds: int) -> Problem:
-    """The process has reached `max_streams`, or the database does not answer."""
+    """The process has reached `max_streams`, or the database does not respond."""
     headers = {"Retry-After": str(retry_after_seconds)}
     return Problem(503, "busy", _("The server is busy. Please try again soon."), headers)
 

@@ -35,7 +35,7 @@ PRIVACY_HEADERS = {
 }
 VARY = ("Cookie", "Authorization", "Accept", "HX-Request")
 DATABASE_RETRY_AFTER_SECONDS = 5
-"""Value of Retry-After while the database does not answer."""
+"""Value of Retry-After while the database does not respond."""
 
 
 def job_view(*methods: str) -> Callable[[View], View]:

@@ -69,9 +69,9 @@ def make_token(
             None for no user.
 
     Raises:
-        ValueError: for no jobs, too many jobs or an unknown scope.
+        ValueError: for no jobs, too many jobs, something else than an id, or an unknown scope.
     """
-    ids = sorted({UUID(str(job)).hex for job in jobs})
+    ids = sorted({_parse_id(job).hex for job in _as_list(jobs)})
     if not 1 <= len(ids) <= MAX_JOBS:
         raise ValueError(f"A token can name 1 to {MAX_JOBS} jobs, not {len(ids)}.")
     if not scopes or not SCOPES.issuperset(scopes):
@@ -80,6 +80,22 @@ def make_token(
     if user is not None:
         subject = [str(user.pk), _fingerprint(user.get_session_auth_hash())]
     return signing.dumps([ids, sorted(set(scopes)), subject], salt=SALT, compress=True)
+
+
+def _as_list(jobs: Any) -> list[Any]:
+    """Return the ids in a list; a single id is taken for a mistake."""
+    if isinstance(jobs, str | UUID):
+        raise ValueError(f"jobs must be a list of ids, such as [result.id], not {jobs!r}.")  # noqa: TRY004  # as other bad arguments
+    return list(jobs)
+
+
+def _parse_id(job: UUID | str) -> UUID:
+    try:
+        return UUID(str(job))
+    except ValueError:
+        raise ValueError(
+            f"jobs must be a list of ids, such as [result.id], not of {job!r:.60}."
+        ) from None
 
 
 def read_token(request: HttpRequest) -> Token | None:

@@ -48,7 +48,7 @@ def is_about_data(error: BaseException) -> bool:
 
 @contextmanager
 def explained(using: str) -> Iterator[None]:
-    """Raise QueueUnavailable when the database does not answer or was not migrated."""
+    """Raise QueueUnavailable when the database does not respond or was not migrated."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
@@ -66,7 +66,7 @@ def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailab
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
             f"version. Run: {migrate_command(using)} ({text})"
         )
-    return QueueUnavailable(f"The job queue in DATABASES[{using!r}] does not answer: {text}")
+    return QueueUnavailable(f"The job queue in DATABASES[{using!r}] does not respond: {text}")
 
 
 def migrate_command(using: str) -> str:

@@ -25,8 +25,10 @@ def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
     losses = job.worker_losses + 1
     gives_up = losses > job.max_worker_losses
     verdict = "running again"
-    if gives_up:
+    if gives_up and job.max_worker_losses:
         verdict = f"giving up after max_worker_losses={job.max_worker_losses}"
+    elif gives_up:
+        verdict = "not running again, because of at_most_once or max_worker_losses=0"
     message = f"Worker process lost for the {_ordinal(losses)} time ({reason}): {verdict}."
     delay = random.uniform(0, min(MAX_RERUN_DELAY_SECONDS, 2.0**job.worker_losses))  # noqa: S311  # no secret
     return lost(JobFailure(WORKER_LOST, message, message), for_good=gives_up, delay=delay)

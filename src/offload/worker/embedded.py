@@ -24,7 +24,7 @@ logger = logging.getLogger("offload.worker")
 class EmbeddedWorker:
     """A worker that runs the jobs of one backend in threads of this process.
 
-    While the database does not answer, or its migrations are missing, the worker waits.
+    While the database does not respond, or its migrations are missing, the worker waits.
 
     Args:
         backend: alias in TASKS.

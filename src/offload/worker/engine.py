@@ -43,7 +43,7 @@ MAX_LINGER = 0.005
 TICK = 0.1
 """Seconds between two checks of time limits while jobs run."""
 FINAL_WRITE_TIMEOUT = 5.0
-"""Seconds in which a stopping worker tries to write outcomes if the database does not answer."""
+"""Seconds in which a stopping worker tries to write outcomes if the database does not respond."""
 
 
 class Engine:

@@ -21,7 +21,7 @@ MAX_CONTENTIONS = 3
 MAX_CONTENTION_DELAY = 0.05
 """Seconds until a transaction that met a lock is retried, at most."""
 MAX_RETRY_DELAY = 5.0
-"""Seconds between two tries while the database does not answer, at most."""
+"""Seconds between two tries while the database does not respond, at most."""
 
 
 class Outage:
