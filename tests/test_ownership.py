@@ -12,7 +12,7 @@ import offload
 from offload.middleware import OffloadMiddleware
 from offload.models import Job
 from offload.testing import immediate, run_jobs
-from offload.testing.jobs import find_rows, get_backend
+from offload.testing.jobs import find_rows, get_inspectable_backend
 from tests.live.clients import start_job, user_client
 from tests.owners import owner_and_tenant, tenants
 from tests.tasks import add
@@ -103,7 +103,7 @@ def test_a_job_enqueued_by_a_job_inherits_its_ownership(task):
 def test_a_job_enqueued_by_an_immediate_job_inherits_its_ownership():
     with immediate(), offload.acting_for(User(pk=5)):
         fan_out.enqueue(1)
-        rows = find_rows(get_backend("default"))
+        rows = find_rows(get_inspectable_backend("default"))
 
     assert [row.owner for row in rows] == ["user:5", "user:5"]
     assert [row.parent for row in rows] == [None, rows[0].pk]

@@ -24,7 +24,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from offload.backends.base import offload_backends
-from offload.notifier import get_notifier
+from offload.notifier import get_notifier, is_in_memory
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
 
@@ -160,8 +160,7 @@ def check_sqlite_timeout(connection: BaseDatabaseWrapper) -> Messages:
 
 
 def _is_in_memory(connection: BaseDatabaseWrapper) -> bool:
-    name = str(connection.settings_dict["NAME"])
-    return not name or ":memory:" in name or "mode=memory" in name
+    return is_in_memory(str(connection.settings_dict["NAME"]))
 
 
 def _is_of_a_test(connection: BaseDatabaseWrapper) -> bool:

@@ -18,7 +18,7 @@ from offload.live.documents import job_fields
 from offload.management.commands.offload_jobs import Command
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.queries import JobFilter, find_by_prefix, find_jobs
+from offload.store.queries import JobFilter, find_by_prefix, list_jobs
 from offload.uuid7 import new_id
 from tests.management.factories import (
     add_failed_attempt,
@@ -394,7 +394,7 @@ def test_jobs_are_found_by_an_index(state, index, narrow):
     plain.enqueue(1)
     job_filter = JobFilter(backend="default", state=state, **narrow)
 
-    plans = explain_queries(lambda: find_jobs("default", job_filter, limit=20))
+    plans = explain_queries(lambda: list_jobs("default", job_filter, limit=20))
 
     assert plans
     assert all(any(name in plan for name in index) for plan in plans), plans

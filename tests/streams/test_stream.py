@@ -15,7 +15,7 @@ from offload.lifecycle import JobState
 from offload.models import Job
 from offload.store.records import JobSnapshot
 from offload.streams.snapshots import RenderContext, RenderedSnapshot
-from offload.streams.stream import Message, Stream
+from offload.streams.stream import Stream, StreamMessage
 from offload.streams.subscription import Subscription
 from offload.uuid7 import new_id
 from offload.watching.watcher import get_watcher
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 GRANTS = frozenset({"status"})
 HOUR = 3600.0
 TIMEOUT_SECONDS = 20.0
-FINISHED = Message("close", data='{"reason":"finished"}')
+FINISHED = StreamMessage("close", data='{"reason":"finished"}')
 
 
 def make_job() -> Job:
@@ -70,7 +70,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.stream.__exit__()
 
-    async def read(self) -> Message:
+    async def read(self) -> StreamMessage:
         return await asyncio.wait_for(anext(self._messages), TIMEOUT_SECONDS)
 
     async def read_nothing(self) -> None:
@@ -79,7 +79,7 @@ class Client:
             await asyncio.sleep(0)
             assert self.stream._next_message() is None
 
-    async def read_all(self) -> list[Message]:
+    async def read_all(self) -> list[StreamMessage]:
         return [message async for message in self._messages]
 
 
@@ -182,7 +182,7 @@ def test_a_ping_is_sent_without_other_messages(job, monkeypatch):
     async def scenario() -> None:
         with Client(Stream(subscription_to(before))) as client:
             await client.read()
-            assert await client.read() == Message("ping")
+            assert await client.read() == StreamMessage("ping")
             client.stream.abort()
 
     run(scenario)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.tasks import task_backends
 
+from offload.live.display_options import display_options
 from offload.live.jobs import backend_options, find_jobs, job_result
-from offload.live.task_options import task_options
 from offload.live.tokens import Token, read_token
 from offload.ownership import owners_of_request, tenant_of
 
@@ -133,7 +133,7 @@ class Viewer:
     def _grants(self, job: Job, token: Token | None, owners: frozenset[str]) -> Grants:
         if self._tenant(job.backend) != job.tenant:
             return NO_GRANTS
-        options = task_options(job)
+        options = display_options(job)
         is_owner = job.owner in owners
         granted = set(_token_scopes(token, job.pk))
         if self._may_see(job, options.visibility, is_owner=is_owner):

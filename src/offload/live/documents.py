@@ -14,9 +14,9 @@ from django.utils.translation import gettext
 from offload.exceptions import UserFacingError
 from offload.imported import find_imported_class
 from offload.lifecycle import WAITING, JobState
+from offload.live.display_options import display_options
 from offload.live.jobs import find_failures
 from offload.live.queue_position import find_queue_positions
-from offload.live.task_options import task_options
 from offload.progress import Progress
 from offload.serialization import decode
 from offload.text import to_single_line
@@ -111,7 +111,7 @@ def document(
         failure: the attempt that made the job fail.
         queue_position: where the job is in the queue, if it has been waiting for long.
     """
-    options = task_options(job)
+    options = display_options(job)
     progress = Progress.from_json(job.progress)
     state_fields = _state_fields(job, progress)
     is_scheduled = job.state == JobState.SCHEDULED
@@ -136,7 +136,7 @@ def job_fields(job: Job) -> dict[str, Any]:
     """
     return {
         "id": str(job.pk),
-        "title": task_options(job).title,
+        "title": display_options(job).title,
         "task": job.task_path,
         "queue_name": job.queue_name,
         **_state_fields(job, Progress.from_json(job.progress)),
@@ -320,7 +320,7 @@ def _error(job: Job, job_phase: str, failure: Attempt | None) -> dict[str, Any] 
 def _is_for_users(failure: Attempt) -> bool:
     """Return whether the task raised UserFacingError, or a subclass.
 
-    Only imported modules are searched; `task_options` has imported the module of the task.
+    Only imported modules are searched; `display_options` has imported the module of the task.
     """
     exception_class = find_imported_class(failure.exception_class_path)
     return exception_class is not None and issubclass(exception_class, UserFacingError)

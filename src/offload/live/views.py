@@ -28,6 +28,7 @@ from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import NO_GRANTS, Grants, Viewer
 from offload.live.connection_limits import get_connection_limits
+from offload.live.display_options import display_options
 from offload.live.documents import job_document, job_documents, poll_delay_ms
 from offload.live.jobs import find_jobs, has_expired, job_backend, job_database, job_result
 from offload.live.long_poll import close_connections, requested_wait, wait_for_change
@@ -44,7 +45,6 @@ from offload.live.responses import (
     prefers_html,
     retry_after,
 )
-from offload.live.task_options import task_options
 from offload.live.tokens import TokenRefused, has_token
 from offload.live.widget import widget_context
 
@@ -207,7 +207,7 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
         raise problems.unfinished(retry_after(poll_delay_ms(job) or 0))
     if state != JobState.SUCCESSFUL:
         raise problems.no_result()
-    expose_result = task_options(job).expose_result
+    expose_result = display_options(job).expose_result
     if not callable(expose_result):
         return HttpResponse(job.return_value, content_type="application/json")
     try:

@@ -15,7 +15,7 @@ from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
 from offload.notifier.unix_sockets import UnixSocketNotifier, private_folder
 
-__all__ = ["Hint", "Listener", "Notifier", "get_notifier"]
+__all__ = ["Hint", "Listener", "Notifier", "get_notifier", "is_in_memory"]
 
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 _HAS_UNIX_SOCKETS = hasattr(socket, "AF_UNIX") and hasattr(os, "getuid")
@@ -39,7 +39,7 @@ def _make_notifier(using: str, name: str) -> Notifier:
     match connection.vendor:
         case "postgresql":
             return PostgreSQLNotifier(using)
-        case "sqlite" if _HAS_UNIX_SOCKETS and not _is_in_memory(name):
+        case "sqlite" if _HAS_UNIX_SOCKETS and not is_in_memory(name):
             return SQLiteNotifier(using, Path(name).resolve())
         case "mysql" if _HAS_UNIX_SOCKETS and _is_local(host):
             return UnixSocketNotifier(private_folder(f"{host}:{port}:{name}"))
@@ -47,7 +47,8 @@ def _make_notifier(using: str, name: str) -> Notifier:
             return PollingNotifier()
 
 
-def _is_in_memory(name: str) -> bool:
+def is_in_memory(name: str) -> bool:
+    """Return whether the NAME of a SQLite database means one in memory."""
     return not name or ":memory:" in name or "mode=memory" in name
 
 

@@ -57,7 +57,7 @@ class JobFilter:
         return condition
 
 
-def find_jobs(
+def list_jobs(
     using: str, job_filter: JobFilter, *, limit: int, search_all: bool = False
 ) -> list[Job]:
     """Return jobs: ready ones in the order in which they will run, finished ones newest first.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
-from offload.streams.stream import LIFETIME_SECONDS, Message, Stream
+from offload.streams.stream import LIFETIME_SECONDS, Stream, StreamMessage
 from offload.streams.subscription import STREAM_HEADER
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ type Receive = Callable[[], Awaitable[Event]]
 type Send = Callable[[Event], Awaitable[None]]
 
 
-def encode(batch: Iterable[Message]) -> bytes:
+def encode(batch: Iterable[StreamMessage]) -> bytes:
     """Return messages in the format of server-sent events."""
     return "".join(_encode_message(message) for message in batch).encode()
 
 
-def _encode_message(message: Message) -> str:
+def _encode_message(message: StreamMessage) -> str:
     if message.event == "ping":
         return ": ping\n\n"
     identifier = f"id: {message.id}\n" if message.id else ""

@@ -39,7 +39,7 @@ LIFETIME_SECONDS = 55.0
 """Lifetime of a stream, +-20 %. The client then reconnects, and is authorized again."""
 
 
-class Message(NamedTuple):
+class StreamMessage(NamedTuple):
     """A message to the client.
 
     Attributes:
@@ -94,7 +94,7 @@ class Stream:
         self._ping_at = self._opened_at + PING_INTERVAL
         self._wakeup = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._replies: deque[Subscription | Message] = deque()
+        self._replies: deque[Subscription | StreamMessage] = deque()
         """Sent before all updates. A subscription is sent as a snapshot of its jobs."""
         self._jobs: dict[UUID, SubscribedJob] = {}
         self._pending: dict[UUID, RenderedSnapshot] = {}
@@ -151,7 +151,7 @@ class Stream:
             self._remove(pk)
         self._wakeup.set()
 
-    def reply(self, message: Message) -> None:
+    def reply(self, message: StreamMessage) -> None:
         """Send a message before all updates."""
         if message.event == "snapshot":
             self._has_subscribed = True
@@ -168,7 +168,7 @@ class Stream:
         self._is_aborted = True
         self._wakeup.set()
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncIterator[StreamMessage]:
         """Yield the messages one by one."""
         async for batch in self.batches():
             for message in batch:
@@ -176,7 +176,7 @@ class Stream:
                     return
                 yield message
 
-    async def batches(self) -> AsyncIterator[list[Message]]:
+    async def batches(self) -> AsyncIterator[list[StreamMessage]]:
         """Yield the messages in lists, each of those that are due at the same time."""
         while not self._is_aborted:
             batch = self._next_batch()
@@ -217,9 +217,9 @@ class Stream:
 
     # --- messages -----------------------------------------------------------------------------
 
-    def _next_batch(self) -> list[Message]:
+    def _next_batch(self) -> list[StreamMessage]:
         """Return all messages that are due, up to about `MAX_BATCH_CHARS`."""
-        batch: list[Message] = []
+        batch: list[StreamMessage] = []
         chars = 0
         while chars < MAX_BATCH_CHARS:
             message = self._next_message()
@@ -232,7 +232,7 @@ class Stream:
             chars += len(message.id) + len(message.data)
         return batch
 
-    def _next_message(self) -> Message | None:
+    def _next_message(self) -> StreamMessage | None:
         """Return the next message; None if nothing is due."""
         if self._replies:
             return self._next_reply()
@@ -245,12 +245,12 @@ class Stream:
         if self._is_finished():
             self.close("finished")
         if self.close_reason is not None:
-            return Message("close", data=to_json({"reason": self.close_reason}))
-        return Message("ping") if now >= self._ping_at else None
+            return StreamMessage("close", data=to_json({"reason": self.close_reason}))
+        return StreamMessage("ping") if now >= self._ping_at else None
 
-    def _next_reply(self) -> Message:
+    def _next_reply(self) -> StreamMessage:
         reply = self._replies.popleft()
-        return reply if isinstance(reply, Message) else self._snapshot(reply)
+        return reply if isinstance(reply, StreamMessage) else self._snapshot(reply)
 
     def _next_due_job(self, now: float) -> UUID | None:
         """Return a job whose update may be sent; None if no job has one, or the stream closes."""
@@ -266,7 +266,7 @@ class Stream:
             return False
         return all(job.hub is None for job in self._jobs.values())
 
-    def _snapshot(self, subscription: Subscription) -> Message:
+    def _snapshot(self, subscription: Subscription) -> StreamMessage:
         """Return the first message of a subscription: the states that the client does not have."""
         items = [
             snapshot.to_json(grants, subscription.context)
@@ -276,21 +276,21 @@ class Stream:
         missing = to_json(list(subscription.missing))
         subscription.clear()
         data = f'{{"items":[{",".join(items)}],"missing":{missing}}}'
-        return Message("snapshot", self._versions(), data)
+        return StreamMessage("snapshot", self._versions(), data)
 
-    def _update(self, pk: UUID) -> Message:
+    def _update(self, pk: UUID) -> StreamMessage:
         """Return the pending state of a job."""
         snapshot = self._pending.pop(pk)
         job = self._jobs[pk]
         if snapshot.job is None:
             self._remove(pk)
             data = to_json({"items": [], "missing": [str(pk)]})
-            return Message("snapshot", self._versions(), data)
+            return StreamMessage("snapshot", self._versions(), data)
         job.version = snapshot.job.version
         job.sent_at = self._loop.time()
         if snapshot.is_finished:
             self._unsubscribe(pk)
-        return Message("update", self._versions(), snapshot.to_json(job.grants, job.context))
+        return StreamMessage("update", self._versions(), snapshot.to_json(job.grants, job.context))
 
     def _versions(self) -> str:
         return ",".join(f"{job.id}.{job.version}" for job in self._jobs.values())

@@ -24,7 +24,7 @@ from offload.streams.authorization import Application, authorize
 from offload.streams.client_messages import CLOSE_POLICY_VIOLATION, ClientMessage, ProtocolError
 from offload.streams.same_origin import is_same_origin
 from offload.streams.sse import MAX_CONNECTION_SECONDS
-from offload.streams.stream import Message, Stream, to_json
+from offload.streams.stream import Stream, StreamMessage, to_json
 from offload.streams.subscription import Handoff, Subscription
 
 if TYPE_CHECKING:
@@ -178,10 +178,10 @@ class SocketConnection:
             self._reply("error", response.problem())
 
     def _reply(self, event: str, data: dict[str, Any]) -> None:
-        self._stream.reply(Message(event, data=to_json(data)))
+        self._stream.reply(StreamMessage(event, data=to_json(data)))
 
 
-def encode(message: Message) -> str:
+def encode(message: StreamMessage) -> str:
     """Return a message as JSON."""
     identifier = f',"id":{to_json(message.id)}' if message.id else ""
     data = f',"data":{message.data}' if message.data else ""

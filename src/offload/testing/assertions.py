@@ -13,7 +13,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
 from offload.serialization import decode, normalize
-from offload.testing.jobs import find_rows, get_backend
+from offload.testing.jobs import find_rows, get_inspectable_backend
 from offload.timestamps import to_microseconds
 
 if TYPE_CHECKING:
@@ -162,11 +162,11 @@ def _rows(expected: _ExpectedJob, backend: str | None) -> list[Job]:
         alias = expected.task.backend
     else:
         alias = DEFAULT_TASK_BACKEND_ALIAS
-    return find_rows(get_backend(alias))
+    return find_rows(get_inspectable_backend(alias))
 
 
 def _results(rows: Sequence[Job]) -> list[OffloadResult[Any]]:
-    return [get_backend(row.backend).result_of(row) for row in rows]
+    return [get_inspectable_backend(row.backend).result_of(row) for row in rows]
 
 
 def _as_json(value: Any) -> Any:

@@ -132,9 +132,9 @@ class ImmediateBackend(RecordingBackend):
 
 
 def _recorded(ids: Iterable[UUID]) -> list[RecordedJob]:
-    from offload.testing.recorded import find_jobs  # noqa: PLC0415  # needs the app registry
+    from offload.testing.recorded import find_recorded_jobs  # noqa: PLC0415  # needs the app registry
 
-    return find_jobs(ids)
+    return find_recorded_jobs(ids)
 
 
 def _invalid_state(job: RecordedJob, participle: str) -> InvalidJobState:

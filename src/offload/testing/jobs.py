@@ -16,7 +16,7 @@ type InspectableBackend = DatabaseBackend | RecordingBackend
 """A backend whose jobs a test can list and run."""
 
 
-def get_backend(alias: str) -> InspectableBackend:
+def get_inspectable_backend(alias: str) -> InspectableBackend:
     """Return the backend with an alias.
 
     Raises:

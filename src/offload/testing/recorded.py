@@ -161,7 +161,7 @@ def add_jobs(jobs: Iterable[RecordedJob]) -> None:
     _jobs.update((job.row.pk, job) for job in jobs)
 
 
-def find_jobs(ids: Iterable[UUID]) -> list[RecordedJob]:
+def find_recorded_jobs(ids: Iterable[UUID]) -> list[RecordedJob]:
     """Return those of the jobs that were recorded."""
     return [_jobs[pk] for pk in ids if pk in _jobs]
 

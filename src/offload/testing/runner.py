@@ -20,7 +20,7 @@ from offload.results import OffloadResult, canonical_id
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimRequest
 from offload.testing.execution import run_attempt
-from offload.testing.jobs import InspectableBackend, find_rows, get_backend
+from offload.testing.jobs import InspectableBackend, find_rows, get_inspectable_backend
 from offload.timestamps import now_microseconds, to_datetime
 from offload.uuid7 import new_id
 
@@ -70,7 +70,7 @@ def run_jobs(
     Raises:
         AssertionError: if jobs are still waiting after `limit` attempts.
     """
-    task_backend = get_backend(backend)
+    task_backend = get_inspectable_backend(backend)
     _require_queue(task_backend, queue_name)
     started: list[str] = []
     with closing(_claims(task_backend, queue_name, include_scheduled=include_scheduled)) as claims:

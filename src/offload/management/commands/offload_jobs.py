@@ -30,7 +30,7 @@ from offload.management.formatting import (
     format_table,
     operator_document,
 )
-from offload.store.queries import JobFilter, find_by_prefix, find_jobs, find_workers, recent_tasks
+from offload.store.queries import JobFilter, find_by_prefix, find_workers, list_jobs, recent_tasks
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -202,7 +202,7 @@ class Command(BaseCommand):
                     queue_name=options["queue"],
                     task=options["task"],
                 )
-                jobs += find_jobs(
+                jobs += list_jobs(
                     self.store.using, job_filter, limit=remaining, search_all=search_all
                 )
         if not jobs:

@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 18
 """Bytes read or written at once, at most."""
 
 
-class Message:
+class MessageKind:
     """The kinds of messages. A message is a tuple of its kind and its content."""
 
     # From the worker to the child

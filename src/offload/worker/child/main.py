@@ -24,7 +24,7 @@ from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
-from offload.worker.child.channel import Channel, Message
+from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.child.report_writer import ReportWriter
 from offload.worker.runners.base import split_by_kind
 
@@ -90,7 +90,7 @@ class ChildMain:
 
     def run(self) -> None:
         """Handle messages until the worker sends STOP."""
-        self._writer.send(Message.READY)
+        self._writer.send(MessageKind.READY)
         while not self._is_stopped:
             timeout = LIMITS_INTERVAL if self._has_limits else None
             readable, _, _ = select.select([self._channel], [], [], timeout)
@@ -109,15 +109,15 @@ class ChildMain:
 
     def _handle(self, message: tuple[Any, ...]) -> None:
         match message:
-            case Message.RUN, first, rows:
+            case MessageKind.RUN, first, rows:
                 self._run_jobs(first, rows)
-            case Message.CANCEL, keys:
+            case MessageKind.CANCEL, keys:
                 self._cancel(keys)
-            case (Message.RELEASE_WAITING,):
+            case (MessageKind.RELEASE_WAITING,):
                 self._release_waiting()
-            case Message.ANNOUNCE_FINISHED, job, outcome:
+            case MessageKind.ANNOUNCE_FINISHED, job, outcome:
                 self._announce_finished(ClaimedJob(*job), Outcome(*outcome))
-            case (Message.STOP,):
+            case (MessageKind.STOP,):
                 self._is_stopped = True
 
     def _run_jobs(self, first: int, rows: list[tuple[Any, ...]]) -> None:
@@ -137,7 +137,7 @@ class ChildMain:
         numbers: list[int] = []
         for runner in self._runners:
             numbers += runner.release_waiting()
-        self._writer.send(Message.RELEASED, numbers)
+        self._writer.send(MessageKind.RELEASED, numbers)
 
     def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Call the receivers in another thread: slow ones must not hold up messages."""

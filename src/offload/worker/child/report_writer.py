@@ -9,7 +9,7 @@ from typing import Any
 
 from offload.failpoints import failpoint
 from offload.progress import MIN_READ_INTERVAL
-from offload.worker.child.channel import Channel, Message
+from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.runners.base import FinishReport
 from offload.worker.runners.progress_buffer import ProgressBuffer
 
@@ -80,7 +80,7 @@ class ReportWriter:
         if count:
             rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
             failpoint("child.reporting")
-            self._channel.send(Message.FINISHED, rows)
+            self._channel.send(MessageKind.FINISHED, rows)
             failpoint("child.reported")
 
     def _send_progress(self) -> None:
@@ -88,4 +88,4 @@ class ReportWriter:
         if self.progress_buffer:
             progress = self.progress_buffer.read(time.monotonic())
             if progress:
-                self._channel.send(Message.PROGRESS, progress)
+                self._channel.send(MessageKind.PROGRESS, progress)

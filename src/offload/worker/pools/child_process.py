@@ -17,7 +17,7 @@ from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import Outcome, released
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
-from offload.worker.child.channel import Channel, Message
+from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.child.main import main
 from offload.worker.pools.base import (
     find_unresponsive,
@@ -144,7 +144,7 @@ class ChildProcess:
         """Send jobs to the child, in the order in which they should start."""
         if jobs:
             first = self._capacity.take(jobs)
-            self.channel.send(Message.RUN, first, list(map(tuple, jobs)))
+            self.channel.send(MessageKind.RUN, first, list(map(tuple, jobs)))
 
     def collect(self) -> list[FinishedJob]:
         """Handle the child's messages; return the jobs that finished or were released."""
@@ -163,16 +163,16 @@ class ChildProcess:
         new = held.intersection(keys) - self._cancelled_at.keys()
         if new:
             self._cancelled_at.update(dict.fromkeys(new, time.monotonic()))
-            self.channel.send(Message.CANCEL, list(new))
+            self.channel.send(MessageKind.CANCEL, list(new))
 
     def release_waiting(self) -> None:
         """Request the release of jobs that have not started; `collect` returns them."""
-        self.channel.send(Message.RELEASE_WAITING)
+        self.channel.send(MessageKind.RELEASE_WAITING)
 
     def announce_finished(self, finished: FinishedJob) -> None:
         """Send Django's `task_finished` in the child."""
         job, outcome = finished
-        self.channel.send(Message.ANNOUNCE_FINISHED, tuple(job), tuple(outcome))
+        self.channel.send(MessageKind.ANNOUNCE_FINISHED, tuple(job), tuple(outcome))
 
     def enforce_limits(self, now: float) -> None:
         """Kill the process if a job does not stop; release jobs that wait behind long ones.
@@ -192,7 +192,7 @@ class ChildProcess:
         if self._capacity.held:
             self._kill()
         else:
-            self.channel.send(Message.STOP)
+            self.channel.send(MessageKind.STOP)
 
     def reap(self, *, reason: str, by_worker: bool = False) -> list[FinishedJob]:
         """Wait for the exit of a stopped or dead process, and return the jobs that it held.
@@ -217,14 +217,14 @@ class ChildProcess:
 
     def _handle(self, message: tuple[Any, ...]) -> list[FinishedJob]:
         match message:
-            case Message.FINISHED, rows:
+            case MessageKind.FINISHED, rows:
                 self._finished += len(rows)
                 return self._capacity.settle(rows)
-            case Message.RELEASED, numbers:
+            case MessageKind.RELEASED, numbers:
                 return self._capacity.settle((number, released(), None) for number in numbers)
-            case Message.PROGRESS, progress:
+            case MessageKind.PROGRESS, progress:
                 self._progress |= progress
-            case (Message.READY,):
+            case (MessageKind.READY,):
                 self.is_ready = True
         return []
 
@@ -262,7 +262,7 @@ class ChildProcess:
     def _retire_if_used_up(self) -> None:
         if self.is_retiring:
             if not self._capacity.held:
-                self.channel.send(Message.STOP)
+                self.channel.send(MessageKind.STOP)
         elif self._is_used_up():
             self.is_retiring = True
             self.release_waiting()

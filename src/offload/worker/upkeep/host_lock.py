@@ -124,7 +124,7 @@ def _private_folder(database: str) -> Path | None:
     digest = sha256(database.encode()).hexdigest()[:16]
     folder = Path(SHARED_MEMORY) / f"offload-{os.getuid()}-{digest}"
     try:
-        if not _is_in_memory(SHARED_MEMORY):
+        if not _is_tmpfs(SHARED_MEMORY):
             return None
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
@@ -135,7 +135,7 @@ def _private_folder(database: str) -> Path | None:
     return folder if is_own and not is_writable_by_others else None
 
 
-def _is_in_memory(folder: str) -> bool:
+def _is_tmpfs(folder: str) -> bool:
     """Return whether a folder is the kernel's own memory, and not a disk that hosts may share."""
     file_system = ""
     for mount in Path("/proc/self/mounts").read_text().splitlines():

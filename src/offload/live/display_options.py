@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 
-class TaskOptions(NamedTuple):
+class DisplayOptions(NamedTuple):
     """The options of one task; safe defaults if the task no longer exists.
 
     Attributes:
@@ -28,7 +28,7 @@ class TaskOptions(NamedTuple):
     expose_result: bool | Callable[..., Any]
 
 
-def task_options(job: Job) -> TaskOptions:
+def display_options(job: Job) -> DisplayOptions:
     """Return the options of a job's task."""
     task = _find_task(job.task_path)
     title = str(getattr(task, "title", ""))
@@ -36,7 +36,7 @@ def task_options(job: Job) -> TaskOptions:
     expose_result: Any = getattr(task, "expose_result", False)
     if expose_result is not True and not callable(expose_result):
         expose_result = False
-    return TaskOptions(title or _title_from_path(job.task_path), visibility, expose_result)
+    return DisplayOptions(title or _title_from_path(job.task_path), visibility, expose_result)
 
 
 def _find_task(path: str) -> Task[..., Any] | None:
