@@ -72,6 +72,19 @@ def test_a_double_click_starts_one_job(context: BrowserContext, form: Page, cont
     assert count_jobs(context) == before + 1
 
 
+def test_a_double_click_starts_one_job_although_the_response_comes_in_between(
+    context: BrowserContext, form: Page, control: JobControl
+):
+    before = count_jobs(context)
+    form.get_by_role("button", name="Start").click()
+    expect(form.locator("task-status")).to_have_count(1)
+    form.mouse.down(click_count=2)  # still above the button
+    form.mouse.up(click_count=2)
+    control.finish()
+    expect(form.locator("[data-phase=succeeded]")).to_have_count(1)
+    assert count_jobs(context) == before + 1
+
+
 def test_a_lost_response_starts_no_second_job(
     context: BrowserContext, form: Page, control: JobControl
 ):

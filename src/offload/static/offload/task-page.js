@@ -23,6 +23,14 @@ document.addEventListener("submit", (event) => {
   if (form.getAttribute("aria-busy") !== "true") submit(form, event.submitter);
 });
 
+// The server may respond between the two clicks of a double-click: the second starts no other job.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button, input");
+  const isSecondClick = event.detail > 1; // 0 for the keyboard
+  if (isSecondClick && button?.type === "submit" && button.form?.matches("form[data-offload]"))
+    event.preventDefault();
+});
+
 async function submit(form, button) {
   const body = new FormData(form, button);
   const url = button?.getAttribute("formaction") ?? form.getAttribute("action") ?? location.href;
