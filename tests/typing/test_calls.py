@@ -39,7 +39,6 @@ def lines_with_errors(output: str) -> Sequence[int]:
 
 @pytest.mark.parametrize("has_plugin", [True, False], ids=["with plugin", "without plugin"])
 def test_mypy_finds_the_errors_and_no_other(has_plugin, tmp_path):
-    pytest.importorskip("mypy")
     config = ROOT / "pyproject.toml"
     if not has_plugin:
         config = tmp_path / "mypy.ini"
@@ -51,7 +50,6 @@ def test_mypy_finds_the_errors_and_no_other(has_plugin, tmp_path):
 
 
 def test_pyright_finds_the_errors_and_no_other(tmp_path):
-    pytest.importorskip("basedpyright")
     config = tmp_path / "pyrightconfig.json"
     config.write_text(
         json.dumps(
