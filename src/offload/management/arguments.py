@@ -12,10 +12,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import connections
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, task_backends
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import InvalidTaskBackend
 
-from offload.backends.base import OffloadBackend
+from offload.backends.base import OffloadBackend, get_backend
 from offload.conf import BackendOptions, did_you_mean
 from offload.exceptions import QueueUnavailable
 from offload.lifecycle import JobState
@@ -57,7 +57,7 @@ def resolve_backend(alias: str) -> OffloadBackend:
         CommandError: for an unknown alias, or a backend of another package.
     """
     try:
-        backend = task_backends[alias]
+        return get_backend(alias)
     except InvalidTaskBackend as error:
         if alias in settings.TASKS:
             raise CommandError(f"TASKS[{alias!r}]: {error}") from error
@@ -67,13 +67,6 @@ def resolve_backend(alias: str) -> OffloadBackend:
         ) from error
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
-    if not isinstance(backend, OffloadBackend):
-        path = f"{type(backend).__module__}.{type(backend).__qualname__}"
-        raise CommandError(
-            f"TASKS[{alias!r}] uses {path}, which does not store jobs in a database. Set its "
-            "BACKEND to 'offload.backends.database.DatabaseBackend'."
-        )
-    return backend
 
 
 def resolve_options(options: dict[str, Any]) -> BackendOptions:
