@@ -28,7 +28,7 @@ ANY_QUEUE = "*"
 KINDS = frozenset({False, True})
 """The kinds of jobs, by `is_async`."""
 MAX_POLL_INTERVAL = 15.0
-"""Seconds between two polls at most, whatever hints arrive."""
+"""Seconds between two polls, give or take a tenth, whatever hints arrive."""
 MAX_HINT_DELAY = 0.25
 """Seconds from a hint to a poll at most, however many hints follow it."""
 MIN_RECHECK_DELAY = 0.05
