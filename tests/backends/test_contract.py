@@ -18,6 +18,7 @@ from offload.results import OffloadResult
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
 from tests.tasks import aadd, add, fail, plain
+from tests.worker.progress_tasks import fail_at
 
 pytestmark = pytest.mark.django_db
 
@@ -185,6 +186,20 @@ def test_a_failed_job_is_run_again(backend):
     result.refresh()
     assert finished(result).status == TaskResultStatus.FAILED
     assert result.attempts == 2
+
+
+@with_waiting_jobs
+def test_a_retried_job_starts_as_if_it_had_never_run(backend):
+    result = finished(backend.enqueue(fail_at, (2, 4), {}))
+    assert result.progress is not None
+
+    backend.retry(result.id)
+
+    result.refresh()
+    (row,) = backend.find([UUID(result.id)])
+    assert (result.state, result.progress, result.finished_at) == (JobState.READY, None, None)
+    assert (row.attempt, row.worker_losses, row.return_value) == (0, 0, None)
+    assert row.run_after >= result.last_attempted_at
 
 
 def test_waiting_for_a_finished_job_returns_at_once(backend, transactional_db):

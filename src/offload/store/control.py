@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
+RETRY_VALUES = {
+    "attempt": 0,
+    "worker_losses": 0,
+    "expires_at": None,
+    "finished_at": None,
+    "cancel_requested_at": None,
+    "return_value": None,
+    "progress": None,
+}
+"""Columns of a job that is retried on request, which starts as if it had never run."""
+
+
 class Control(Session):
     """Changes jobs on a user's behalf, in the caller's transaction, and notifies after commit."""
 
@@ -40,16 +52,7 @@ class Control(Session):
     def retry(self, job: UUID) -> bool:
         """Make a job that failed, was cancelled or expired ready again; return False otherwise."""
         is_changed = self._in_states(job, RETRYABLE).update(
-            state=JobState.READY,
-            attempt=0,
-            worker_losses=0,
-            run_after=self.now(),
-            expires_at=None,
-            finished_at=None,
-            cancel_requested_at=None,
-            return_value=None,
-            progress=None,
-            version=NEXT_VERSION,
+            state=JobState.READY, run_after=self.now(), version=NEXT_VERSION, **RETRY_VALUES
         )
         if is_changed:
             publish_after_commit(self.using, Hint.WORK, Hint.CHANGED)

@@ -18,6 +18,7 @@ from offload.backends.rows import result_from_row
 from offload.lifecycle import CANCELLABLE, RETRYABLE, WAITING, JobState, Outcome
 from offload.models import Attempt, Job
 from offload.results import OffloadResult
+from offload.store.control import RETRY_VALUES
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob, NewJob, ProgressUpdates
 from offload.testing.execution import run_attempt
 from offload.timestamps import now_microseconds, to_datetime, to_microseconds
@@ -83,10 +84,9 @@ class RecordedJob:
         if self.row.state not in RETRYABLE:
             return False
         self.row.state = JobState.READY
-        self.row.attempt = 0
-        self.row.expires_at = None
-        self.row.finished_at = None
-        self.row.cancel_requested_at = None
+        self.row.run_after = _now()
+        for name, value in RETRY_VALUES.items():
+            setattr(self.row, name, value)
         self.row.version += 1
         return True
 
