@@ -42,7 +42,7 @@ def test_a_removed_element_catches_up_when_it_is_inserted(
 ):
     job, control = start(context)
     page.goto(f"/show/?ids={job}&transport={transport}")
-    expect(page.locator("[data-phase=running]")).to_be_visible()
+    wait_until(lambda: connections.open, "the connection is open", page=page)
     remove_element(page)
     wait_until(lambda: not connections.open, "the connection is closed", page=page)
     control.finish()

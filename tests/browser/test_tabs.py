@@ -166,6 +166,8 @@ def test_a_hidden_tab_is_silent_and_catches_up(
     job, control = start(context)
     page.goto(f"/show/?ids={job}&transport={transport}")
     expect(page.locator("[data-phase=running]")).to_be_visible()
+    if transport in LIVE_TRANSPORTS:
+        wait_until(lambda: connections.open, "the connection is open", page=page)
     set_hidden(page, hidden=True)
     wait_until(lambda: not connections.open, "the connection is closed", page=page)
     urls: list[str] = []
