@@ -151,8 +151,9 @@ def test_two_users_of_one_browser_share_nothing(
         tab.goto(f"/show/?ids={job}&transport={transport}")
         expect(tab.locator("[data-phase=running]")).to_be_visible()
         channels.add(tab.locator("task-status").get_attribute("channel"))
+        # At once: the next sign-in ends the session, and with it this connection.
+        wait_until(lambda tab=tab: tab in connections.pages, "each has a connection", page=tab)
     assert len(channels) == 2
-    wait_until(lambda: len(connections.open) == 2, "each has a connection", page=tab)
 
 
 # --- hidden tabs ----------------------------------------------------------------------------------
