@@ -19,8 +19,8 @@ class Attempt(models.Model):
     started_at = TimestampField()
     finished_at = TimestampField()
     exception_class_path = models.CharField(max_length=255)
-    message = models.TextField()
-    traceback = models.TextField()
+    message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
 
     class Meta:
         constraints = (

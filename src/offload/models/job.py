@@ -31,12 +31,12 @@ class Job(models.Model):
     """JSON text: [args, kwargs]."""
     run_after = TimestampField()
     """The time from which the job may run; orders the jobs of one priority."""
-    expires_at = TimestampField(null=True)
+    expires_at = TimestampField(null=True, blank=True)
     enqueued_at = TimestampField()
-    started_at = TimestampField(null=True)
-    last_attempted_at = TimestampField(null=True)
-    finished_at = TimestampField(null=True)
-    timeout = models.FloatField(null=True)
+    started_at = TimestampField(null=True, blank=True)
+    last_attempted_at = TimestampField(null=True, blank=True)
+    finished_at = TimestampField(null=True, blank=True)
+    timeout = models.FloatField(null=True, blank=True)
     """Seconds for which one attempt may run."""
     attempt = models.IntegerField(db_default=0, default=0)
     """Attempts that count towards `max_attempts`: not those lost, snoozed or released."""
@@ -47,20 +47,20 @@ class Job(models.Model):
     fence = models.IntegerField(db_default=0, default=0)
     """Number of claims so far, never reset. Every write about a running job names it, so that a
     worker that has lost the job cannot change it (a fencing token)."""
-    worker = models.UUIDField(null=True)
+    worker = models.UUIDField(null=True, blank=True)
     """The worker that holds the job, or held it last."""
-    cancel_requested_at = TimestampField(null=True)
-    owner = models.CharField(max_length=128, db_default="", default="")
+    cancel_requested_at = TimestampField(null=True, blank=True)
+    owner = models.CharField(max_length=128, db_default="", default="", blank=True)
     """The user or the session whose request enqueued the job."""
-    tenant = models.CharField(max_length=64, db_default="", default="")
-    request_id = models.CharField(max_length=64, db_default="", default="")
-    parent = models.UUIDField(null=True)
+    tenant = models.CharField(max_length=64, db_default="", default="", blank=True)
+    request_id = models.CharField(max_length=64, db_default="", default="", blank=True)
+    parent = models.UUIDField(null=True, blank=True)
     """The job that enqueued this one."""
     version = models.IntegerField(db_default=0, default=0)
     """Grows with every visible change."""
-    progress = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
+    progress = models.TextField(null=True, blank=True)  # noqa: DJ001  # NULL is "none yet"
     """JSON text: the progress of the running attempt."""
-    return_value = models.TextField(null=True)  # noqa: DJ001  # NULL is "none yet"; no JSON is empty
+    return_value = models.TextField(null=True, blank=True)  # noqa: DJ001  # as for progress
     """JSON text."""
 
     class Meta:

@@ -18,7 +18,7 @@ class Worker(models.Model):
     backend = models.CharField(max_length=64)
     hostname = models.CharField(max_length=255)
     pid = models.IntegerField()
-    queues = models.TextField()
+    queues = models.TextField(blank=True)
     """Names of the queues it serves, separated by commas; empty for all."""
     processes = models.IntegerField()
     threads = models.IntegerField()
