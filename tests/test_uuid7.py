@@ -65,21 +65,32 @@ def test_other_uuids_have_no_time_of_creation(identifier):
         created_at(identifier)
 
 
-@pytest.mark.parametrize(
-    ("key", "made"),
-    [
-        ("01a21528-2346-7000-a6cf-85a3b6428b27", True),
-        ("01a21528-2346-7000-a6cf-85a3b6428b27.12", True),
-        ("8e03978e-40d5-43e8-bc93-6894a57f9324", False),
-        ("anything", False),
-        ("", False),
-    ],
-)
-def test_an_id_derived_from_a_key_has_the_time_of_the_key(key, made):
-    identifier = derive_id(key, bytes(range(32)))
+@pytest.mark.parametrize("suffix", ["", ".12"])
+def test_an_id_derived_from_the_key_of_a_page_has_its_time(suffix):
+    key = "01a21528-2346-7000-a6cf-85a3b6428b27"
+    identifier = derive_id(key + suffix, bytes(range(32)))
 
     assert (identifier.version, identifier.variant) == (7, "specified in RFC 4122")
-    assert identifier == derive_id(key, bytes(range(32)))
+    assert created_at(identifier) == created_at(UUID(key))
     assert identifier != derive_id(key, bytes(32))
-    age = created_at(UUID(key[:36])) if made else datetime(1970, 1, 1, tzinfo=UTC)
-    assert created_at(identifier) == age
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        str(UUID(int=1 << 120, version=4)),
+        "order-42",
+        "",
+        "00000000-0001-7000-8000-000000000000",
+    ],
+    ids=["4", "text", "empty", "1970"],
+)
+def test_an_id_derived_from_any_other_key_has_no_time_and_sorts_before_all_that_have(key):
+    identifier = derive_id(key, bytes(range(32)))
+
+    assert (identifier.version, identifier.variant) == (8, "specified in RFC 4122")
+    assert identifier == derive_id(key, bytes(range(32)))
+    assert identifier.hex[:8] != derive_id(key, bytes(range(1, 33))).hex[:8]
+    assert identifier < UUID("01941f29-7c00-7000-8000-000000000000")
+    with pytest.raises(ValueError, match="is not a UUIDv7"):
+        created_at(identifier)

@@ -169,6 +169,22 @@ def owner_of_request(request: HttpRequest) -> str:
     return f"session:{name}"
 
 
+def known_owner_of_request(request: HttpRequest) -> str:
+    """Return the owner of a request's user or session, without changing the session.
+
+    It is "" for a visitor without a session, and for one whose session is new.
+    """
+    if owner := _user_of(request):
+        return owner
+    session: Any = getattr(request, "session", None)
+    if session is None:
+        return ""
+    name = session.get(SESSION_KEY)
+    if name is None and session.session_key:
+        name = _name_session(session.session_key)
+    return f"session:{name}" if name else ""
+
+
 def _name_session(session_key: str | None) -> str:
     """Return the name of a session that becomes an owner.
 

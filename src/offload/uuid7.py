@@ -11,6 +11,9 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
+FIRST_KEY_TIME = 1_735_689_600_000
+"""1 January 2025 in milliseconds: no page with an idempotency key is older."""
+
 _lock = threading.Lock()
 _last = 0
 
@@ -30,20 +33,34 @@ def new_id() -> UUID:
 
 
 def derive_id(key: str, digest: bytes) -> UUID:
-    """Return the UUIDv7 derived from a key: the same key always gives the same id.
+    """Return the id derived from a key: the same key always gives the same id.
+
+    It is a UUIDv7 with the time of a key that starts with a UUIDv7. For any other key it is a
+    UUIDv8, which has no time.
 
     Args:
-        key: gives the time if it starts with a UUIDv7; else the time is that of the epoch.
-        digest: at least 10 bytes of a keyed hash, which make the id unpredictable.
+        key: as the client sent it.
+        digest: at least 15 bytes of a keyed hash, which make the id unpredictable.
     """
-    try:
-        prefix = UUID(key[:36])
-        milliseconds = prefix.int >> 80 if prefix.version == 7 else 0
-    except ValueError:
-        milliseconds = 0
-    high = (milliseconds << 16) | 0x7000 | (int.from_bytes(digest[:2]) >> 4)
+    milliseconds = _time_of(key)
+    if milliseconds is None:
+        # The first byte sorts it before every UUIDv7, which commands list as the newest jobs.
+        first, version = int.from_bytes(digest[10:15]), 0x8000
+    else:
+        first, version = milliseconds, 0x7000
+    high = (first << 16) | version | (int.from_bytes(digest[:2]) >> 4)
     low = (0b10 << 62) | (int.from_bytes(digest[2:10]) >> 2)
     return UUID(int=(high << 64) | low)
+
+
+def _time_of(key: str) -> int | None:
+    """Return the milliseconds in a key's UUIDv7; None without one, or if its time is impossible."""
+    try:
+        prefix = UUID(key[:36])
+    except ValueError:
+        return None
+    milliseconds = prefix.int >> 80
+    return milliseconds if prefix.version == 7 and milliseconds >= FIRST_KEY_TIME else None
 
 
 def created_at(identifier: UUID) -> datetime:

@@ -9,15 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection
 from django.http import HttpResponse
+from django.tasks.exceptions import TaskResultDoesNotExist
 from django.test import Client, RequestFactory
 
 import offload
 from offload.models import Job
 from offload.templatetags.offload import idempotency_key
 from offload.uuid7 import created_at
-from tests.live.clients import BROWSER, JSON, anonymous_client, user_client
+from tests.live.clients import BROWSER, JSON, anonymous_client, is_private, user_client
 from tests.live.tasks import private
 from tests.models import Effect
 
@@ -56,6 +58,16 @@ def test_the_key_may_be_in_a_header():
 
 
 @pytest.mark.django_db
+def test_a_job_of_a_key_without_a_time_is_not_said_to_be_pruned():
+    job = send(user_client(), **{"Idempotency-Key": "order-42"}).json()["id"]
+    Job.objects.all().delete()  # as if its transaction was rolled back
+
+    with pytest.raises(TaskResultDoesNotExist, match="There is no job") as raised:
+        private.get_result(job)
+    assert not isinstance(raised.value, offload.TaskResultExpired)
+
+
+@pytest.mark.django_db
 def test_other_keys_users_and_views_and_no_key_start_other_jobs(key):
     ada, grace = user_client("ada"), user_client("grace")
     ids = [
@@ -91,7 +103,14 @@ def test_a_visitor_is_identified_by_the_session(key):
 def test_a_visitor_without_a_session_is_identified_by_the_csrf_cookie(key):
     client = anonymous_client(session=False)
     client.cookies["csrftoken"] = "t" * 32
-    assert len({send(client, key).json()["id"] for _ in range(2)}) == 1
+    first, again, page = send(client, key), send(client, key), send(client, key, **BROWSER)
+
+    assert Job.objects.count() == 1
+    assert first.status_code == 202
+    assert again.json()["type"] == "urn:offload:already-accepted", "the job has no owner"
+    assert is_private(again)
+    assert (page.status_code, page.headers["Content-Type"]) == (409, "text/html; charset=utf-8")
+    assert "accepted before" in page.text
 
 
 @pytest.mark.django_db
@@ -147,10 +166,9 @@ def test_only_the_first_job_of_a_view_gets_the_id(key):
         return HttpResponse(" ".join(result.id for result in results))
 
     request = RequestFactory().post("/", {"idempotency_key": key}, headers=JSON)
-    request.COOKIES["csrftoken"] = "t"
-    first = view(request)
-    with offload.acting_for(None):
-        again = view(request)
+    request.user = User.objects.create_user("ada")
+    with offload.acting_for(request.user):
+        first, again = view(request), view(request)
 
     assert first.text.split()[0] in again.headers["Location"]
     assert Job.objects.count() == 2

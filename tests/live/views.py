@@ -2,10 +2,13 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth import logout
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
 import offload
@@ -35,8 +38,21 @@ def start_once(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=400)
     if "race" in request.GET:
         barrier.wait()
+    if "visit" in request.GET:
+        request.session["visits"] = 1
     Effect.objects.create(token=uuid4().hex)
-    return offload.accepted(request, _private().enqueue())
+    with acting_for(request.GET.get("for")):
+        return offload.accepted(request, _private().enqueue())
+
+
+@contextmanager
+def acting_for(name: str | None) -> Iterator[None]:
+    """Act for the user of this name; without one, for the request's."""
+    if name is None:
+        yield
+    else:
+        with offload.acting_for(User.objects.get(username=name)):
+            yield
 
 
 @offload.idempotent

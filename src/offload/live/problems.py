@@ -90,6 +90,12 @@ def finished() -> Problem:
     return Problem(409, "finished", _("The task has already finished."))
 
 
+def already_accepted() -> Problem:
+    """The idempotency key started a job, which the client may not see."""
+    title = _("This request was accepted before. You are not allowed to see its task.")
+    return Problem(409, "already-accepted", title)
+
+
 def no_result() -> Problem:
     """A job that did not succeed has no result."""
     return Problem(409, "no-result", _("The task did not succeed, so it has no result."))

@@ -114,6 +114,14 @@ def job_response(
     return _add_validators(response, etag(job), document["poll_ms"])
 
 
+def problem_response(request: HttpRequest, problem: problems.Problem) -> HttpResponseBase:
+    """Return the response to a refused request: a page for a browser, else a problem document."""
+    if not prefers_html(request):
+        return add_privacy_headers(problem.response())
+    context = {"problem": problem.document()}
+    return add_privacy_headers(render(request, "offload/page.html", context, status=problem.status))
+
+
 def job_list_response(content: dict[str, Any], tag: str) -> HttpResponse:
     """Return the documents of several jobs.
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core import signing
+from django.core.exceptions import PermissionDenied
 from django.utils.crypto import constant_time_compare
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ MAX_JOBS = 100
 FINGERPRINT_CHARS = 16
 
 
-class TokenRefused(Exception):
-    """The token was not made by this site, was changed, or its user is no longer valid."""
+class TokenRefused(PermissionDenied):
+    """The token was not made by this site, was changed, or its user is no longer valid.
+
+    In a view of the project Django responds with 403, as to any `PermissionDenied`.
+    """
 
 
 class TokenExpired(TokenRefused):
