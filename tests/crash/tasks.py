@@ -10,10 +10,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django.tasks.signals import task_finished
+
 from offload import Fixed, task
 from offload.exceptions import Retry
 from tests.crash import execution_log
 from tests.models import Effect
+
+LOGS_FINISHES = "OFFLOAD_TEST_LOGS_FINISHES"
+"""A variable that makes processes log each `task_finished` that they send."""
 
 
 def _log_start(context: Any, token: str) -> str:
@@ -98,6 +103,11 @@ def hold_interpreter(context: Any, token: str, seconds: int) -> str:
     return value
 
 
+@task(takes_context=True, expires=60)
+def expiring(context: Any, token: str) -> str:
+    return _log_start(context, token)
+
+
 def _die(how: str) -> None:
     match how:
         case "kill":
@@ -136,3 +146,11 @@ def eat_memory(context: Any, token: str, mebibytes: int) -> str:
         return value
     eaten = [bytes([number % 256]) * 1024**2 for number in range(mebibytes)]
     return value if eaten else ""
+
+
+def _log_finish(task_result: Any, **_: Any) -> None:
+    execution_log.write("finish", task_result.args[0], value=task_result.state.label)
+
+
+if os.environ.get(LOGS_FINISHES):
+    task_finished.connect(_log_finish)

@@ -103,8 +103,8 @@ class JobRun:
         if self._problem is not None:
             raise self._problem
         job = self.job
-        is_first = job.attempt == 1 and not job.worker_losses
-        if is_first and job.expires_at is not None and job.expires_at < now_microseconds():
+        # A lost or released attempt does not count: maybe its function was never entered.
+        if job.attempt == 1 and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(self)
         set_ownership_source(self.ownership)
