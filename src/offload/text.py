@@ -7,8 +7,14 @@ import re
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL and lone surrogates, which not every database stores."""
 
-# Terminals, logs and databases mishandle control characters and lone surrogates.
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+CONTROLS = "\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+"""Characters that terminals, logs and databases mishandle, as ranges of a regular expression:
+control characters (C0, DEL, C1), line and paragraph separators, and lone surrogates."""
+BIDI_CONTROLS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Characters that make text read differently from how it is stored, as ranges likewise."""
+
+_UNPRINTABLE = re.compile(f"[{CONTROLS}]+")
+_UNSAFE = re.compile(f"[{CONTROLS}{BIDI_CONTROLS}]")
 
 
 def to_storable_text(text: str, *, max_chars: int) -> str:
@@ -29,3 +35,20 @@ def to_single_line(text: str, *, max_chars: int) -> str:
     # The first cut bounds the cost of a text of megabytes.
     text = " ".join(_UNPRINTABLE.sub(" ", text[: 10 * max_chars]).split())
     return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+
+
+def to_terminal_text(text: object) -> str:
+    """Return text as one line for a terminal or a log, its control characters as escapes.
+
+    Text of a task could otherwise move the cursor, set the window's title or forge a log line.
+    """
+    return _UNSAFE.sub(_escape, str(text))
+
+
+def to_terminal_lines(text: str) -> str:
+    """Do what `to_terminal_text` does with each line of a text, such as a traceback."""
+    return "\n".join(map(to_terminal_text, text.expandtabs().split("\n")))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")

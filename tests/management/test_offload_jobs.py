@@ -205,6 +205,27 @@ def test_show_prints_a_job_as_json():
     ]
 
 
+def test_text_of_a_task_is_shown_as_escapes():
+    evil = "\x1b]0;owned\x07\r\x7f\x9b2J\u202e"
+    job = finish(add.enqueue(evil, 1), JobState.FAILED)
+    attempt = add_failed_attempt(job)
+    attempt.message, attempt.exception_class_path = f"no\n{evil}", f"x.{evil}"
+    attempt.traceback = f"Traceback\n  line\n{evil}\n"
+    attempt.save()
+    names = ("owner", "tenant", "request_id", "queue_name")
+    columns = dict.fromkeys(names, evil[:14]) | {"return_value": json.dumps(evil)}
+    Job.objects.filter(pk=job.pk).update(task_path=f"tests.{evil}", **columns)
+
+    outputs = [run_command(*args) for args in (["list"], ["show", str(job.pk)])]
+    outputs += [run_command(*args, "--json") for args in (["list"], ["show", str(job.pk)])]
+
+    for output in outputs:
+        assert not set(output) & set(evil[:1] + "\x07\r\x7f\x9b\u202e")
+    assert r"\x1b]0;owned\x07\r" in outputs[0]
+    assert "Traceback\n  line\n\\x1b" in outputs[1]
+    assert json.loads(outputs[2])[0]["tenant"] == evil[:14]
+
+
 def test_the_json_of_a_job_extends_that_of_its_page():
     job = finish(add.enqueue(1), JobState.SUCCESSFUL)
 

@@ -143,6 +143,11 @@ def raise_retry(after: float | None = None) -> None:
     raise Retry(after=after)
 
 
+@task(max_attempts=3, backoff=Fixed(0))
+def retry_with_text(text: str) -> None:
+    raise ValueError(text)
+
+
 @task
 def snooze(delay: float) -> None:
     raise Snooze(delay)

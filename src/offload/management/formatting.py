@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from offload.lifecycle import JobState
 from offload.live.documents import job_fields
+from offload.text import to_terminal_lines, to_terminal_text
 from offload.timestamps import to_iso
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ LABEL_WIDTH = 20
 
 def format_table(jobs: Sequence[Job]) -> str:
     """Return one line per job, below a header."""
-    rows = [TABLE_HEADER, *map(_table_row, jobs)]
+    rows = [TABLE_HEADER, *(tuple(map(to_terminal_text, _table_row(job))) for job in jobs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -54,6 +55,11 @@ def format_details(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID,
     for attempt in attempts:
         lines += _attempt_lines(attempt, workers)
     return "\n".join(lines)
+
+
+def format_json(document: object) -> str:
+    """Return JSON in ASCII, without control characters other than line breaks."""
+    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
 
 
 def operator_document(job: Job) -> dict[str, Any]:
@@ -142,12 +148,12 @@ def _attempt_lines(attempt: Attempt, workers: Mapping[UUID, Worker]) -> list[str
         f"Attempt {attempt.number} did not succeed ({started_at} to {finished_at})",
         _line("worker", _format_worker(attempt.worker, workers)),
         _line("exception", f"{attempt.exception_class_path}: {attempt.message}"),
-        attempt.traceback.rstrip(),
+        to_terminal_lines(attempt.traceback.rstrip()),
     ]
 
 
 def _line(label: str, value: object) -> str:
-    return f"{label + ':':{LABEL_WIDTH}}{value}"
+    return f"{label + ':':{LABEL_WIDTH}}{to_terminal_text(value)}"
 
 
 def _format_state(job: Job) -> str:

@@ -17,6 +17,7 @@ from offload.lifecycle import JobFailure
 from offload.store.base import Store
 from offload.store.errors import is_about_data, is_contention
 from offload.store.records import ClaimKey, ClaimRequest, ExchangeResult, FinishedJob
+from offload.text import to_terminal_text
 
 logger = logging.getLogger("offload.worker")
 
@@ -222,7 +223,7 @@ class BatchCompleter:
 
         If it refused an outcome, the next try fails too, and isolates it.
         """
-        logger.error("Discarded progress that the database refused: %s", error)
+        logger.error("Discarded progress that the database refused: %s", to_terminal_text(error))
         self._remove_progress(self._progress.keys())
 
     def _isolate_failure(
@@ -260,7 +261,8 @@ class BatchCompleter:
 def _as_failed(finished: FinishedJob, error: DatabaseError | InterfaceError) -> FinishedJob:
     """Replace an outcome that the database refuses by a failure that every database accepts."""
     job, outcome = finished
-    logger.error("Cannot store the outcome of job %s, storing a failure instead: %s", job.id, error)
+    reason = to_terminal_text(error)
+    logger.error("Cannot store the outcome of job %s, storing a failure: %s", job.id, reason)
     path, message, traceback = outcome.failure or (
         "offload.exceptions.InvalidResult",
         f"The return value cannot be stored: {error}"[:2000],

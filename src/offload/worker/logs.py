@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import textwrap
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 
 from offload.signal_receivers import effective_handlers
+from offload.text import to_terminal_lines, to_terminal_text
 
 
 def show_job_lines() -> None:
@@ -24,11 +27,24 @@ def show_job_lines() -> None:
         if name in configured or is_printed:
             continue
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(TerminalFormatter("%(asctime)s %(levelname)s %(message)s"))
         handler.addFilter(_below(printed_level))
         logger.addHandler(handler)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
+
+
+class TerminalFormatter(logging.Formatter):
+    """Formats a record as one line, and its traceback as indented lines, for a terminal.
+
+    The text of an exception can then neither control the terminal nor forge a record.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return to_terminal_text(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return textwrap.indent(to_terminal_lines(super().formatException(ei)), "  ")
 
 
 def _below(level: float) -> Callable[[logging.LogRecord], bool]:

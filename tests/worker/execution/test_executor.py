@@ -102,6 +102,21 @@ def test_an_expired_job_is_not_started():
     assert failure_of(outcome)[0] == "offload.exceptions.JobExpired"
 
 
+@pytest.mark.parametrize(
+    ("attempt", "worker_losses", "state"),
+    [
+        (1, 2, JobState.EXPIRED),  # lost: whether its function was entered is unknown
+        (2, 0, JobState.SUCCESSFUL),  # an attempt failed, so the job was started in time
+        (2, 1, JobState.SUCCESSFUL),
+    ],
+)
+def test_a_job_may_expire_until_an_attempt_has_counted(attempt, worker_losses, state):
+    expires_at = now_microseconds() - 1
+    job = claimed(add, 1, expires_at=expires_at, attempt=attempt, worker_losses=worker_losses)
+
+    assert run(job).state == state
+
+
 def test_a_job_that_has_not_expired_runs():
     job = claimed(add, 1, expires_at=now_microseconds() + 60_000_000)
 
@@ -469,14 +484,27 @@ def test_a_failure_is_logged_as_one_error_that_names_job_and_task(name, caplog):
 
 
 @pytest.mark.parametrize(
-    ("task", "arguments"),
-    [(tasks.fail_with_backoff, ()), (tasks.snooze, (60,)), (tasks.raise_retry, ())],
+    ("task", "arguments", "level"),
+    [
+        (tasks.fail_with_backoff, (), "WARNING"),
+        (tasks.snooze, (60,), "INFO"),
+        (tasks.raise_retry, (), "INFO"),
+    ],
 )
-def test_an_attempt_that_is_retried_is_logged_but_not_as_an_error(task, arguments, caplog):
+def test_an_attempt_that_is_retried_is_logged_but_not_as_an_error(task, arguments, level, caplog):
+    caplog.set_level(logging.INFO, "offload.worker")
     run(claimed(task, *arguments))
 
     assert not errors_in(caplog)
-    assert any(task.module_path in record.getMessage() for record in caplog.records)
+    levels = [r.levelname for r in caplog.records if task.module_path in r.getMessage()]
+    assert levels[-1] == level
+
+
+def test_the_text_of_an_exception_does_not_forge_a_line_of_the_log(caplog):
+    run(claimed(tasks.retry_with_text, "no\r\nINFO Task id=fake state=SUCCESSFUL\x1b[2J"))
+
+    (line,) = [r.getMessage() for r in caplog.records if "failed (" in r.getMessage()]
+    assert r"no\r\nINFO Task id=fake state=SUCCESSFUL\x1b[2J" in line
 
 
 # --- atomic -------------------------------------------------------------------------------

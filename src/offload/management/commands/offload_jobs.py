@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from argparse import ArgumentParser
 from collections import Counter
@@ -27,6 +26,7 @@ from offload.management.arguments import (
 from offload.management.formatting import (
     attempt_document,
     format_details,
+    format_json,
     format_table,
     operator_document,
 )
@@ -90,7 +90,7 @@ class Command(BaseCommand):
     def _list(self, options: dict[str, Any]) -> None:
         jobs = self._find_jobs(options, [options["state"]])
         if options["json"]:
-            self.stdout.write(json.dumps([operator_document(job) for job in jobs], indent=2))
+            self.stdout.write(format_json([operator_document(job) for job in jobs]))
         elif jobs:
             self.stdout.write(format_table(jobs))
             if len(jobs) == options["limit"]:
@@ -105,7 +105,7 @@ class Command(BaseCommand):
         if options["json"]:
             document = operator_document(job)
             document["attempts"] = [attempt_document(attempt) for attempt in attempts]
-            self.stdout.write(json.dumps(document, indent=2))
+            self.stdout.write(format_json(document))
             return
         worker_ids = {attempt.worker for attempt in attempts}
         if job.worker:

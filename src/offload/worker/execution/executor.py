@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.tasks.signals import task_finished, task_started
 
 from offload import exceptions, lifecycle
-from offload.exceptions import InvalidResult, JobError
+from offload.exceptions import InvalidResult, JobError, Retry
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, Outcome
 from offload.progress import OnProgress, ignore_progress
@@ -24,6 +24,7 @@ from offload.serialization import encode_result
 from offload.signal_receivers import has_only_django_receivers
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob, ProgressUpdates
+from offload.text import to_terminal_text
 from offload.worker.execution.connections import reset_connections
 from offload.worker.execution.job_run import IsCancelled, JobRun, never_cancelled
 from offload.worker.execution.retry_decision import decide_outcome
@@ -36,6 +37,9 @@ logger = logging.getLogger("offload.worker")
 
 type Gate = AbstractContextManager[Any]
 """Entered around the task's code, where a JobTimeout or JobCancelled may be raised."""
+
+
+_RETRY = f"{Retry.__module__}.{Retry.__qualname__}"
 
 
 class OutcomeWriter(Protocol):
@@ -233,18 +237,23 @@ def _commit_lost_outcome(job: ClaimedJob, error: CommitLost) -> Outcome:
 def _log_retry(run: JobRun, outcome: Outcome) -> None:
     """Log that the job will run again: Django has no signal for this.
 
-    It is a warning, not an error, as the job may yet succeed.
+    A failure is a warning, not an error, as the job may yet succeed. What the task asked for is
+    neither.
     """
     job = run.job
+    level = logging.INFO
     if outcome.failure is None:
         reason = "snoozed"
     else:
         path, message, _ = outcome.failure
         reason = f"attempt {job.attempt} of {job.max_attempts} failed ({path}: {message})"
-    logger.warning(
+        if path != _RETRY:
+            level = logging.WARNING
+    logger.log(
+        level,
         "Task id=%s path=%s %s; running again in %.1f s",
         run.id,
         job.task_path,
-        reason,
+        to_terminal_text(reason),
         outcome.delay,
     )
