@@ -24,6 +24,7 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from offload.backends.base import offload_backends
+from offload.models.exact_text import exact_collation
 from offload.notifier import get_notifier, is_in_memory
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
@@ -95,7 +96,10 @@ def _check_server(connection: BaseDatabaseWrapper) -> Messages:
     if connection.vendor == "mysql":
         yield from check_isolation(facts, connection.alias)
         yield from check_galera(facts, connection.alias)
+        yield from check_charset(facts, connection.alias)
+        yield from check_collation(facts, connection)
     if connection.vendor == "postgresql":
+        yield from check_encoding(facts, connection.alias)
         yield from check_listen(connection.alias)
     yield from check_migrations(connection)
 
@@ -218,7 +222,45 @@ def check_galera(facts: dict[str, str], alias: str) -> Messages:
         )
 
 
+def check_charset(facts: dict[str, str], alias: str) -> Messages:
+    """Check that the connection carries all characters."""
+    charset = facts.get("character_set_client", "utf8mb4")
+    if charset != "utf8mb4":
+        yield Warning(
+            f"Connections to DATABASES[{alias!r}] use the character set {charset}: jobs whose "
+            "arguments contain other characters cannot be enqueued.",
+            hint='Remove its OPTIONS["charset"], or set it to "utf8mb4".',
+            id="offload.W021",
+        )
+
+
+def check_collation(facts: dict[str, str], connection: BaseDatabaseWrapper) -> Messages:
+    """Check that the tables were not converted after they had been created."""
+    if facts.get("inexact_tables"):
+        collation = exact_collation(connection)
+        yield Warning(
+            f"Tables in DATABASES[{connection.alias!r}] have another collation than {collation}: "
+            f"{facts['inexact_tables']}. They cannot hold all characters, or take 'Mail' and "
+            "'mail' for the same queue.",
+            hint="For each of them: ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4 COLLATE "
+            f"{collation};",
+            id="offload.W022",
+        )
+
+
 # --- PostgreSQL -----------------------------------------------------------------------------
+
+
+def check_encoding(facts: dict[str, str], alias: str) -> Messages:
+    """Check that the database can hold all characters."""
+    encoding = facts["server_encoding"]
+    if encoding not in {"UTF8", "SQL_ASCII"}:  # the latter keeps any bytes
+        yield Warning(
+            f"DATABASES[{alias!r}] has the encoding {encoding}: jobs whose arguments contain other "
+            "characters cannot be enqueued.",
+            hint="Move to a database that was created with ENCODING 'UTF8'.",
+            id="offload.W021",
+        )
 
 
 def check_listen(alias: str) -> Messages:

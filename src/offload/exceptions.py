@@ -7,7 +7,7 @@ TaskException (Django)
 │   └── TaskResultExpired     the job was pruned
 └── OffloadError              base of the errors raised in the caller's code
     ├── InvalidJobState       the job has finished, or cannot be retried in its state
-    └── QueueUnavailable      the database does not respond, or was not migrated
+    └── QueueUnavailable      no connection to the database, or it was not migrated
 JobError                      in the errors of a job
 ├── TaskNotFound              the row's task was removed or renamed
 ├── JobExpired                the job was not started before it expired
@@ -47,7 +47,7 @@ class InvalidJobState(OffloadError):
 
 
 class QueueUnavailable(OffloadError, DatabaseError):
-    """The queue's database does not respond, or its tables are missing."""
+    """There is no connection to the queue's database, or its tables are missing."""
 
 
 class JobError(Exception):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import OperationalError, connections
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import InvalidTaskBackend
 
@@ -20,7 +20,7 @@ from offload.conf import BackendOptions, did_you_mean
 from offload.exceptions import QueueUnavailable
 from offload.lifecycle import JobState
 from offload.store import get_store
-from offload.store.errors import explained
+from offload.store.errors import explain, explained
 
 if TYPE_CHECKING:
     from offload.store.base import Store
@@ -158,9 +158,11 @@ def non_negative_number(text: str) -> float:
 
 @contextmanager
 def report_database_errors(using: str) -> Iterator[None]:
-    """Raise CommandError if the database does not respond or was not migrated."""
+    """Raise CommandError if the database does not respond, was not migrated, or is locked."""
     try:
         with explained(using):
             yield
     except QueueUnavailable as error:
         raise CommandError(str(error)) from error
+    except OperationalError as error:
+        raise CommandError(str(explain(error, using))) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from offload.models.exact_text import ExactCharField, ExactTextField
 from offload.models.fields import TimestampField
 
 
@@ -18,9 +19,9 @@ class Attempt(models.Model):
     worker = models.UUIDField()
     started_at = TimestampField()
     finished_at = TimestampField()
-    exception_class_path = models.CharField(max_length=255)
-    message = models.TextField(blank=True)
-    traceback = models.TextField(blank=True)
+    exception_class_path = ExactCharField(max_length=255)
+    message = ExactTextField(blank=True)
+    traceback = ExactTextField(blank=True)
 
     class Meta:
         constraints = (

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from offload.lifecycle import JobState
+from offload.models.exact_text import ExactCharField, ExactTextField
 from offload.models.fields import TimestampField
 from offload.models.indexes import PartialIndex
 from offload.uuid7 import new_id
@@ -22,12 +23,12 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     state = models.SmallIntegerField(choices=JobState)
-    backend = models.CharField(max_length=64)
-    queue_name = models.CharField(max_length=64)
+    backend = ExactCharField(max_length=64)
+    queue_name = ExactCharField(max_length=64)
     priority = models.SmallIntegerField()
     is_async = models.BooleanField()
-    task_path = models.CharField(max_length=255)
-    arguments = models.TextField()
+    task_path = ExactCharField(max_length=255)
+    arguments = ExactTextField()
     """JSON text: [args, kwargs]."""
     run_after = TimestampField()
     """The time from which the job may run; orders the jobs of one priority."""
@@ -50,17 +51,17 @@ class Job(models.Model):
     worker = models.UUIDField(null=True, blank=True)
     """The worker that holds the job, or held it last."""
     cancel_requested_at = TimestampField(null=True, blank=True)
-    owner = models.CharField(max_length=128, db_default="", default="", blank=True)
+    owner = ExactCharField(max_length=128, db_default="", default="", blank=True)
     """The user or the session whose request enqueued the job."""
-    tenant = models.CharField(max_length=64, db_default="", default="", blank=True)
-    request_id = models.CharField(max_length=64, db_default="", default="", blank=True)
+    tenant = ExactCharField(max_length=64, db_default="", default="", blank=True)
+    request_id = ExactCharField(max_length=64, db_default="", default="", blank=True)
     parent = models.UUIDField(null=True, blank=True)
     """The job that enqueued this one."""
     version = models.IntegerField(db_default=0, default=0)
     """Grows with every visible change."""
-    progress = models.TextField(null=True, blank=True)  # noqa: DJ001  # NULL is "none yet"
+    progress = ExactTextField(null=True, blank=True)
     """JSON text: the progress of the running attempt."""
-    return_value = models.TextField(null=True, blank=True)  # noqa: DJ001  # as for progress
+    return_value = ExactTextField(null=True, blank=True)
     """JSON text."""
 
     class Meta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from offload.models.exact_text import ExactCharField, ExactTextField
 from offload.models.fields import TimestampField
 
 
@@ -15,10 +16,10 @@ class Worker(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    backend = models.CharField(max_length=64)
-    hostname = models.CharField(max_length=255)
+    backend = ExactCharField(max_length=64)
+    hostname = ExactCharField(max_length=255)
     pid = models.IntegerField()
-    queues = models.TextField(blank=True)
+    queues = ExactTextField(blank=True)
     """Names of the queues it serves, separated by commas; empty for all."""
     processes = models.IntegerField()
     threads = models.IntegerField()

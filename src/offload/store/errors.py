@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_stack
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 
-from offload.exceptions import QueueUnavailable
+from offload.exceptions import InvalidArguments, QueueUnavailable
 
 # PostgreSQL: undefined_table, undefined_column. MySQL: ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR.
 _MISSING_CODES = {"42P01", "42703", 1146, 1054}
@@ -17,7 +18,18 @@ _CONTENTION_CODES = {"55P03", "40P01", "40001", 1205, 1213, 1020}
 # MySQL calls these operational: ER_TRUNCATED_WRONG_VALUE_FOR_FIELD, ER_NET_PACKET_TOO_LARGE,
 # ER_DATA_TOO_LONG, ER_CANNOT_CONVERT_STRING.
 _DATA_CODES = {1366, 1153, 1406, 3988}
+# PostgreSQL: character_not_in_repertoire, untranslatable_character. MySQL: as above.
+_CHARACTER_CODES = {"22021", "22P05", 1366, 3988}
 _MISSING_TEXTS = ("no such table: ", "no such column: ", "has no column named ")  # SQLite
+
+# PostgreSQL: connection exceptions, wrong password, unknown database, shutdown, too many
+# connections. SQLite: the file cannot be opened, or read.
+_UNAVAILABLE_CODES = ("08", "28", "3D", "57P", "53300", "SQLITE_CANTOPEN", "SQLITE_IOERR")
+# MySQL: ER_CON_COUNT_ERROR, ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
+# ER_SERVER_SHUTDOWN, ER_HOST_IS_BLOCKED, ER_HOST_NOT_PRIVILEGED, ER_TOO_MANY_USER_CONNECTIONS,
+# ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT; errors of the client begin at 2000.
+_UNAVAILABLE_NUMBERS = {1040, 1044, 1045, 1049, 1053, 1129, 1130, 1203, 1927, 4031}
+_CLIENT_NUMBERS = range(2000, 3000)
 
 
 def is_missing_migration(error: BaseException) -> bool:
@@ -29,9 +41,20 @@ def is_missing_migration(error: BaseException) -> bool:
     return any(text in str(error) for text in _MISSING_TEXTS)
 
 
-def is_connection_lost(error: BaseException) -> bool:
-    """Return True if the database did not answer, as opposed to refusing a statement."""
-    return isinstance(error, OperationalError | InterfaceError) and not is_missing_migration(error)
+def is_unavailable(error: BaseException) -> bool:
+    """Return True if there is no connection to the database, as opposed to a refused statement.
+
+    A database that answers "deadlock", "read-only" or "disk full" is available.
+    """
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, OperationalError) or is_missing_migration(error):
+        return False
+    code = _code_of(error)
+    if isinstance(code, int):
+        return code in _UNAVAILABLE_NUMBERS or code in _CLIENT_NUMBERS
+    # Without a code, the error is of the driver: it could not connect, or lost the connection.
+    return code is None or code.startswith(_UNAVAILABLE_CODES)
 
 
 def is_contention(error: BaseException) -> bool:
@@ -48,25 +71,65 @@ def is_about_data(error: BaseException) -> bool:
 
 @contextmanager
 def explained(using: str) -> Iterator[None]:
-    """Raise QueueUnavailable when the database does not respond or was not migrated."""
+    """Explain the database errors that the caller cannot mend by trying the transaction again.
+
+    All others are raised as they are: a caller that repeats its transaction after a deadlock
+    recognizes its own database's error.
+
+    Raises:
+        QueueUnavailable: if there is no connection, or the database was not migrated.
+        InvalidArguments: for text with characters that the database cannot store.
+    """
     try:
         yield
+    except UnicodeEncodeError as error:  # MySQL's driver encodes by OPTIONS["charset"]
+        raise _refused_text(error, using) from error
     except (DatabaseError, InterfaceError) as error:
-        if is_missing_migration(error) or is_connection_lost(error):
+        if is_missing_migration(error) or is_unavailable(error):
             raise explain(error, using) from error
+        if _is_about_characters(error):
+            raise _refused_text(error, using) from error
         raise
 
 
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
     """Return an error that explains a database error and its remedy in one line."""
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else type(error).__name__
+    text = _first_line(error)
     if is_missing_migration(error):
         return QueueUnavailable(
             f"The tables of django-offload are missing in DATABASES[{using!r}], or of an older "
-            f"version. Run: {migrate_command(using)} ({text})"
+            f"version. {_remedy(using)} ({text})"
         )
-    return QueueUnavailable(f"The job queue in DATABASES[{using!r}] does not respond: {text}")
+    verb = "does not respond" if is_unavailable(error) else "refused a statement"
+    return QueueUnavailable(f"The job queue in DATABASES[{using!r}] {verb}: {text}")
+
+
+def _remedy(using: str) -> str:
+    if _is_in_migration():
+        return (
+            "A migration that enqueues must run after them: add "
+            '("offload", "0001_initial") to its dependencies.'
+        )
+    return f"Run: {migrate_command(using)}"
+
+
+def _is_in_migration() -> bool:
+    executor = "django.db.migrations.executor"
+    return any(frame.f_globals.get("__name__") == executor for frame, _ in walk_stack(None))
+
+
+def _refused_text(error: Exception, using: str) -> InvalidArguments:
+    return InvalidArguments(
+        f"The database in DATABASES[{using!r}] cannot store all characters of this text, because "
+        "of its character set. On MariaDB and MySQL, convert the tables of django-offload to "
+        "utf8mb4, and set OPTIONS['charset'] to it; on PostgreSQL use a database with the encoding "
+        f"UTF8. ({_first_line(error)})"
+    )
+
+
+def _is_about_characters(error: BaseException) -> bool:
+    # MySQL has the same number for a number that is none.
+    return _code_of(error) in _CHARACTER_CODES and "integer value" not in str(error)
 
 
 def migrate_command(using: str) -> str:
@@ -75,7 +138,16 @@ def migrate_command(using: str) -> str:
     return command if using == "default" else f"{command} --database {using}"
 
 
-def _code_of(error: BaseException) -> object:
-    """Return PostgreSQL's SQLSTATE, or the first argument: MySQL's error number."""
-    sqlstate = getattr(error.__cause__, "sqlstate", None)
-    return sqlstate or next(iter(error.args), None)
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _code_of(error: BaseException) -> str | int | None:
+    """Return PostgreSQL's SQLSTATE, SQLite's name of the error, or MySQL's number."""
+    cause = error.__cause__
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    if code is not None:
+        return str(code)
+    number = next(iter(error.args), None)
+    return number if isinstance(number, int) else None

@@ -120,7 +120,10 @@ class MySQLStore(Store):
     def diagnose(self) -> dict[str, str]:
         with self.connection.cursor() as cursor:
             cursor.execute(statement("mysql", "diagnose"))
-            return dict(cursor.fetchall())
+            facts = dict(cursor.fetchall())
+            cursor.execute(statement("mysql", "inexact_tables"))
+            facts["inexact_tables"] = ", ".join(name for (name,) in cursor.fetchall())
+        return facts
 
     def key(self, value: Any) -> str:
         identifier = value if isinstance(value, UUID) else UUID(value)

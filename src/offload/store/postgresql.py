@@ -61,6 +61,12 @@ class PostgreSQLStore(Store):
         # A copy: the connections of other threads share the old settings.
         connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 
+    def diagnose(self) -> dict[str, str]:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            (encoding,) = cursor.fetchone()
+        return {"server_encoding": encoding}
+
     def _insert_rows(self, job: NewJob, calls: Sequence[CallRow]) -> None:
         ids, arguments = zip(*calls, strict=True)
         parameters = job._asdict() | {"ids": _array(ids), "arguments": _array(arguments)}

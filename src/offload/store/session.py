@@ -53,7 +53,7 @@ class Session(JobReads, ABC):
         return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
 
     def diagnose(self) -> dict[str, str]:
-        """Return the server settings that system checks inspect, by the server's own names."""
+        """Return what system checks inspect: server settings, by the server's own names."""
         self.connection.ensure_connection()
         return {}
 
