@@ -127,7 +127,10 @@ class Exchange(Session):
 
     @abstractmethod
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
-        """Mark the most urgent ready jobs as running here; return them, most urgent first."""
+        """Mark the most urgent ready jobs as running here; return them, most urgent first.
+
+        A worker without a row claims nothing: others would take its jobs for lost and run them too.
+        """
 
     def _record_failures(self, finished: Iterable[FinishedJob]) -> None:
         failures = [

@@ -106,6 +106,8 @@ class MySQLStore(Store):
                 ids = [job.id for job in claimed]
                 parameters: dict[str, Any] = {"worker": worker, "now": now, "ids": ids}
                 cursor.execute(statement("mysql", "mark_claimed"), parameters)
+                if not cursor.rowcount:  # the worker has no row
+                    return []
         claimed.sort(key=ClaimedJob.urgency)
         return [_as_marked(job, worker, now) for job in claimed]
 

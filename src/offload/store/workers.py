@@ -75,13 +75,18 @@ class Workers(Exchange):
         return {pk: heartbeat_at for pk, heartbeat_at in rows if heartbeat_at}
 
     def rescue(
-        self, expired: Collection[UUID] = (), exited: Collection[UUID] = ()
+        self,
+        expired: Collection[UUID] = (),
+        exited: Collection[UUID] = (),
+        *,
+        rescuer: UUID | None = None,
     ) -> list[FinishedJob]:
-        """Take back the jobs of dead workers.
+        """Take back the jobs of workers without a row: dead ones.
 
         Args:
             expired: workers to remove, unless they have renewed their lease meanwhile.
             exited: workers to remove whatever their lease says.
+            rescuer: the worker that calls; its own jobs stay, even if its row was deleted.
 
         Returns:
             The jobs with their outcomes: run again, or failed.
@@ -92,7 +97,11 @@ class Workers(Exchange):
                 workers.filter(pk__in=expired, expires_at__lt=self.now()).delete()
             if exited:
                 workers.filter(pk__in=exited).delete()
-            orphans = self._read_claimed("orphans", {"limit": MAX_ROWS_PER_STATEMENT})
+            parameters = {
+                "limit": MAX_ROWS_PER_STATEMENT,
+                "rescuer": self.key(rescuer or UUID(int=0)),
+            }
+            orphans = self._read_claimed("orphans", parameters)
             outcomes = [(job, lost_outcome(job, "its worker died")) for job in orphans]
             failpoint("rescue.before_finish")
             self._prepare_transaction(waits=bool(outcomes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from functools import partial
@@ -33,6 +34,10 @@ type _Claims = Generator[tuple[str, Callable[[], BaseException | None]]]
 
 DEFAULT_LIMIT = 1000
 """Maximum number of attempts of all jobs together."""
+
+
+LEASE_SECONDS = 86_400
+"""For so long no worker takes over the jobs of a test, which sends no heartbeat."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -114,17 +119,34 @@ class _DatabaseJobs:
         self._queue_name = queue_name
         self._include_scheduled = include_scheduled
         self._store = get_store(backend.settings.database)
-        self._worker = self._store.key(new_id())
+        self._worker_id = new_id()
+        self._worker = self._store.key(self._worker_id)
         self._claimed: list[ClaimedJob] = []
 
     def claim(self) -> _Claims:
         """Yield the jobs as they are claimed; release those that were not run."""
+        self._register()
         try:
             while self._claimed or self._claim_next():
                 yield canonical_id(self._claimed[0].id), self._run_first
         finally:
             if self._claimed:
                 self._finish([(job, released()) for job in self._claimed])
+            self._store.deregister(self._worker_id)
+
+    def _register(self) -> None:
+        from offload.models import Worker  # noqa: PLC0415  # needs the app registry
+
+        worker = Worker(
+            pk=self._worker_id,
+            backend=self._backend.alias,
+            hostname="run_jobs()",
+            pid=os.getpid(),
+            queues=self._queue_name or "",
+            processes=0,
+            threads=1,
+        )
+        self._store.register(worker, lease=LEASE_SECONDS)
 
     def _claim_next(self) -> bool:
         """Claim the next job of each kind, sync and async; return False if none is waiting."""

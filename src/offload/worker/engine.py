@@ -92,7 +92,7 @@ class Engine:
         self._deadline: float | None = None
         """Until when running jobs may finish, once the worker stops (monotonic clock)."""
         self._lost_keys: set[ClaimKey] = set()
-        """Jobs that run here although other workers have taken them over."""
+        """Jobs that run here although the worker does not hold them any more."""
 
     def run(self) -> None:
         """Run jobs until `stop` is called, or until no job is ready if it drains."""
@@ -137,6 +137,8 @@ class Engine:
             self._resume_after_outage()
         except (DatabaseError, InterfaceError) as error:
             self._outage.record(error)
+            if self._outage:  # afterwards the worker's row may be gone, and with it its claims
+                self._heartbeat.make_due()
 
     # --- waiting ----------------------------------------------------------------------------
 
@@ -192,9 +194,9 @@ class Engine:
             self._hints.jobs_changed()  # the tasks wrote these: no exchange sends the hint
 
     def _actual_outcome(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
-        """Return the outcome; a job stopped because the lease expired was not cancelled."""
+        """Return the outcome; a job that was stopped because it was lost was not cancelled."""
         if job.key in self._lost_keys and outcome.state == JobState.CANCELLED:
-            return interrupted_outcome(job, "its worker sent no heartbeat in time")
+            return interrupted_outcome(job, "its worker lost it")
         return outcome
 
     # --- the exchange -----------------------------------------------------------------------
@@ -242,7 +244,7 @@ class Engine:
         # In an outage, outcomes are refused too if only the answer to an earlier write was lost.
         if refused and not self._outage:
             ids = ", ".join(job.id for job in refused)
-            logger.warning("Discarded outcomes of jobs that other workers took over: %s", ids)
+            logger.warning("Discarded outcomes of jobs that this worker had lost: %s", ids)
         states = {outcome.state for _, outcome in finished}
         if JobState.SCHEDULED in states:
             scheduled = [outcome for _, outcome in finished if outcome.state == JobState.SCHEDULED]
@@ -256,17 +258,28 @@ class Engine:
 
     def _send_heartbeat(self) -> None:
         """Renew the lease, and compare the jobs in the pool with those in the database."""
-        self.registration.heartbeat()
+        if not self.registration.heartbeat():
+            self._find_lost_jobs()
+            self.poller.expect_jobs()  # without the row, claims found none
         self._stop_lost_jobs()
         held = self.registration.held_jobs({job.key for job in self.pool.held_jobs()})
         self.pool.cancel([key for key, is_cancel_requested in held.items() if is_cancel_requested])
         self._release_unknown_jobs(held.keys())
         self.completer.retain_progress(held.keys())
 
+    def _find_lost_jobs(self) -> None:
+        """Find the jobs in the pool that others have taken over, or whose rows are gone."""
+        held = self._store.held_jobs(self.registration.id)
+        self._lost_keys = {job.key for job in self.pool.held_jobs()} - held.keys()
+
     def _stop_lost_jobs(self) -> None:
-        """Stop the jobs claimed under an earlier id: the lease expired and others run them."""
+        """Stop the lost jobs, and those claimed under an earlier id: others run them."""
         worker = self.registration.key
-        self._lost_keys = {job.key for job in self.pool.held_jobs() if job.worker != worker}
+        self._lost_keys = {
+            job.key
+            for job in self.pool.held_jobs()
+            if job.worker != worker or job.key in self._lost_keys
+        }
         self.pool.cancel(list(self._lost_keys))
 
     def _release_unknown_jobs(self, held: AbstractSet[ClaimKey]) -> None:

@@ -97,7 +97,7 @@ class Maintenance:
         exited = self._registration.host_lock.exited_workers()
         if silent or exited or self._search_cooldown.is_over:
             with self._search_cooldown.measure():
-                rescued = self._store.rescue(silent, exited)
+                rescued = self._store.rescue(silent, exited, rescuer=self._registration.id)
             if rescued:
                 self._publish(rescued)
         for worker in exited:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from offload.worker.cooldown import Cooldown
 from offload.worker.upkeep.host_lock import HostLock
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from offload.store.base import Store
     from offload.store.records import ClaimKey
     from offload.worker.pools.base import Pool
@@ -46,6 +49,8 @@ class Registration:
         self.id = new_id()
         self.host_lock = HostLock(store.address)
         self._is_registered = False
+        self._renewed_at = 0.0
+        """When the lease was renewed last (monotonic clock)."""
         self._cooldown = Cooldown()
         """The pause after a slow query for all jobs that the worker holds."""
 
@@ -55,10 +60,43 @@ class Registration:
         return self._store.key(self.id)
 
     def ensure_registered(self) -> None:
-        """Add the worker's row if it has none: without it the worker must not hold jobs."""
-        if self._is_registered:
-            return
+        """Add the worker's row if it has none: without it the worker can claim no jobs."""
+        if not self._is_registered:
+            # Each try has a new id: if only the answer was lost, the row of the last try exists.
+            self._register(new_id())
+
+    def heartbeat(self) -> bool:
+        """Renew the lease.
+
+        Returns:
+            False if the row was gone. The worker is registered again: under a new id if its lease
+            had expired, so that others have taken over its jobs. Otherwise the table was emptied
+            or rebuilt, and the worker keeps its id, and with it the jobs that it still holds.
+        """
+        failpoint("registration.heartbeat")
+        now = time.monotonic()
+        if self._store.heartbeat(self.id, lease=self._lease):
+            self._renewed_at = now
+            return True
+        self._is_registered = False
+        if now - self._renewed_at < self._lease:
+            logger.error(
+                "The row of this worker is gone from offload_worker, although its lease had not "
+                "expired. Was the table emptied? Registering again."
+            )
+            self._register(self.id)
+            return False
+        logger.error(
+            "No heartbeat for %s s: the lease expired and other workers took over the jobs. "
+            "Continuing under a new worker id.",
+            self._lease,
+        )
+        self.ensure_registered()
+        return False
+
+    def _register(self, worker_id: UUID) -> None:
         worker = Worker(
+            pk=worker_id,
             backend=self.backend,
             hostname=socket.gethostname()[:255],
             pid=os.getpid(),
@@ -66,32 +104,12 @@ class Registration:
             processes=self._pool.processes,
             threads=self._pool.threads,
         )
-        # Each try has a new id: if only the answer was lost, the row of the last try exists.
-        self.id = new_id()
-        worker.pk = self.id
+        self.id = worker_id
         self.host_lock.acquire(self.id)
+        self._renewed_at = time.monotonic()
         self._store.register(worker, lease=self._lease)
         failpoint("registration.entered")
         self._is_registered = True
-
-    def heartbeat(self) -> bool:
-        """Renew the lease.
-
-        Returns:
-            False if the lease had expired and other workers have removed the row. The worker then
-            has a new id.
-        """
-        failpoint("registration.heartbeat")
-        if self._store.heartbeat(self.id, lease=self._lease):
-            return True
-        logger.error(
-            "No heartbeat for %s s: the lease expired and other workers took over the jobs. "
-            "Continuing under a new worker id.",
-            self._lease,
-        )
-        self._is_registered = False
-        self.ensure_registered()
-        return False
 
     def held_jobs(self, known: Collection[ClaimKey]) -> dict[ClaimKey, bool]:
         """Return the jobs that the worker holds, and whether cancellation of each was requested.

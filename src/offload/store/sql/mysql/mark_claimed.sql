@@ -9,3 +9,4 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
     last_attempted_at = %(now)s,
     started_at = COALESCE(started_at, %(now)s)
 WHERE id IN %(ids)s
+    AND EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = %(worker)s)

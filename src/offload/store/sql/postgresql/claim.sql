@@ -23,4 +23,5 @@ UPDATE offload_job SET
     last_attempted_at = {clock},
     started_at = coalesce(started_at, {clock})
 WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
+    AND EXISTS (SELECT FROM offload_worker WHERE offload_worker.id = %(worker)s)
 RETURNING {claim_columns}

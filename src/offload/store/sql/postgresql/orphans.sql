@@ -1,5 +1,5 @@
 SELECT {claim_columns} FROM offload_job job
-WHERE state = {RUNNING}
+WHERE state = {RUNNING} AND worker <> %(rescuer)s
     AND NOT EXISTS (SELECT FROM offload_worker WHERE offload_worker.id = job.worker)
 ORDER BY id
 LIMIT %(limit)s

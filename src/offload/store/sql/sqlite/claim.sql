@@ -20,4 +20,5 @@ WHERE id IN (
     ORDER BY ready.priority DESC, ready.run_after, ready.id
     LIMIT :count
 )
+    AND EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = :worker)
 RETURNING {claim_columns}
