@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -65,6 +66,11 @@ def once(context: Any, token: str) -> str:
     return _log_start(context, token)
 
 
+@task(takes_context=True, at_most_once=True)
+async def aonce(context: Any, token: str) -> str:
+    return _log_start(context, token)
+
+
 @task(takes_context=True)
 def wait_for(context: Any, token: str, path: str) -> str:
     """Run until a file exists."""
@@ -106,6 +112,28 @@ def hold_interpreter(context: Any, token: str, seconds: int) -> str:
 @task(takes_context=True, expires=60)
 def expiring(context: Any, token: str) -> str:
     return _log_start(context, token)
+
+
+@task(takes_context=True)
+def hold_interpreter_for(context: Any, token: str, path: str) -> str:
+    """Hold the interpreter's lock until a file exists."""
+    value = _log_start(context, token)
+    library = ctypes.PyDLL(None)
+    sys.setswitchinterval(1000)  # the loop gives the lock to no other thread either
+    while library.access(path.encode(), 0):
+        library.usleep(20_000)
+    sys.setswitchinterval(0.005)
+    return value
+
+
+@task(takes_context=True)
+async def ahold_loop_for(context: Any, token: str, path: str) -> str:
+    """Block the event loop until a file exists."""
+    value = _log_start(context, token)
+    pause = threading.Event()
+    while not Path(path).exists():  # noqa: ASYNC240
+        pause.wait(0.02)
+    return value
 
 
 def _die(how: str) -> None:

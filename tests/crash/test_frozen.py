@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 
 import psutil
-from django.db import connection
+import pytest
+from django.db import connection, transaction
 
 from offload.lifecycle import JobState
 from offload.models import Worker
 from tests.crash import tasks
-from tests.crash.processes import Process
+from tests.crash.processes import Process, resume, state_of
 from tests.crash.scenario import Scenario
 
 
@@ -63,17 +64,64 @@ def test_a_rescued_job_is_stopped_in_the_old_worker_and_not_cancelled(scenario: 
     scenario.judge()
 
 
-def test_a_frozen_child_does_not_block_other_children(scenario: Scenario) -> None:
-    """Its worker still sends heartbeats, so the jobs stay with it, however slow they are."""
-    worker = scenario.start(processes=2, threads=1, lease=600.0)
-    slow = scenario.enqueue(tasks.wait_for, scenario.path("gate"))
-    scenario.wait_until_started(slow)
-    frozen = psutil.Process(scenario.process_of(slow))
-    frozen.suspend()
-    others = [scenario.enqueue(tasks.note) for _ in range(20)]
+@pytest.mark.parametrize("held_by", ["SIGSTOP", "C code", "an async task"])
+def test_jobs_that_a_child_does_not_start_run_in_another_and_only_there(
+    scenario: Scenario, held_by: str
+) -> None:
+    """Its worker still sends heartbeats, so the running job stays with it, however slow it is."""
+    worker = scenario.start(processes=2, threads=4, lease=600.0)
+    gate = scenario.path("gate")
+    if held_by == "SIGSTOP":
+        slow = scenario.enqueue(tasks.wait_for, gate)
+        frozen = psutil.Process(scenario.process_of(slow))
+        frozen.suspend()
+    else:
+        slow = scenario.enqueue(
+            tasks.hold_interpreter_for if held_by == "C code" else tasks.ahold_loop_for, gate
+        )
+        frozen = psutil.Process(scenario.process_of(slow))
+    with transaction.atomic():  # one claim, dealt to both children
+        others = [
+            scenario.enqueue(task)
+            for task in (tasks.anote, tasks.once, tasks.note, tasks.aonce)
+            for _ in range(8)
+        ]
     scenario.wait_until_finished(*others)
+    assert f"Child process {frozen.pid} has started no job" in worker.output
+    assert not scenario.have_finished(slow)
     scenario.open("gate")
     frozen.resume()
     scenario.wait_until_finished()
+    more = [scenario.enqueue(tasks.wait_for, scenario.path("second gate")) for _ in range(8)]
+    scenario.wait_until_started(*more)  # which takes the threads of both children
+    scenario.open("second gate")
+    scenario.wait_until_finished()
     assert worker.stop() == 0, worker.output
+    scenario.judge()
+    assert {scenario.job(token).worker_losses for token in scenario.accepted} == {0}
+    if held_by != "an async task":
+        assert frozen.pid not in {scenario.process_of(token) for token in others}
+
+
+@pytest.mark.parametrize("then", ["the worker dies", "the child dies", "the child goes on"])
+def test_jobs_are_not_lost_or_doubled_while_they_are_taken_back(
+    scenario: Scenario, then: str
+) -> None:
+    action = "kill" if then == "the worker dies" else "stop"
+    worker = scenario.start(threads=4, lease=600.0, failpoint=f"pool.taking_back:{action}")
+    slow = scenario.enqueue(tasks.wait_for, scenario.path("gate"))
+    child = psutil.Process(scenario.process_of(slow))
+    child.suspend()
+    others = [scenario.enqueue(task) for task in (tasks.note, tasks.once, tasks.anote)]
+    scenario.wait_for_failpoint()
+    scenario.open("gate")
+    if then == "the worker dies":
+        scenario.drain()
+    else:
+        scenario.wait_for(lambda: state_of(worker.pid) == "stopped", "the worker stands still")
+        child.kill() if then == "the child dies" else child.resume()
+        resume(worker.pid)
+        scenario.wait_until_finished()
+        assert worker.stop() == 0, worker.output
+        assert {scenario.job(token).worker_losses for token in others} == {0}
     scenario.judge()

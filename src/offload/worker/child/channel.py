@@ -26,8 +26,6 @@ class MessageKind:
     """The first job's number, and the jobs as tuples, in the order in which to start them."""
     CANCEL = "cancel"
     """The claim keys of jobs to interrupt."""
-    RELEASE_WAITING = "release waiting"
-    """No content: the child returns the jobs that have not started."""
     ANNOUNCE_FINISHED = "announce finished"
     """A job and its outcome as tuples, for the receivers of Django's `task_finished`."""
     STOP = "stop"
@@ -38,10 +36,8 @@ class MessageKind:
     """No content: the child accepts jobs."""
     PROGRESS = "progress"
     """The progress of running jobs: JSON text by claim key."""
-    RELEASED = "released"
-    """The numbers of jobs that are returned without having started."""
     FINISHED = "finished"
-    """Rows of number, outcome and run time in seconds."""
+    """Rows of number, outcome and run time in seconds; no run time if the job was not started."""
 
 
 class Channel:

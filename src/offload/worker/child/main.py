@@ -113,8 +113,6 @@ class ChildMain:
                 self._run_jobs(first, rows)
             case MessageKind.CANCEL, keys:
                 self._cancel(keys)
-            case (MessageKind.RELEASE_WAITING,):
-                self._release_waiting()
             case MessageKind.ANNOUNCE_FINISHED, job, outcome:
                 self._announce_finished(ClaimedJob(*job), Outcome(*outcome))
             case (MessageKind.STOP,):
@@ -132,12 +130,6 @@ class ChildMain:
         for key in keys:
             for runner in self._runners:
                 runner.interrupt(key, JobCancelled)
-
-    def _release_waiting(self) -> None:
-        numbers: list[int] = []
-        for runner in self._runners:
-            numbers += runner.release_waiting()
-        self._writer.send(MessageKind.RELEASED, numbers)
 
     def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Call the receivers in another thread: slow ones must not hold up messages."""

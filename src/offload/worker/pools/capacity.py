@@ -24,6 +24,7 @@ class _Kind:
 
     Attributes:
         slots: how many run at once.
+        last_number: the number of the last one that was taken; 0 if none was.
         count: how many are held.
         tasks: how many of each task are held.
         changed_at: when the first one was taken or the last one finished (monotonic clock).
@@ -31,6 +32,7 @@ class _Kind:
     """
 
     slots: int
+    last_number: int = 0
     count: int = 0
     tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     changed_at: float = 0.0
@@ -94,6 +96,14 @@ class Capacity:
         free = self.free(is_async=is_async)
         return free > 0 and (not kind.has_waiting or free >= kind.count)
 
+    def slots(self, *, is_async: bool) -> int:
+        """Return how many jobs of a kind run at once."""
+        return (self._async if is_async else self._sync).slots
+
+    def last_number(self, *, is_async: bool) -> int:
+        """Return the number of the job of a kind that was taken last; 0 if none was."""
+        return (self._async if is_async else self._sync).last_number
+
     @property
     def is_backed_up(self) -> bool:
         """Whether jobs wait for a slot."""
@@ -104,10 +114,11 @@ class Capacity:
         first = self._next_number
         self._next_number += len(jobs)
         self.held.update(enumerate(jobs, first))
-        for job in jobs:
+        for number, job in enumerate(jobs, first):
             kind = self._async if job.is_async else self._sync
             if not kind.count:
                 kind.changed_at = self._clock()
+            kind.last_number = number
             kind.count += 1
             kind.tasks[job.task_path] += 1
         return first
@@ -139,10 +150,10 @@ class Capacity:
             self.run_times.record(path, sum(times) / len(times), len(times))
         return settled
 
-    def detect_stuck(self, running: Iterable[tuple[int, float]]) -> bool:
-        """Return True if jobs wait behind long ones.
+    def detect_stuck(self, running: Iterable[tuple[int, float]]) -> list[bool]:
+        """Return the kinds, by `is_async`, of which jobs wait behind long ones.
 
-        No jobs are taken ahead of that kind until one finishes, and the run times of the long
+        No jobs are taken ahead of these kinds until one finishes, and the run times of the long
         jobs' tasks are recorded.
 
         Args:
@@ -151,7 +162,7 @@ class Capacity:
         now = self._clock()
         overdue = [kind for kind in (self._sync, self._async) if kind.is_overdue(now)]
         if not overdue:
-            return False
+            return []
         run_times = self._run_times_so_far(running, now)
         stuck = [kind for kind in overdue if self._runs_only_long_jobs(kind, run_times)]
         for kind in stuck:
@@ -160,7 +171,7 @@ class Capacity:
         if stuck:
             for job, seconds in run_times:
                 self.run_times.record(job.task_path, seconds)
-        return bool(stuck)
+        return [kind is self._async for kind in stuck]
 
     def _run_times_so_far(
         self, running: Iterable[tuple[int, float]], now: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -26,7 +27,13 @@ from offload.worker.pools.base import (
 )
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.run_times import RunTimes
+from offload.worker.pools.waiting_jobs import START_TIMEOUT, WaitingJobs
 from offload.worker.runners.slot_table import SlotTable
+
+logger = logging.getLogger("offload.worker")
+
+CHECK_INTERVAL = 0.05
+"""Seconds between two looks at what a child process does, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +87,9 @@ class ChildProcess:
         self._unresponsive: dict[ClaimKey, type[Interruption]] = {}
         """The jobs for which the process must be killed."""
         self._kill_at = 0.0
+        self._check_at = 0.0
+        self._settled: list[FinishedJob] = []
+        """Jobs that were taken back, for the next `collect`."""
         self._finished = 0
         self._is_killed = False
         own_end, child_end = socket.socketpair()
@@ -90,6 +100,10 @@ class ChildProcess:
         with tempfile.TemporaryFile() as memory:
             self._slots = SlotTable(limits.threads + limits.async_slots, memory.fileno())
             socket.send_fds(own_end, [b"m"], [memory.fileno()])
+        self._waiting = {
+            is_async: WaitingJobs(self._slots, self._capacity, is_async=is_async)
+            for is_async in (False, True)
+        }
         own_end.setblocking(False)  # noqa: FBT003
         self.channel = Channel(own_end)
 
@@ -117,7 +131,7 @@ class ChildProcess:
 
     def capacity(self, *, is_async: bool) -> int:
         """Return how many more jobs of a kind it can take."""
-        if not self.accepts_jobs:
+        if not self.accepts_jobs or self._waiting[is_async].is_suspended:
             return 0
         free = self._capacity.free(is_async=is_async)
         if self._limits.max_jobs is None:
@@ -148,7 +162,7 @@ class ChildProcess:
 
     def collect(self) -> list[FinishedJob]:
         """Handle the child's messages; return the jobs that finished or were released."""
-        settled: list[FinishedJob] = []
+        settled, self._settled = self._settled, []
         for message in self.channel.receive() or ():
             settled += self._handle(message)
         if self._cancelled_at or self._unresponsive:
@@ -166,8 +180,10 @@ class ChildProcess:
             self.channel.send(MessageKind.CANCEL, list(new))
 
     def release_waiting(self) -> None:
-        """Request the release of jobs that have not started; `collect` returns them."""
-        self.channel.send(MessageKind.RELEASE_WAITING)
+        """Take back the jobs that have not started; `collect` returns them a moment later."""
+        now = time.monotonic()
+        for waiting in self._waiting.values():
+            waiting.take_back(now)
 
     def announce_finished(self, finished: FinishedJob) -> None:
         """Send Django's `task_finished` in the child."""
@@ -175,15 +191,17 @@ class ChildProcess:
         self.channel.send(MessageKind.ANNOUNCE_FINISHED, tuple(job), tuple(outcome))
 
     def enforce_limits(self, now: float) -> None:
-        """Kill the process if a job does not stop; release jobs that wait behind long ones.
+        """Kill the process if a job does not stop; take back jobs that it does not start.
 
         Before the process is killed, its other jobs get the grace period to finish.
         """
+        if now < self._check_at:
+            return
+        self._check_at = now + CHECK_INTERVAL
         self._find_unresponsive(now)
         if self._unresponsive and self._must_be_killed(now):
             self._kill()
-        elif self._capacity.detect_stuck(self._slots.running()):
-            self.release_waiting()
+        self._take_back_waiting(now)
         self._retire_if_used_up()
 
     def stop(self) -> None:
@@ -218,10 +236,8 @@ class ChildProcess:
     def _handle(self, message: tuple[Any, ...]) -> list[FinishedJob]:
         match message:
             case MessageKind.FINISHED, rows:
-                self._finished += len(rows)
+                self._finished += sum(seconds is not None for _, _, seconds in rows)
                 return self._capacity.settle(rows)
-            case MessageKind.RELEASED, numbers:
-                return self._capacity.settle((number, released(), None) for number in numbers)
             case MessageKind.PROGRESS, progress:
                 self._progress |= progress
             case (MessageKind.READY,):
@@ -254,6 +270,24 @@ class ChildProcess:
                 self._kill_at = now + self._limits.kill_grace_period
                 self.release_waiting()
             self._unresponsive.setdefault(job.key, kind)
+
+    def _take_back_waiting(self, now: float) -> None:
+        """Take back jobs that wait behind long ones, or that the child does not start."""
+        stuck = self._capacity.detect_stuck(self._slots.running())
+        for is_async, waiting in self._waiting.items():
+            if not waiting.is_suspended:
+                seconds = waiting.seconds_stalled(now)
+                if seconds > START_TIMEOUT:
+                    logger.warning(
+                        "Child process %s has started no job for %.1f s: other processes get"
+                        " the jobs that wait for it.",
+                        self.pid,
+                        seconds,
+                    )
+                if is_async in stuck or seconds > START_TIMEOUT:
+                    waiting.take_back(now)
+            numbers = waiting.taken_back(now)
+            self._settled += self._capacity.settle((n, released(), None) for n in numbers)
 
     def _must_be_killed(self, now: float) -> bool:
         holds_others = len(self._capacity) > len(self._unresponsive)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from offload.exceptions import Interruption
-from offload.lifecycle import Outcome
+from offload.lifecycle import Outcome, released
 from offload.progress import OnProgress, ignore_progress
 from offload.store.records import ClaimedJob, ClaimKey
 from offload.worker.runners.slot_table import SlotTable
@@ -77,6 +77,11 @@ class Runner(ABC):
                 break
             numbers.append(number)
         return numbers
+
+    def skip(self, number: int, job: ClaimedJob) -> None:
+        """Report a job that the worker has taken back; it may not know that it never started."""
+        self.cancelled.discard(job.key)
+        self.on_finish(FinishReport(number, released(), None, bool(self.waiting)))
 
     @abstractmethod
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:

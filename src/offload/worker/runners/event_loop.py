@@ -152,8 +152,11 @@ class EventLoopRunner(Runner):
     def _start_job(self, number: int, job: ClaimedJob) -> None:
         """Run a job up to its first real wait, which many jobs do not have."""
         running = RunningCall(number, job, self._free_slots.pop())
+        if not self.slots.start(running.slot, number, running.started_at, is_async=True):
+            self._free_slots.append(running.slot)
+            self.skip(number, job)
+            return
         self._running[job.key] = running
-        self.slots.start(running.slot, number, running.started_at, is_async=True)
         is_cancelled = partial(self.cancelled.__contains__, job.key)
         try:
             running.task = asyncio.Task(

@@ -172,7 +172,9 @@ class RunnerThread:
     def _run_job(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
         runner, key = self._runner, job.key
         started_at = time.monotonic()
-        runner.slots.start(self._slot, number, started_at, is_async=False)
+        if not runner.slots.start(self._slot, number, started_at, is_async=False):
+            runner.skip(number, job)
+            return
         with self._lock:
             self.job, self.started_at, self._number = job, started_at, number
             # Both are still set if the last interruption was raised within `__exit__` itself.
