@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -64,14 +66,28 @@ def nested() -> Any:
         lambda: add.enqueue(float("nan")),
         lambda: add.enqueue("x" * 3_000_000, 1),
         lambda: find_task("shop.tasks.old"),
+        lambda: find_task("tools.jobs.clean"),
         lambda: add(1),
         lambda: add.delay(1),
         lambda: (_ for _ in ()).throw(explain(OperationalError(REFUSED), "default")),
         lambda: (_ for _ in ()).throw(explain(DatabaseError(MISSING), "default")),
     ],
-    ids=["lambda", "option", "type", "nan", "size", "gone", "called", "delay", "down", "tables"],
+    ids=[
+        "lambda",
+        "option",
+        "type",
+        "nan",
+        "size",
+        "gone",
+        "outside",
+        "called",
+        "delay",
+        "down",
+        "tables",
+    ],
 )
-def test_the_page_quotes_the_message(action):
+def test_the_page_quotes_the_message(action, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shop.tasks", ModuleType("shop.tasks"))
     assert is_quoted(message_of(action))
 
 

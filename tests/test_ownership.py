@@ -62,6 +62,14 @@ def test_acting_for_another_user_in_a_request_keeps_its_tenant_and_id():
     assert list(kept) == [(f"user:{ada.pk}", "acme", "r1"), ("", "acme", "r1")]
 
 
+@pytest.mark.parametrize("user", ["ada", 5, "user:1", {"pk": 1}])
+def test_acting_for_something_else_than_a_user_is_refused(user):
+    with pytest.raises(TypeError, match=r"is not a user. Pass an instance of auth\.User"):
+        offload.acting_for(user).__enter__()
+    with pytest.raises(TypeError, match="A tenant must be text, not 5"):
+        offload.acting_for(None, tenant=5).__enter__()
+
+
 def test_acting_for_a_user_who_cannot_own_jobs_is_refused():
     with pytest.raises(ValueError, match="before it is saved"), offload.acting_for(User()):
         pass

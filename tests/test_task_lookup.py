@@ -1,11 +1,13 @@
 """Lookup of a task by the path in a row."""
 
 import sys
+from importlib import invalidate_caches
 from types import ModuleType
 
 import pytest
+from django.test import override_settings
 
-from offload import OffloadTask, task
+from offload import OffloadTask, task, task_modules
 from offload.exceptions import TaskNotFound
 from offload.task_lookup import find_task, find_task_or_stub, with_options
 from tests import tasks
@@ -55,12 +57,95 @@ def test_a_task_that_was_not_found_is_searched_again(module):
     assert find_task("offload_project_tasks.late") is tasks.add
 
 
-def test_an_error_inside_the_module_is_not_hidden(tmp_path, monkeypatch):
-    (tmp_path / "offload_needy.py").write_text("import a_package_that_is_not_there")
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder on Python's path, with the package of the project's settings in it."""
+    package = tmp_path / "offload_project"
+    package.mkdir()
     monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("offload_project")]:
+        del sys.modules[name]
+    find_task.cache_clear()
 
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
-        find_task("offload_needy.add")
+
+PROJECT = {"ROOT_URLCONF": "offload_project.urls"}
+
+
+def test_an_error_inside_the_module_is_not_hidden(folder):
+    (folder / "offload_project" / "needy.py").write_text("import a_package_that_is_not_there")
+
+    with (
+        override_settings(**PROJECT),
+        pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"),
+    ):
+        find_task("offload_project.needy.add")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "offload_outside.x",
+        "offload_outside.y.x",
+        "offload_projects.x",
+        "offload_project.__main__.x",
+        "offload_project.__init__.x",
+        "antigravity.geohash",
+        "this.c",
+    ],
+)
+def test_a_module_that_is_not_of_the_project_is_not_imported(folder, path):
+    for name in ("offload_outside", "offload_projects", "offload_project/__main__"):
+        (folder / f"{name}.py").write_text("raise SystemExit('imported')")
+    (folder / "offload_project" / "__init__.py").write_text("")
+
+    with override_settings(**PROJECT), pytest.raises(TaskNotFound, match=r"AppConfig.ready\(\)"):
+        find_task(path)
+    assert path.rpartition(".")[0] not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PROJECT,
+        {"SETTINGS_MODULE": "offload_project.settings.local", "ROOT_URLCONF": "urls"},
+        {"INSTALLED_APPS": ["offload_project.shop"], "ROOT_URLCONF": "urls"},
+    ],
+    ids=["urls", "settings", "app"],
+)
+def test_a_module_of_the_project_or_an_app_is_imported(folder, settings):
+    app = folder / "offload_project" / "shop"
+    app.mkdir()
+    (app / "__init__.py").write_text("")
+    (app / "late_tasks.py").write_text("from tests.tasks import add")
+
+    with override_settings(**settings):
+        assert find_task("offload_project.shop.late_tasks.add") is tasks.add
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [("1 / 0", ZeroDivisionError), ("raise SystemExit(3)", SystemExit), (None, TaskNotFound)],
+)
+def test_a_failed_import_is_not_repeated_for_some_seconds(folder, content, error, monkeypatch):
+    log = folder / "log"
+    module = folder / "offload_project" / "broken.py"
+    if content:
+        module.write_text(f"with open({str(log)!r}, 'a') as log: log.write('x')\n{content}")
+    with override_settings(**PROJECT):
+        depths = []
+        for _ in range(3):
+            with pytest.raises(error) as raised:
+                find_task("offload_project.broken.add")
+            depths.append(len(raised.traceback))
+        assert not content or log.read_text() == "x"
+        assert depths[1] == depths[2], "the traceback grows"
+        module.write_text("from tests.tasks import send as add, send_later")
+        invalidate_caches()
+        monkeypatch.setattr(task_modules, "FAILURE_SECONDS", -1)
+        task_modules._failures.clear()
+
+        assert find_task("offload_project.broken.send_later") is tasks.send_later
 
 
 def test_options_of_a_row_are_not_validated():

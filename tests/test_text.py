@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from offload.text import (
     BIDI_CONTROLS,
+    BIDI_MARKS,
     to_single_line,
     to_storable_text,
     to_terminal_lines,
@@ -61,7 +62,7 @@ def test_no_character_that_acts_on_a_terminal_reaches_it(text):
 
     shown.encode()
     assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in shown)
-    assert not re.search(f"[{BIDI_CONTROLS}]", shown)
+    assert not re.search(f"[{BIDI_MARKS}{BIDI_CONTROLS}]", shown)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
@@ -59,9 +60,12 @@ def acting_for(user: Any, *, tenant: str | None = None) -> Iterator[None]:
         tenant: the tenant; None keeps that of the surrounding request or job.
 
     Raises:
+        TypeError: for something else than a user, or a tenant that is not text.
         ValueError: for a user that has not been saved, or a tenant longer than 64 characters.
     """
     owner = "" if user is None else owner_of_user(user)
+    if tenant is not None and not isinstance(tenant, str):
+        raise TypeError(f"A tenant must be text, not {tenant!r:.100}.")
     if tenant is not None and len(tenant) > MAX_TENANT_CHARS:
         raise ValueError(f"A tenant may have {MAX_TENANT_CHARS} characters, not {len(tenant)}.")
     outer_source = _source.get()
@@ -136,8 +140,14 @@ def owner_of_user(user: Any) -> str:
     """Return the name under which a user owns jobs; "" for an anonymous user.
 
     Raises:
+        TypeError: for something else than a user.
         ValueError: for a user that has not been saved.
     """
+    if not hasattr(user, "is_authenticated"):
+        raise TypeError(
+            f"{user!r:.100} is not a user. Pass an instance of {settings.AUTH_USER_MODEL}, such as "
+            "request.user."
+        )
     if not user.is_authenticated:
         return ""
     pk = user.pk

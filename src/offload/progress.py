@@ -72,16 +72,28 @@ class Progress:
         """Return the progress stored in a row; None if it has none, or a damaged one."""
         try:
             values = json.loads(text or "null") or {}
-            step = values.get("step")
             return cls(
-                values.get("done"),
-                values.get("total"),
-                values.get("message") or "",
-                Step(step["number"], step.get("of"), step.get("name") or "") if step else None,
-                datetime.fromisoformat(values["updated_at"]),
+                _read_number(values.get("done")),
+                _read_number(values.get("total")),
+                str(values.get("message") or ""),
+                _read_step(values.get("step")),
+                datetime.fromisoformat(values["updated_at"]).astimezone(UTC),
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
+
+
+def _read_number(value: Any) -> Number | None:
+    """Return a number of a row; None for anything else, also if JSON has no such number."""
+    return _clamp(value, MAX_NUMBER) if type(value) in PLAIN_TYPES else None
+
+
+def _read_step(values: Any) -> Step | None:
+    if not values:
+        return None
+    number, of = _read_number(values["number"]), _read_number(values.get("of"))
+    # A damaged number is None, which a page shows as an unknown one.
+    return Step(number, of, str(values.get("name") or ""))  # type: ignore[arg-type]
 
 
 type ProgressValues = tuple[Number | None, Number | None, str, Step | None]

@@ -73,6 +73,20 @@ def decode(text: str) -> Any:
     return json.loads(text)
 
 
+def decode_strictly(text: str) -> Any:
+    """Return the value of JSON text that no encoder of this module may have written.
+
+    Raises:
+        ValueError: for text that is not JSON, or that a browser could not read.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)
+    except RecursionError:
+        raise ValueError("It is nested too deeply.") from None
+    return value
+
+
 def normalize(value: Any, place: str) -> Any:
     """Return a value as it is after a round trip: lists for tuples, text for bytes.
 
@@ -192,6 +206,7 @@ def _format(place: _Place) -> str:
 __all__ = [
     "MAX_DEPTH",
     "decode",
+    "decode_strictly",
     "encode_arguments",
     "encode_result",
     "normalize",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from functools import cache, lru_cache
-from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeGuard
 
 from django.tasks import Task
 
 from offload.exceptions import TaskNotFound
+from offload.task_modules import task_module
 from offload.tasks import OffloadTask
 
 
@@ -22,22 +22,38 @@ def find_task(path: str) -> Task[..., Any]:
     A row holds the name of the task's function. The task may have another: `later = task(send)`.
 
     Raises:
-        TaskNotFound: if no module or no task has that name.
+        TaskNotFound: if no task has that name, or its module is not one of the project.
         Exception: any that the module raises when it is imported.
     """
     module_path, _, name = path.rpartition(".")
+    hint = ""
     if module_path and all(part.isidentifier() for part in path.split(".")):
-        module = _import(module_path)
-        task = getattr(module, name, None)
-        if _is_task(task):
+        module = task_module(module_path)
+        if module is None:
+            hint = _OUTSIDE_HINT.format(module_path)
+        elif task := _find_in(module, name, path):
             return task
-        for value in vars(module).values():
-            if _is_task(value) and value.module_path == path:
-                return value
     raise TaskNotFound(
         f"There is no task {path!r} in this code. Was it renamed or removed while jobs waited? "
-        "Keep the old name as a task until they have finished."
+        f"Keep the old name as a task until they have finished.{hint}"
     )
+
+
+_OUTSIDE_HINT = (
+    " The module {!r} was not imported, as it belongs neither to an installed app nor to the "
+    "project's package. If it has the task, move the task to a module of an app, such as "
+    "tasks.py, or import the module in the app's AppConfig.ready()."
+)
+
+
+def _find_in(module: ModuleType, name: str, path: str) -> Task[..., Any] | None:
+    task = getattr(module, name, None)
+    if _is_task(task):
+        return task
+    for value in vars(module).values():
+        if _is_task(value) and value.module_path == path:
+            return value
+    return None
 
 
 @lru_cache(maxsize=1000)
@@ -78,16 +94,6 @@ def with_options(declared: Task[..., Any], **options: Any) -> Task[..., Any]:
         value = options.get(field.name, getattr(declared, field.name))
         object.__setattr__(copy, field.name, value)
     return copy
-
-
-def _import(path: str) -> ModuleType:
-    """Import a module; return an empty one if it does not exist."""
-    try:
-        return import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name and (path == error.name or path.startswith(f"{error.name}.")):
-            return ModuleType(path)
-        raise
 
 
 def _is_task(value: Any) -> TypeGuard[Task[..., Any]]:

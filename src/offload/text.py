@@ -10,11 +10,14 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 CONTROLS = "\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 """Characters that terminals, logs and databases mishandle, as ranges of a regular expression:
 control characters (C0, DEL, C1), line and paragraph separators, and lone surrogates."""
-BIDI_CONTROLS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""Characters that make text read differently from how it is stored, as ranges likewise."""
+BIDI_MARKS = "\u061c\u200e\u200f"
+"""Invisible letters of a direction, which texts in Arabic and Hebrew need, likewise."""
+BIDI_CONTROLS = "\u202a-\u202e\u2066-\u2069"
+"""Characters that reorder the text after them, likewise."""
 
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]+")
-_UNSAFE = re.compile(f"[{CONTROLS}{BIDI_CONTROLS}]")
+_REORDERING = re.compile(f"[{BIDI_CONTROLS}]+")
+_UNSAFE = re.compile(f"[{CONTROLS}{BIDI_MARKS}{BIDI_CONTROLS}]")
 
 
 def to_storable_text(text: str, *, max_chars: int) -> str:
@@ -31,9 +34,15 @@ def to_storable_text(text: str, *, max_chars: int) -> str:
 
 
 def to_single_line(text: str, *, max_chars: int) -> str:
-    """Return text as one line without control characters, cut to `max_chars` with an ellipsis."""
+    """Return text as one line without control characters, cut to `max_chars` with an ellipsis.
+
+    Bidirectional controls are left out, too: they would reorder the text around it.
+    """
     # The first cut bounds the cost of a text of megabytes.
-    text = " ".join(_UNPRINTABLE.sub(" ", text[: 10 * max_chars]).split())
+    text = text[: 10 * max_chars]
+    if not text.isascii():
+        text = _REORDERING.sub("", text)
+    text = " ".join(_UNPRINTABLE.sub(" ", text).split())
     return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
 
 

@@ -10,6 +10,10 @@ from django.utils import timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DAY = timedelta(days=1) // _MICROSECOND
+_MIN = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND + _DAY
+_MAX = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND - _DAY
+"""The first and last moments that every time zone can represent."""
 _MAX_EXACT = 2**51
 """Up to here, the year 2041, a float of seconds is exact to less than half a microsecond."""
 
@@ -27,11 +31,15 @@ def to_microseconds(moment: datetime) -> int:
 
 
 def to_datetime(microseconds: int) -> datetime:
-    """Return microseconds as a datetime: aware if USE_TZ, else naive in the current zone."""
-    if microseconds < _MAX_EXACT:  # three times as fast, and called several times per job
+    """Return microseconds as a datetime: aware if USE_TZ, else naive in the current zone.
+
+    Impossible ones, of a damaged row, become the first or last possible moment: an error would
+    fail the whole query.
+    """
+    if 0 <= microseconds < _MAX_EXACT:  # three times as fast, and called several times per job
         moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
     else:
-        moment = _EPOCH + timedelta(microseconds=microseconds)
+        moment = _EPOCH + timedelta(microseconds=min(max(microseconds, _MIN), _MAX))
     return moment if settings.USE_TZ else timezone.make_naive(moment)
 
 

@@ -294,7 +294,6 @@ def test_the_progress_of_a_task_is_shown():
     assert found == {
         "done": 340,
         "total": 1000,
-        "unit": None,
         "percent": 34.0,
         "message": "Reading rows",
         "step": {"number": 2, "of": 3, "name": "Import"},
@@ -310,7 +309,7 @@ def test_progress_is_shown_as_it_was_stored():
         "updated_at": NOW,
     }
 
-    assert progress_of(written) == {**written, "unit": None, "percent": 34.0}
+    assert progress_of(written) == {**written, "percent": 34.0}
 
 
 @pytest.mark.parametrize(

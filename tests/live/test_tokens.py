@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core import signing
 from django.test import override_settings
 
+from offload.lifecycle import JobState
 from offload.live import tokens
 from offload.live.tokens import make_token
+from offload.models import Job
 from offload.testing import run_jobs
 from offload.uuid7 import new_id
-from tests.live.clients import anonymous_client, start_job, token_client, user_client
+from tests.live.clients import anonymous_client, is_private, start_job, token_client, user_client
 from tests.live.endpoints import (
     ENDPOINTS,
     FULL_ACCESS,
@@ -176,6 +178,22 @@ def test_a_token_in_the_query_is_ignored(finished):
 def test_a_token_with_bad_arguments_is_not_made(jobs, scopes, message):
     with pytest.raises(ValueError, match=message):
         make_token(jobs, scopes=scopes)
+
+
+@pytest.mark.parametrize("user", ["ada", 5, AnonymousUser(), User(username="unsaved")])
+def test_a_token_for_something_else_than_a_saved_user_is_not_made(user):
+    with pytest.raises(TypeError, match=r"user must be a saved instance of auth\.User, or None"):
+        make_token([new_id()], user=user)
+
+
+def test_the_scope_cancel_alone_shows_nothing():
+    identifier = start_job(user_client())
+    client = token_client(make_token([identifier], scopes=["cancel"]))
+    response = client.post(f"/tasks/{identifier}/cancel/")
+
+    assert (response.status_code, response.content) == (202, b"")
+    assert is_private(response)
+    assert Job.objects.get(pk=identifier).state == JobState.CANCELLED
 
 
 def test_a_token_for_100_jobs_fits_into_a_header():

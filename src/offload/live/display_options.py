@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offload.task_lookup import find_task
+from offload.text import to_single_line
 
 if TYPE_CHECKING:
     from django.tasks import Task
 
     from offload.models import Job
+
+
+MAX_TITLE_CHARS = 500
+"""Longer titles are cut."""
 
 
 class DisplayOptions(NamedTuple):
@@ -36,7 +41,8 @@ def display_options(job: Job) -> DisplayOptions:
     expose_result: Any = getattr(task, "expose_result", False)
     if expose_result is not True and not callable(expose_result):
         expose_result = False
-    return DisplayOptions(title or _title_from_path(job.task_path), visibility, expose_result)
+    title = to_single_line(title or _title_from_path(job.task_path), max_chars=MAX_TITLE_CHARS)
+    return DisplayOptions(title, visibility, expose_result)
 
 
 def _find_task(path: str) -> Task[..., Any] | None:

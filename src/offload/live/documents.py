@@ -18,7 +18,7 @@ from offload.live.display_options import display_options
 from offload.live.jobs import find_failures
 from offload.live.queue_position import find_queue_positions
 from offload.progress import Progress
-from offload.serialization import decode
+from offload.serialization import decode_strictly
 from offload.text import to_single_line
 from offload.timestamps import seconds_since, to_iso, to_utc
 
@@ -224,16 +224,13 @@ def _url(name: str, job: Job | None = None) -> str | None:
 
 
 def _progress_fields(progress: Progress | None) -> dict[str, Any] | None:
-    """Return the progress for JSON, also if the value in the row is damaged."""
     if progress is None:
         return None
-    done, total = _finite(progress.done), _finite(progress.total)
     return {
-        "done": done,
-        "total": total,
-        "unit": None,
-        "percent": _percent(done, total),
-        "message": to_single_line(str(progress.message), max_chars=MAX_TEXT_CHARS),
+        "done": progress.done,
+        "total": progress.total,
+        "percent": _percent(progress),
+        "message": to_single_line(progress.message, max_chars=MAX_TEXT_CHARS),
         "step": _step_fields(progress.step),
         "updated_at": to_iso(progress.updated_at),
     }
@@ -242,25 +239,13 @@ def _progress_fields(progress: Progress | None) -> dict[str, Any] | None:
 def _step_fields(step: Step | None) -> dict[str, Any] | None:
     if step is None:
         return None
-    return {
-        "number": _finite(step.number),
-        "of": _finite(step.of),
-        "name": to_single_line(str(step.name), max_chars=MAX_TEXT_CHARS),
-    }
+    name = to_single_line(step.name, max_chars=MAX_TEXT_CHARS)
+    return {"number": step.number, "of": step.of, "name": name}
 
 
-def _finite(value: Any) -> float | None:
-    """Return a number that JSON can represent; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _percent(done: float | None, total: float | None) -> float | None:
-    if done is None or not total or total < 0:
-        return None
-    percent = 100 * done / total
-    return round(max(0.0, min(100.0, percent)), 1)
+def _percent(progress: Progress) -> float | None:
+    percent = progress.percent
+    return None if percent is None else round(min(100.0, percent), 1)
 
 
 def _estimate(
@@ -278,7 +263,7 @@ def _remaining_seconds(job: Job, progress: Progress | None) -> int | None:
     """Extrapolate the progress of the running attempt."""
     if job.state != JobState.RUNNING or progress is None or job.last_attempted_at is None:
         return None
-    percent = _percent(_finite(progress.done), _finite(progress.total))
+    percent = _percent(progress)
     elapsed = to_utc(progress.updated_at) - to_utc(job.last_attempted_at)
     seconds = elapsed.total_seconds()
     if not percent or seconds < 0:
@@ -291,9 +276,12 @@ def _inline_result(job: Job, grants: Collection[str], expose_result: Any) -> Any
     if "result" not in grants or expose_result is not True:
         return None
     text = job.return_value
-    if job.state != JobState.SUCCESSFUL or text is None:
+    if job.state != JobState.SUCCESSFUL or text is None or len(text) > MAX_INLINE_RESULT_CHARS:
         return None
-    return decode(text) if len(text) <= MAX_INLINE_RESULT_CHARS else None
+    try:
+        return decode_strictly(text)
+    except ValueError:
+        return None
 
 
 def _error(job: Job, job_phase: str, failure: Attempt | None) -> dict[str, Any] | None:

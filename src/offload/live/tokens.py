@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import signing
 from django.core.exceptions import PermissionDenied
@@ -74,16 +75,25 @@ def make_token(
 
     Raises:
         ValueError: for no jobs, too many jobs, something else than an id, or an unknown scope.
+        TypeError: for something else than a saved user.
     """
     ids = sorted({_parse_id(job).hex for job in _as_list(jobs)})
     if not 1 <= len(ids) <= MAX_JOBS:
         raise ValueError(f"A token can name 1 to {MAX_JOBS} jobs, not {len(ids)}.")
     if not scopes or not SCOPES.issuperset(scopes):
         raise ValueError(f"scopes must be some of {', '.join(sorted(SCOPES))}, not {scopes!r}.")
-    subject = None
-    if user is not None:
-        subject = [str(user.pk), _fingerprint(user.get_session_auth_hash())]
+    subject = None if user is None else _subject_of(user)
     return signing.dumps([ids, sorted(set(scopes)), subject], salt=SALT, compress=True)
+
+
+def _subject_of(user: Any) -> tuple[str, str]:
+    """Return the primary key and the fingerprint of a user."""
+    if getattr(user, "pk", None) is None or not hasattr(user, "get_session_auth_hash"):
+        raise TypeError(
+            f"user must be a saved instance of {settings.AUTH_USER_MODEL}, or None, not "
+            f"{user!r:.100}."
+        )
+    return str(user.pk), _fingerprint(user.get_session_auth_hash())
 
 
 def _as_list(jobs: Any) -> list[Any]:

@@ -47,6 +47,7 @@ from offload.live.responses import (
 )
 from offload.live.tokens import TokenRefused, has_token
 from offload.live.widget import widget_context
+from offload.serialization import decode_strictly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +187,8 @@ def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
             raise problems.finished() from None
     except TaskResultDoesNotExist:  # pruned in between
         raise problems.not_found() from None
+    if "status" not in granted:
+        return HttpResponse(status=202)
     job = find_jobs([identifier]).get(identifier, job)
     return job_response(request, job, granted, status=202)
 
@@ -209,7 +212,7 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
         raise problems.no_result()
     expose_result = display_options(job).expose_result
     if not callable(expose_result):
-        return HttpResponse(job.return_value, content_type="application/json")
+        return _json_response(job.return_value or "null")
     try:
         return _result_response(expose_result(job_result(job)))
     except Http404:
@@ -217,6 +220,19 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     except Exception:
         logger.exception("The expose_result function of %s failed.", job.task_path)
         raise problems.result_unavailable() from None
+
+
+def _json_response(text: str) -> HttpResponse:
+    """Respond with a return value as it is in the row.
+
+    Raises:
+        Problem: 500 if the row is damaged.
+    """
+    try:
+        decode_strictly(text)
+    except ValueError:
+        raise problems.result_unavailable() from None
+    return HttpResponse(text, content_type="application/json")
 
 
 def _result_response(exposed: Any) -> HttpResponseBase:
