@@ -47,6 +47,11 @@ def enter_job(running: JobContext) -> None:
     _current.set(running)
 
 
+def running_job() -> JobContext | None:
+    """Return the running attempt, as its executor provided it; None outside a task."""
+    return _current.get()
+
+
 def current_job() -> CurrentJob:
     """Return the job that is running in this thread or coroutine.
 

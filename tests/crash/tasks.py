@@ -102,6 +102,18 @@ def once_wait_for(context: Any, token: str, path: str) -> str:
 
 
 @task(takes_context=True)
+def fork(context: Any, token: str) -> str:
+    """Make two copies of the process: one leaves the task by an exception, one never."""
+    value = _log_start(context, token)
+    pause = threading.Event()
+    if os.fork() == 0:
+        sys.exit()
+    while os.fork() == 0:
+        pause.wait()
+    return value
+
+
+@task(takes_context=True)
 def hold_interpreter(context: Any, token: str, seconds: int) -> str:
     """Run C code that holds the interpreter's lock, so that no other thread can run."""
     value = _log_start(context, token)

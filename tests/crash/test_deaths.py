@@ -77,6 +77,22 @@ def test_a_child_blocked_in_c_code_does_not_outlive_its_killed_worker(scenario: 
     scenario.wait_for(lambda: not worker.survivors(), "the child exits", seconds=10)
 
 
+def test_a_process_forked_by_a_task_runs_no_jobs_and_dies_with_its_worker(
+    scenario: Scenario,
+) -> None:
+    worker = scenario.start(threads=1)
+    for _ in range(3):
+        scenario.enqueue(tasks.fork)
+        for _ in range(20):
+            scenario.enqueue(tasks.once)
+    scenario.wait_until_finished()
+    worker.family()
+    worker.send(signal.SIGKILL)
+    worker.wait()
+    scenario.wait_for(lambda: not worker.survivors(), "the children and copies exit", seconds=10)
+    scenario.judge()
+
+
 def test_a_killed_fork_server_is_replaced(scenario: Scenario) -> None:
     worker = scenario.start(processes=2, lease=600.0)
     token = scenario.enqueue(tasks.wait_for, scenario.path("gate"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.tasks.signals import task_finished, task_started
@@ -386,6 +386,18 @@ def leave_autocommit_off(token: str) -> None:
 
 
 @task
+def close_in_transaction(token: str) -> None:
+    leave_transaction_open.func(token)
+    connections.close_all()
+
+
+@task(atomic=True)
+def close_in_atomic_task(token: str) -> None:
+    Effect.objects.create(token=token)
+    connection.close()
+
+
+@task
 def break_transaction() -> None:
     block = transaction.atomic()
     block.__enter__()
@@ -429,10 +441,23 @@ async def alose_connection() -> None:
 def use_database() -> list[Any]:
     """Return whether the connection was open before, and whether it works now."""
     was_open = connection.connection is not None
-    with connection.cursor() as cursor:
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         (one,) = cursor.fetchone()
     return [was_open, one, connection.in_atomic_block, connection.get_autocommit()]
+
+
+@task
+def database_session() -> int:
+    """Return the server's id of this connection; 0 on SQLite, which has no server."""
+    connection.ensure_connection()
+    if connection.vendor == "sqlite":
+        return 0
+    function = "pg_backend_pid" if connection.vendor == "postgresql" else "connection_id"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}()")
+        (session,) = cursor.fetchone()
+    return int(session)
 
 
 @task

@@ -258,6 +258,7 @@ class Engine:
 
     def _send_heartbeat(self) -> None:
         """Renew the lease, and compare the jobs in the pool with those in the database."""
+        self._close_old_connection()
         if not self.registration.heartbeat():
             self._find_lost_jobs()
             self.poller.expect_jobs()  # without the row, claims found none
@@ -271,6 +272,15 @@ class Engine:
         """Find the jobs in the pool that others have taken over, or whose rows are gone."""
         held = self._store.held_jobs(self.registration.id)
         self._lost_keys = {job.key for job in self.pool.held_jobs()} - held.keys()
+
+    def _close_old_connection(self) -> None:
+        """Close the worker's own connection if it has passed its CONN_MAX_AGE.
+
+        Without an age it is kept: a new one for each exchange would cost too much.
+        """
+        connection = connections[self._options.database]
+        if connection.settings_dict["CONN_MAX_AGE"]:
+            connection.close_if_unusable_or_obsolete()
 
     def _stop_lost_jobs(self) -> None:
         """Stop the lost jobs, and those claimed under an earlier id: others run them."""

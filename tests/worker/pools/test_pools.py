@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.transaction import TransactionManagementError
 
 from offload import InvalidJobState, JobState
 from offload.models import Attempt, Job
@@ -153,6 +154,7 @@ def test_an_activated_language_does_not_reach_the_next_job(start_worker, process
     [
         (tasks.leave_transaction_open, ("open",)),
         (tasks.leave_autocommit_off, ("manual",)),
+        (tasks.close_in_transaction, ("closed",)),
         (tasks.break_transaction, ()),
         (tasks.break_connection, ()),
         (tasks.lose_connection, ()),
@@ -167,6 +169,18 @@ def test_a_connection_left_in_any_state_does_not_harm_the_next_job(
 
     _, one, in_atomic_block, autocommit = value(tasks.use_database.enqueue())
     assert (one, in_atomic_block, autocommit) == (1, False, True)
+    assert not Effect.objects.exists()
+
+
+def test_an_atomic_task_that_closes_its_connection_fails_once_and_says_why(start_worker, processes):
+    start_worker(processes, threads=1)
+
+    result = tasks.close_in_atomic_task.enqueue("closed").wait(30)
+
+    (error,) = result.errors
+    assert (result.state, error.exception_class) == (JobState.FAILED, TransactionManagementError)
+    assert "Remove the call of close()" in error.traceback
+    assert value(tasks.use_database.enqueue())[1:] == [1, False, True]
     assert not Effect.objects.exists()
 
 

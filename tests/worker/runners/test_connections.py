@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -52,6 +53,29 @@ def test_a_task_interrupted_in_a_query_does_not_leave_its_connection_to_the_next
     assert after.return_value == [False, 1, False, True]
 
 
+def test_a_connection_that_got_too_old_while_no_job_ran_is_not_used(monkeypatch, start_worker):
+    """The server may have closed it meanwhile; here it has."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0.5)
+    start_worker(0, threads=1)
+    session = tasks.database_session.enqueue().wait(LIMIT).return_value
+    is_too_old_at = time.monotonic() + 0.5
+
+    until(lambda: time.monotonic() > is_too_old_at)
+    _close_session(session)
+
+    after = tasks.use_database.enqueue().wait(LIMIT)
+    assert after.state == JobState.SUCCESSFUL, after.errors
+    assert after.return_value[0] is False
+
+
+def _close_session(session: int) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_terminate_backend(%s)", [session])
+        elif connection.vendor == "mysql":
+            cursor.execute("KILL %s", [session])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_thread_that_exits_leaves_no_connection_open(persistent_connections, start):
     created: list[Any] = []
@@ -76,14 +100,16 @@ def test_a_thread_that_exits_leaves_no_connection_open(persistent_connections, s
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_too_broken_to_be_closed_raises_nothing(persistent_connections, monkeypatch):
-    connection.ensure_connection()
-    close = connection.close
+    broken = connections["default"]
+    broken.ensure_connection()
+    close = broken.close
 
     def fail() -> None:
         close()
         raise Error("too broken")
 
-    monkeypatch.setattr(connection, "close", fail)
+    monkeypatch.setattr(broken, "close", fail)
     reset_connections(close_all=True)
 
-    assert connection.connection is None
+    assert broken.connection is None
+    assert connections["default"] is not broken

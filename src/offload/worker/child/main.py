@@ -6,7 +6,6 @@ threads of the runners.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -26,10 +25,9 @@ from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.child.report_writer import ReportWriter
+from offload.worker.parent_death import die_with_parent
 from offload.worker.runners.base import split_by_kind
 
-PR_SET_PDEATHSIG = 1
-"""An option of Linux's prctl(2)."""
 LIMITS_INTERVAL = 0.1
 """Seconds between two checks of time limits and cancellations."""
 
@@ -135,7 +133,8 @@ class ChildMain:
         """Call the receivers in another thread: slow ones must not hold up messages."""
         from offload.worker.execution.executor import announce_finished  # noqa: PLC0415
 
-        threading.Thread(target=announce_finished, args=(job, outcome), daemon=True).start()
+        finished = [(job, outcome)]
+        threading.Thread(target=announce_finished, args=(finished,), daemon=True).start()
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()
@@ -154,12 +153,3 @@ def _receive_slot_memory(end: socket.socket) -> int:
     _, descriptors, _, _ = socket.recv_fds(end, 1, 1)
     (descriptor,) = descriptors
     return int(descriptor)
-
-
-def die_with_parent() -> None:
-    """Make the kernel kill this process when its parent exits; only Linux can.
-
-    Elsewhere a child exits when its connection to the worker is closed.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

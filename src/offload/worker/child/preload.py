@@ -11,7 +11,7 @@ import django
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
-from offload.worker.child.main import die_with_parent
+from offload.worker.parent_death import die_with_parent
 
 # The worker handles signals to the process group: it stops the children in order, and the fork
 # server exits with the worker.

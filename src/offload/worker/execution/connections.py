@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django.db import Error, connections
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 def reset_connections(*, close_all: bool = False) -> None:
     """Close this thread's connections that are old, broken, or left inside a transaction.
+
+    Call it after a job, and before the next one if the thread has waited meanwhile: the server may
+    have closed a connection that has passed its CONN_MAX_AGE.
 
     Args:
         close_all: close every connection, as the task may have been interrupted in a query.
@@ -17,10 +24,8 @@ def reset_connections(*, close_all: bool = False) -> None:
     for connection in connections.all(initialized_only=True):
         is_in_transaction = connection.in_atomic_block or not connection.autocommit
         if connection.connection is not None and (close_all or is_in_transaction):
-            connection.in_atomic_block = False
-            connection.savepoint_ids = []
-            connection.needs_rollback = False
-            _call_ignoring_errors(connection.close)
+            _discard(connection)
+            continue
         _call_ignoring_errors(connection.close_if_unusable_or_obsolete)
         connection.queries_log.clear()  # `reset_queries` would walk the connections again
 
@@ -34,6 +39,15 @@ def close_unusable() -> None:
             connection.errors_occurred = False
         else:
             _call_ignoring_errors(connection.close)
+
+
+def _discard(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection, and drop all that Django remembers about its transaction.
+
+    Django creates the alias's object anew when the next job uses it.
+    """
+    _call_ignoring_errors(connection.close)
+    del connections[connection.alias]
 
 
 def _call_ignoring_errors(close: Callable[[], None]) -> None:

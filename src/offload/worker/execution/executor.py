@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.transaction import TransactionManagementError
 from django.tasks.signals import task_finished, task_started
 
 from offload import exceptions, lifecycle
@@ -135,16 +136,20 @@ async def execute_async(
     return outcome
 
 
-def announce_finished(job: ClaimedJob, outcome: Outcome) -> None:
-    """Send `task_finished` for a job that finished without an executor, such as a lost one."""
-    path, message, _ = outcome.failure or ("", "", "")
-    kind = getattr(exceptions, path.rpartition(".")[2], JobError)
-    try:
-        raise kind(message)  # noqa: TRY301  # Django's receiver logs the current exception
-    except BaseException:  # noqa: BLE001
-        JobRun(job).announce_finish(outcome)
-    finally:
+def announce_finished(finished: Sequence[FinishedJob]) -> None:
+    """Send `task_finished` for jobs that finished without an executor, such as lost ones.
+
+    Receivers may be slow, so call it in a thread of its own, whose connections it closes.
+    """
+    for job, outcome in finished:
+        path, message, _ = outcome.failure or ("", "", "")
+        kind = getattr(exceptions, path.rpartition(".")[2], JobError)
+        try:
+            raise kind(message)  # noqa: TRY301  # Django's receiver logs the current exception
+        except BaseException:  # noqa: BLE001
+            JobRun(job).announce_finish(outcome)
         reset_connections()
+    reset_connections(close_all=True)
 
 
 async def _announce_async(
@@ -164,12 +169,13 @@ def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
     committed = Event()
     is_nested = transaction.get_connection(store.using).in_atomic_block
     try:
-        with transaction.atomic(store.using):
+        with run.fork_boundary, transaction.atomic(store.using):
             if not is_nested:  # the transaction of a TestCase collects callbacks for the test
                 transaction.on_commit(committed.set, using=store.using)
             is_in_task = True
             with gate:
                 value = run.call()
+            _require_connection(store.using)
             is_in_task = False
             outcome = _succeed(run, value)
             failpoint("executor.atomic_returned")
@@ -185,6 +191,16 @@ def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
             raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")
     return outcome._replace(written=True)
+
+
+def _require_connection(using: str) -> None:
+    """Raise if the task closed the connection, and so rolled back what it had written."""
+    if transaction.get_connection(using).closed_in_transaction:
+        raise TransactionManagementError(
+            f"The task closed the connection to DATABASES[{using!r}], but with atomic=True its "
+            "result is stored in the task's transaction. Remove the call of close() or "
+            "close_all(): the worker closes old and broken connections itself."
+        )
 
 
 def _write_in_transaction(run: JobRun, outcome: Outcome, store: OutcomeWriter) -> None:
@@ -216,9 +232,10 @@ def _fail(run: JobRun, error: BaseException) -> Outcome:
         if isinstance(error, CommitLost):
             outcome = _commit_lost_outcome(run.job, error)
         else:
-            outcome = decide_outcome(
-                error, run.job, run.task, run.result, is_cancelled=run.is_cancelled()
-            )
+            with run.fork_boundary:
+                outcome = decide_outcome(
+                    error, run.job, run.task, run.result, is_cancelled=run.is_cancelled()
+                )
     except BaseException as problem:  # noqa: BLE001  # raised by the exception's own methods
         outcome = lifecycle.failed(describe_exception(problem))
     if not JobState(outcome.state).is_finished:

@@ -27,6 +27,7 @@ from offload.signal_receivers import has_no_receivers
 from offload.store.records import ClaimedJob
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
+from offload.worker.execution.fork_boundary import ForkBoundary
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
@@ -51,6 +52,7 @@ class JobRun:
         job: the claimed job.
         is_cancelled: returns whether cancellation of the job was requested.
         on_progress: called with the reporter when the progress changed.
+        fork_boundary: around all code of the project, which may fork.
         reporter: the progress; None until the task reports some.
         task: the task, or a stub if it cannot be found.
         args, kwargs: the arguments it was enqueued with.
@@ -67,6 +69,7 @@ class JobRun:
         self.job = job
         self.is_cancelled = is_cancelled
         self.on_progress = on_progress
+        self.fork_boundary = ForkBoundary()
         self.options, self._sender = _options_and_sender(job.backend)
         self._problem: BaseException | None = None
         self.args: list[Any] = []
@@ -130,14 +133,18 @@ class JobRun:
         task = self.task
         is_plain = type(task).call is _CALL and not _is_async(task.func)
         call = task.func if is_plain else task.call
-        return call(*self._context, *self.args, **self.kwargs)
+        context = self._context
+        with self.fork_boundary:
+            return call(*context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
         """Call the function directly where possible, as `Task.acall` inspects it each time."""
         task = self.task
         is_plain = type(task).acall is _ACALL and _is_async(task.func)
         call = task.func if is_plain else task.acall
-        return await call(*self._context, *self.args, **self.kwargs)
+        context = self._context
+        with self.fork_boundary:
+            return await call(*context, *self.args, **self.kwargs)
 
     def announce_start(self) -> None:
         """Call the receivers of Django's `task_started`, and log their exceptions."""
@@ -157,7 +164,8 @@ class JobRun:
                 return
             if outcome is not None:
                 self._complete_result(outcome)
-            signal.send_robust(self._sender, task_result=self.result)
+            with self.fork_boundary:
+                signal.send_robust(self._sender, task_result=self.result)
         except BaseException:
             logger.exception("A signal receiver failed for job %s.", self.id)
 
@@ -176,7 +184,8 @@ class JobRun:
     def _find_task(self) -> Task[..., Any]:
         job = self.job
         try:
-            return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
+            with self.fork_boundary:
+                return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
         except BaseException as error:  # noqa: BLE001  # the import of a module may raise anything
             self._problem = error
             return find_task_or_stub(

@@ -10,8 +10,6 @@ import time
 from collections.abc import Sequence
 from threading import Thread
 
-from django.db import connections
-
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
@@ -140,7 +138,7 @@ class InProcessPool(Pool):
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
         if finished:  # in a thread of its own: receivers may be slow
-            Thread(target=_announce_all, args=(list(finished),), daemon=True).start()
+            Thread(target=announce_finished, args=(list(finished),), daemon=True).start()
 
     def held_jobs(self) -> list[ClaimedJob]:
         return list(self._capacity.held.values())
@@ -192,9 +190,3 @@ class InProcessPool(Pool):
         if not self._is_notified:
             self._is_notified = True
             self._wakeup.notify()
-
-
-def _announce_all(finished: Sequence[FinishedJob]) -> None:
-    for job, outcome in finished:
-        announce_finished(job, outcome)
-    connections.close_all()

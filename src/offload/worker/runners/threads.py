@@ -151,6 +151,7 @@ class RunnerThread:
             except IndexError:
                 if not self._wait_for_work():
                     break
+                self._reset_connections()
                 continue
             self._run_job(number, job, clean)
         self._reset_connections(close_all=True)
@@ -163,11 +164,11 @@ class RunnerThread:
                 runner.has_work.wait()
         return bool(runner.waiting) or not runner.is_stopped
 
-    def _reset_connections(self, *, close_all: bool) -> None:
+    def _reset_connections(self, *, close_all: bool = False) -> None:
         try:
             reset_connections(close_all=close_all)
         except Exception:
-            logger.exception("Could not reset a database connection after a job.")
+            logger.exception("Could not reset the database connections of a thread.")
 
     def _run_job(self, number: int, job: ClaimedJob, clean: contextvars.Context) -> None:
         runner, key = self._runner, job.key
