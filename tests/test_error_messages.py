@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, transaction
 
 from offload import task
+from offload.backends.failure_loops import failure_depth
 from offload.conf import BackendOptions
 from offload.lifecycle import JobState
+from offload.ownership import Cause, Ownership
 from offload.store import get_store
 from offload.store.errors import explain
 from offload.task_lookup import find_task
@@ -158,6 +160,15 @@ def test_a_timeout_reports_that_no_worker_is_running():
 
     register_worker()
     assert message_of(lambda: result.wait(timeout=0.05)).endswith("after 0.05 s.")
+
+
+@pytest.mark.django_db
+def test_the_page_quotes_the_error_for_a_report_of_a_report():
+    path = "shop.tasks.alert"
+    ownership = Ownership(parent=str(new_id()), cause=Cause(path, 1, has_succeeded=False))
+    alert = SimpleNamespace(module_path=path)
+
+    assert is_quoted(message_of(lambda: failure_depth(alert, ownership, "default")))
 
 
 @pytest.mark.django_db

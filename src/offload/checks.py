@@ -76,6 +76,15 @@ def check_live(**_kwargs: Any) -> Messages:
     yield from check_middleware()
 
 
+@register("offload")
+def check_mail(**_kwargs: Any) -> Messages:
+    """Check the mailers that enqueue email."""
+    from offload.mail import checks  # noqa: PLC0415  # only commands that check need the package
+
+    yield from checks.check_mailers()
+    yield from checks.check_error_reports()
+
+
 def _connections() -> list[BaseDatabaseWrapper]:
     """Return the databases in which backends store jobs.
 

@@ -6,6 +6,7 @@ TaskException (Django)
 ├── TaskResultDoesNotExist (Django)
 │   └── TaskResultExpired     the job was pruned
 └── OffloadError              base of the errors raised in the caller's code
+    ├── FailureLoop           the job would report the failure of a job that reported one
     ├── InvalidJobState       the job has finished, or cannot be retried in its state
     └── QueueUnavailable      no connection to the database, or it was not migrated
 JobError                      in the errors of a job
@@ -40,6 +41,13 @@ class TaskResultExpired(TaskResultDoesNotExist):
 
 class OffloadError(TaskException):
     """Base of the errors that django-offload raises in the caller's code."""
+
+
+class FailureLoop(OffloadError):
+    """The job would report the failure of a job that itself reported a failure, and so on.
+
+    Raised where a signal receiver or a log handler enqueues a job.
+    """
 
 
 class InvalidJobState(OffloadError):

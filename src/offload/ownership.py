@@ -30,6 +30,16 @@ MAX_TENANT_CHARS = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@=+/-]{0,63}")
 
 
+class Cause(NamedTuple):
+    """The job in whose context another one is enqueued."""
+
+    task_path: str
+    failure_depth: int
+    """How many failures in a row led to it; see `Job.failure_depth`."""
+    has_succeeded: bool | None
+    """Its outcome, while receivers and log handlers are called; None while it runs."""
+
+
 class Ownership(NamedTuple):
     """The columns of a job that say who enqueued it."""
 
@@ -39,6 +49,8 @@ class Ownership(NamedTuple):
     request_id: str = ""
     parent: str | None = None
     """Id of the job that enqueued it."""
+    cause: Cause | None = None
+    """The job that enqueued it; not a column, but what `failure_depth` is made of."""
 
 
 type OwnershipSource = Callable[[str], Ownership]

@@ -45,6 +45,7 @@ def claimed(task: Any, *args: Any, **changes: Any) -> ClaimedJob:
         "owner": "",
         "tenant": "",
         "request_id": "",
+        "failure_depth": 0,
         "worker": new_id().hex,
     }
     return ClaimedJob(**{**values, **changes})

@@ -79,7 +79,7 @@ def completer(store: FakeStore, clock: Clock) -> BatchCompleter:
 
 def finished(count: int, *, lost: int = 0) -> list[FinishedJob]:
     jobs = [
-        ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", "w", ()])
+        ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", 0, "w", ()])
         for n in range(count)
     ]
     return [(job, lifecycle.succeeded("1")) for job in jobs]

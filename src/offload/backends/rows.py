@@ -12,6 +12,7 @@ from django.tasks import Task
 from django.tasks.base import TaskError
 from django.utils import timezone
 
+from offload.backends.failure_loops import failure_depth
 from offload.conf import BackendOptions
 from offload.durations import seconds
 from offload.lifecycle import JobState
@@ -76,6 +77,7 @@ class JobBatch:
             "tenant": ownership.tenant,
             "request_id": ownership.request_id,
             "parent": None if ownership.parent is None else key(UUID(ownership.parent)),
+            "failure_depth": failure_depth(task, ownership, options.database),
         }
         self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 

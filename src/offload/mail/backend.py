@@ -18,7 +18,7 @@ from django.tasks.exceptions import TaskException
 
 from offload.backends.base import OffloadBackend
 from offload.conf import BackendOptions, did_you_mean
-from offload.exceptions import InvalidArguments
+from offload.exceptions import FailureLoop, InvalidArguments
 from offload.mail.delivery import is_temporary
 from offload.mail.message import serialize_message
 from offload.serialization import encode_arguments
@@ -69,6 +69,8 @@ class EmailBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Enqueue the messages that have recipients, in one statement; return their number.
 
+        A report about a report that could not be sent is written to standard error instead.
+
         Raises:
             ValueError: for a forbidden header, as any other mailer would raise.
             InvalidArguments: for a message that is too large or cannot be stored.
@@ -78,6 +80,10 @@ class EmailBackend(BaseEmailBackend):
             calls = [self._call(message) for message in email_messages if message.recipients()]
             with self._savepoint():
                 self.enqueue(calls)
+        except FailureLoop as error:
+            # Not logged and not raised: the caller may be the handler of a logger.
+            sys.stderr.write(f"An email was not enqueued. {error}\n")
+            return 0
         except (TaskException, DatabaseLayerError):
             if not self.fail_silently:
                 raise

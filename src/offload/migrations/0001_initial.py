@@ -98,6 +98,7 @@ class Migration(migrations.Migration):
                 ('tenant', offload.models.exact_text.ExactCharField(blank=True, db_default='', default='', max_length=64)),
                 ('request_id', offload.models.exact_text.ExactCharField(blank=True, db_default='', default='', max_length=64)),
                 ('parent', models.UUIDField(blank=True, null=True)),
+                ('failure_depth', models.SmallIntegerField(db_default=0, default=0)),
                 ('version', models.IntegerField(db_default=0, default=0)),
                 ('progress', offload.models.exact_text.ExactTextField(blank=True, null=True)),
                 ('return_value', offload.models.exact_text.ExactTextField(blank=True, null=True)),

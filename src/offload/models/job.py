@@ -57,6 +57,9 @@ class Job(models.Model):
     request_id = ExactCharField(max_length=64, db_default="", default="", blank=True)
     parent = models.UUIDField(null=True, blank=True)
     """The job that enqueued this one."""
+    failure_depth = models.SmallIntegerField(db_default=0, default=0)
+    """How many failures in a row led to this job: one more than its parent's if a signal receiver
+    or a log handler enqueued it when the parent failed."""
     version = models.IntegerField(db_default=0, default=0)
     """Grows with every visible change."""
     progress = ExactTextField(null=True, blank=True)

@@ -41,6 +41,7 @@ class NewJob(NamedTuple):
     tenant: str
     request_id: str
     parent: str | None
+    failure_depth: int
 
     def rows_for(self, calls: Iterable[CallRow]) -> list[tuple[Any, ...]]:
         """Return the rows of several calls that have all other columns in common."""
@@ -72,6 +73,7 @@ class ClaimedJob(NamedTuple):
     owner: str
     tenant: str
     request_id: str
+    failure_depth: int
     worker: str
     previous: tuple[tuple[str, str, str], ...] = ()
     """Earlier attempts that did not succeed: worker, exception class path, traceback."""

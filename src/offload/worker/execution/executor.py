@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -266,11 +266,12 @@ def _log_retry(run: JobRun, outcome: Outcome) -> None:
         reason = f"attempt {job.attempt} of {job.max_attempts} failed ({path}: {message})"
         if path != _RETRY:
             level = logging.WARNING
-    logger.log(
-        level,
-        "Task id=%s path=%s %s; running again in %.1f s",
-        run.id,
-        job.task_path,
-        to_terminal_text(reason),
-        outcome.delay,
-    )
+    with suppress(Exception):  # raised by a log handler
+        logger.log(
+            level,
+            "Task id=%s path=%s %s; running again in %.1f s",
+            run.id,
+            job.task_path,
+            to_terminal_text(reason),
+            outcome.delay,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property, lru_cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired
 from offload.lifecycle import JobState, Outcome
-from offload.ownership import Ownership, set_ownership_source
+from offload.ownership import Cause, Ownership, ownership_from, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
@@ -72,6 +73,7 @@ class JobRun:
         self.fork_boundary = ForkBoundary()
         self.options, self._sender = _options_and_sender(job.backend)
         self._problem: BaseException | None = None
+        self._has_succeeded: bool | None = None
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
         try:
@@ -103,6 +105,7 @@ class JobRun:
             JobExpired: the job is too old to start.
             ValueError: the row's arguments cannot be read.
         """
+        set_ownership_source(self.ownership)
         if self._problem is not None:
             raise self._problem
         job = self.job
@@ -110,7 +113,6 @@ class JobRun:
         if job.attempt == 1 and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
         enter_job(self)
-        set_ownership_source(self.ownership)
 
     def current_job(self) -> CurrentJob:
         """Return what `current_job()` returns to the task."""
@@ -126,7 +128,8 @@ class JobRun:
     def ownership(self, _tenant: str = "") -> Ownership:
         """Return the ownership that jobs enqueued by this one inherit."""
         job = self.job
-        return Ownership(job.owner, job.tenant, job.request_id, self.id)
+        cause = Cause(job.task_path, job.failure_depth, self._has_succeeded)
+        return Ownership(job.owner, job.tenant, job.request_id, self.id, cause)
 
     def call(self) -> Any:
         """Call the function directly where possible, as `Task.call` inspects it each time."""
@@ -156,6 +159,7 @@ class JobRun:
         Call it while the exception of a failed job is being handled: Django's receiver logs it.
         """
         level = logging.INFO if outcome.failure is None else logging.ERROR
+        self._has_succeeded = outcome.state == JobState.SUCCESSFUL
         self._announce(task_finished, level, outcome)
 
     def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:
@@ -164,10 +168,12 @@ class JobRun:
                 return
             if outcome is not None:
                 self._complete_result(outcome)
-            with self.fork_boundary:
+            # A lost job was not started here.
+            with self.fork_boundary, ownership_from(self.ownership):
                 signal.send_robust(self._sender, task_result=self.result)
         except BaseException:
-            logger.exception("A signal receiver failed for job %s.", self.id)
+            with suppress(Exception):  # raised by a log handler, which may be what failed
+                logger.exception("A signal receiver failed for job %s.", self.id)
 
     def _complete_result(self, outcome: Outcome) -> None:
         state = JobState(outcome.state)
