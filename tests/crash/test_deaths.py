@@ -6,12 +6,13 @@ import os
 import resource
 import signal
 import sys
+from datetime import timedelta
 
 import psutil
 import pytest
 
 from offload.lifecycle import JobState
-from offload.models import Attempt
+from offload.models import Attempt, Job
 from tests.crash import tasks
 from tests.crash.memory_limit import memory_limit
 from tests.crash.scenario import Scenario
@@ -51,6 +52,28 @@ def test_a_task_that_exits_its_process_is_lost_not_successful(scenario: Scenario
     assert attempt.exception_class_path == "offload.exceptions.WorkerLost"
     cause = {"segfault": "SIGSEGV", "abort": "SIGABRT", "exit": "exit code 0", "kill": "SIGKILL"}
     assert cause[how] in attempt.message
+
+
+def test_a_drain_waits_for_the_jobs_of_a_killed_worker(scenario: Scenario) -> None:
+    victim = scenario.start(threads=1)
+    token = scenario.enqueue(tasks.wait_for, scenario.path("gate"))
+    scenario.wait_until_started(token)
+    often_lost = {"worker_losses": 2, "max_worker_losses": 9}  # it runs again within 4 seconds
+    Job.objects.filter(pk=scenario.accepted[token]).update(**often_lost)
+    later = tasks.note.using(run_after=timedelta(hours=1)).enqueue("later")
+    drain = scenario.start("--drain", processes=0)
+    own = scenario.enqueue(tasks.wait_for, scenario.path("own"))
+    scenario.wait_until_started(own)
+
+    victim.kill()
+    scenario.open("own")
+    scenario.open("gate")
+
+    assert drain.wait() == 0, drain.output
+    assert scenario.have_finished(token, own), drain.output
+    scenario.judge()
+    assert "1 scheduled for later (default: 1)" in drain.output
+    assert Job.objects.get(pk=later.id).state == JobState.SCHEDULED
 
 
 def test_no_process_outlives_its_killed_worker(scenario: Scenario) -> None:

@@ -143,6 +143,12 @@ def raise_retry(after: float | None = None) -> None:
     raise Retry(after=after)
 
 
+@task(max_attempts=2, takes_context=True)
+def retry_once(context: Any, after: float) -> None:
+    if context.attempt == 1:
+        raise Retry(after=after)
+
+
 @task(max_attempts=3, backoff=Fixed(0))
 def retry_with_text(text: str) -> None:
     raise ValueError(text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from offload.lifecycle import JobState
 from offload.models import Job, Worker
@@ -19,7 +19,7 @@ from offload.store import get_store
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.db.models import QuerySet
+    from django.db.models import Count, QuerySet
 
 WINDOW_SIZE = 100_000
 """Newest finished jobs that one filtered query reads, at most."""
@@ -105,6 +105,16 @@ def _find_ready(using: str, job_filter: JobFilter, limit: int) -> list[Job]:
             ready = rows.filter(queue_name=queue, is_async=is_async)
             jobs += ready.order_by("-priority", "run_after", "id")[:limit]
     return sorted(jobs, key=lambda job: (-job.priority, job.run_after, job.pk))[:limit]
+
+
+def count_unfinished(using: str, backend: str) -> dict[JobState, dict[str, int]]:
+    """Return the number of jobs in each queue, for each state of a job that has not finished."""
+    counts: dict[JobState, dict[str, int]] = {}
+    for state in (JobState.RUNNING, JobState.READY, JobState.SCHEDULED):  # an index for each
+        rows = Job.objects.using(using).filter(state=state, backend=backend)
+        queues = rows.values_list("queue_name").annotate(count=Count("id")).order_by("queue_name")
+        counts[state] = dict(queues)
+    return counts
 
 
 def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:

@@ -25,6 +25,7 @@ from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, FinishedJo
 from offload.wakeup import Wakeup
 from offload.worker.change_hints import ChangeHints
 from offload.worker.claiming.poller import Poller
+from offload.worker.claiming.reruns import Reruns
 from offload.worker.claiming.served_queues import ServedQueues
 from offload.worker.completer import BatchCompleter
 from offload.worker.outage import Outage
@@ -55,7 +56,7 @@ class Engine:
         excluded: names of queues it does not serve.
         options: the backend's options.
         pool: runs the jobs.
-        drain: stop when no job is ready.
+        drain: stop when no job is left that could run now.
     """
 
     def __init__(
@@ -69,23 +70,27 @@ class Engine:
         drain: bool = False,
     ) -> None:
         self._options = options
-        self._drain = drain
         self._store = get_store(options.database)
         notifier = get_notifier(options.database)
         self._hints = ChangeHints(notifier)
         self.pool = pool
+        served = ServedQueues(backend, frozenset(queues), frozenset(excluded))
         self.poller = Poller(
             self._store,
             notifier,
-            served=ServedQueues(backend, frozenset(queues), frozenset(excluded)),
+            served=served,
             poll_interval=options.poll_interval,
             hints=self._hints,
         )
+        if drain:
+            self.poller.reruns = Reruns(self._store, served)
+        self.is_drained = False
+        """Whether a draining worker has found no more jobs that could run."""
         self.completer = BatchCompleter(self._store)
         self.registration = Registration(self._store, backend, queues, pool, options.lease)
-        maintenance = Maintenance(self._store, self.registration, options, pool, self.poller)
+        self._maintenance = Maintenance(self._store, self.registration, options, pool, self.poller)
         self._heartbeat = Timer(self._send_heartbeat, options.heartbeat_interval)
-        self._duties: list[Duty] = [self.poller, *maintenance.timers, self._hints]
+        self._duties: list[Duty] = [self.poller, *self._maintenance.timers, self._hints]
         self._outage = Outage(options.database)
         self._wakeup = Wakeup()
         self._no_claim = ClaimRequest(backend, ())
@@ -95,12 +100,12 @@ class Engine:
         """Jobs that run here although the worker does not hold them any more."""
 
     def run(self) -> None:
-        """Run jobs until `stop` is called, or until no job is ready if it drains."""
+        """Run jobs until `stop` is called, or until no job is left if it drains."""
         self._store.enable_keepalives()
         self.pool.start()
         failpoint("worker.started")
         try:
-            while self._deadline is None and not self._is_drained:
+            while self._deadline is None and not self.is_drained:
                 self.step()
             self._finish_running_jobs()
         finally:
@@ -135,6 +140,7 @@ class Engine:
                 duty.run_if_due(now)
             self._exchange_if_due()
             self._resume_after_outage()
+            self._check_whether_drained()
         except (DatabaseError, InterfaceError) as error:
             self._outage.record(error)
             if self._outage:  # afterwards the worker's row may be gone, and with it its claims
@@ -246,9 +252,7 @@ class Engine:
             ids = ", ".join(job.id for job in refused)
             logger.warning("Discarded outcomes of jobs that this worker had lost: %s", ids)
         states = {outcome.state for _, outcome in finished}
-        if JobState.SCHEDULED in states:
-            scheduled = [outcome for _, outcome in finished if outcome.state == JobState.SCHEDULED]
-            self.poller.poll_within(min(outcome.delay for outcome in scheduled))
+        self.poller.jobs_run_again(finished)
         if JobState.READY in states:
             self.poller.jobs_made_ready()
         else:
@@ -311,9 +315,21 @@ class Engine:
 
     # --- stopping ---------------------------------------------------------------------------
 
-    @property
-    def _is_drained(self) -> bool:
-        return self._drain and not self.poller.expects_jobs and self._is_idle
+    def _check_whether_drained(self) -> None:
+        """End a drain if no job is left that could run, also of workers that have died by now."""
+        if self.poller.reruns is None or self._may_have_jobs():
+            return
+        self._send_heartbeat()
+        self._maintenance.rescue()
+        self.poller.poll()
+        self.is_drained = not (self._may_have_jobs() or self._maintenance.has_suspects_with_jobs())
+
+    def _may_have_jobs(self) -> bool:
+        """Return whether jobs run, may be ready, or run again soon."""
+        reruns = self.poller.reruns
+        if not self._is_idle or self.poller.expects_jobs:
+            return True
+        return reruns is not None and reruns.are_waiting()
 
     @property
     def _is_idle(self) -> bool:

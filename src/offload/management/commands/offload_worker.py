@@ -27,6 +27,7 @@ from offload.management.arguments import (
 )
 from offload.management.database_wait import wait_for_database
 from offload.management.reloader import Reloader
+from offload.management.unfinished import describe_unfinished
 from offload.store import get_store
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
@@ -55,7 +56,11 @@ class Command(BaseCommand):
             type=non_negative_number,
             help="Seconds that running jobs have to finish when the worker stops.",
         )
-        add("--drain", action="store_true", help="Exit when no job is ready.")
+        add(
+            "--drain",
+            action="store_true",
+            help="Exit when no job is left that could run now; with 1 if stopped before.",
+        )
         add(
             "--reload",
             action="store_true",
@@ -86,8 +91,12 @@ class Command(BaseCommand):
         if reloader is not None and reloader.has_seen_change:
             self._write("Code changed: restarting.")
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+        if config.drain and not engine.is_drained:
+            raise CommandError("Stopped before all jobs had run.")
         if verbose:
-            self._write("Stopped.")
+            using, backend = config.options.database, config.backend
+            text = describe_unfinished(using, backend) if config.drain else "Stopped."
+            self._write(text)
 
     def _config(self, options: dict[str, Any]) -> WorkerConfig:
         backend = resolve_backend(options["backend"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offload.failpoints import failpoint
+from offload.lifecycle import JobState
 from offload.notifier import Hint
 from offload.store.records import ClaimRequest
 from offload.store.session import MAX_ROWS_PER_STATEMENT
@@ -18,8 +19,9 @@ from offload.worker.timers import NEVER, jittered
 if TYPE_CHECKING:
     from offload.notifier import Listener, Notifier
     from offload.store.base import Store
-    from offload.store.records import ExchangeResult
+    from offload.store.records import ExchangeResult, FinishedJob
     from offload.worker.change_hints import ChangeHints
+    from offload.worker.claiming.reruns import Reruns
     from offload.worker.claiming.served_queues import ServedQueues
     from offload.worker.pools.base import Pool
 
@@ -79,6 +81,8 @@ class Poller:
         self._promote_at = NEVER
         """When the next scheduled job is due, as of the last poll."""
         self._recheck_delay = MIN_RECHECK_DELAY
+        self.reruns: Reruns | None = None
+        """For a draining worker: the jobs that run again soon."""
 
     # --- hints ------------------------------------------------------------------------------
 
@@ -214,6 +218,14 @@ class Poller:
         """Expect jobs that this worker made ready, and notify others that may run them."""
         self.expect_jobs()
         self._hints.jobs_made_ready()
+
+    def jobs_run_again(self, finished: Sequence[FinishedJob]) -> None:
+        """Poll when the first of the jobs that run again later is due."""
+        if self.reruns is not None:
+            self.reruns.add(finished)
+        delays = [outcome.delay for _, outcome in finished if outcome.state == JobState.SCHEDULED]
+        if delays:
+            self.poll_within(min(delays))
 
     def expect_jobs(self) -> None:
         """Claim jobs of both kinds as soon as the pool needs some."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from offload.store.records import ClaimedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,7 @@ class ServedQueues:
         if self.names:
             queues &= self.names
         return queues
+
+    def includes(self, job: ClaimedJob) -> bool:
+        """Return whether the worker runs a job."""
+        return job.backend == self.backend and bool(self.among([job.queue_name]))

@@ -105,6 +105,10 @@ class Maintenance:
         has_more_suspects = len(silent) < len(self._suspects)
         return self._confirmation if has_more_suspects else None
 
+    def has_suspects_with_jobs(self) -> bool:
+        """Return whether a worker that may be dead holds jobs."""
+        return any(self._store.held_jobs(worker) for worker in self._suspects)
+
     def prune(self) -> float | None:
         """Delete one batch of old jobs of each finished state.
 
@@ -148,7 +152,7 @@ class Maintenance:
         failpoint("worker.rescued")
         logger.warning("Rescued %d jobs of workers that had died.", len(rescued))
         self._poller.jobs_made_ready()
-        self._poller.poll_within(0.0)  # some may be due later
+        self._poller.jobs_run_again(rescued)
         self._pool.announce_finished(
             [(job, outcome) for job, outcome in rescued if JobState(outcome.state).is_finished]
         )
