@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import override_settings
 
@@ -32,6 +33,12 @@ def tenants(path: str = "tests.owners.by_host") -> Iterator[None]:
 
 def by_host(request: HttpRequest) -> str:
     return request.get_host().partition(".")[0]
+
+
+def by_header(request: HttpRequest) -> User | None:
+    """Return the user whose name is in the header."""
+    name = request.headers["Authorization"].removeprefix("Name ")
+    return User.objects.filter(username=name).first()
 
 
 def by_length(request: HttpRequest) -> str:

@@ -42,7 +42,14 @@ NAMES = {
         "task",
         "track",
     ],
-    "offload.live": ["document", "grants", "make_token", "prefetch_status", "visible"],
+    "offload.live": [
+        "DOCUMENT_SCHEMA",
+        "document",
+        "grants",
+        "make_token",
+        "prefetch_status",
+        "visible",
+    ],
     "offload.streams": ["StatusSocket"],
 }
 

@@ -33,6 +33,11 @@ class BackendOptions:
     tenant_getter: str = _option(
         "", "Dotted path to a callable that takes a request and returns its tenant's name."
     )
+    user_getter: str = _option(
+        "",
+        "Dotted path to a callable that takes a request with the header Authorization and returns "
+        "its user or None.",
+    )
     max_arguments_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a job's arguments.")
     max_result_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a return value.")
     keep_successful: timedelta | None = _option(
@@ -64,11 +69,12 @@ class BackendOptions:
             raise ImproperlyConfigured(
                 f"OPTIONS['database'] must be an alias in DATABASES, not {self.database!r}."
             )
-        if not isinstance(self.tenant_getter, str):
-            raise ImproperlyConfigured(
-                "OPTIONS['tenant_getter'] must be the dotted path of a callable, "
-                f"not {self.tenant_getter!r}."
-            )
+        for name in GETTERS:
+            path = getattr(self, name)
+            if not isinstance(path, str):
+                raise ImproperlyConfigured(
+                    f"OPTIONS[{name!r}] must be the dotted path of a callable, not {path!r}."
+                )
         for name, minimum in _MINIMA.items():
             _validate_number(name, getattr(self, name), minimum)
         for name in ("keep_successful", "keep_failed"):
@@ -97,6 +103,9 @@ class BackendOptions:
 
 MAX_INTEGER = 2**31 - 1
 """The largest integer that a column holds."""
+
+GETTERS = ("tenant_getter", "user_getter")
+"""Options that are dotted paths of callables, which take a request."""
 
 _OPTIONAL = {"timeout"}
 """Numbers that may be None."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from offload.live.authentication import try_to_authenticate
 from offload.ownership import Ownership, owner_of_request, ownership_from, request_id_of, tenant_of
 
 if TYPE_CHECKING:
@@ -54,13 +55,14 @@ class RequestOwnership:
         self._last: tuple[Any, str, Ownership] | None = None
 
     def __call__(self, tenant_getter: str) -> Ownership:
-        user = getattr(self._request, "user", None)
+        request = try_to_authenticate(self._request)
+        user = getattr(request, "user", None)
         if self._last is not None:
             last_user, last_tenant_getter, ownership = self._last
             if last_user is user and last_tenant_getter == tenant_getter:
                 return ownership
-        owner = owner_of_request(self._request)
-        tenant = tenant_of(self._request, tenant_getter)
+        owner = owner_of_request(request)
+        tenant = tenant_of(request, tenant_getter)
         ownership = Ownership(owner, tenant, self._request_id)
         if owner:  # otherwise a session may start later in the request
             self._last = (user, tenant_getter, ownership)

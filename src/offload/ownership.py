@@ -250,7 +250,7 @@ def tenant_of(request: HttpRequest, path: str) -> str:
     """
     if not path:
         return ""
-    tenant = str(_import_getter(path)(request) or "")
+    tenant = str(import_getter(path)(request) or "")
     if len(tenant) > MAX_TENANT_CHARS:
         raise ValueError(
             f"{path} returned a tenant of {len(tenant)} characters; at most {MAX_TENANT_CHARS} are "
@@ -260,7 +260,12 @@ def tenant_of(request: HttpRequest, path: str) -> str:
 
 
 @cache
-def _import_getter(path: str) -> Callable[[HttpRequest], Any]:
+def import_getter(path: str) -> Callable[[HttpRequest], Any]:
+    """Return the callable at a path in the options.
+
+    Raises:
+        ImportError: if it cannot be imported.
+    """
     getter: Callable[[HttpRequest], Any] = import_string(path)
     return getter
 

@@ -16,6 +16,8 @@ from tests.worker.conftest import child_environment, gate, start_worker
 
 __all__ = ["child_environment", "gate", "start_worker"]
 
+OPTIONS = {"max_streams_per_user": 3, "user_getter": "tests.owners.by_header"}
+
 type StartServer = Callable[..., Server]
 
 
@@ -40,10 +42,10 @@ def start_server(process_environment: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a module, with three streams per user."""
+    """One server for all tests of a module, with three streams per user, also by a header."""
     environment = {**os.environ, "OFFLOAD_DATABASE_NAME": str(connection.settings_dict["NAME"])}
     log = tmp_path_factory.mktemp("server") / "log"
-    server = Server("uvicorn", environment, log, options={"max_streams_per_user": 3})
+    server = Server("uvicorn", environment, log, options=OPTIONS)
     yield server
     server.kill()
 

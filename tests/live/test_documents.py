@@ -29,6 +29,7 @@ from offload.models import Job
 from offload.testing import run_jobs
 from offload.timestamps import now_microseconds, to_datetime
 from tests.jobs import FAILURE, claim, finish, register_worker
+from tests.live.document_checks import check_document
 from tests.live.tasks import explode, private, refuse, shown
 from tests.tasks import add
 
@@ -38,10 +39,15 @@ ALL = frozenset({"status", "result", "cancel"})
 
 
 def document_of_job(grants: Any = ALL) -> dict[str, Any]:
-    """Return the document of the only job, after a round trip through JSON."""
+    """Return the document of the only job, after a round trip through JSON.
+
+    It is checked against the schema, so in each state of this module.
+    """
     job = Job.objects.get()
     fields = document(job, grants, failure=find_failures([job]).get(job.pk))
-    return dict(json.loads(json.dumps(fields)))
+    found = dict(json.loads(json.dumps(fields)))
+    check_document(found)
+    return found
 
 
 def test_the_document_of_a_ready_job():

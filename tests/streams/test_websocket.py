@@ -130,6 +130,17 @@ def test_each_id_is_authorized(server):
     assert first["data"]["missing"] == [foreign, unknown]
 
 
+def test_the_header_of_an_api_client_authenticates_it(server):
+    job, foreign = start_job(user_client("ada")), start_job(user_client("eve"))
+
+    with open_socket(server, {"Authorization": "Name ada"}) as socket:
+        send(socket, subscribe=[job, foreign])
+        first = receive(socket)
+
+    assert [item["id"] for item in first["data"]["items"]] == [job]
+    assert first["data"]["missing"] == [foreign]
+
+
 def test_jobs_that_the_client_may_not_see_are_missing(server):
     foreign = start_job(user_client("eve"))
 

@@ -18,7 +18,7 @@ from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.utils.module_loading import import_string
 
-from offload.conf import BackendOptions, did_you_mean
+from offload.conf import GETTERS, BackendOptions, did_you_mean
 from offload.durations import MAX_SECONDS
 from offload.results import OffloadResult
 from offload.task_lookup import with_options
@@ -150,7 +150,8 @@ class OffloadBackend(BaseTaskBackend):
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         try:
-            _require_callable(self.alias, self.settings.tenant_getter)
+            for name in GETTERS:
+                _require_callable(self.alias, name, getattr(self.settings, name))
         except ImproperlyConfigured as error:
             yield Error(
                 str(error),
@@ -199,12 +200,12 @@ def _require_names(alias: str, queues: Any) -> None:
         )
 
 
-def _require_callable(alias: str, tenant_getter: str) -> None:
-    if not tenant_getter:
+def _require_callable(alias: str, name: str, path: str) -> None:
+    if not path:
         return
-    setting = f"TASKS[{alias!r}]: OPTIONS['tenant_getter'] is {tenant_getter!r}"
+    setting = f"TASKS[{alias!r}]: OPTIONS[{name!r}] is {path!r}"
     try:
-        is_callable = callable(import_string(tenant_getter))
+        is_callable = callable(import_string(path))
     except ImportError as error:
         raise ImproperlyConfigured(f"{setting}, which cannot be imported: {error}") from error
     if not is_callable:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from offload.live.access import grants, visible
+    from offload.live.document_schema import DOCUMENT_SCHEMA
     from offload.live.documents import document
     from offload.live.prefetch import prefetch_status
     from offload.live.tokens import make_token
 
-__all__ = ["document", "grants", "make_token", "prefetch_status", "visible"]
+__all__ = ["DOCUMENT_SCHEMA", "document", "grants", "make_token", "prefetch_status", "visible"]
 
 _MODULES = {
+    "DOCUMENT_SCHEMA": "document_schema",
     "document": "documents",
     "grants": "access",
     "make_token": "tokens",

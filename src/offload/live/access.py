@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.tasks import task_backends
 
+from offload.live.authentication import authenticate
 from offload.live.display_options import display_options
 from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.live.tokens import Token, read_token
@@ -47,10 +48,14 @@ def visible(request: HttpRequest, ids: Collection[UUID]) -> dict[UUID, tuple[Job
 
 
 class Viewer:
-    """The user, session and token of a request; each is read when it is first needed."""
+    """The user, session and token of a request; each is read when it is first needed.
+
+    Raises:
+        TokenRefused: if `user_getter` refuses the request.
+    """
 
     def __init__(self, request: HttpRequest) -> None:
-        self._request = request
+        self._request = authenticate(request)
         self._tenants: dict[str, str] = {}
 
     def visible(self, ids: Collection[UUID]) -> dict[UUID, tuple[Job, Grants]]:

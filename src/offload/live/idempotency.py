@@ -24,6 +24,7 @@ from offload.backends.base import offload_backends
 from offload.live import problems
 from offload.live.accepted import accepted
 from offload.live.access import grants
+from offload.live.authentication import try_to_authenticate
 from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.live.responses import problem_response
 from offload.ownership import known_owner_of_request, owner_of_request, reserve_id, tenant_of
@@ -110,15 +111,17 @@ def _possible_ids(request: HttpRequest, view: Callable[..., Any]) -> list[UUID]:
     if not key or len(key) > MAX_KEY_CHARS:
         return []
     path = f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
-    clients = _client_names(request)
+    authenticated = try_to_authenticate(request)
+    clients = _client_names(authenticated)
     if not clients:
         logger.warning(
             "A request to %s has an idempotency key, but no user, session or CSRF cookie, so the "
             "same key will start another job. If the view's framework authenticates its clients, "
-            "put @offload.idempotent below the framework's decorator.",
+            "put @offload.idempotent below the framework's decorator, or set "
+            "OPTIONS['user_getter'].",
             request.path,
         )
-    tenants = _tenants(request)
+    tenants = _tenants(authenticated)
     return [_derive_id(key, [*client, *tenants, path, key]) for client in clients]
 
 
@@ -162,7 +165,7 @@ def _existing_response(request: HttpRequest, ids: list[UUID]) -> HttpResponseBas
         if job is None:
             continue
         # A concurrent first request of this session may have stored the same name in it.
-        owner_of_request(request)
+        owner_of_request(try_to_authenticate(request))
         if "status" in grants(request, job):
             return accepted(request, job_result(job))
         if identifier == ids[0]:

@@ -27,6 +27,7 @@ from offload.exceptions import InvalidJobState, QueueUnavailable
 from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import NO_GRANTS, Grants, Viewer
+from offload.live.authentication import needs_no_csrf_token
 from offload.live.connection_limits import get_connection_limits
 from offload.live.display_options import display_options
 from offload.live.documents import job_document, job_documents, poll_delay_ms
@@ -45,7 +46,7 @@ from offload.live.responses import (
     prefers_html,
     retry_after,
 )
-from offload.live.tokens import TokenRefused, has_token
+from offload.live.tokens import TokenRefused
 from offload.live.widget import widget_context
 from offload.serialization import decode_strictly
 
@@ -173,7 +174,11 @@ def _list_tag(jobs: list[Job], missing: list[str]) -> str:
 @login_not_required
 def cancel(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     """Cancel a job. No page of another site can send a token, so it replaces the CSRF check."""
-    view = _cancel if has_token(request) else _cancel_in_session
+    try:
+        is_safe = needs_no_csrf_token(request)
+    except TokenRefused:
+        is_safe = True  # `_cancel` refuses it, too
+    view = _cancel if is_safe else _cancel_in_session
     return view(request, identifier)
 
 
