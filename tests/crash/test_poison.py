@@ -27,6 +27,31 @@ def test_a_poison_job_fails_after_max_worker_losses_and_others_finish(scenario: 
     assert "giving up" in failures[1].message
 
 
+def test_a_job_does_not_fail_because_other_jobs_kill_its_process(scenario: Scenario) -> None:
+    """The last time that it may run, it runs alone."""
+    worker = scenario.start(threads=4, lease=600.0)
+    neighbour = scenario.enqueue(tasks.wait_for, scenario.path("gate"))
+    scenario.limit_worker_losses(neighbour, 1)
+    scenario.wait_until_started(neighbour)
+    poison = []
+    for count in range(2):
+        poison += [scenario.enqueue(tasks.die, how) for how in ("kill", "exit")]
+        for token in poison[-2:]:
+            scenario.limit_worker_losses(token, 1)
+        scenario.wait_until_finished(*poison)
+        scenario.wait_until_started(neighbour, times=2)
+        assert len(scenario.started(neighbour)) == 2, count
+    scenario.open("gate")
+    scenario.wait_until_finished()
+    assert worker.stop() == 0, worker.output
+    scenario.judge(may_fail=poison)
+    assert (scenario.state(neighbour), scenario.job(neighbour).worker_losses) == (
+        JobState.SUCCESSFUL,
+        1,
+    )
+    assert {scenario.job(token).worker_losses for token in poison} == {2}
+
+
 def test_a_poison_job_fails_even_if_it_kills_whole_workers(scenario: Scenario) -> None:
     """Each worker dies with it, as when a machine runs out of memory."""
     poison = scenario.enqueue(tasks.wait_for, scenario.path("never"))

@@ -80,6 +80,7 @@ def _make_pool(config: WorkerConfig) -> Pool:
         async_slots=options.async_slots,
         kill_grace_period=options.kill_grace_period,
         using=options.database,
+        lease=options.lease,
         max_jobs=config.max_jobs,
         max_memory=config.max_memory,
     )

@@ -41,10 +41,10 @@ def test_a_message_as_long_as_one_read_is_received_at_once(
     received: queue.Queue[list[tuple[str, str]]] = queue.Queue()
 
     def receive() -> None:
-        messages: list[tuple[str, str]] | None = []
-        while messages == []:
-            messages = receiver.receive()
-        received.put(messages or [])
+        messages: list[tuple[str, str]] = []
+        while not messages:
+            messages = list(receiver.receive())
+        received.put(messages)
 
     sender.send("text", text)
     thread = threading.Thread(target=receive)

@@ -1,21 +1,34 @@
 """Messages between the worker and a child process: marshalled tuples over a socket.
 
 The worker's end does not block: a message that the child does not read stays in a buffer, so a
-child whose interpreter is held by C code cannot hold up the worker. Both ends run the same Python
-and no other process writes to the socket, so marshal is safe; it is also the fastest serializer.
+child whose interpreter is held by C code cannot hold up the worker. Both ends run the same Python,
+so they can use marshal, the fastest serializer. It must not read other bytes, which a task may
+write to its process's descriptors by mistake: each message has a header that such bytes lack.
 """
 
 from __future__ import annotations
 
+import errno
 import marshal
+import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
-HEADER = struct.Struct("=I")
-"""Precedes each message: its length in bytes."""
+HEADER = struct.Struct("=III")
+"""Precedes each message: its length in bytes, the complement of the length, and a checksum."""
 CHUNK_BYTES = 1 << 18
 """Bytes read or written at once, at most."""
+MAX_CHUNKS = 16
+"""Chunks that one `receive` reads, at most, so that no sender can keep its caller from others."""
+MAX_MESSAGE_BYTES = 1 << 30
+_ALL_BITS = 0xFFFFFFFF
+
+
+class MalformedMessage(Exception):
+    """Bytes that are not a message, or a message of an unknown form."""
 
 
 class MessageKind:
@@ -34,6 +47,8 @@ class MessageKind:
     # From the child to the worker
     READY = "ready"
     """No content: the child accepts jobs."""
+    EXHAUSTED = "exhausted"
+    """No content: the child has hardly any file descriptors left."""
     PROGRESS = "progress"
     """The progress of running jobs: JSON text by claim key."""
     FINISHED = "finished"
@@ -41,10 +56,18 @@ class MessageKind:
 
 
 class Channel:
-    """One end of the connection between the worker and a child process."""
+    """One end of the connection between the worker and a child process.
+
+    Attributes:
+        is_closed: whether nothing can be sent or received any more.
+        is_behind: whether the last `receive` left bytes unread.
+    """
 
     def __init__(self, end: socket.socket) -> None:
+        self.is_closed = False
+        self.is_behind = False
         self._socket = end
+        self._identity = _identity_of(end)
         self._incoming = bytearray()
         self._outgoing = bytearray()
 
@@ -60,54 +83,93 @@ class Channel:
     def send(self, *message: Any) -> None:
         """Send a message, or as much of it as the socket takes without blocking."""
         body = marshal.dumps(message)
-        self._outgoing += HEADER.pack(len(body)) + body
+        self._outgoing += HEADER.pack(len(body), len(body) ^ _ALL_BITS, crc32(body)) + body
         self.flush()
 
     def flush(self) -> None:
-        """Send buffered bytes, as many as the socket takes; drop them if the other end closed."""
+        """Send buffered bytes, as many as the socket takes; drop them if an end has closed."""
         try:
             while self._outgoing:
+                self._check_descriptor()
                 sent = self._socket.send(self._outgoing[:CHUNK_BYTES])
                 del self._outgoing[:sent]
         except BlockingIOError:
             pass
         except OSError:
+            self.is_closed = True
             self._outgoing.clear()
 
-    def receive(self) -> list[tuple[Any, ...]] | None:
-        """Return the complete messages so far; None once the other end has closed."""
-        is_closed = self._read_available()
-        messages = self._unpack()
-        if is_closed and not messages:
-            return None
-        return messages
+    def receive(self) -> Iterator[tuple[Any, ...]]:
+        """Read what has arrived, and yield the complete messages.
+
+        Raises:
+            MalformedMessage: the bytes after these messages are not a message.
+        """
+        self._read_available()
+        start = 0
+        try:
+            while (end := self._end_of_message(start)) is not None:
+                body = self._incoming[start + HEADER.size : end]
+                message = _unpack(body, self._incoming[start : start + HEADER.size])
+                start = end
+                yield message
+        finally:
+            del self._incoming[:start]
 
     def close(self) -> None:
         """Close the socket."""
+        self.is_closed = True
         self._socket.close()
 
-    def _read_available(self) -> bool:
-        """Read until the socket is empty. Return True if the other end has closed."""
+    def _check_descriptor(self) -> None:
+        """Raise OSError if the descriptor does not mean this socket any more.
+
+        A task may have closed it, and its number may belong to a file of the task by now.
+        """
+        if _identity_of(self._socket) != self._identity:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def _read_available(self) -> None:
+        """Read until the socket is empty, or for MAX_CHUNKS."""
+        self.is_behind = False
         try:
-            while True:
+            self._check_descriptor()
+            for _ in range(MAX_CHUNKS):
                 data = self._socket.recv(CHUNK_BYTES, socket.MSG_DONTWAIT)
                 self._incoming += data
                 if len(data) < CHUNK_BYTES:
-                    return not data
+                    self.is_closed = self.is_closed or not data
+                    return
+            self.is_behind = True
         except BlockingIOError:
-            return False
+            pass
         except OSError:
-            return True
+            self.is_closed = True
 
-    def _unpack(self) -> list[tuple[Any, ...]]:
-        messages = []
-        start, size = 0, len(self._incoming)
-        while size - start >= HEADER.size:
-            (length,) = HEADER.unpack_from(self._incoming, start)
-            body = start + HEADER.size
-            if size - body < length:
-                break
-            messages.append(marshal.loads(self._incoming[body : body + length]))  # noqa: S302
-            start = body + length
-        del self._incoming[:start]
-        return messages
+    def _end_of_message(self, start: int) -> int | None:
+        """Return where the message at `start` ends; None if it has not arrived completely."""
+        size = len(self._incoming)
+        if size - start < HEADER.size:
+            return None
+        length, complement, _ = HEADER.unpack_from(self._incoming, start)
+        if length ^ complement != _ALL_BITS or length > MAX_MESSAGE_BYTES:
+            raise MalformedMessage("bytes that are not a message")
+        end = start + HEADER.size + int(length)
+        return end if end <= size else None
+
+
+def _unpack(body: bytearray, header: bytearray) -> tuple[Any, ...]:
+    if crc32(body) != HEADER.unpack(header)[2]:
+        raise MalformedMessage("a message whose bytes have changed on the way")
+    try:
+        message = marshal.loads(body)  # noqa: S302  # the header shows where it comes from
+    except (ValueError, TypeError, EOFError) as error:
+        raise MalformedMessage(f"a message that cannot be read ({error})") from error
+    if not isinstance(message, tuple):
+        raise MalformedMessage(f"a {type(message).__name__}, which is not a message")
+    return message
+
+
+def _identity_of(end: socket.socket) -> tuple[int, int]:
+    status = os.fstat(end.fileno())
+    return status.st_dev, status.st_ino

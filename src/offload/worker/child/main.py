@@ -6,6 +6,7 @@ threads of the runners.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import django
@@ -27,6 +29,8 @@ from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.child.report_writer import ReportWriter
 from offload.worker.parent_death import die_with_parent
 from offload.worker.runners.base import split_by_kind
+
+logger = logging.getLogger("offload.worker")
 
 LIMITS_INTERVAL = 0.1
 """Seconds between two checks of time limits and cancellations."""
@@ -76,34 +80,41 @@ class ChildMain:
         from offload.worker.runners.threads import ThreadRunner  # noqa: PLC0415
 
         self._channel = Channel(end)
-        self._writer = ReportWriter(end)
         slots = SlotTable(threads + async_slots, slot_memory)
+        self._writer = ReportWriter(end, slots)
         on_finish, on_progress = self._writer.report, self._writer.progress_buffer.add
         self._threads = ThreadRunner(threads, on_finish, slots, using, on_progress)
         self._event_loop = EventLoopRunner(async_slots, on_finish, slots, threads, on_progress)
+        self._event_loop.on_broken = partial(os._exit, 1)
         self._runners = (self._threads, self._event_loop)
         self._has_limits = False
         """Whether some job has a time limit or was cancelled."""
         self._is_stopped = False
 
     def run(self) -> None:
-        """Handle messages until the worker sends STOP."""
+        """Handle messages until the worker sends STOP; exit if that becomes impossible."""
         self._writer.send(MessageKind.READY)
-        while not self._is_stopped:
-            timeout = LIMITS_INTERVAL if self._has_limits else None
-            readable, _, _ = select.select([self._channel], [], [], timeout)
-            if readable:
-                self._receive()
-            if self._has_limits:
-                self._enforce_limits()
+        try:
+            while not self._is_stopped:
+                self._step()
+        except BaseException:
+            logger.exception("Child process %s cannot receive jobs, and exits.", os.getpid())
+            os._exit(1)
         self._writer.stop()
 
+    def _step(self) -> None:
+        timeout = LIMITS_INTERVAL if self._has_limits else None
+        readable, _, _ = select.select([self._channel], [], [], timeout)
+        if readable:
+            self._receive()
+        if self._has_limits:
+            self._enforce_limits()
+
     def _receive(self) -> None:
-        messages = self._channel.receive()
-        if messages is None:
-            os._exit(0)  # the worker has exited; another one rescues and runs the jobs
-        for message in messages:
+        for message in self._channel.receive():
             self._handle(message)
+        if self._channel.is_closed:
+            os._exit(0)  # the worker has exited; another one rescues and runs the jobs
 
     def _handle(self, message: tuple[Any, ...]) -> None:
         match message:

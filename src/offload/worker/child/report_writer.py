@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import resource
 import socket
 import threading
 import time
@@ -12,9 +16,14 @@ from offload.progress import MIN_READ_INTERVAL
 from offload.worker.child.channel import Channel, MessageKind
 from offload.worker.runners.base import FinishReport
 from offload.worker.runners.progress_buffer import ProgressBuffer
+from offload.worker.runners.slot_table import SlotTable
+
+logger = logging.getLogger("offload.worker")
 
 MAX_REPORT_DELAY = 0.002
 """Seconds that a report waits for others to join it, while more jobs wait behind it."""
+MIN_DESCRIPTORS = 16
+"""File descriptors without which jobs are about to fail."""
 
 
 class ReportWriter:
@@ -23,12 +32,21 @@ class ReportWriter:
     A thread that wakes for each short job would take the interpreter from the next job each time,
     so a report waits a little for others as long as more jobs wait behind it.
 
+    If it cannot send any more, the process exits: without reports it is of no use, and the worker
+    then knows at once which jobs are lost.
+
+    Args:
+        end: the child's end of the connection.
+        slots: where it counts what it has sent.
+
     Attributes:
         progress_buffer: collects the progress of this process's jobs, which is sent now and then.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, slots: SlotTable) -> None:
         self._channel = Channel(end)
+        self._slots = slots
+        self._is_exhausted = False
         self._reports: list[FinishReport] = []
         self._messages: list[tuple[Any, ...]] = []
         self._has_work = threading.Event()
@@ -60,6 +78,13 @@ class ReportWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._send_until_stopped()
+        except BaseException:
+            logger.exception("Child process %s cannot report its jobs, and exits.", os.getpid())
+            os._exit(1)
+
+    def _send_until_stopped(self) -> None:
         while True:
             self._has_work.wait(MIN_READ_INTERVAL if self.progress_buffer else None)
             self._must_send_now.wait(MAX_REPORT_DELAY)
@@ -68,9 +93,15 @@ class ReportWriter:
             is_stopping = self._is_stopping  # read after the clear, or a `stop` could be missed
             self._send_reports()
             while self._messages:
-                self._channel.send(*self._messages.pop(0))
+                self._send(*self._messages.pop(0))
             if is_stopping:
                 return
+
+    def _send(self, *message: Any) -> None:
+        self._channel.send(*message)
+        if self._channel.is_closed:
+            os._exit(1)
+        self._slots.count_sent()
 
     def _send_reports(self) -> None:
         count = len(self._reports)
@@ -80,7 +111,10 @@ class ReportWriter:
         if count:
             rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
             failpoint("child.reporting")
-            self._channel.send(MessageKind.FINISHED, rows)
+            if not self._is_exhausted and self._has_few_descriptors():
+                self._is_exhausted = True
+                self._send(MessageKind.EXHAUSTED)  # first, so that no job follows these
+            self._send(MessageKind.FINISHED, rows)
             failpoint("child.reported")
 
     def _send_progress(self) -> None:
@@ -88,4 +122,13 @@ class ReportWriter:
         if self.progress_buffer:
             progress = self.progress_buffer.read(time.monotonic())
             if progress:
-                self._channel.send(MessageKind.PROGRESS, progress)
+                self._send(MessageKind.PROGRESS, progress)
+
+    def _has_few_descriptors(self) -> bool:
+        """Return whether fewer than MIN_DESCRIPTORS are left; the kernel gives the lowest."""
+        try:
+            lowest = os.dup(self._channel.fileno())
+        except OSError as error:
+            return error.errno == errno.EMFILE
+        os.close(lowest)
+        return lowest > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - MIN_DESCRIPTORS

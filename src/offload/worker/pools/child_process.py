@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import Outcome, released
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
-from offload.worker.child.channel import Channel, MessageKind
+from offload.worker.child.channel import Channel, MalformedMessage, MessageKind
 from offload.worker.child.main import main
 from offload.worker.pools.base import (
     find_unresponsive,
@@ -26,12 +25,16 @@ from offload.worker.pools.base import (
     unresponsive_outcome,
 )
 from offload.worker.pools.capacity import Capacity
+from offload.worker.pools.child_health import ChildHealth, Stopwatch
+from offload.worker.pools.child_messages import MessageReader
 from offload.worker.pools.run_times import RunTimes
 from offload.worker.pools.waiting_jobs import START_TIMEOUT, WaitingJobs
-from offload.worker.runners.slot_table import SlotTable
+from offload.worker.runners.slot_table import SlotTable, create_shared_memory
 
 logger = logging.getLogger("offload.worker")
 
+STOP_TIMEOUT = 1.0
+"""Seconds in which a process exits after STOP, in addition to the kill grace period."""
 CHECK_INTERVAL = 0.05
 """Seconds between two looks at what a child process does, at least."""
 
@@ -45,6 +48,7 @@ class ChildLimits:
         async_slots: async jobs that run at once.
         kill_grace_period: seconds that a job has to stop after an interruption.
         using: alias in DATABASES where the jobs are stored.
+        lease: seconds for which a signal may stop the process, before it is killed.
         max_jobs: finished jobs after which the child is replaced; None for no limit.
         max_memory: bytes of resident memory above which it is replaced; None for no limit.
     """
@@ -53,6 +57,7 @@ class ChildLimits:
     async_slots: int
     kill_grace_period: float
     using: str
+    lease: float
     max_jobs: int | None = None
     max_memory: int | None = None
 
@@ -68,6 +73,22 @@ class ChildProcess:
         shows_logs: whether it prints a line for each job's start and finish.
     """
 
+    is_ready = False
+    is_retiring = False
+    """Whether it gets no more jobs and is replaced."""
+    runs_one_job = False
+    """Whether the pool chooses the only job that runs here."""
+    seconds_stalled = 0.0
+    """For how long it has a free slot and has not reached the jobs that were taken back."""
+    _check_at = 0.0
+    _kill_at = 0.0
+    _is_killed = False
+    _fault: str | None = None
+    """Why it was killed, if it misbehaved."""
+    _stop_sent_at: float | None = None
+    _finished = 0
+    """How many jobs."""
+
     def __init__(
         self,
         context: ForkServerContext,
@@ -77,35 +98,32 @@ class ChildProcess:
         *,
         shows_logs: bool,
     ) -> None:
-        self.is_ready = False
-        self.is_retiring = False
-        """Whether it gets no more jobs and is replaced."""
         self._capacity = Capacity(limits.threads, limits.async_slots, run_times)
         self._limits = limits
         self._progress = progress
         self._cancelled_at: dict[ClaimKey, float] = {}
         self._unresponsive: dict[ClaimKey, type[Interruption]] = {}
         """The jobs for which the process must be killed."""
-        self._kill_at = 0.0
-        self._check_at = 0.0
         self._settled: list[FinishedJob] = []
         """Jobs that were taken back, for the next `collect`."""
-        self._finished = 0
-        self._is_killed = False
         own_end, child_end = socket.socketpair()
         arguments = (child_end, limits.threads, limits.async_slots, limits.using, shows_logs)
         self.process = context.Process(target=main, args=arguments, name="offload-child")
         self.process.start()
         child_end.close()
-        with tempfile.TemporaryFile() as memory:
-            self._slots = SlotTable(limits.threads + limits.async_slots, memory.fileno())
-            socket.send_fds(own_end, [b"m"], [memory.fileno()])
+        memory = create_shared_memory()
+        self._slots = SlotTable(limits.threads + limits.async_slots, memory)
+        socket.send_fds(own_end, [b"m"], [memory])
+        os.close(memory)
         self._waiting = {
             is_async: WaitingJobs(self._slots, self._capacity, is_async=is_async)
             for is_async in (False, True)
         }
+        self._health = ChildHealth(self.pid, limits.lease)
+        self._stalled = Stopwatch()
         own_end.setblocking(False)  # noqa: FBT003
         self.channel = Channel(own_end)
+        self._reader = MessageReader(self.channel, self._slots)
 
     @property
     def pid(self) -> int:
@@ -113,15 +131,26 @@ class ChildProcess:
 
     @property
     def accepts_jobs(self) -> bool:
-        return self.is_ready and not self.is_retiring and not self._unresponsive
+        return self._is_usable and not self.runs_one_job and not self._unresponsive
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could run jobs and has none."""
+        return self._is_usable and not self._capacity.held
+
+    @property
+    def _is_usable(self) -> bool:
+        return self.is_ready and not self.is_retiring and self._fault is None
 
     @property
     def is_exit_expected(self) -> bool:
-        return self.is_retiring or self._is_killed
+        return self.is_retiring or self._is_killed or self._fault is not None
 
     @property
     def exit_description(self) -> str:
         """How the process exited, for log messages and errors."""
+        if self._fault is not None:
+            return f"killed because {self._fault}"
         code = self.process.exitcode
         if code is None:
             return "still running"
@@ -163,8 +192,11 @@ class ChildProcess:
     def collect(self) -> list[FinishedJob]:
         """Handle the child's messages; return the jobs that finished or were released."""
         settled, self._settled = self._settled, []
-        for message in self.channel.receive() or ():
-            settled += self._handle(message)
+        try:
+            for message in self._reader.read() if self._fault is None else ():
+                settled += self._handle(message)
+        except MalformedMessage as error:
+            self._kill_because(f"it sent {error}")
         if self._cancelled_at or self._unresponsive:
             for job, _ in settled:
                 self._cancelled_at.pop(job.key, None)
@@ -202,7 +234,16 @@ class ChildProcess:
         if self._unresponsive and self._must_be_killed(now):
             self._kill()
         self._take_back_waiting(now)
+        fault = self._health.find_fault(now, is_closed=self.channel.is_closed)
+        if fault is not None:
+            self._kill_because(fault)
         self._retire_if_used_up()
+        self._stop_if_retired(now)
+
+    def retire(self) -> None:
+        """Accept no more jobs, and exit after the running ones."""
+        self.is_retiring = True
+        self.release_waiting()
 
     def stop(self) -> None:
         """Stop the process, or kill it if it holds jobs."""
@@ -210,7 +251,7 @@ class ChildProcess:
         if self._capacity.held:
             self._kill()
         else:
-            self.channel.send(MessageKind.STOP)
+            self._stop_if_retired(time.monotonic())
 
     def reap(self, *, reason: str, by_worker: bool = False) -> list[FinishedJob]:
         """Wait for the exit of a stopped or dead process, and return the jobs that it held.
@@ -239,9 +280,16 @@ class ChildProcess:
                 self._finished += sum(seconds is not None for _, _, seconds in rows)
                 return self._capacity.settle(rows)
             case MessageKind.PROGRESS, progress:
-                self._progress |= progress
+                held = {job.key for job in self._capacity.held.values()}
+                self._progress |= {key: progress[key] for key in held & progress.keys()}
             case (MessageKind.READY,):
                 self.is_ready = True
+            case (MessageKind.EXHAUSTED,):
+                logger.warning(
+                    "Child process %s has hardly any file descriptors left, and is replaced.",
+                    self.pid,
+                )
+                self.retire()
         return []
 
     def _outcome_of_exit(
@@ -276,36 +324,52 @@ class ChildProcess:
         stuck = self._capacity.detect_stuck(self._slots.running())
         for is_async, waiting in self._waiting.items():
             if not waiting.is_suspended:
-                seconds = waiting.seconds_stalled(now)
-                if seconds > START_TIMEOUT:
+                is_stalled = waiting.seconds_stalled(now) > START_TIMEOUT
+                if is_stalled:
                     logger.warning(
-                        "Child process %s has started no job for %.1f s: other processes get"
-                        " the jobs that wait for it.",
+                        "Child process %s has started no job for %g s: other processes get the"
+                        " jobs that wait for it.",
                         self.pid,
-                        seconds,
+                        START_TIMEOUT,
                     )
-                if is_async in stuck or seconds > START_TIMEOUT:
+                if is_stalled or is_async in stuck:
                     waiting.take_back(now)
             numbers = waiting.taken_back(now)
             self._settled += self._capacity.settle((n, released(), None) for n in numbers)
+        is_stalled = any(waiting.is_stalled for waiting in self._waiting.values())
+        self.seconds_stalled = self._stalled.seconds(now, is_true=is_stalled)
 
     def _must_be_killed(self, now: float) -> bool:
         holds_others = len(self._capacity) > len(self._unresponsive)
         return now > self._kill_at or not holds_others
 
     def _retire_if_used_up(self) -> None:
-        if self.is_retiring:
-            if not self._capacity.held:
-                self.channel.send(MessageKind.STOP)
-        elif self._is_used_up():
-            self.is_retiring = True
-            self.release_waiting()
+        if not self.is_retiring and self._is_used_up():
+            self.retire()
+
+    def _stop_if_retired(self, now: float) -> None:
+        """Send STOP once no job is left; kill a process that does not react to it."""
+        if not self.is_retiring or self._capacity.held:
+            return
+        if self._stop_sent_at is None:
+            self._stop_sent_at = now
+            self.channel.send(MessageKind.STOP)
+        elif now > self._stop_sent_at + self._limits.kill_grace_period + STOP_TIMEOUT:
+            self._kill()
 
     def _is_used_up(self) -> bool:
         max_jobs, max_memory = self._limits.max_jobs, self._limits.max_memory
         if max_jobs is not None and self._finished >= max_jobs:
             return True
         return max_memory is not None and _resident_bytes(self.pid) > max_memory
+
+    def _kill_because(self, fault: str) -> None:
+        """Kill a process that misbehaves; its running jobs count as lost."""
+        if self._fault is None:
+            self._fault = fault
+            self.channel.is_closed = True  # nothing that it sends can be trusted any more
+            logger.error("Killing child process %s, because %s.", self.pid, fault)
+            self.process.kill()
 
     def _kill(self) -> None:
         self._is_killed = True

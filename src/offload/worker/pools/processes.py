@@ -8,8 +8,9 @@ import multiprocessing
 import time
 from collections import deque
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.pools.base import Pool
 from offload.worker.pools.child_process import ChildLimits, ChildProcess
@@ -19,6 +20,8 @@ logger = logging.getLogger("offload.worker")
 
 MAX_RESTART_DELAY = 60.0
 """Seconds between two tries to start a child process, at most."""
+REPLACE_TIMEOUT = 5.0
+"""Seconds after which a child is replaced that could start jobs and does not."""
 MAX_DOUBLINGS = 6
 """Doublings of the delay until it is longer than MAX_RESTART_DELAY."""
 
@@ -42,6 +45,8 @@ class ProcessPool(Pool):
         self._context.set_forkserver_preload(["offload.worker.child.preload"])
         self._children: list[ChildProcess] = []
         self._finished: list[FinishedJob] = []
+        self._last_chances: deque[ClaimedJob] = deque()
+        """Jobs that wait for a process of their own."""
         self._unannounced: deque[FinishedJob] = deque()
         self._progress: dict[ClaimKey, str] = {}
         self._failed_starts = 0
@@ -55,16 +60,20 @@ class ProcessPool(Pool):
         readers: list[int] = []
         writers: list[int] = []
         for child in self._children:
-            channel = child.channel.fileno()
-            readers += (channel, child.process.sentinel)
-            if child.channel.has_unsent:
-                writers.append(channel)
+            readers.append(child.process.sentinel)
+            if not child.channel.is_closed:  # which would be readable all the time
+                readers.append(child.channel.fileno())
+                if child.channel.has_unsent:
+                    writers.append(child.channel.fileno())
         return readers, writers
 
     def capacity(self, *, is_async: bool) -> int:
-        return sum(child.capacity(is_async=is_async) for child in self._children)
+        total = sum(child.capacity(is_async=is_async) for child in self._children)
+        return max(0, total - len(self._last_chances))
 
     def should_refill(self, *, is_async: bool) -> bool:
+        if self._last_chances and not self.capacity(is_async=is_async):
+            return False
         return any(child.should_refill(is_async=is_async) for child in self._children)
 
     @property
@@ -73,6 +82,10 @@ class ProcessPool(Pool):
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Distribute jobs, the most urgent ones to the children with the most capacity."""
+        if any(job.worker_losses for job in jobs):
+            self._last_chances += filter(_has_last_chance, jobs)
+            jobs = [job for job in jobs if not _has_last_chance(job)]
+            self._run_last_chances()
         self._distribute([job for job in jobs if not job.is_async], is_async=False)
         self._distribute([job for job in jobs if job.is_async], is_async=True)
 
@@ -95,16 +108,20 @@ class ProcessPool(Pool):
                 child.enforce_limits(now)
             else:
                 self._remove_dead(child)
+        self._replace_stalled()
+        self._run_last_chances()
         if not self._is_stopped and now >= self._restart_at:
             self._start_missing()
         if self._unannounced:
             self._announce()
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
+        self._release_last_chances({job.key for job in self._last_chances}.intersection(keys))
         for child in self._children:
             child.cancel(keys)
 
     def release_waiting(self) -> None:
+        self._release_last_chances({job.key for job in self._last_chances})
         for child in self._children:
             child.release_waiting()
 
@@ -114,10 +131,12 @@ class ProcessPool(Pool):
         self._announce()
 
     def held_jobs(self) -> list[ClaimedJob]:
-        return [job for child in self._children for job in child.held_jobs()]
+        held = [job for child in self._children for job in child.held_jobs()]
+        return [*held, *self._last_chances]
 
     def stop(self) -> None:
         self._is_stopped = True
+        self._release_last_chances({job.key for job in self._last_chances})
         for child in self._children:
             child.stop()
         for child in self._children:
@@ -145,6 +164,25 @@ class ProcessPool(Pool):
         accepting = [child for child in self._children if child.accepts_jobs]
         return accepting or self._children
 
+    def _run_last_chances(self) -> None:
+        """Run the jobs that have a last chance, each alone in a process beside the usual ones.
+
+        As many of them run at once as would in threads of the usual processes.
+        """
+        alone = [child for child in self._children if child.runs_one_job]
+        for child in alone:
+            if child.is_idle and self._last_chances:
+                child.submit([self._last_chances.popleft()])
+            elif child.is_idle:
+                child.retire()
+        starting = sum(not child.is_ready for child in alone)
+        if len(self._last_chances) > starting and len(alone) < self.processes * self.threads:
+            self._start_child(runs_one_job=True)
+
+    def _release_last_chances(self, keys: AbstractSet[ClaimKey]) -> None:
+        self._finished += [(job, released()) for job in self._last_chances if job.key in keys]
+        self._last_chances = deque(job for job in self._last_chances if job.key not in keys)
+
     def _announce(self) -> None:
         for child in self._children:
             if child.accepts_jobs:
@@ -152,13 +190,29 @@ class ProcessPool(Pool):
                     child.announce_finished(self._unannounced.popleft())
                 return
 
+    def _replace_stalled(self) -> None:
+        """Replace children that start no more jobs; they exit after their running ones.
+
+        As many of them may remain as the pool has processes, so that jobs which block their
+        process cannot fill the machine with processes.
+        """
+        retiring = sum(child.is_retiring for child in self._children)
+        for child in self._children:
+            is_stalled = child.seconds_stalled > REPLACE_TIMEOUT
+            if is_stalled and not child.is_retiring and retiring < self.processes:
+                logger.warning("Child process %s starts no more jobs, and is replaced.", child.pid)
+                child.retire()
+                retiring += 1
+
     def _start_missing(self) -> None:
-        working = [child for child in self._children if not child.is_retiring]
+        working = [
+            child for child in self._children if not child.is_retiring and not child.runs_one_job
+        ]
         for _ in range(self.processes - len(working)):
             if not self._start_child():
                 return
 
-    def _start_child(self) -> bool:
+    def _start_child(self, *, runs_one_job: bool = False) -> bool:
         """Start a child process; return False, and try again later, if that fails."""
         try:
             child = ChildProcess(
@@ -171,6 +225,7 @@ class ProcessPool(Pool):
         except (OSError, EOFError) as error:
             self._delay_restart(f"{type(error).__name__}: {error}")
             return False
+        child.runs_one_job = runs_one_job
         self._children.append(child)
         return True
 
@@ -196,3 +251,11 @@ class ProcessPool(Pool):
         self.announce_finished(
             [(job, outcome) for job, outcome in taken_back if JobState(outcome.state).is_finished]
         )
+
+
+def _has_last_chance(job: ClaimedJob) -> bool:
+    """Return whether the job fails if its process dies once more.
+
+    It runs alone, so that it does not fail because of another job that killed the process.
+    """
+    return 0 < job.max_worker_losses <= job.worker_losses

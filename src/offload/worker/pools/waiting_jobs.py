@@ -44,6 +44,11 @@ class WaitingJobs:
             self._through = 0
         return self._through > 0
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the child has not skipped the jobs although it has a free slot for them."""
+        return self.is_suspended and self._has_free_slot()
+
     def seconds_stalled(self, now: float) -> float:
         """Return for how long a slot has been free and the child has started none of its jobs."""
         latest = self._slots.latest(is_async=self._is_async)

@@ -58,6 +58,8 @@ class EventLoopRunner(Runner):
         self._next_turn: asyncio.Handle | None = None
         """The next `_take_turn`, when slots are free but other callbacks come first."""
         self._is_closing = False
+        self.on_broken: Callable[[], None] = lambda: None
+        """Called if the loop cannot go on, and its jobs neither."""
         self._clean_context = copy_context()
         self._needs_cleanup = False
         """Whether jobs may have used the shared connections since their last cleanup."""
@@ -110,6 +112,10 @@ class EventLoopRunner(Runner):
         while not self._is_closing:
             try:
                 self._loop.run_forever()
+            except OSError:
+                logger.exception("A job closed the descriptors of the event loop, which ends.")
+                self.on_broken()
+                return
             except BaseException:  # SystemExit in an asyncio task that a job started
                 logger.exception("An asyncio task of a job stopped the event loop; restarting it.")
         self._loop.close()

@@ -6,13 +6,24 @@ exceed their time limit and which have not started, and takes the latter back.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import tempfile
+from contextlib import suppress
 
 _WORD_BYTES = 8
 _HEADER_WORDS = 3
 _SENT = 2
 """Index of the number of messages that the child has sent; before it, what was taken back."""
+
+
+def create_shared_memory() -> int:
+    """Return the descriptor of a new file in memory, for a table that two processes share."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("offload", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class SlotTable:
@@ -33,6 +44,7 @@ class SlotTable:
         memory: mmap.mmap | bytearray = bytearray(size)
         if descriptor is not None:
             os.ftruncate(descriptor, size)
+            _forbid_shrinking(descriptor)
             memory = mmap.mmap(descriptor, size)
         words = memoryview(memory)
         numbers_at, times_at = _HEADER_WORDS * _WORD_BYTES, (_HEADER_WORDS + slots) * _WORD_BYTES
@@ -96,3 +108,10 @@ class SlotTable:
     def sent(self) -> int:
         """How many messages the child has sent."""
         return self._header[_SENT]
+
+
+def _forbid_shrinking(descriptor: int) -> None:
+    """Keep a task from shrinking the file, which would kill whoever reads behind its end."""
+    if hasattr(fcntl, "F_ADD_SEALS"):
+        with suppress(OSError):  # it is a file on a disk
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
