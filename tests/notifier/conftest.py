@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def sockets(folder: Path) -> Iterator[UnixSocketNotifier]:
-    notifier = UnixSocketNotifier(folder)
+    notifier = UnixSocketNotifier("test", folder)
     yield notifier
     close_sender(notifier)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -73,7 +76,7 @@ def test_processes_of_two_containers_with_one_process_id_have_separate_sockets(f
         "import os, sys; os.getpid = lambda: 7\n"
         "from pathlib import Path; from offload.notifier import Hint\n"
         "from offload.notifier.unix_sockets import UnixSocketNotifier\n"
-        f"listener = UnixSocketNotifier(Path({str(folder)!r})).listen(Hint.WORK)\n"
+        f"listener = UnixSocketNotifier('test', Path({str(folder)!r})).listen(Hint.WORK)\n"
         "print('listens', flush=True); sys.stdin.read(); print(*listener.receive(), flush=True)"
     )
     containers = [
@@ -88,7 +91,7 @@ def test_processes_of_two_containers_with_one_process_id_have_separate_sockets(f
     for container in containers:
         assert container.stdout is not None
         assert container.stdout.readline() == "listens\n"
-    notifier = UnixSocketNotifier(folder)
+    notifier = UnixSocketNotifier("test", folder)
     notifier.notify(Hint.WORK)
     close_sender(notifier)
 
@@ -97,7 +100,7 @@ def test_processes_of_two_containers_with_one_process_id_have_separate_sockets(f
 
 def test_a_long_path_is_replaced_by_a_private_folder(tmp_path, listen):
     folder = tmp_path / ("long" * 40)
-    receiving, sending = UnixSocketNotifier(folder), UnixSocketNotifier(folder)
+    receiving, sending = UnixSocketNotifier("test", folder), UnixSocketNotifier("test", folder)
     listener = listen(receiving, Hint.WORK)
 
     sending.notify(Hint.WORK)
@@ -108,9 +111,110 @@ def test_a_long_path_is_replaced_by_a_private_folder(tmp_path, listen):
     close_sender(sending)
 
 
+@pytest.fixture
+def private() -> Iterator[UnixSocketNotifier]:
+    """A notifier whose folder is in the temporary folder, where every user can create files."""
+    notifier = UnixSocketNotifier(f"test {uuid4()}")
+    yield notifier
+    close_sender(notifier)
+    if notifier.folder.is_symlink() or notifier.folder.is_file():
+        notifier.folder.unlink()
+    else:
+        shutil.rmtree(notifier.folder, ignore_errors=True)
+
+
+def make_link(folder: Path, victim: Path) -> None:
+    folder.symlink_to(victim)
+
+
+def make_writable(folder: Path, victim: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o1777)
+
+
+def make_foreign(folder: Path, victim: Path) -> None:
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+
+
+def make_file(folder: Path, victim: Path) -> None:
+    folder.write_text("a file")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (make_link, "is not a folder"),
+        (make_file, "is not a folder"),
+        (make_writable, "is writable for other users"),
+        pytest.param(
+            make_foreign,
+            "belongs to user 65534",
+            marks=pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away"),
+        ),
+    ],
+)
+def test_a_folder_that_another_user_can_change_is_not_used(
+    private, listen, tmp_path, caplog, make, reason
+):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    make(private.folder, victim)
+    folder = private.folder if private.folder.is_dir() else victim
+    files = [folder / "worker-config.yml", folder / "watcher-state.db"]
+    for file in files:
+        file.touch()
+
+    listener = listen(private, Hint.WORK)
+    for hint in Hint:
+        private.notify(hint)
+
+    assert isinstance(listener, PollingListener)
+    assert sorted(folder.iterdir()) == sorted(files)
+    (record,) = caplog.records
+    assert f"{private.folder} {reason}" in record.message
+    assert "but poll. Remove it, and restart this process." in record.message
+
+
+def test_other_users_cannot_guess_the_private_folder(settings):
+    settings.SECRET_KEY = "one"
+    first = UnixSocketNotifier("same").folder
+    assert UnixSocketNotifier("same").folder == first
+    settings.SECRET_KEY = "another"
+
+    assert UnixSocketNotifier("same").folder != first
+
+
+def test_sockets_of_a_database_where_every_user_can_create_files_are_in_a_private_folder(
+    listen, folder
+):
+    folder.parent.chmod(0o1777)
+    notifier = UnixSocketNotifier(str(uuid4()), folder)
+    listener = listen(notifier, Hint.WORK)
+    notifier.notify(Hint.WORK)
+
+    assert wait(listener) == {Hint.WORK}
+    assert not folder.exists()
+    assert notifier.folder.stat().st_mode & 0o077 == 0
+    listener.close()
+    notifier.folder.rmdir()
+    close_sender(notifier)
+
+
+def test_only_sockets_are_removed(sockets, listen):
+    listener = listen(sockets, Hint.WORK)
+    file = sockets.folder / "worker-config.yml"
+    file.touch()
+
+    sockets.notify(Hint.WORK)
+
+    assert wait(listener) == {Hint.WORK}
+    assert file.exists()
+
+
 @pytest.mark.parametrize("folder", ["/dev/null/hints", "/nonexistent/folder/hints"])
 def test_a_folder_that_cannot_be_made_is_polled(folder, listen):
-    listener = listen(UnixSocketNotifier(Path(folder)), Hint.WORK)
+    listener = listen(UnixSocketNotifier("test", Path(folder)), Hint.WORK)
 
     assert isinstance(listener, PollingListener)
     assert listener.receive() == set()

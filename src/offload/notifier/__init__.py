@@ -13,7 +13,7 @@ from offload.notifier.base import Hint, Listener, Notifier
 from offload.notifier.polling import PollingNotifier
 from offload.notifier.postgresql import PostgreSQLNotifier
 from offload.notifier.sqlite import SQLiteNotifier
-from offload.notifier.unix_sockets import UnixSocketNotifier, private_folder
+from offload.notifier.unix_sockets import UnixSocketNotifier
 
 __all__ = ["Hint", "Listener", "Notifier", "get_notifier", "is_in_memory"]
 
@@ -42,7 +42,7 @@ def _make_notifier(using: str, name: str) -> Notifier:
         case "sqlite" if _HAS_UNIX_SOCKETS and not is_in_memory(name):
             return SQLiteNotifier(using, Path(name).resolve())
         case "mysql" if _HAS_UNIX_SOCKETS and _is_local(host):
-            return UnixSocketNotifier(private_folder(f"{host}:{port}:{name}"))
+            return UnixSocketNotifier(f"{host}:{port}:{name}")
         case _:
             return PollingNotifier()
 

@@ -19,7 +19,7 @@ class SQLiteNotifier(UnixSocketNotifier):
     """
 
     def __init__(self, using: str, path: Path) -> None:
-        super().__init__(path.with_name(f"{path.name}-hints"))
+        super().__init__(str(path), path.with_name(f"{path.name}-hints"))
         self._using = using
 
     def listen(self, *hints: Hint) -> Listener:

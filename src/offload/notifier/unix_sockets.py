@@ -7,9 +7,9 @@ writes one datagram to each socket. A socket whose process has exited refuses, a
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
+import stat
 import tempfile
 import time
 import weakref
@@ -17,6 +17,13 @@ from pathlib import Path
 
 from offload.notifier.base import Hint, Listener, Notifier
 from offload.notifier.polling import PollingListener
+from offload.private_folders import (
+    UntrustedFolder,
+    create_private_folder,
+    private_path,
+    require_private,
+    warn_once,
+)
 from offload.uuid7 import new_id
 
 MAX_PATH_BYTES = 100
@@ -32,12 +39,15 @@ class UnixSocketNotifier(Notifier):
     """Sends hints to the listeners whose sockets are in a folder.
 
     Args:
-        folder: where the sockets are; a private one if its path is too long for a socket.
+        key: what the hints are about, if no `folder` is given: then it is in the temporary folder.
+        folder: where the sockets are, unless its path is too long for a socket, or every user can
+            create files beside it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        if len(os.fsencode(folder)) > MAX_PATH_BYTES - MAX_NAME_BYTES:
-            folder = private_folder(str(folder))
+    def __init__(self, key: str, folder: Path | None = None) -> None:
+        self._is_private = folder is None or not _is_suitable(folder)
+        if folder is None or self._is_private:
+            folder = private_path(tempfile.gettempdir(), key)
         self.folder = folder
         self._sender: tuple[int, socket.socket] | None = None
         """The process that made the socket, and the socket."""
@@ -55,21 +65,37 @@ class UnixSocketNotifier(Notifier):
         path = self.folder / f"{_name_prefix(hints[0])}{new_id().hex}"
         receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            self.folder.mkdir(mode=0o770, exist_ok=True)
+            self._create_folder()
             receiver.bind(str(path))
             path.chmod(0o660)
-        except OSError:  # another user's folder, or a file system without sockets
+        except OSError as error:  # another user's folder, or a file system without sockets
             receiver.close()
+            self._warn(error)
             return PollingListener()
         receiver.setblocking(False)  # noqa: FBT003
         return UnixSocketListener(receiver, path)
 
+    def _create_folder(self) -> None:
+        if self._is_private:
+            create_private_folder(self.folder)
+        else:
+            self.folder.mkdir(mode=0o770, exist_ok=True)
+
+    def _warn(self, error: OSError) -> None:
+        if isinstance(error, UntrustedFolder):
+            consequence = "So processes do not wake each other by Unix sockets, but poll."
+            warn_once(str(error), consequence)
+
     def _names(self) -> list[str]:
         """Return the names in the folder; it is read again only after a change."""
         try:
-            mtime = self.folder.stat().st_mtime_ns
-        except OSError:
+            status = self.folder.lstat()
+            if self._is_private:
+                require_private(self.folder, status)
+        except OSError as error:
+            self._warn(error)
             return []
+        mtime = status.st_mtime_ns
         known_mtime, names = self._listing
         if mtime == known_mtime:
             return names
@@ -84,7 +110,8 @@ class UnixSocketNotifier(Notifier):
             self._socket().sendto(hint.encode(), str(path))
         except (ConnectionRefusedError, FileNotFoundError):
             with contextlib.suppress(OSError):
-                path.unlink()
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    path.unlink()
         except OSError:
             pass  # full: hints wait there already; or the socket of another user
 
@@ -124,14 +151,15 @@ class UnixSocketListener(Listener):
             self._path.unlink()
 
 
-def private_folder(key: str) -> Path:
-    """Return this user's folder for the sockets of a database.
-
-    Args:
-        key: text that identifies the database.
-    """
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"offload-{os.getuid()}-{digest}"
+def _is_suitable(folder: Path) -> bool:
+    """Return whether sockets in a folder have short paths, and not every user can create it."""
+    if len(os.fsencode(folder)) > MAX_PATH_BYTES - MAX_NAME_BYTES:
+        return False
+    try:
+        mode = folder.parent.stat().st_mode
+    except OSError:
+        return True
+    return not (stat.S_ISDIR(mode) and mode & stat.S_IWOTH)
 
 
 def _name_prefix(hint: Hint) -> str:

@@ -125,10 +125,11 @@ def test_workers_of_another_database_are_not_reported(host_lock, worker):
     assert HostLock("another").exited_workers() == set()
 
 
-def test_a_folder_that_others_may_write_to_is_not_used(database, host_lock):
+def test_a_folder_that_others_may_write_to_is_not_used(database, host_lock, caplog):
     assert host_lock.folder is not None
     host_lock.folder.chmod(0o777)
     assert HostLock(database).folder is None
+    assert f"{host_lock.folder} is writable for other users" in caplog.text
     host_lock.folder.chmod(0o700)
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import stat
 import time
-from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from uuid import UUID
 
 from offload.failpoints import failpoint
+from offload.private_folders import (
+    UntrustedFolder,
+    create_private_folder,
+    private_path,
+    warn_once,
+)
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # files lie in a private folder in it
 UNLOCKED_SUFFIX = ".entering"
@@ -36,7 +39,7 @@ class HostLock:
 
     def __init__(self, database: str) -> None:
         self._database = database
-        self._folder = _private_folder(database)
+        self._folder = _create_folder(database)
         self._path: Path | None = None
         self._file: FileIO | None = None
 
@@ -48,7 +51,7 @@ class HostLock:
     def acquire(self, worker: UUID) -> None:
         """Lock a file for a worker, until `release` or until the process exits."""
         self.release()
-        self._folder = _private_folder(self._database)  # the last worker to exit removed it
+        self._folder = _create_folder(self._database)  # the last worker to exit removed it
         if self._folder is None:
             return
         path = self._folder / str(worker)
@@ -119,20 +122,19 @@ def _remove_if_stale(path: Path) -> None:
             path.unlink()
 
 
-def _private_folder(database: str) -> Path | None:
+def _create_folder(database: str) -> Path | None:
     """Return this user's folder for a database, or None if there is none that can be trusted."""
-    digest = sha256(database.encode()).hexdigest()[:16]
-    folder = Path(SHARED_MEMORY) / f"offload-{os.getuid()}-{digest}"
+    folder = private_path(SHARED_MEMORY, database)
     try:
         if not _is_tmpfs(SHARED_MEMORY):
             return None
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        create_private_folder(folder)
+    except UntrustedFolder as error:
+        warn_once(str(error), "So only the lease shows other workers that this one has died.")
+        return None
     except OSError:  # not Linux, for example
         return None
-    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
-    is_writable_by_others = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-    return folder if is_own and not is_writable_by_others else None
+    return folder
 
 
 def _is_tmpfs(folder: str) -> bool:
