@@ -19,8 +19,9 @@ _MAX_EXACT = 2**51
 
 
 def now_microseconds() -> int:
-    """Return the time of this host's clock."""
-    return time.time_ns() // 1000
+    """Return the time of this host's clock, to the nearest microsecond."""
+    # Not rounded down: a clock that a test has set may lack a few nanoseconds.
+    return (time.time_ns() + 500) // 1000
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -208,7 +208,7 @@ def test_a_full_disk_is_raised_as_it_is() -> None:
 
     texts = [(("x" * 1_000_000,), {})] * 50  # more than the free pages of earlier tests
     with pytest.raises(OperationalError, match="full") as caught:
-        tasks.weigh.enqueue_many(texts)
+        tasks.add.enqueue_many(texts)
     connection.close()
 
     assert not isinstance(caught.value, QueueUnavailable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -29,7 +30,10 @@ RETRY_VALUES = {
 
 
 class Control(Session):
-    """Changes jobs on a user's behalf, in the caller's transaction, and notifies after commit."""
+    """Changes jobs on a user's behalf, in the caller's transaction, and notifies after commit.
+
+    The times are those of the caller's clock, as in `enqueue`.
+    """
 
     def cancel(self, job: UUID) -> JobState | None:
         """Cancel a waiting job, or request that a running one stops.
@@ -52,7 +56,7 @@ class Control(Session):
     def retry(self, job: UUID) -> bool:
         """Make a job that failed, was cancelled or expired ready again; return False otherwise."""
         is_changed = self._in_states(job, RETRYABLE).update(
-            state=JobState.READY, run_after=self.now(), version=NEXT_VERSION, **RETRY_VALUES
+            state=JobState.READY, run_after=datetime.now(UTC), version=NEXT_VERSION, **RETRY_VALUES
         )
         if is_changed:
             publish_after_commit(self.using, Hint.WORK, Hint.CHANGED)
@@ -69,12 +73,14 @@ class Control(Session):
     def _cancel_waiting(self, job: UUID) -> bool:
         waiting = self._in_states(job, WAITING)
         return bool(
-            waiting.update(state=JobState.CANCELLED, finished_at=self.now(), version=NEXT_VERSION)
+            waiting.update(
+                state=JobState.CANCELLED, finished_at=datetime.now(UTC), version=NEXT_VERSION
+            )
         )
 
     def _request_cancel(self, job: UUID) -> bool:
         running = self._in_states(job, [JobState.RUNNING])
-        return bool(running.update(cancel_requested_at=self.now(), version=NEXT_VERSION))
+        return bool(running.update(cancel_requested_at=datetime.now(UTC), version=NEXT_VERSION))
 
     def _in_states(self, job: UUID, states: Collection[JobState]) -> QuerySet[Job]:
         return Job.objects.using(self.using).filter(pk=job, state__in=states)

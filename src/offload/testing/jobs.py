@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
+from django.db.models.signals import post_migrate
+from django.dispatch import receiver
 from django.tasks import task_backends
 
 from offload.backends.database import DatabaseBackend
@@ -46,3 +49,17 @@ def find_rows(backend: InspectableBackend, **columns: Any) -> list[Job]:
         return rows
     jobs = Job.objects.using(backend.settings.database)
     return list(jobs.filter(backend=backend.alias, **columns).order_by("pk"))
+
+
+@receiver(post_migrate)
+def _delete_jobs_of_migrations(*, sender: Any, using: str, **_: Any) -> None:
+    """Delete what data migrations have enqueued, so that each test starts with an empty queue.
+
+    Only while the test database is made: a test may run a migration to see what it enqueues.
+    """
+    functions = (frame.f_code.co_name for frame, _ in walk_stack(None))
+    if sender.name == "offload" and "create_test_db" in functions:
+        from offload.models import Attempt, Job  # noqa: PLC0415  # needs the app registry
+
+        Attempt.objects.using(using).all().delete()
+        Job.objects.using(using).all().delete()

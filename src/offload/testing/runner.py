@@ -125,14 +125,15 @@ class _DatabaseJobs:
 
     def claim(self) -> _Claims:
         """Yield the jobs as they are claimed; release those that were not run."""
-        self._register()
-        try:
-            while self._claimed or self._claim_next():
-                yield canonical_id(self._claimed[0].id), self._run_first
-        finally:
-            if self._claimed:
-                self._finish([(job, released()) for job in self._claimed])
-            self._store.deregister(self._worker_id)
+        with self._store.clock_of_this_process():
+            self._register()
+            try:
+                while self._claimed or self._claim_next():
+                    yield canonical_id(self._claimed[0].id), self._run_first
+            finally:
+                if self._claimed:
+                    self._finish([(job, released()) for job in self._claimed])
+                self._store.deregister(self._worker_id)
 
     def _register(self) -> None:
         from offload.models import Worker  # noqa: PLC0415  # needs the app registry
