@@ -87,7 +87,7 @@ def test_jobs_that_a_child_does_not_start_run_in_another_and_only_there(
             for _ in range(8)
         ]
     scenario.wait_until_finished(*others)
-    assert f"Child process {frozen.pid} has started no job" in worker.output
+    assert f"Child process {frozen.pid} has started no async job" in worker.output
     assert not scenario.have_finished(slow)
     scenario.open("gate")
     frozen.resume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Iterator
 from typing import Any
@@ -105,6 +106,23 @@ def test_jobs_above_the_slots_wait_and_can_be_released(running, pool, gate, is_a
     assert not has_started(waiting)
     gate.touch()
     assert {outcome.state for outcome in running.wait(*jobs)} == {JobState.SUCCESSFUL}
+
+
+def test_jobs_behind_a_task_that_blocks_the_event_loop_are_released(running, pool, fifo):
+    """They would wait as long as it, although slots are free."""
+    blocking = claimed(tasks.block_loop, str(fifo))
+    running.start_jobs(blocking)
+    waiting = claimed(aadd, 1)
+
+    assert running.run(waiting) == [lifecycle.released()]
+    assert pool.capacity(is_async=True) == 0
+    assert running.run(claimed(add, 1))[0].state == JobState.SUCCESSFUL
+
+    os.close(os.open(fifo, os.O_WRONLY))
+    running.wait(blocking)
+    until(lambda: running.step() or pool.capacity(is_async=True))
+    assert running.run(claimed(aadd, 1))[0].state == JobState.SUCCESSFUL
+    assert waiting.id not in {entry.words[0] for entry in event_log.entries("running")}
 
 
 def test_a_descriptor_becomes_readable_when_a_job_finishes(running, pool, gate):

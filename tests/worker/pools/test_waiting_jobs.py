@@ -27,7 +27,7 @@ def capacity() -> Capacity:
 
 @pytest.fixture
 def waiting(slots: SlotTable, capacity: Capacity) -> WaitingJobs:
-    return WaitingJobs(slots, capacity, is_async=False)
+    return WaitingJobs(slots, capacity, is_async=False, process="It")
 
 
 def take(capacity: Capacity, count: int) -> list[int]:
@@ -100,3 +100,13 @@ def test_a_child_is_suspended_until_it_has_skipped_the_jobs(waiting, capacity, s
     assert not waiting.is_suspended
     (third,) = take(capacity, 1)
     assert slots.start(0, third, 1.0, is_async=False)
+
+
+def test_jobs_of_an_earlier_runner_do_not_wait_for_a_new_one(capacity):
+    take(capacity, 3)
+    waiting = WaitingJobs(SlotTable(SLOTS), capacity, is_async=False, process="It")
+    waiting.seconds_stalled(0.0)
+
+    assert waiting.seconds_stalled(LATER) == 0.0
+    waiting.take_back(LATER)
+    assert not waiting.is_suspended

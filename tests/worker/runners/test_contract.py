@@ -11,7 +11,7 @@ import pytest
 
 from offload import JobState
 from offload.exceptions import JobCancelled, JobTimeout
-from offload.lifecycle import succeeded
+from offload.lifecycle import released, succeeded
 from offload.progress import ProgressReporter
 from offload.worker.execution import executor
 from tests.tasks import aadd, add
@@ -86,16 +86,19 @@ def test_as_many_jobs_run_at_once_as_there_are_slots(start, kind, gate):
     assert not harness.running()
 
 
-def test_released_jobs_do_not_start_and_are_not_reported(start, kind, gate):
+def test_jobs_that_were_taken_back_do_not_start_and_are_reported_as_released(start, kind, gate):
     harness = start(kind.make)
     jobs = [claimed(kind.hold, str(gate)) for _ in range(3)]
     first, *waiting = harness.submit(*jobs)
     until(lambda: has_started(jobs[0]))
 
-    assert sorted(harness.runner.release_waiting()) == waiting
+    harness.slots.take_back(waiting[-1], is_async=kind is ASYNC)
 
     gate.touch()
     assert harness.report().number == first
+    reports = [harness.report() for _ in waiting]
+    assert [report.number for report in reports] == waiting
+    assert {(report.outcome, report.run_seconds) for report in reports} == {(released(), None)}
     assert harness.run(kind.add, 1).outcome == succeeded("1")
     assert not any(has_started(job) for job in jobs[1:])
 

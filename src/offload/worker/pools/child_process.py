@@ -28,7 +28,7 @@ from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.child_health import ChildHealth, Stopwatch
 from offload.worker.pools.child_messages import MessageReader
 from offload.worker.pools.run_times import RunTimes
-from offload.worker.pools.waiting_jobs import START_TIMEOUT, WaitingJobs
+from offload.worker.pools.waiting_jobs import WaitingJobs
 from offload.worker.runners.slot_table import SlotTable, create_shared_memory
 
 logger = logging.getLogger("offload.worker")
@@ -116,7 +116,9 @@ class ChildProcess:
         socket.send_fds(own_end, [b"m"], [memory])
         os.close(memory)
         self._waiting = {
-            is_async: WaitingJobs(self._slots, self._capacity, is_async=is_async)
+            is_async: WaitingJobs(
+                self._slots, self._capacity, is_async=is_async, process=f"Child process {self.pid}"
+            )
             for is_async in (False, True)
         }
         self._health = ChildHealth(self.pid, limits.lease)
@@ -323,18 +325,7 @@ class ChildProcess:
         """Take back jobs that wait behind long ones, or that the child does not start."""
         stuck = self._capacity.detect_stuck(self._slots.running())
         for is_async, waiting in self._waiting.items():
-            if not waiting.is_suspended:
-                is_stalled = waiting.seconds_stalled(now) > START_TIMEOUT
-                if is_stalled:
-                    logger.warning(
-                        "Child process %s has started no job for %g s: other processes get the"
-                        " jobs that wait for it.",
-                        self.pid,
-                        START_TIMEOUT,
-                    )
-                if is_stalled or is_async in stuck:
-                    waiting.take_back(now)
-            numbers = waiting.taken_back(now)
+            numbers = waiting.step(now, is_stuck=is_async in stuck)
             self._settled += self._capacity.settle((n, released(), None) for n in numbers)
         is_stalled = any(waiting.is_stalled for waiting in self._waiting.values())
         self.seconds_stalled = self._stalled.seconds(now, is_true=is_stalled)

@@ -6,6 +6,7 @@ and starts a new one, and a new event loop for async jobs. Only a process could 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from threading import Thread
@@ -23,6 +24,7 @@ from offload.worker.pools.base import (
 )
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.run_times import RunTimes
+from offload.worker.pools.waiting_jobs import WaitingJobs
 from offload.worker.runners.base import FinishReport, Runner, split_by_kind
 from offload.worker.runners.event_loop import EventLoopRunner
 from offload.worker.runners.progress_buffer import ProgressBuffer
@@ -43,6 +45,7 @@ class InProcessPool(Pool):
     processes = 0
     _threads: ThreadRunner
     _event_loop: EventLoopRunner
+    _waiting: dict[bool, WaitingJobs]
 
     def __init__(
         self, *, threads: int, async_slots: int, kill_grace_period: float, using: str
@@ -70,14 +73,22 @@ class InProcessPool(Pool):
             self._progress_buffer.add,
         )
         self._event_loop = self._make_event_loop()
+        self._waiting = {
+            False: self._make_waiting(self._threads, is_async=False),
+            True: self._make_waiting(self._event_loop, is_async=True),
+        }
 
     def descriptors(self) -> tuple[list[int], list[int]]:
         return [self._wakeup.fileno()], []
 
     def capacity(self, *, is_async: bool) -> int:
+        if self._waiting[is_async].is_suspended:
+            return 0
         return self._capacity.free(is_async=is_async)
 
     def should_refill(self, *, is_async: bool) -> bool:
+        if self._waiting[is_async].is_suspended:
+            return False
         return self._capacity.should_refill(is_async=is_async)
 
     @property
@@ -122,8 +133,9 @@ class InProcessPool(Pool):
         )
         for number, job, kind in list(unresponsive):
             self._abandon(number, job, kind)
-        if self._capacity.detect_stuck(running):
-            self.release_waiting()
+        stuck = self._capacity.detect_stuck(running)
+        for is_async, waiting in self._waiting.items():
+            self._report_released(waiting.step(now, is_stuck=is_async in stuck))
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         for key in keys:
@@ -132,9 +144,10 @@ class InProcessPool(Pool):
                 runner.interrupt(key, JobCancelled)
 
     def release_waiting(self) -> None:
-        for runner in self._runners:
-            for number in runner.release_waiting():
-                self._report(FinishReport(number, released(), None))
+        for waiting in self._waiting.values():
+            waiting.take_back(time.monotonic())
+            # At once: within one process, each thread sees what the others have written.
+            self._report_released(waiting.taken_back(math.inf))
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
         if finished:  # in a thread of its own: receivers may be slow
@@ -164,6 +177,9 @@ class InProcessPool(Pool):
             on_progress=self._progress_buffer.add,
         )
 
+    def _make_waiting(self, runner: Runner, *, is_async: bool) -> WaitingJobs:
+        return WaitingJobs(runner.slots, self._capacity, is_async=is_async, process="This process")
+
     def _read_progress(self) -> None:
         """Store the progress of held jobs; an abandoned task may still report some."""
         held = {job.key for job in self._capacity.held.values()}
@@ -179,10 +195,15 @@ class InProcessPool(Pool):
             self._event_loop.stop()  # its other jobs finish there
             self._abandoned_loops.append(self._event_loop)
             self._event_loop = self._make_event_loop()
+            self._waiting[True] = self._make_waiting(self._event_loop, is_async=True)
         outcome = unresponsive_outcome(job, kind)
         self._report(FinishReport(number, outcome, None))
         if JobState(outcome.state).is_finished:
             self.announce_finished([(job, outcome)])
+
+    def _report_released(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._report(FinishReport(number, released(), None))
 
     def _report(self, report: FinishReport) -> None:
         """Add a report from any thread; notify once for all reports until the next `collect`."""

@@ -1,36 +1,46 @@
-"""The jobs that a child process holds and has not started."""
+"""The jobs that a process holds and has not started."""
 
 from __future__ import annotations
+
+import logging
 
 from offload.failpoints import failpoint
 from offload.worker.pools.capacity import Capacity
 from offload.worker.runners.slot_table import SlotTable
 
+logger = logging.getLogger("offload.worker")
+
 START_TIMEOUT = 1.0
-"""Seconds in which a child with a free slot starts a job, or its waiting jobs are taken back."""
+"""Seconds in which a runner with a free slot starts a job, or its waiting jobs are taken back."""
 VISIBLE_AFTER = 0.05
 """Seconds after which the worker sees each start from before a take-back; see the slot table."""
 
 
 class WaitingJobs:
-    """The jobs of one kind, sync or async, that a child process holds and has not started.
+    """The jobs of one kind, sync or async, that a process holds and has not started.
 
-    The worker takes them back without the child's help, which may be stopped or blocked by C code.
-    The child skips them when it reaches them. Until then it gets no more jobs of the kind, so the
-    jobs taken back also show when a child works again.
+    The worker takes them back without the help of their runner, whose process may be stopped or
+    blocked by C code, or whose event loop a task may block. The runner skips them when it reaches
+    them. Until then it gets no more jobs, so the jobs taken back also show when it works again.
 
     Args:
-        slots: where the child writes which jobs it starts.
-        capacity: the jobs that the child holds.
+        slots: where the runner writes which jobs it starts.
+        capacity: the jobs that the process holds.
         is_async: the kind.
+        process: what to call the process in log messages.
     """
 
-    def __init__(self, slots: SlotTable, capacity: Capacity, *, is_async: bool) -> None:
+    def __init__(
+        self, slots: SlotTable, capacity: Capacity, *, is_async: bool, process: str
+    ) -> None:
         self._slots = slots
         self._capacity = capacity
         self._is_async = is_async
+        self._process = process
+        self._earlier = capacity.last_number(is_async=is_async)
+        """The last job of an earlier runner."""
         self._through = 0
-        """The last job that was taken back, until the child has skipped it; else 0."""
+        """The last job that was taken back, until the runner has skipped it; else 0."""
         self._visible_at: float | None = None
         """When the worker will see which of the jobs had started."""
         self._latest = 0
@@ -39,20 +49,44 @@ class WaitingJobs:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether the child has not skipped the jobs that were taken back from it."""
+        """Whether the runner has not skipped the jobs that were taken back from it."""
         if self._through and self._slots.has_started(self._through, is_async=self._is_async):
             self._through = 0
         return self._through > 0
 
     @property
     def is_stalled(self) -> bool:
-        """Whether the child has not skipped the jobs although it has a free slot for them."""
+        """Whether the runner has not skipped the jobs although it has a free slot for them."""
         return self.is_suspended and self._has_free_slot()
 
+    def step(self, now: float, *, is_stuck: bool) -> list[int]:
+        """Take back jobs that wait behind long ones or are not started for no visible reason.
+
+        Args:
+            now: monotonic clock.
+            is_stuck: whether they wait behind long ones.
+
+        Returns:
+            the numbers of the jobs that are taken back, each once.
+        """
+        if not self.is_suspended:
+            is_stalled = self.seconds_stalled(now) > START_TIMEOUT
+            if is_stalled:
+                logger.warning(
+                    "%s has started no %s job for %g s: others get the jobs that wait for it.",
+                    self._process,
+                    "async" if self._is_async else "sync",
+                    START_TIMEOUT,
+                )
+            if is_stalled or is_stuck:
+                self.take_back(now)
+        return self.taken_back(now)
+
     def seconds_stalled(self, now: float) -> float:
-        """Return for how long a slot has been free and the child has started none of its jobs."""
+        """Return for how long a slot has been free and none of the jobs has started."""
         latest = self._slots.latest(is_async=self._is_async)
-        is_waiting = self._capacity.last_number(is_async=self._is_async) > latest
+        last = self._capacity.last_number(is_async=self._is_async)
+        is_waiting = last > max(latest, self._earlier)
         if not is_waiting or not self._has_free_slot():
             self._unchanged_since = None
             return 0.0
@@ -61,9 +95,9 @@ class WaitingJobs:
         return now - self._unchanged_since
 
     def take_back(self, now: float) -> None:
-        """Forbid the child to start the waiting jobs; `taken_back` returns them a moment later."""
+        """Forbid the start of the waiting jobs; `taken_back` returns them a moment later."""
         last = self._capacity.last_number(is_async=self._is_async)
-        if last and not self._slots.has_started(last, is_async=self._is_async):
+        if last > self._earlier and not self._slots.has_started(last, is_async=self._is_async):
             self._slots.take_back(last, is_async=self._is_async)
             self._through = last
             self._visible_at = now + VISIBLE_AFTER

@@ -67,17 +67,6 @@ class Runner(ABC):
     def submit(self, jobs: Sequence[NumberedJob]) -> None:
         """Run jobs as soon as slots are free."""
 
-    def release_waiting(self) -> list[int]:
-        """Drop the jobs that have not started; return their numbers."""
-        numbers = []
-        while self.waiting:
-            try:
-                number, _ = self.waiting.pop()
-            except IndexError:  # a slot took it
-                break
-            numbers.append(number)
-        return numbers
-
     def skip(self, number: int, job: ClaimedJob) -> None:
         """Report a job that the worker has taken back; it may not know that it never started."""
         self.cancelled.discard(job.key)

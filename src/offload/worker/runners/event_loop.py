@@ -136,7 +136,7 @@ class EventLoopRunner(Runner):
         for _ in range(len(self._free_slots)):
             try:
                 number, job = self.waiting.popleft()
-            except IndexError:  # none waits, or `release_waiting` took it
+            except IndexError:  # none waits
                 break
             self._start_job(number, job)
         if self._free_slots and self.waiting:
