@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 if TYPE_CHECKING:
     from offload.streams.authorization import Application
@@ -33,7 +32,7 @@ class Offload:
         self,
         application: Application,
         *,
-        backend: str = DEFAULT_TASK_BACKEND_ALIAS,
+        backend: str = "default",
         run_jobs: bool = True,
     ) -> None:
         # A project's asgi.py imports this module before Django's apps are loaded.

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from offload.exceptions import OffloadError
 from offload.progress import PLAIN_TYPES, Number, ProgressReporter, validate_progress, validate_step
 
 
@@ -60,6 +59,9 @@ def current_job() -> CurrentJob:
     """
     running = _current.get()
     if running is None:
+        # Its module imports `django.tasks`, whose logger must not exist before LOGGING is applied.
+        from offload.exceptions import OffloadError  # noqa: PLC0415
+
         raise OffloadError("current_job() was called outside a running task.")
     return running.current_job()
 

@@ -24,7 +24,7 @@ def show_job_lines() -> None:
         logger = logging.getLogger(name)
         printed_level = _printed_level(logger)
         is_printed = printed_level <= logging.INFO and logger.isEnabledFor(logging.INFO)
-        if name in configured or is_printed:
+        if name in configured or is_printed or logger.disabled:
             continue
         handler = logging.StreamHandler()
         handler.setFormatter(TerminalFormatter("%(asctime)s %(levelname)s %(message)s"))
