@@ -132,14 +132,32 @@ DATABASES = {database!r}
 ROOT_URLCONF = "web"
 ALLOWED_HOSTS = ["*"]
 DEBUG = False
+# Not `disable_existing_loggers`, whose default is True.
+LOGGING = {{
+    "version": 1,
+    "handlers": {{"console": {{"class": "logging.StreamHandler"}}}},
+    "root": {{"handlers": ["console"], "level": "INFO"}},
+}}
 """
 
 WEB = """
-import json, os
+import json, multiprocessing, os, signal
 from django.http import JsonResponse
 from django.urls import path
 from tests.worker.tasks import process_and_thread
+from django.tasks import default_task_backend
+from tests.tasks import fail
+from offload import task
 from offload.exceptions import QueueUnavailable
+
+@task
+def fork():
+    process = multiprocessing.get_context("fork").Process(target=signal.pause)
+    process.start()
+    process.terminate()
+    process.join(10)
+    process.kill()
+    return process.exitcode
 
 def upload(request):
     try:
@@ -148,12 +166,16 @@ def upload(request):
         return JsonResponse({"error": str(error)}, status=503)
     return JsonResponse({"pid": os.getpid(), "id": result.id})
 
+def others(request):
+    fail.enqueue("because")
+    return JsonResponse({"id": fork.enqueue().id})
+
 def job(request, id):
-    result = process_and_thread.get_result(id)
+    result = default_task_backend.get_result(id)
     value = result.return_value if result.status.name == "SUCCESSFUL" else None
     return JsonResponse({"state": result.state.name, "value": value})
 
-urlpatterns = [path("upload", upload), path("job/<id>", job)]
+urlpatterns = [path("upload", upload), path("others", others), path("job/<id>", job)]
 """
 
 ASGI = """
@@ -252,6 +274,19 @@ def test_a_job_runs_in_the_process_of_a_real_server(start_server, lifespan):
     assert job["value"][0] == response["pid"] == server.process.pid
     _, log = server.stop()
     assert "Traceback" not in log
+
+
+def test_a_real_server_logs_its_worker_and_failed_jobs_and_its_tasks_can_fork(start_server):
+    server = start_server("--lifespan", "on")
+    server.migrate()
+
+    identifier = server.get("others")["id"]
+    forked = until(lambda: finished_job(server, identifier))
+    _, log = server.stop()
+
+    assert forked["value"] == -signal.SIGTERM
+    assert "This process runs jobs of the backend 'default': in 4 threads" in log
+    assert "ValueError: because" in log
 
 
 def finished_job(server: Server, identifier: str) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from offload.store import get_store
 from offload.store.errors import explain
 from offload.task_lookup import find_task
 from offload.uuid7 import new_id
+from offload.worker.pools.fork_server import explain_failed_load
 from tests.management.factories import finish, register_worker
 from tests.tasks import add, plain
 
@@ -48,6 +49,13 @@ def is_quoted(message: str) -> bool:
     return ID.sub("<id>", message) in ID.sub("<id>", PAGE)
 
 
+def unloadable() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["/srv/mysite/manage.py"])
+        text = explain_failed_load("ModuleNotFoundError: No module named 'MySQLdb'")
+    raise CommandError(text)
+
+
 def nested() -> Any:
     def make() -> Any:
         @task
@@ -62,6 +70,7 @@ def nested() -> Any:
 @pytest.mark.parametrize(
     "action",
     [
+        unloadable,
         lambda: task(lambda x: x),
         lambda: task(retries=3),
         lambda: add.enqueue(User(), 1),
@@ -75,6 +84,7 @@ def nested() -> Any:
         lambda: (_ for _ in ()).throw(explain(DatabaseError(MISSING), "default")),
     ],
     ids=[
+        "unloadable",
         "lambda",
         "option",
         "type",

@@ -77,5 +77,13 @@ def test_the_packages_can_be_imported_before_django_is_set_up():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_an_import_before_django_is_set_up_makes_no_logger_that_django_would_disable():
+    modules = "offload, offload.asgi, offload.testing.plugin, offload.worker.child.fork_server"
+    code = f"import logging, {modules}; print(*logging.root.manager.loggerDict)"
+    loggers = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).split()
+
+    assert not [name for name in loggers if name.startswith(("django", "offload"))]
+
+
 def test_the_version_is_that_of_the_distribution():
     assert offload.__version__ == version("django-offload")

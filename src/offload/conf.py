@@ -58,7 +58,9 @@ class BackendOptions:
     lease: float = _option(30.0, "Seconds without a heartbeat after which a worker is dead.")
     poll_interval: float = _option(1.0, "Seconds between polls of the queue when no hint arrives.")
     kill_grace_period: float = _option(
-        5.0, "Seconds a task has to stop after a timeout or a cancellation, before it is killed."
+        5.0,
+        "Seconds a task has to stop after a timeout or a cancellation, and exit handlers to finish,"
+        " before the process is killed.",
     )
     shutdown_timeout: float = _option(
         30.0, "Seconds that running jobs have to finish when a worker stops."

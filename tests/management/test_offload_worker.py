@@ -330,6 +330,8 @@ def test_running_jobs_finish_after_a_signal(start_worker, tmp_path, processes, n
 
     worker.process.send_signal(number)
     until(lambda: Job.objects.filter(pk=waiting.id, state=JobState.READY).exists())
+    job = rf"{running.id}  tests\.worker\.tasks\.hold"
+    worker.wait_for(rf"1 running job may finish within 30 s:\n  {job}\nPress Ctrl-C again to stop")
     gate.touch()
 
     assert worker.wait_for_exit() == 0
@@ -424,6 +426,34 @@ def test_a_changed_file_restarts_it_after_running_jobs_finish(start_worker, tmp_
     assert running.state == JobState.SUCCESSFUL
     assert add.enqueue(5).wait(30).return_value == 5
     assert worker.stop() == 0
+
+
+def test_it_waits_for_the_next_change_if_changed_code_cannot_be_loaded(start_worker, tmp_path):
+    module = tmp_path / "watched_module.py"
+    module.write_text("VALUE = 1\n")
+    worker = start_worker("--processes", "1", "--reload", settings="import watched_module")
+    worker.wait_for(READY)
+
+    module.write_text("class X(\n")
+    worker.wait_for(r"SyntaxError(.|\n)*Waiting for the next change\.")
+    module.write_text("class X:\n    pass\n")
+
+    worker.wait_for(rf"Waiting for the next change(.|\n)*{READY}")
+    assert add.enqueue(5).wait(30).return_value == 5
+    assert worker.stop() == 0
+
+
+def test_it_stops_while_changed_code_cannot_be_loaded(start_worker, tmp_path):
+    module = tmp_path / "watched_module.py"
+    module.write_text("VALUE = 1\n")
+    worker = start_worker("--processes", "0", "--reload", settings="import watched_module")
+    worker.wait_for(READY)
+    module.write_text("class X(\n")
+    worker.wait_for("Waiting for the next change")
+
+    assert worker.stop(signal.SIGINT) == 0
+
+    assert worker.text.endswith("Stopped.\n")
 
 
 # --- progress -----------------------------------------------------------------------------

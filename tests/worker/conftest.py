@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from django.tasks import default_task_backend
 from offload.watching.watcher import get_watcher
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
+from offload.worker.pools.fork_server import fork_server
 from tests.worker import event_log
 
 POOLS = {"in-process": 0, "child-process": 1}
@@ -40,9 +39,9 @@ def child_environment(
         patch.setenv("OFFLOAD_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         patch.setenv(event_log.ENVIRONMENT, str(tmp_path_factory.mktemp("events") / "events"))
         # Children exit with the thread that started their server: it must outlive all workers.
-        multiprocessing.set_forkserver_preload(["offload.worker.child.preload"])
-        forkserver.ensure_running()
+        fork_server.start()
         yield
+    fork_server.stop()
     get_watcher("default").stop()  # an open connection prevents dropping the database
 
 

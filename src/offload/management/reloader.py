@@ -1,4 +1,4 @@
-"""Stops a worker when code changes, so that it is restarted: for development."""
+"""Restarts a worker when code changes: for development."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.autoreload import StatReloader
 
+from offload.worker.pools.fork_server import can_load_project
+
 CHECK_INTERVAL_SECONDS = 1.0
 """Time between two checks of the files."""
 
 
 class Reloader:
-    """A thread that checks files for changes, as Django's development server does.
+    """Checks files for changes, as Django's development server does.
 
     It checks the files of all imported modules and of the project's apps: only child processes
     import tasks, the worker's own process does not.
 
     Args:
-        stop: called once, after a file has changed.
+        stop: called once in another thread, after a file has changed.
 
     Attributes:
         has_seen_change: whether a file has changed.
@@ -38,8 +40,23 @@ class Reloader:
 
     def start(self) -> None:
         """Record the files' modification times and start the thread."""
-        self._modified_at = dict(self._reloader.snapshot_files())
+        self._modified_at = self._read_times()
         threading.Thread(target=self._run, name="offload-reloader", daemon=True).start()
+
+    def wait_until_loadable(self, report: Callable[[str], None]) -> None:
+        """Return when another process can load the code; until then wait for changes.
+
+        Args:
+            report: called with a message before each wait.
+        """
+        pause = threading.Event().wait
+        while True:
+            modified_at = self._read_times()
+            if can_load_project():
+                return
+            report("The changed code cannot be loaded, see above. Waiting for the next change.")
+            while self._read_times() == modified_at:
+                pause(CHECK_INTERVAL_SECONDS)
 
     def _run(self) -> None:
         pause = threading.Event().wait
@@ -53,6 +70,9 @@ class Reloader:
             # A file that appears here for the first time was imported later; it has not changed.
             if self._modified_at.setdefault(path, modified_at) != modified_at:
                 self.has_seen_change = True
+
+    def _read_times(self) -> dict[Path, float]:
+        return dict(self._reloader.snapshot_files())
 
 
 def _project_folders() -> set[Path]:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 from offload.backends.base import get_backend
 from offload.worker.config import WorkerConfig, make_engine
+from offload.worker.logs import show_job_lines
 
 if TYPE_CHECKING:
     from offload.worker.engine import Engine
@@ -55,6 +57,14 @@ class EmbeddedWorker:
             self._thread = threading.Thread(target=self._run, name="offload-worker", daemon=True)
             self._thread.start()
             _call_at_exit(self.stop)
+        if settings.DEBUG:  # Django's default logging shows only its own loggers
+            show_job_lines()
+        logger.info(
+            "This process runs jobs of the backend %r: in %s threads, and %s async tasks at once.",
+            self._backend,
+            options.threads,
+            options.async_slots,
+        )
 
     def stop(self) -> None:
         """Let running jobs finish, and wait until the worker has stopped."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,12 @@ class Engine:
         options: the backend's options.
         pool: runs the jobs.
         drain: stop when no job is left that could run now.
+
+    Attributes:
+        on_stopping: called with the running jobs, if any, before the worker waits for their end.
     """
+
+    on_stopping: Callable[[Sequence[ClaimedJob]], None] | None = None
 
     def __init__(
         self,
@@ -340,6 +345,9 @@ class Engine:
         if self._deadline is None:
             return
         self.pool.release_waiting()
+        running = self.pool.running_jobs()
+        if running and self.on_stopping is not None and time.monotonic() < self._deadline:
+            self.on_stopping(running)
         while not self._is_idle and time.monotonic() < self._deadline:
             self.step()
 

@@ -6,7 +6,8 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +29,20 @@ from offload.management.arguments import (
 from offload.management.database_wait import wait_for_database
 from offload.management.reloader import Reloader
 from offload.management.unfinished import describe_unfinished
+from offload.results import canonical_id
 from offload.store import get_store
+from offload.store.records import ClaimedJob
+from offload.text import to_terminal_text
+from offload.worker.child.project import ProjectError
+from offload.worker.child.stop_signals import STOP_SIGNALS
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
+from offload.worker.pools.fork_server import fork_server
 
 BYTES_PER_MEBIBYTE = 1024**2
+MAX_JOBS_SHOWN = 10
+"""How many running jobs a stopping worker names."""
 
 
 class Command(BaseCommand):
@@ -43,6 +52,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
     # The command waits for a database that does not respond, and reports missing migrations.
     requires_migrations_checks = False
+
+    _is_stopped = False
+    """Whether a signal has arrived."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -83,20 +95,40 @@ class Command(BaseCommand):
         reloader = None
         if _is_reload_enabled(options):
             reloader = Reloader(engine.stop)
+            reloader.start()
         if verbose:
             self._write(_banner(config, reloads=reloader is not None))
-        if reloader is not None:
-            reloader.start()
-        engine.run()
-        if reloader is not None and reloader.has_seen_change:
-            self._write("Code changed: restarting.")
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+            seconds = config.options.shutdown_timeout
+            engine.on_stopping = lambda jobs: self._write(_stopping(jobs, seconds))
+        self._run(engine, reloader)
         if config.drain and not engine.is_drained:
             raise CommandError("Stopped before all jobs had run.")
         if verbose:
             using, backend = config.options.database, config.backend
             text = describe_unfinished(using, backend) if config.drain else "Stopped."
             self._write(text)
+
+    def _run(self, engine: Engine, reloader: Reloader | None) -> None:
+        """Run jobs until the worker is stopped."""
+        try:
+            engine.run()
+            has_changed = reloader is not None and reloader.has_seen_change
+        except ProjectError as error:
+            if reloader is None:
+                raise CommandError(str(error)) from error
+            self._write(str(error))
+            has_changed = True
+        if reloader is not None and has_changed and not self._is_stopped:
+            self._restart(reloader)
+
+    def _restart(self, reloader: Reloader) -> None:
+        """Start this command again once its code can be loaded; return if it is stopped before."""
+        self._write("Code changed: restarting.")
+        _raise_at_signals()
+        with suppress(KeyboardInterrupt):
+            reloader.wait_until_loadable(self._write)
+            fork_server.stop()
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
     def _config(self, options: dict[str, Any]) -> WorkerConfig:
         backend = resolve_backend(options["backend"])
@@ -125,8 +157,7 @@ class Command(BaseCommand):
 
     def _prepare_engine(self, config: WorkerConfig) -> Engine:
         """Wait for the database; return an engine that SIGINT and SIGTERM stop."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
+        _raise_at_signals()
         try:
             wait_for_database(config.options.database, report=self._write)
             engine = make_engine(config)
@@ -134,7 +165,16 @@ class Command(BaseCommand):
             raise CommandError("Stopped while waiting for the database.") from None
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        _handle_signals(engine.stop)
+
+        def stop(_number: int, _frame: object) -> None:
+            """Let running jobs finish; at the second signal, do not wait."""
+            self._is_stopped = True
+            engine.stop()
+
+        for number in STOP_SIGNALS:
+            signal.signal(number, stop)
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(signal.SIGQUIT, all_threads=True)
         return engine
 
     def _write(self, text: str) -> None:
@@ -179,12 +219,28 @@ def _is_reload_enabled(options: dict[str, Any]) -> bool:
     return bool(options["reload"])
 
 
-def _handle_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` at each signal: the first lets running jobs finish, the second does not wait."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop())
-    if hasattr(faulthandler, "register"):
-        faulthandler.register(signal.SIGQUIT, all_threads=True)
+def _raise_at_signals() -> None:
+    """Raise KeyboardInterrupt at SIGINT and SIGTERM."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+
+
+def _stopping(jobs: Sequence[ClaimedJob], seconds: float) -> str:
+    plural = "s" if len(jobs) > 1 else ""
+    lines = [
+        f"  {canonical_id(job.id)}  {to_terminal_text(job.task_path)}"
+        for job in jobs[:MAX_JOBS_SHOWN]
+    ]
+    if len(jobs) > MAX_JOBS_SHOWN:
+        lines.append(f"  and {len(jobs) - MAX_JOBS_SHOWN} more")
+    return "\n".join(
+        [
+            f"Stopping. {len(jobs)} running job{plural} may finish within {seconds:g} s:",
+            *lines,
+            "Press Ctrl-C again to stop at once: jobs that are cut off start over, or fail if they "
+            "may run at most once.",
+        ]
+    )
 
 
 def _banner(config: WorkerConfig, *, reloads: bool) -> str:

@@ -6,58 +6,83 @@ threads of the runners.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import marshal
 import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from functools import partial
-from typing import Any
-
-import django
-from django.apps import apps
-from django.db import connections
+from typing import Any, NamedTuple
 
 from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
-from offload.worker.child.channel import Channel, MessageKind
+from offload.worker.child.channel import CHUNK_BYTES, Channel, MessageKind
+from offload.worker.child.project import close_connections
 from offload.worker.child.report_writer import ReportWriter
+from offload.worker.child.stop_signals import restore_stop_signals_in_forks
+from offload.worker.execution.executor import announce_finished
+from offload.worker.logs import show_job_lines
 from offload.worker.parent_death import die_with_parent
 from offload.worker.runners.base import split_by_kind
+from offload.worker.runners.event_loop import EventLoopRunner
+from offload.worker.runners.slot_table import SlotTable
+from offload.worker.runners.threads import ThreadRunner
 
 logger = logging.getLogger("offload.worker")
 
+MIN_EXIT_SECONDS = 0.1
+"""How long the exit handlers may take at least."""
 LIMITS_INTERVAL = 0.1
 """Seconds between two checks of time limits and cancellations."""
 
 
-def main(
-    end: socket.socket,
-    threads: int,
-    async_slots: int,
-    using: str,
-    shows_logs: bool,  # noqa: FBT001
-) -> None:
-    """Run jobs until the worker sends STOP or has exited."""
-    _detach_from_terminal()
-    if not apps.ready:
-        django.setup()
-    connections.close_all()
-    if shows_logs:
-        from offload.worker.logs import show_job_lines  # noqa: PLC0415
+class ChildOptions(NamedTuple):
+    """What a child is told when it starts.
 
+    Attributes:
+        threads: sync jobs that run at once.
+        async_slots: async jobs that run at once.
+        using: alias in DATABASES where the jobs are stored.
+        kill_grace_period: seconds that the exit handlers may take.
+        shows_logs: whether it prints a line for each job's start and finish.
+    """
+
+    threads: int
+    async_slots: int
+    using: str
+    kill_grace_period: float
+    shows_logs: bool
+
+
+def send_options(child: socket.socket, options: ChildOptions, slot_memory: int) -> None:
+    """Send its options to a child, and the shared memory of its slot table."""
+    socket.send_fds(child, [marshal.dumps(tuple(options))], [slot_memory])
+
+
+def main(end: socket.socket) -> None:
+    """Run jobs until the worker sends STOP or has exited; then exit in order.
+
+    Args:
+        end: the child's end of the connection.
+    """
+    die_with_parent()
+    restore_stop_signals_in_forks()
+    close_connections()
+    message, descriptors, _, _ = socket.recv_fds(end, CHUNK_BYTES, 1)
+    if not message:
+        os._exit(0)  # the worker has exited
+    options = ChildOptions(*marshal.loads(message))  # noqa: S302  # from the worker
+    if options.shows_logs:
         show_job_lines()
-    slot_memory = _receive_slot_memory(end)
     failpoint("child.started")
-    ChildMain(end, threads, async_slots, using, slot_memory).run()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # a thread that hangs must not keep the process
+    ChildMain(end, options, descriptors[0]).run()
+    _run_exit_handlers(options.kill_grace_period)
 
 
 class ChildMain:
@@ -65,20 +90,12 @@ class ChildMain:
 
     Args:
         end: the child's end of the connection.
-        threads: sync jobs that run at once.
-        async_slots: async jobs that run at once.
-        using: alias in DATABASES where the jobs are stored.
+        options: what it runs.
         slot_memory: descriptor of the shared memory of the slot table.
     """
 
-    def __init__(
-        self, end: socket.socket, threads: int, async_slots: int, using: str, slot_memory: int
-    ) -> None:
-        # These modules need the app registry.
-        from offload.worker.runners.event_loop import EventLoopRunner  # noqa: PLC0415
-        from offload.worker.runners.slot_table import SlotTable  # noqa: PLC0415
-        from offload.worker.runners.threads import ThreadRunner  # noqa: PLC0415
-
+    def __init__(self, end: socket.socket, options: ChildOptions, slot_memory: int) -> None:
+        threads, async_slots, using = options[:3]
         self._channel = Channel(end)
         slots = SlotTable(threads + async_slots, slot_memory)
         self._writer = ReportWriter(end, slots)
@@ -100,6 +117,8 @@ class ChildMain:
         except BaseException:
             logger.exception("Child process %s cannot receive jobs, and exits.", os.getpid())
             os._exit(1)
+        for runner in self._runners:
+            runner.stop()
         self._writer.stop()
 
     def _step(self) -> None:
@@ -142,8 +161,6 @@ class ChildMain:
 
     def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
         """Call the receivers in another thread: slow ones must not hold up messages."""
-        from offload.worker.execution.executor import announce_finished  # noqa: PLC0415
-
         finished = [(job, outcome)]
         threading.Thread(target=announce_finished, args=(finished,), daemon=True).start()
 
@@ -153,14 +170,14 @@ class ChildMain:
             runner.enforce_limits(now)
 
 
-def _detach_from_terminal() -> None:
-    """Leave Ctrl-C and SIGTERM to the worker, and exit with it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    die_with_parent()
+def _run_exit_handlers(seconds: float) -> None:
+    """Run what Python runs at the exit of a program; be killed if it takes longer.
 
-
-def _receive_slot_memory(end: socket.socket) -> int:
-    _, descriptors, _, _ = socket.recv_fds(end, 1, 1)
-    (descriptor,) = descriptors
-    return int(descriptor)
+    Python's own exit would also free all objects, and thereby copy the memory that the children
+    share.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, MIN_EXIT_SECONDS))
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # joins other threads
+    atexit._run_exitfuncs()  # noqa: SLF001
+    close_connections()

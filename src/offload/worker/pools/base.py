@@ -27,7 +27,11 @@ class Pool(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start the threads or processes that run jobs."""
+        """Start the threads or processes that run jobs.
+
+        Raises:
+            ProjectError: if child processes cannot load the project.
+        """
 
     @abstractmethod
     def descriptors(self) -> tuple[list[int], list[int]]:
@@ -86,6 +90,10 @@ class Pool(ABC):
     @abstractmethod
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that `collect` has not returned."""
+
+    @abstractmethod
+    def running_jobs(self) -> list[ClaimedJob]:
+        """Return the submitted jobs that have started and not finished."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -78,6 +78,10 @@ class Capacity:
     def __len__(self) -> int:
         return len(self.held)
 
+    def jobs(self, running: Iterable[tuple[int, float]]) -> list[ClaimedJob]:
+        """Return the held ones among running jobs, given by number and start."""
+        return [self.held[number] for number, _ in running if number in self.held]
+
     def free(self, *, is_async: bool) -> int:
         """Return how many more jobs can be taken: for free slots, and to wait for one."""
         kind = self._async if is_async else self._sync

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from offload.lifecycle import Outcome, released
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.child.channel import Channel, MalformedMessage, MessageKind
-from offload.worker.child.main import main
+from offload.worker.child.main import ChildOptions, send_options
 from offload.worker.pools.base import (
     find_unresponsive,
     interrupted_outcome,
@@ -27,6 +26,7 @@ from offload.worker.pools.base import (
 from offload.worker.pools.capacity import Capacity
 from offload.worker.pools.child_health import ChildHealth, Stopwatch
 from offload.worker.pools.child_messages import MessageReader
+from offload.worker.pools.fork_server import ForkServer
 from offload.worker.pools.run_times import RunTimes
 from offload.worker.pools.waiting_jobs import WaitingJobs
 from offload.worker.runners.slot_table import SlotTable, create_shared_memory
@@ -46,7 +46,8 @@ class ChildLimits:
     Attributes:
         threads: sync jobs that run at once.
         async_slots: async jobs that run at once.
-        kill_grace_period: seconds that a job has to stop after an interruption.
+        kill_grace_period: seconds that a job has to stop after an interruption, and the exit
+            handlers of the process at its end.
         using: alias in DATABASES where the jobs are stored.
         lease: seconds for which a signal may stop the process, before it is killed.
         max_jobs: finished jobs after which the child is replaced; None for no limit.
@@ -66,7 +67,7 @@ class ChildProcess:
     """One child process, the jobs it holds, and whether it must be killed or replaced.
 
     Args:
-        context: starts the process.
+        server: forks the process.
         limits: its limits.
         run_times: how long tasks run; shared by all children.
         progress: receives the progress of its jobs.
@@ -91,7 +92,7 @@ class ChildProcess:
 
     def __init__(
         self,
-        context: ForkServerContext,
+        server: ForkServer,
         limits: ChildLimits,
         run_times: RunTimes,
         progress: dict[ClaimKey, str],
@@ -107,13 +108,18 @@ class ChildProcess:
         self._settled: list[FinishedJob] = []
         """Jobs that were taken back, for the next `collect`."""
         own_end, child_end = socket.socketpair()
-        arguments = (child_end, limits.threads, limits.async_slots, limits.using, shows_logs)
-        self.process = context.Process(target=main, args=arguments, name="offload-child")
-        self.process.start()
-        child_end.close()
+        with child_end:
+            self.process = server.fork(child_end)
+        options = ChildOptions(
+            limits.threads,
+            limits.async_slots,
+            limits.using,
+            limits.kill_grace_period,
+            shows_logs,
+        )
         memory = create_shared_memory()
         self._slots = SlotTable(limits.threads + limits.async_slots, memory)
-        socket.send_fds(own_end, [b"m"], [memory])
+        send_options(own_end, options, memory)
         os.close(memory)
         self._waiting = {
             is_async: WaitingJobs(
@@ -129,7 +135,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        return self.process.pid or 0
+        return self.process.pid
 
     @property
     def accepts_jobs(self) -> bool:
@@ -184,6 +190,10 @@ class ChildProcess:
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the jobs that have not finished."""
         return list(self._capacity.held.values())
+
+    def running_jobs(self) -> list[ClaimedJob]:
+        """Return the jobs that have started and not finished."""
+        return self._capacity.jobs(self._slots.running())
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Send jobs to the child, in the order in which they should start."""
@@ -262,10 +272,12 @@ class ChildProcess:
             reason: why it exited, for the errors of lost jobs.
             by_worker: whether the worker stopped it.
         """
-        self.process.join(1.0)
+        self.process.join(1.0 + (self._limits.kill_grace_period if self.is_ready else 0.0))
         if self.process.is_alive():
             self._kill()
             self.process.join()
+        if self.process.exitcode == -signal.SIGALRM:
+            logger.warning("The exit handlers of child process %s took too long.", self.pid)
         finished = self.collect()
         by_worker = by_worker or self._is_killed
         rows = [
@@ -274,6 +286,7 @@ class ChildProcess:
         ]
         finished += self._capacity.settle(rows)
         self.channel.close()
+        self.process.close()
         return finished
 
     def _handle(self, message: tuple[Any, ...]) -> list[FinishedJob]:

@@ -15,6 +15,7 @@ from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.wakeup import Wakeup
+from offload.worker.child.stop_signals import restore_stop_signals_in_forks
 from offload.worker.execution.executor import announce_finished
 from offload.worker.pools.base import (
     Pool,
@@ -65,6 +66,7 @@ class InProcessPool(Pool):
         self._is_notified = False
 
     def start(self) -> None:
+        restore_stop_signals_in_forks()
         self._threads = ThreadRunner(
             self.threads,
             self._report,
@@ -123,7 +125,7 @@ class InProcessPool(Pool):
         now = time.monotonic()
         for runner in self._runners:
             runner.enforce_limits(now)
-        running = [entry for runner in self._runners for entry in runner.slots.running()]
+        running = self._running()
         unresponsive = find_unresponsive(
             self._capacity,
             running,
@@ -156,6 +158,9 @@ class InProcessPool(Pool):
     def held_jobs(self) -> list[ClaimedJob]:
         return list(self._capacity.held.values())
 
+    def running_jobs(self) -> list[ClaimedJob]:
+        return self._capacity.jobs(self._running())
+
     def stop(self) -> None:
         for runner in self._runners:
             runner.stop()
@@ -163,6 +168,10 @@ class InProcessPool(Pool):
             self._threads.abandon(job.key)
             outcome = interrupted_outcome(job, "the worker was stopped")
             self._report(FinishReport(number, outcome, None))
+
+    def _running(self) -> list[tuple[int, float]]:
+        """Return number and start of each running job."""
+        return [entry for runner in self._runners for entry in runner.slots.running()]
 
     @property
     def _runners(self) -> tuple[Runner, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,8 +11,10 @@ from collections.abc import Set as AbstractSet
 
 from offload.lifecycle import JobState, released
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
+from offload.worker.child.project import ProjectError
 from offload.worker.pools.base import Pool
 from offload.worker.pools.child_process import ChildLimits, ChildProcess
+from offload.worker.pools.fork_server import fork_server
 from offload.worker.pools.run_times import RunTimes
 
 logger = logging.getLogger("offload.worker")
@@ -41,8 +42,6 @@ class ProcessPool(Pool):
         self._limits = limits
         self._shows_logs = shows_logs
         self._run_times = RunTimes()
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["offload.worker.child.preload"])
         self._children: list[ChildProcess] = []
         self._finished: list[FinishedJob] = []
         self._last_chances: deque[ClaimedJob] = deque()
@@ -54,6 +53,7 @@ class ProcessPool(Pool):
         self._is_stopped = False
 
     def start(self) -> None:
+        fork_server.start()
         self._start_missing()
 
     def descriptors(self) -> tuple[list[int], list[int]]:
@@ -133,6 +133,9 @@ class ProcessPool(Pool):
     def held_jobs(self) -> list[ClaimedJob]:
         held = [job for child in self._children for job in child.held_jobs()]
         return [*held, *self._last_chances]
+
+    def running_jobs(self) -> list[ClaimedJob]:
+        return [job for child in self._children for job in child.running_jobs()]
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -216,13 +219,13 @@ class ProcessPool(Pool):
         """Start a child process; return False, and try again later, if that fails."""
         try:
             child = ChildProcess(
-                self._context,
+                fork_server,
                 self._limits,
                 self._run_times,
                 self._progress,
                 shows_logs=self._shows_logs,
             )
-        except (OSError, EOFError) as error:
+        except (OSError, ProjectError) as error:
             self._delay_restart(f"{type(error).__name__}: {error}")
             return False
         child.runs_one_job = runs_one_job

@@ -1,0 +1,183 @@
+"""What child processes see of a project, and how they start and end: with real projects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+
+from offload.worker.child.project import ProjectError, describe_project
+
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="these projects have a database of their own"
+)
+
+HERE = Path(__file__).parent
+TASKS = ["say", "fail", "end_program", "end_async_program", "end_forked_process", "use_pool"]
+TASKS_OF_CHILDREN = ["end_process_of_fork_server", "look_at_cache"]
+
+
+class Drained(NamedTuple):
+    """A project whose jobs a worker has run.
+
+    Attributes:
+        output: of the worker.
+        events: what the project's files recorded.
+        buffered: what a logging handler held until the exit.
+        processes: the number of child processes.
+    """
+
+    output: str
+    events: list[str]
+    buffered: str
+    processes: int
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the project's main script."""
+    names = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH")
+    inherited = {name: value for name, value in os.environ.items() if name not in names}
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=folder,
+        env={**inherited, **environment},
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["in-process", "child-process"])
+def drained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Drained:
+    folder = tmp_path_factory.mktemp("single-file")
+    (folder / "lib" / "shop").mkdir(parents=True)
+    shutil.copy(HERE / "single_file.py", folder / "app.py")
+    shutil.copy(HERE / "single_file_tasks.py", folder / "lib" / "shop" / "tasks.py")
+    tasks = [*TASKS, *TASKS_OF_CHILDREN] if request.param else TASKS
+    enqueued = run(folder, "enqueue", *tasks)
+    assert enqueued.returncode == 0, enqueued.stderr
+
+    processes = str(request.param)
+    arguments = ("--drain", "--processes", processes, "--verbosity", "0")
+    worker = run(folder, "offload_worker", *arguments)
+
+    output = worker.stdout + worker.stderr
+    assert worker.returncode == 0, output
+    events = (folder / "events").read_text().splitlines()
+    return Drained(output, events, (folder / "buffered").read_text(), request.param)
+
+
+def test_the_main_script_is_not_run_again_by_child_processes(drained):
+    assert drained.events.count("main offload_worker") == 1
+
+
+def test_an_import_prints_once(drained):
+    assert drained.output.count("imported") == 1
+
+
+def test_a_failed_job_is_logged_whatever_logging_does_to_existing_loggers(drained):
+    assert drained.output.count("ValueError: because") == 1
+
+
+@pytest.mark.parametrize(
+    "event", ["program -15", "async program -15", "ForkProcess -15", "pool [1, 2]"]
+)
+def test_what_a_task_starts_can_be_terminated(drained, event):
+    assert event in drained.events
+
+
+def test_a_fork_server_that_a_task_starts_is_not_the_workers(drained):
+    if drained.processes:
+        assert "ForkServerProcess -15" in drained.events
+
+
+def test_exit_handlers_run_once_at_the_end(drained):
+    assert drained.events.count("sent hello") == 1
+    assert drained.buffered.count("hello") == 1
+
+
+def test_jobs_do_not_use_the_caches_that_imports_opened(drained):
+    if drained.processes:
+        assert "cache of the import: False" in drained.events
+
+
+# --- projects that children cannot load ---------------------------------------------------------
+
+
+def project(folder: Path, main: str, **files: str) -> None:
+    (folder / "app.py").write_text(
+        f"import sys\n{main}\n"
+        "from django.core.management import execute_from_command_line\n"
+        "if __name__ == '__main__': execute_from_command_line(sys.argv)\n"
+    )
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+
+
+SETTINGS = """
+SECRET_KEY = "only for tests"
+INSTALLED_APPS = ["offload"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
+TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
+"""
+
+
+def test_the_worker_says_why_its_child_processes_cannot_start(tmp_path):
+    """As with `pymysql.install_as_MySQLdb()` in `manage.py`."""
+    main = "import types; sys.modules['stand_in'] = types.ModuleType('stand_in')"
+    project(tmp_path, main, shop_settings=f"import stand_in\n{SETTINGS}")
+    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
+    assert run(tmp_path, "migrate", **named).returncode == 0
+
+    worker = run(tmp_path, "offload_worker", "--processes", "1", "--drain", **named)
+
+    assert worker.returncode == 1
+    message = worker.stderr.strip().splitlines()[-1]
+    assert "(ModuleNotFoundError: No module named 'stand_in')" in message
+    assert "do not run app.py" in message
+    assert "--processes 0" in message
+
+
+def test_settings_that_an_import_hook_computes_reach_the_child_processes(tmp_path):
+    """As with django-configurations."""
+    main = """
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
+class Loader:
+    def __init__(self, spec):
+        self.spec = spec
+    def load_module(self, name):
+        sys.modules[name] = module = module_from_spec(self.spec)
+        self.spec.loader.exec_module(module)
+        vars(module).update(vars(module.Production))
+        return module
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "shop_settings":
+            return ModuleSpec(name, Loader(PathFinder.find_spec(name, path)))
+sys.meta_path.insert(0, Finder())
+"""
+    body = "".join(f"    {line}\n" for line in SETTINGS.strip().splitlines())
+    project(tmp_path, main, shop_settings=f"class Production:\n{body}")
+    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
+    assert run(tmp_path, "migrate", **named).returncode == 0
+
+    worker = run(tmp_path, "offload_worker", "--processes", "1", "--drain", **named)
+
+    assert worker.returncode == 0, worker.stderr
+
+
+def test_a_setting_that_cannot_be_passed_on_is_named():
+    with (
+        override_settings(SHOW=lambda: True),
+        pytest.raises(ProjectError, match="The setting SHOW cannot be passed to child"),
+    ):
+        describe_project()
