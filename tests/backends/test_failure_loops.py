@@ -88,7 +88,7 @@ def test_a_receiver_of_lost_jobs_is_not_heard_again():
         for expected in (1, 0):
             (job,) = claim(register_worker())
             job = job._replace(max_worker_losses=0)
-            announce_finished(job, lost_outcome(job, "killed"))
+            announce_finished([(job, lost_outcome(job, "killed"))])
 
             assert len(Job.objects.filter(state=2)) == expected
 
