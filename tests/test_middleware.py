@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
-from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.http import HttpResponse
@@ -41,16 +40,6 @@ def test_a_job_belongs_to_the_session_of_an_anonymous_visitor():
     assert owners[0].startswith("session:")
     assert owners[0] == owners[1] != owners[2]
     assert client.session.session_key not in owners[0]
-
-
-def test_no_session_is_started_for_a_visitor_without_one():
-    client = anonymous_client(session=False)
-
-    identifier = start_job(client)
-
-    assert Job.objects.get(pk=identifier).owner == ""
-    assert not Session.objects.exists()
-    assert "sessionid" not in client.cookies
 
 
 def test_a_session_started_in_the_same_request_owns_the_job():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SESSION_KEY = "_offload_owner"
 """Key under which an anonymous visitor's session stores its name as an owner of jobs."""
+_VISITOR_ATTRIBUTE = "_offload_visitor"
+"""Attribute of a request with the name of a visitor without a session."""
 MAX_OWNER_CHARS = 128
 """Characters of an owner that a row can hold."""
 MAX_TENANT_CHARS = 64
@@ -176,7 +178,7 @@ def owner_of_request(request: HttpRequest) -> str:
     """Return the owner of jobs that a request enqueues: its user, else its session, else "".
 
     The session of an anonymous visitor gets a name on first use. An empty session is not saved
-    just for that.
+    just for that: see `begin_session`.
     """
     if owner := _user_of(request):
         return owner
@@ -186,8 +188,43 @@ def owner_of_request(request: HttpRequest) -> str:
     name = session.get(SESSION_KEY)
     if name is None:
         if session.is_empty():
-            return ""
-        name = session[SESSION_KEY] = _name_session(session.session_key)
+            return _name_visitor(request)
+        name = session[SESSION_KEY] = _name_session(request, session.session_key)
+    return f"session:{name}"
+
+
+def begin_session(request: HttpRequest, owners: Collection[str]) -> None:
+    """Begin the session of a visitor without one, if jobs of this request are shown to it.
+
+    Only a job that this very request has enqueued has the visitor's name as its owner.
+
+    Args:
+        request: the request that enqueued the jobs.
+        owners: the owners of the jobs that are shown.
+    """
+    name = visitor_name(request)
+    if name and f"session:{name}" in owners:
+        session: Any = request.session
+        session.setdefault(SESSION_KEY, name)
+
+
+def visitor_name(request: HttpRequest) -> str:
+    """Return the name of a visitor who enqueued jobs in this request without a session, or ""."""
+    name: str = getattr(request, _VISITOR_ATTRIBUTE, "")
+    return name
+
+
+def _name_visitor(request: HttpRequest) -> str:
+    """Return the owner of the jobs of a visitor without a session; it may begin one later.
+
+    A client that authenticates by a header keeps no cookies.
+    """
+    if "Authorization" in request.headers:
+        return ""
+    name = visitor_name(request)
+    if not name:
+        name = token_urlsafe(16)
+        setattr(request, _VISITOR_ATTRIBUTE, name)
     return f"session:{name}"
 
 
@@ -203,18 +240,18 @@ def known_owner_of_request(request: HttpRequest) -> str:
         return ""
     name = session.get(SESSION_KEY)
     if name is None and session.session_key:
-        name = _name_session(session.session_key)
+        name = _name_session(request, session.session_key)
     return f"session:{name}" if name else ""
 
 
-def _name_session(session_key: str | None) -> str:
+def _name_session(request: HttpRequest, session_key: str | None) -> str:
     """Return the name of a session that becomes an owner.
 
     It is derived from the session's key, so that concurrent first requests of a session choose
     the same name. The key may change later; the name does not.
     """
     if not session_key:
-        return token_urlsafe(16)
+        return visitor_name(request) or token_urlsafe(16)
     digest = salted_hmac("offload.ownership.session", session_key, algorithm="sha256")
     return digest.hexdigest()[:32]
 

@@ -23,15 +23,23 @@ class Process:
         arguments: arguments of `python`.
         environment: environment of the process.
         log: file for its output.
+        cwd: its folder.
     """
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        cwd: Path = ROOT,
+    ) -> None:
         self.log = log
         self._family: set[psutil.Process] = set()
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**environment, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

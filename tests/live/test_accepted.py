@@ -10,13 +10,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import JsonResponse
 from django.tasks.exceptions import TaskResultDoesNotExist
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.urls import NoReverseMatch
 
 import offload
 from offload.models import Job
 from offload.testing import immediate, run_jobs
-from tests.live.clients import BROWSER, anonymous_client, start_job, user_client
+from tests.live.clients import BROWSER, JSON, anonymous_client, start_job, user_client
 from tests.live.tasks import private, shown
 
 pytestmark = pytest.mark.django_db
@@ -84,13 +84,13 @@ def test_the_response_for_a_finished_job_has_its_final_state():
 
 
 def test_a_warning_is_logged_if_the_client_may_not_see_its_job(caplog):
-    client = anonymous_client(session=False)
+    client = Client(headers={**JSON, "Authorization": "Token none"})
     with caplog.at_level(logging.WARNING, "offload.live"):
         response = send(client)
 
     assert response.json()["phase"] == "queued"
     assert client.get(response.headers["Location"]).status_code == 404
-    assert "has no permission to see it" in caplog.text
+    assert "will get 404 for it: the client that started it has no user" in caplog.text
     assert response.json()["id"] in caplog.text
 
 

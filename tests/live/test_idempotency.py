@@ -103,12 +103,15 @@ def test_a_visitor_is_identified_by_the_session(key):
 def test_a_visitor_without_a_session_is_identified_by_the_csrf_cookie(key):
     client = anonymous_client(session=False)
     client.cookies["csrftoken"] = "t" * 32
-    first, again, page = send(client, key), send(client, key), send(client, key, **BROWSER)
+    first, again = send(client, key), send(client, key)
+    del client.cookies["sessionid"]
+    other, page = send(client, key), send(client, key, **BROWSER)
 
     assert Job.objects.count() == 1
     assert first.status_code == 202
-    assert again.json()["type"] == "urn:offload:already-accepted", "the job has no owner"
-    assert is_private(again)
+    assert again.json()["id"] == first.json()["id"]
+    assert other.json()["type"] == "urn:offload:already-accepted", "it has another session"
+    assert is_private(other)
     assert (page.status_code, page.headers["Content-Type"]) == (409, "text/html; charset=utf-8")
     assert "accepted before" in page.text
 

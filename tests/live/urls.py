@@ -8,6 +8,8 @@ urlpatterns = [
     path("tasks/", include("offload.urls")),
     path("start/", views.start),
     path("start-async/", views.start_async),
+    path("page/", views.page),
+    path("enqueue/", views.enqueue),
     path("once/", views.start_once),
     path("once-async/", views.start_once_async),
     path("sign-out/", views.sign_out),

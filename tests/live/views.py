@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.template import RequestContext, Template
 
 import offload
 from offload.task_lookup import find_task
@@ -29,6 +30,22 @@ async def start_async(request: HttpRequest) -> HttpResponse:
     task = find_task(f"tests.live.tasks.{request.GET['task']}")
     result = await task.aenqueue(*request.GET.getlist("with"))
     return await offload.aaccepted(request, result)
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Render a page with the job that the query names, or a new one."""
+    result = request.GET.get("id")
+    if not result:
+        with offload.acting_for(None) if "for" in request.GET else nullcontext():
+            result = _private().enqueue()
+    template = Template("{% load offload %}{% task_status result %}")
+    return HttpResponse(template.render(RequestContext(request, {"result": result})))
+
+
+def enqueue(request: HttpRequest) -> HttpResponse:
+    """Enqueue a job, and show another one, if any."""
+    _private().enqueue()
+    return page(request) if "id" in request.GET else HttpResponse("thanks")
 
 
 @offload.idempotent

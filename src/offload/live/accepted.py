@@ -12,8 +12,10 @@ from django.urls import reverse
 
 from offload.live.access import NO_GRANTS, grants
 from offload.live.jobs import find_jobs
+from offload.live.refusals import explain_refusal
 from offload.live.responses import add_privacy_headers, job_response
 from offload.live.tokens import TokenRefused
+from offload.ownership import begin_session
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -26,7 +28,8 @@ def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse
     """Return the response of a view that has enqueued a job: the job's state and its status URL.
 
     A script gets 202 with the status document, htmx gets 202 with an HTML fragment, and a plain
-    HTML form is redirected to the job's page (303).
+    HTML form is redirected to the job's page (303). A visitor without a session gets one, so
+    that it can see the job.
 
         def start(request):
             return offload.accepted(request, build_report.enqueue(request.user.pk))
@@ -44,16 +47,16 @@ def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse
     job = find_jobs([identifier]).get(identifier)
     if job is None:
         raise TaskResultDoesNotExist(f"There is no job {result.id}.")
+    begin_session(request, [job.owner])
     try:
         granted = grants(request, job)
     except TokenRefused:  # the view has accepted the request nevertheless
         granted = NO_GRANTS
     if "status" not in granted:
         logger.warning(
-            "The client that enqueued job %s has no permission to see it and will get 404. Check "
-            "the task's visibility, that OffloadMiddleware runs, and that the request has a user "
-            "or a session.",
+            "The client that enqueued job %s will get 404 for it: %s",
             result.id,
+            explain_refusal(request, job),
         )
     response = job_response(request, job, granted | {"status"}, status=202)
     if response.status_code == 202:

@@ -25,6 +25,14 @@ def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
     return {job.pk: job for backend in _distinct_backends() for job in backend.find(ids)}
 
 
+def job_id(result: object) -> UUID | None:
+    """Return the id of what `enqueue` returned, or of its text; None for anything else."""
+    try:
+        return UUID(str(getattr(result, "id", result)))
+    except ValueError:
+        return None
+
+
 def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
     """Return the attempt that made each failed job fail; no query if no job failed."""
     fences = {job.pk: job.fence for job in jobs if job.state == JobState.FAILED}

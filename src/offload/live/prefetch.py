@@ -8,6 +8,8 @@ from uuid import UUID
 
 from offload.live.access import Viewer
 from offload.live.documents import job_documents
+from offload.live.jobs import find_jobs, job_id
+from offload.ownership import begin_session, visitor_name
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -30,21 +32,25 @@ def prefetch_status(request: HttpRequest, results: Iterable[ResultOrId]) -> None
 
     Args:
         request: the request with which the page is rendered.
-        results: what `enqueue` returned, or ids.
+        results: what `enqueue` returned, or ids; other values, such as None, are ignored.
 
     Raises:
         TokenRefused: if the request carries an invalid or expired token.
     """
-    documents = _find_documents(request, [_id_of(result) for result in results])
+    ids = [identifier for identifier in map(job_id, results) if identifier is not None]
+    documents = _find_documents(request, ids)
     setattr(request, REQUEST_ATTRIBUTE, _prefetched(request) | documents)
 
 
-def document_for(request: HttpRequest, result: ResultOrId) -> Document | None:
+def document_for(request: HttpRequest, result: ResultOrId | None) -> Document | None:
     """Return the status document of a job, queried now if it was not prefetched.
 
-    None if the request may not see the job.
+    None if the request may not see the job, or `result` names none: a template passes "" for a
+    variable that does not exist.
     """
-    identifier = _id_of(result)
+    identifier = job_id(result)
+    if identifier is None:
+        return None
     documents = _prefetched(request)
     if identifier not in documents:
         documents = _find_documents(request, [identifier])
@@ -57,8 +63,6 @@ def _prefetched(request: HttpRequest) -> dict[UUID, Document | None]:
 
 
 def _find_documents(request: HttpRequest, ids: Sequence[UUID]) -> dict[UUID, Document | None]:
+    if visitor_name(request):  # it has enqueued jobs in this request, maybe these
+        begin_session(request, {job.owner for job in find_jobs(ids).values()})
     return dict.fromkeys(ids) | job_documents(Viewer(request).readable(ids))
-
-
-def _id_of(result: ResultOrId) -> UUID:
-    return UUID(str(getattr(result, "id", result)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.html import format_html
 
 from offload.live.labels import translated_labels
 from offload.live.prefetch import document_for
+from offload.live.refusals import explain_missing
 from offload.live.widget import MISSING_DOCUMENT, PLACEHOLDER_DOCUMENT, widget_context
 from offload.uuid7 import new_id
 
@@ -36,8 +38,13 @@ def task_status(context: Context, result: ResultOrId, **attributes: Any) -> dict
             `transport`, `class` and so on; `htmx=True` adds polling by htmx.
     """
     request = _get_request(context, "task_status")
-    document = document_for(request, result) or MISSING_DOCUMENT
-    return widget_context(request, document, **attributes)
+    document = document_for(request, result)
+    if document is not None:
+        return widget_context(request, document, **attributes)
+    missing = widget_context(request, MISSING_DOCUMENT, **attributes)
+    if settings.DEBUG:
+        missing["phase_label"] = f"{missing['phase_label']}: {explain_missing(request, result)}"
+    return missing
 
 
 @register.inclusion_tag("offload/task_status_media.html", takes_context=True)
