@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+READY_TIMEOUT = 120.0
+"""Seconds in which a child becomes ready."""
 CLOSED_TIMEOUT = 1.0
 """Seconds in which a child exits after it has closed its connection."""
 STOPPED_CHECK_INTERVAL = 1.0
@@ -37,17 +39,21 @@ class ChildHealth:
     def __init__(self, pid: int, max_stopped: float) -> None:
         self._pid = pid
         self._max_stopped = max_stopped
+        self._starting = Stopwatch()
         self._closed = Stopwatch()
         self._stopped = Stopwatch()
         self._check_at = 0.0
 
-    def find_fault(self, now: float, *, is_closed: bool) -> str | None:
+    def find_fault(self, now: float, *, is_ready: bool, is_closed: bool) -> str | None:
         """Return why the process must be killed; None if it need not.
 
         Args:
             now: monotonic clock.
+            is_ready: whether it has said that it accepts jobs.
             is_closed: whether it has closed its connection.
         """
+        if self._starting.seconds(now, is_true=not is_ready) > READY_TIMEOUT:
+            return f"it was not ready after {READY_TIMEOUT:g} s"
         if self._closed.seconds(now, is_true=is_closed) > CLOSED_TIMEOUT:
             return "it closed its connection to the worker"
         if now >= self._check_at:

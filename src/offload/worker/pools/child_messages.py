@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from offload.lifecycle import TRANSITIONS, JobState
+from offload.lifecycle import TRANSITIONS, JobState, succeeded
 from offload.worker.child.channel import Channel, MalformedMessage, MessageKind
 from offload.worker.runners.slot_table import SlotTable
 
-_STATES = TRANSITIONS[JobState.RUNNING]
+_STATES = frozenset(map(int, TRANSITIONS[JobState.RUNNING]))
 _TYPES_OF_OUTCOMES = set(
     product([int], [str, type(None)], [float, int], [bool], [bool], [tuple, type(None)], [bool])
 )
+_SUCCESS = tuple(succeeded("null"))
 _TYPES_OF_FAILURE = (str, str, str)
 
 
@@ -58,7 +59,7 @@ def _check(message: tuple[Any, ...]) -> None:
 def _is_known(message: tuple[Any, ...]) -> bool:
     match message:
         case MessageKind.FINISHED, list(rows):
-            return all(map(_is_finished_row, rows))
+            return _are_finished_rows(rows)
         case MessageKind.PROGRESS, dict(progress):
             return all(map(_is_progress, progress.items()))
         case (MessageKind.READY | MessageKind.EXHAUSTED,):
@@ -66,16 +67,27 @@ def _is_known(message: tuple[Any, ...]) -> bool:
     return False
 
 
-def _is_finished_row(row: Any) -> bool:
-    number, outcome, seconds = row
+def _are_finished_rows(rows: list[Any]) -> bool:
+    """Return whether all rows have the right form; short, as it sees each job."""
+    for number, outcome, seconds in rows:
+        if type(number) is not int or not (seconds is None or 0 <= seconds < math.inf):
+            return False
+        if outcome[2:] == _SUCCESS[2:]:
+            state, value = outcome[:2]
+            if state not in _STATES or not (value is None or type(value) is str):
+                return False
+        elif not _is_outcome(outcome):
+            return False
+    return True
+
+
+def _is_outcome(outcome: Any) -> bool:
     state, _, delay, _, _, failure, _ = outcome
     return (
-        type(number) is int
-        and tuple(map(type, outcome)) in _TYPES_OF_OUTCOMES
+        tuple(map(type, outcome)) in _TYPES_OF_OUTCOMES
         and state in _STATES
         and 0 <= delay < math.inf
         and (failure is None or tuple(map(type, failure)) == _TYPES_OF_FAILURE)
-        and (seconds is None or 0 <= seconds < math.inf)
     )
 
 

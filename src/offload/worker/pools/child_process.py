@@ -246,7 +246,9 @@ class ChildProcess:
         if self._unresponsive and self._must_be_killed(now):
             self._kill()
         self._take_back_waiting(now)
-        fault = self._health.find_fault(now, is_closed=self.channel.is_closed)
+        fault = self._health.find_fault(
+            now, is_ready=self.is_ready, is_closed=self.channel.is_closed
+        )
         if fault is not None:
             self._kill_because(fault)
         self._retire_if_used_up()

@@ -188,7 +188,7 @@ class ProcessPool(Pool):
 
     def _announce(self) -> None:
         for child in self._children:
-            if child.accepts_jobs:
+            if child.accepts_jobs and not child.seconds_stalled:
                 while self._unannounced:
                     child.announce_finished(self._unannounced.popleft())
                 return
