@@ -23,7 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
-from offload.backends.base import offload_backends
+from offload.backends.base import OffloadBackend, offload_backends
 from offload.models.exact_text import exact_collation
 from offload.notifier import get_notifier, is_in_memory
 from offload.store import get_store
@@ -37,6 +37,9 @@ MIN_SQLITE_VERSION = (3, 35)
 
 DEFAULT_SQLITE_TIMEOUT_SECONDS = 5
 """Python's default wait for a locked database."""
+
+DEFAULT_POOL_SIZE = 4
+"""Connections in a pool of psycopg that has no other size."""
 
 MIDDLEWARE = "offload.middleware.OffloadMiddleware"
 
@@ -55,6 +58,7 @@ def check_settings(**_kwargs: Any) -> Messages:
             yield from check_sqlite_timeout(connection)
         if connection.vendor == "mysql":
             yield from check_isolation_setting(connection)
+    yield from check_pools()
 
 
 @register(Tags.database)
@@ -258,6 +262,39 @@ def check_collation(facts: dict[str, str], connection: BaseDatabaseWrapper) -> M
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------
+
+
+def check_pools() -> Messages:
+    """Check that each pool has a connection for each thread in which a task may need one."""
+    needed = max(map(_threads_for_tasks, offload_backends()), default=0)
+    for connection in connections.all():
+        size = pool_size(connection)
+        if size is not None and size < needed:
+            yield Warning(
+                f"The pool of DATABASES[{connection.alias!r}] has {size} connections, but the "
+                f"tasks of one process may need {needed} at a time: one for each of its threads "
+                "and async_threads. A task that finds none fails after the pool's timeout.",
+                hint=f'Set its OPTIONS["pool"]["max_size"] to {needed} (and one more for each '
+                "request at a time, if web servers run jobs), or lower those options in TASKS.",
+                id="offload.W023",
+            )
+
+
+def _threads_for_tasks(backend: OffloadBackend) -> int:
+    try:
+        options = backend.settings
+    except ImproperlyConfigured:  # its own check reports it
+        return 0
+    return options.threads + getattr(options, "async_threads", 1)
+
+
+def pool_size(connection: BaseDatabaseWrapper) -> int | None:
+    """Return the most connections that a database's pool opens; None if it has no pool."""
+    pool = connection.settings_dict["OPTIONS"].get("pool")
+    if connection.vendor != "postgresql" or not pool:
+        return None
+    sizes: dict[str, int] = {} if pool is True else pool
+    return max(sizes.get("min_size", DEFAULT_POOL_SIZE), sizes.get("max_size") or 0)
 
 
 def check_encoding(facts: dict[str, str], alias: str) -> Messages:

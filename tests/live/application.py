@@ -13,6 +13,7 @@ from offload.streams.websocket import StatusSocket
 
 django = get_asgi_application()
 application = Offload(django, run_jobs=False)
+with_worker = Offload(django)
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:

@@ -1,5 +1,6 @@
 """Settings for the PostgreSQL server of `scripts/services`."""
 
+import json
 import os
 from typing import Any
 
@@ -14,7 +15,8 @@ DATABASES: dict[str, Any] = {
         # Nearly all tests kill only clients, so commits need not wait for the disk.
         "OPTIONS": {
             "options": "-c synchronous_commit="
-            + os.environ.get("OFFLOAD_TEST_SYNCHRONOUS_COMMIT", "off")
+            + os.environ.get("OFFLOAD_TEST_SYNCHRONOUS_COMMIT", "off"),
+            "pool": json.loads(os.environ.get("OFFLOAD_TEST_POOL", "null")),
         },
     }
 }

@@ -478,7 +478,7 @@ def test_a_connection_with_keepalives_notices_a_lost_server(
     values: list[int] = []
 
     def connect() -> None:
-        store.enable_keepalives()
+        store.dedicate_connection()
         connection.ensure_connection()
         values.append(connection.get_connection_params()["connect_timeout"])
         with socket.socket(fileno=os.dup(connection.connection.fileno())) as end:

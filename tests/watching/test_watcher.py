@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from asgiref.sync import async_to_sync
+from django.db import OperationalError, connections
 
 from offload import JobState, TaskResultExpired
 from offload.exceptions import TaskResultDoesNotExist
 from offload.lifecycle import succeeded
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
+from offload.store import get_store
 from offload.watching.poll_timer import MAX_POLL_INTERVAL
 from offload.watching.watcher import Watcher, get_watcher
 from tests.jobs import finish
@@ -206,6 +208,26 @@ def test_a_wait_survives_an_error_in_the_watcher(watch, monkeypatch, caplog):
     waiter.join(20)
     assert not waiter.is_alive()
     assert "RuntimeError: broken" in caplog.text
+
+
+async def wait_async(result: Any) -> None:
+    await result.wait_async(0.5)
+
+
+@pytest.mark.parametrize("wait", [lambda result: result.wait(0.5), async_to_sync(wait_async)])
+def test_a_finish_that_the_watcher_cannot_read_is_no_timeout(wait, monkeypatch, caplog):
+    def fail(*_: Any) -> None:
+        raise OperationalError("couldn't get a connection")
+
+    result = add.enqueue(1)
+    monkeypatch.setattr(type(get_store("default")), "changed_since", fail)
+    thread = run_soon(finish_job)
+    wait(result)
+
+    assert result.state == JobState.SUCCESSFUL
+    thread.join()
+    (line,) = [record.message for record in caplog.records if record.name == "offload.store"]
+    assert "couldn't get a connection" in line
 
 
 def test_the_thread_exits_although_each_poll_fails(watch, monkeypatch):

@@ -105,7 +105,7 @@ class DatabaseBackend(OffloadBackend):
         if self._has_finished(identifier):
             return
         if not get_watcher(self._store.using).wait(identifier, timeout):
-            raise self._timed_out(result_id, timeout)
+            self._require_finished(identifier, timeout)
 
     async def wait_async(self, result_id: str, timeout: float | None) -> None:  # noqa: ASYNC109
         identifier = parse_job_id(result_id)
@@ -114,8 +114,10 @@ class DatabaseBackend(OffloadBackend):
         try:
             async with asyncio.timeout(timeout):
                 await get_watcher(self._store.using).wait_async(identifier)
+                return
         except TimeoutError:
-            raise await sync_to_async(self._timed_out)(result_id, timeout) from None
+            pass
+        await sync_to_async(self._require_finished)(identifier, timeout)
 
     def _has_finished(self, identifier: UUID) -> bool:
         """Return whether the job has finished; database errors are raised here, in this thread."""
@@ -175,10 +177,15 @@ class DatabaseBackend(OffloadBackend):
             f"There is no job {identifier}. Was the transaction that enqueued it rolled back?"
         )
 
-    def _timed_out(self, result_id: str, timeout: float | None) -> TimeoutError:
+    def _require_finished(self, identifier: UUID, timeout: float | None) -> None:
+        """Raise TimeoutError unless the job has finished without being noticed."""
+        if not self._has_finished(identifier):
+            raise self._timed_out(identifier, timeout)
+
+    def _timed_out(self, identifier: UUID, timeout: float | None) -> TimeoutError:
         from offload.store.queries import live_workers  # noqa: PLC0415  # needs the app registry
 
         hint = ""
         if not live_workers(self.settings.database, self.alias):
             hint = " No worker is running; start one: python manage.py offload_worker"
-        return TimeoutError(f"The job {result_id} had not finished after {timeout} s.{hint}")
+        return TimeoutError(f"The job {identifier} had not finished after {timeout} s.{hint}")

@@ -105,6 +105,8 @@ class PostgreSQLListener(Listener):
         self._channel = channel
         self._clock = clock
         self._connection = connections[using].copy()
+        # Kept for good, so not one of the project's pool.
+        self._connection.settings_dict["OPTIONS"].pop("pool", None)
         self._is_connected = False
         self._reconnect_at = 0.0
         self._probe = f"probe {new_id()}"

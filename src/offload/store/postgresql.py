@@ -54,10 +54,11 @@ class PostgreSQLStore(Store):
 
     dialect = "postgresql"
 
-    def enable_keepalives(self) -> None:
+    def dedicate_connection(self) -> None:
         connection = self.connection
         options = _KEEPALIVES | connection.settings_dict["OPTIONS"]
         connection.close()
+        options.pop("pool", None)
         # A copy: the connections of other threads share the old settings.
         connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
 

@@ -68,8 +68,12 @@ class Session(JobReads, ABC):
         self.connection.ensure_connection()
         return {}
 
-    def enable_keepalives(self) -> None:  # the other drivers have no such option
-        """Reconnect this thread so that it detects an unreachable server within seconds."""
+    def dedicate_connection(self) -> None:  # the other drivers have no such options
+        """Give this thread, which keeps its connection for good, one that is meant to be kept.
+
+        It is not one of the project's pool, which its requests and tasks need, and it detects an
+        unreachable server within seconds.
+        """
 
     def _pipeline(self) -> AbstractContextManager[object]:
         """Send the statements within without waiting for each answer, if the driver can."""

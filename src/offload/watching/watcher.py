@@ -22,6 +22,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.notifier import Hint, Listener, get_notifier
 from offload.store import get_store
+from offload.store.errors import explain
 from offload.store.records import UNKNOWN_VERSION, JobSnapshot
 from offload.wakeup import Wakeup
 from offload.watching.poll_timer import PollTimer
@@ -65,6 +66,8 @@ class Watcher:
         self._is_running = False
         """Whether the thread will poll newly watched jobs; False once it is about to exit."""
         self._linger = LINGER_SECONDS
+        self._is_failing = False
+        """Whether the last poll failed, which is logged once."""
         self._wakeup = Wakeup()
 
     def subscribe(self, known: Mapping[UUID, int], on_change: OnChange) -> None:
@@ -137,9 +140,13 @@ class Watcher:
             known = {job: watched.version for job, watched in self._watched.items()}
         try:
             changed = get_store(self._using).changed_since(known)
-        except (DatabaseError, InterfaceError):
+        except (DatabaseError, InterfaceError) as error:
             connections[self._using].close()
+            if not self._is_failing:
+                logger.warning("%s Trying again.", explain(error, self._using))
+            self._is_failing = True
             return
+        self._is_failing = False
         for on_change, snapshots in self._record_changes(changed).items():
             try:
                 on_change(snapshots)
@@ -180,7 +187,7 @@ class Watcher:
             self._wakeup.wait(RESTART_DELAY)
 
     def _watch(self) -> None:
-        get_store(self._using).enable_keepalives()
+        get_store(self._using).dedicate_connection()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
         timer = PollTimer(listener, self._clock)

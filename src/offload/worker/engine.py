@@ -106,7 +106,7 @@ class Engine:
 
     def run(self) -> None:
         """Run jobs until `stop` is called, or until no job is left if it drains."""
-        self._store.enable_keepalives()
+        self._store.dedicate_connection()
         self.pool.start()
         failpoint("worker.started")
         try:
