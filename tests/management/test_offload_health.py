@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from offload.models import Job
-from offload.store.queries import oldest_wait
+from offload.store.queries import oldest_wait, unserved_queues
 from tests.management.factories import register_worker, start
 from tests.management.query_plans import explain_queries
 from tests.tasks import add, plain
@@ -194,3 +194,63 @@ def test_the_oldest_job_is_found_by_indexes():
 
     assert plans
     assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in plans)
+
+
+# --- queues without a worker ----------------------------------------------------------------
+
+
+def unserved(*args: str) -> list[str]:
+    """Return the messages about queues that no worker serves."""
+    code, output = health("--json", *args)
+    failures = [check for check in json.loads(output)["checks"] if not check["ok"]]
+    assert code == bool(failures)
+    return [check["message"] for check in failures]
+
+
+def test_fails_if_a_queue_has_jobs_and_no_worker_serves_it():
+    register_worker(queues="default")
+    register_worker(queues="slow", lease=-1)
+    add.using(queue_name="slow").enqueue_many([((n,), {}) for n in range(3)])
+    make_ready_for(10, add.using(queue_name="mail", run_after=timedelta(hours=1)).enqueue(1))
+    add.using(queue_name="mail", run_after=timedelta(hours=1)).enqueue(2)
+    add.enqueue(1)
+
+    command = "Start one: python manage.py offload_worker --queues"
+    assert unserved() == [
+        f"Queue 'mail' has 1 job to run, and no worker serves it. {command} mail",
+        f"Queue 'slow' has 3 jobs to run, and no worker serves it. {command} slow",
+    ]
+    assert unserved("--queue", "default") == []
+    assert "to run" not in health("--this-host")[1]
+    assert health()[1].count("FAILED  worker ") == 2
+
+
+def test_a_queue_that_every_worker_excludes_is_not_served():
+    register_worker(queues=",mail,slow")
+    plain.enqueue(1)
+    add.enqueue(1)
+
+    (message,) = unserved()
+    assert message.startswith("Queue 'mail' has 1 job to run")
+
+
+def test_jobs_of_other_backends_are_checked_unless_one_is_named(settings):
+    settings.TASKS = {**settings.TASKS, "second": {**settings.TASKS["default"], "QUEUES": []}}
+    register_worker()
+    Job.objects.filter(pk=add.enqueue(1).id).update(backend="second", queue_name="im ports")
+
+    assert unserved() == [
+        "Queue 'im ports' of backend 'second' has 1 job to run, and no worker serves it. Start "
+        "one: python manage.py offload_worker --backend second --queues 'im ports'"
+    ]
+    assert unserved("--backend", "default") == []
+    assert len(unserved("--backend", "second")) == 2
+
+
+def test_unserved_queues_are_found_by_indexes():
+    add.enqueue(1)
+
+    plans = explain_queries(lambda: unserved_queues("default", "default"))
+
+    jobs = [plan for plan in plans if "offload_job" in plan]
+    assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in jobs)

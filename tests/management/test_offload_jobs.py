@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+import subprocess
+import sys
+from datetime import datetime, timedelta
 from io import StringIO
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,6 +32,7 @@ from tests.management.factories import (
     start,
 )
 from tests.management.query_plans import explain_queries
+from tests.settings.base import ROOT
 from tests.tasks import aadd, add, fail, plain
 
 pytestmark = pytest.mark.django_db
@@ -72,8 +78,8 @@ def test_list_shows_the_newest_jobs_first():
     output = run_command("list").splitlines()
 
     assert output[0].split() == ["ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK"]
-    assert output[1].split()[:4] == [second.id, "ready", "mail", "0/1"]
-    assert output[2].split()[0] == first.id
+    assert output[1].split()[:4] == [second.id[-8:], "ready", "mail", "0/1"]
+    assert output[2].split()[0] == first.id[-8:]
     assert output[2].endswith("  tests.tasks.add")
 
 
@@ -110,8 +116,11 @@ def test_list_shows_jobs_of_a_queue_or_a_task():
 def test_list_mentions_that_there_may_be_more():
     add.enqueue_many([((n,), {}) for n in range(3)])
 
-    assert run_command("list", "--limit", "2").endswith("There may be more: --limit is 2.")
-    assert "more" not in run_command("list", "--limit", "4")
+    for limit, note in (("2", "There may be more: --limit is 2.\n"), ("4", "")):
+        output, errors = StringIO(), StringIO()
+        call_command("offload_jobs", "list", "--limit", limit, stdout=output, stderr=errors)
+        assert "more" not in output.getvalue()
+        assert errors.getvalue() == note
 
 
 def test_list_shows_only_jobs_of_the_backend():
@@ -226,6 +235,21 @@ def test_text_of_a_task_is_shown_as_escapes():
     assert json.loads(outputs[2])[0]["tenant"] == evil[:14]
 
 
+@pytest.mark.parametrize(("use_tz", "zone"), [(True, "Asia/Tokyo"), (False, "America/New_York")])
+def test_times_name_their_zone(settings, use_tz, zone):
+    settings.TIME_ZONE, settings.USE_TZ = zone, use_tz
+    result = add.enqueue(1)
+    expected = {"Asia/Tokyo": " JST", "America/New_York": " E"}[zone]
+
+    enqueued = re.search(r"enqueued_at: +(.*)", run_command("show", result.id))
+
+    assert enqueued is not None
+    assert enqueued[1][19:].startswith(expected)
+    now = datetime.now(ZoneInfo(zone))
+    assert abs(datetime.fromisoformat(enqueued[1][:19]) - now.replace(tzinfo=None)).seconds < 60
+    assert expected in run_command("list")
+
+
 def test_the_json_of_a_job_extends_that_of_its_page():
     job = finish(add.enqueue(1), JobState.SUCCESSFUL)
 
@@ -241,11 +265,14 @@ def test_the_json_of_a_job_extends_that_of_its_page():
     }  # fmt: skip
 
 
-def test_an_id_may_be_shortened_to_its_first_digits():
+def test_an_id_may_be_shortened_to_its_last_or_first_digits():
     first, second = add.enqueue(1), add.enqueue(2)
 
-    assert f"id:                 {first.id}" in run_command("show", first.id[:-3].upper())
-    with pytest.raises(CommandError, match="Several ids start with") as caught:
+    for digits in (first.id[:-3].upper(), *(first.id.replace("-", "")[-n:] for n in range(8, 33))):
+        assert f"id:                 {first.id}" in run_command("show", digits)
+    listed = run_command("list").splitlines()[-1].split()[0]
+    assert f"id:                 {first.id}" in run_command("show", listed)
+    with pytest.raises(CommandError, match="Several ids start or end with") as caught:
         run_command("show", first.id[:8])
     assert second.id in str(caught.value)
 
@@ -331,6 +358,54 @@ def test_retry_needs_a_terminal_for_the_confirmation(monkeypatch):
 
     with pytest.raises(CommandError, match="--yes"):
         run_command("retry", "--state", "failed")
+
+
+def run_in_shell(environment: dict[str, str], command: str, **options: Any) -> Any:
+    command = command.replace("manage", f"{sys.executable} -m django")
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],  # wherever it is
+        env={**environment, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commands_in_a_shell_end_without_tracebacks(process_environment):
+    finish(add.enqueue(1), JobState.FAILED)
+
+    prompt = run_in_shell(
+        process_environment, "manage offload_jobs retry --state failed", stdin=subprocess.DEVNULL
+    )
+    piped = run_in_shell(process_environment, "manage offload_jobs list | true")
+
+    assert prompt.returncode == 1
+    assert prompt.stdout == "Retry 1 failed job? [y/N] \n"
+    assert prompt.stderr.startswith("CommandError: The confirmation prompt needs a terminal.")
+    assert "Traceback" not in piped.stderr + prompt.stderr
+    assert "Exception" not in piped.stderr
+    assert piped.returncode == 141
+
+
+def test_ctrl_c_at_the_prompt_changes_nothing_and_shows_no_traceback(monkeypatch):
+    def interrupt(_: str) -> str:
+        raise KeyboardInterrupt
+
+    failed = add.enqueue(1)
+    finish(failed, JobState.FAILED)
+    monkeypatch.setattr("builtins.input", interrupt)
+    errors = StringIO()
+
+    with pytest.raises(SystemExit) as caught:
+        call_command("offload_jobs", "retry", "--state", "failed", stderr=errors)
+
+    assert caught.value.code == 130
+    assert errors.getvalue() == "\nInterrupted.\n"
+    assert state_of(failed) == JobState.FAILED
 
 
 def test_retry_changes_many_jobs_in_batches(monkeypatch):

@@ -169,3 +169,20 @@ def test_old_jobs_are_found_by_an_index():
     plans = explain_queries(old_jobs[:10].count)
 
     assert all("offload_job_finished" in plan for plan in plans)
+
+
+@pytest.mark.parametrize(("queue", "hint"), [("nope", ""), ("mial", " Did you mean 'mail'?")])
+def test_a_queue_that_nobody_knows_is_an_error(queue, hint):
+    with pytest.raises(CommandError) as caught:
+        call_command("offload_prune", "--queue", queue)
+
+    assert str(caught.value).startswith(
+        f"Nothing matched: no job of backend 'default' is in a queue '{queue}'.{hint}"
+    )
+
+
+def test_a_known_queue_without_old_jobs_is_no_error():
+    Job.objects.filter(pk=add.enqueue(1).id).update(queue_name="old")
+
+    for queue in ("mail", "old"):
+        call_command("offload_prune", "--queue", queue, verbosity=0)

@@ -28,6 +28,8 @@ TIME_FIELDS = (
     "expires_at",
 )
 TABLE_HEADER = ("ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK")
+SHORT_ID_DIGITS = 8
+"""The last digits of an id are random; the first ones are the time."""
 LABEL_WIDTH = 20
 """Characters of the left column of the details."""
 
@@ -99,7 +101,7 @@ def attempt_document(attempt: Attempt) -> dict[str, Any]:
 
 def _table_row(job: Job) -> tuple[str, ...]:
     return (
-        str(job.pk),
+        job.pk.hex[-SHORT_ID_DIGITS:],
         JobState(job.state).label,
         job.queue_name,
         f"{job.attempt}/{job.max_attempts}",
@@ -178,12 +180,12 @@ def _format_worker(worker_id: UUID | None, workers: Mapping[UUID, Worker]) -> st
 
 
 def _format_time(time: datetime | None) -> str | None:
-    """Return a time in the current time zone, as the log shows it."""
+    """Return a time in the current time zone, and the name of the zone."""
     if time is None:
         return None
-    if timezone.is_aware(time):
-        time = timezone.localtime(time)
-    return f"{time:%Y-%m-%d %H:%M:%S}"
+    if timezone.is_naive(time):
+        time = timezone.make_aware(time)
+    return f"{timezone.localtime(time):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _arguments(job: Job) -> tuple[Any, Any]:

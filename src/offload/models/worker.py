@@ -20,7 +20,8 @@ class Worker(models.Model):
     hostname = ExactCharField(max_length=255)
     pid = models.IntegerField()
     queues = ExactTextField(blank=True)
-    """Names of the queues it serves, separated by commas; empty for all."""
+    """Names of the queues it serves, separated by commas; empty for all. A comma at the start
+    precedes the names of the queues that it does not serve."""
     processes = models.IntegerField()
     threads = models.IntegerField()
     started_at = TimestampField()

@@ -25,6 +25,8 @@ WINDOW_SIZE = 100_000
 """Newest finished jobs that one filtered query reads, at most."""
 MAX_WORKERS = 1000
 """Workers that one query returns, at most."""
+MAX_COUNTED_JOBS = 10_000
+"""Jobs of a queue without a worker that are counted, at most."""
 RECENT_JOBS = 1000
 """Newest jobs whose tasks `recent_tasks` returns."""
 
@@ -107,6 +109,11 @@ def _find_ready(using: str, job_filter: JobFilter, limit: int) -> list[Job]:
     return sorted(jobs, key=lambda job: (-job.priority, job.run_after, job.pk))[:limit]
 
 
+def has_jobs(using: str, backend: str, queue_name: str) -> bool:
+    """Return whether any job is in a queue; reads all rows if none is."""
+    return Job.objects.using(using).filter(backend=backend, queue_name=queue_name).exists()
+
+
 def count_unfinished(using: str, backend: str) -> dict[JobState, dict[str, int]]:
     """Return the number of jobs in each queue, for each state of a job that has not finished."""
     counts: dict[JobState, dict[str, int]] = {}
@@ -121,6 +128,14 @@ def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
     """Return the ids of jobs that start with some hexadecimal digits."""
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     rows = Job.objects.using(using).filter(pk__gte=low, pk__lte=high).order_by("pk")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def find_by_suffix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
+    """Return the ids of jobs that end with some hexadecimal digits; reads all ids."""
+    dashes = sum(len(digits) > position for position in (12, 16, 20, 24))
+    suffix = str(UUID(digits.rjust(32, "0")))[-len(digits) - dashes :]
+    rows = Job.objects.using(using).filter(pk__endswith=suffix)
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
@@ -162,6 +177,25 @@ def _oldest_of_each_priority(ready: Any) -> list[tuple[datetime, datetime]]:
     return oldest
 
 
+def unserved_queues(using: str, backend: str) -> dict[str, int]:
+    """Return the queues that have jobs to run but no live worker, with the number of such jobs.
+
+    At most MAX_COUNTED_JOBS are counted of each queue.
+    """
+    store = get_store(using)
+    workers = live_workers(using, backend)
+    rows = Job.objects.using(using).filter(backend=backend)
+    due = rows.filter(state=JobState.SCHEDULED, run_after__lte=store.now())
+    names = {*store.ready_queues(backend), *due.values_list("queue_name", flat=True).distinct()}
+    counts = {}
+    for name in sorted(names):
+        if not any(serves(worker, name) for worker in workers):
+            ready = rows.filter(state=JobState.READY, queue_name=name)[:MAX_COUNTED_JOBS]
+            scheduled = due.filter(queue_name=name)[:MAX_COUNTED_JOBS]
+            counts[name] = min(ready.count() + scheduled.count(), MAX_COUNTED_JOBS)
+    return counts
+
+
 def live_workers(using: str, backend: str, queue_name: str | None = None) -> list[Worker]:
     """Return the workers of a backend whose lease has not expired.
 
@@ -178,7 +212,8 @@ def live_workers(using: str, backend: str, queue_name: str | None = None) -> lis
 
 def serves(worker: Worker, queue_name: str) -> bool:
     """Return True if a worker runs the jobs of a queue."""
-    return not worker.queues or queue_name in worker.queues.split(",")
+    first, *others = worker.queues.split(",")
+    return queue_name in {first, *others} if first else queue_name not in others
 
 
 def find_workers(using: str, ids: list[UUID]) -> dict[UUID, Worker]:

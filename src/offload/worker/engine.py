@@ -21,7 +21,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import JobState, Outcome, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, FinishedJob
+from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, ExchangeResult, FinishedJob
 from offload.wakeup import Wakeup
 from offload.worker.change_hints import ChangeHints
 from offload.worker.claiming.poller import Poller
@@ -92,7 +92,9 @@ class Engine:
         self.is_drained = False
         """Whether a draining worker has found no more jobs that could run."""
         self.completer = BatchCompleter(self._store)
-        self.registration = Registration(self._store, backend, queues, pool, options.lease)
+        self.registration = Registration(
+            self._store, backend, served.registered_names, pool, options.lease
+        )
         self._maintenance = Maintenance(self._store, self.registration, options, pool, self.poller)
         self._heartbeat = Timer(self._send_heartbeat, options.heartbeat_interval)
         self._duties: list[Duty] = [self.poller, *self._maintenance.timers, self._hints]
@@ -243,19 +245,21 @@ class Engine:
         if result.claimed or result.progress_written:
             self._hints.jobs_changed_soon()
         if finished:
-            self._publish(finished, result.refused)
+            self._publish(finished, result)
 
     def _claim_request(self) -> ClaimRequest:
         if self._deadline is not None or self.completer.is_full:
             return self._no_claim
         return self.poller.claim_request(self.pool)
 
-    def _publish(self, finished: Sequence[FinishedJob], refused: Sequence[ClaimedJob]) -> None:
+    def _publish(self, finished: Sequence[FinishedJob], result: ExchangeResult) -> None:
         """Notify workers of the jobs that will run again, and subscribers of all jobs."""
         # In an outage, outcomes are refused too if only the answer to an earlier write was lost.
-        if refused and not self._outage:
-            ids = ", ".join(job.id for job in refused)
+        if result.refused and not self._outage:
+            ids = ", ".join(job.id for job in result.refused)
             logger.warning("Discarded outcomes of jobs that this worker had lost: %s", ids)
+        if result.cancelled:
+            self.pool.announce_finished(result.cancelled)
         states = {outcome.state for _, outcome in finished}
         self.poller.jobs_run_again(finished)
         if JobState.READY in states:
@@ -372,7 +376,7 @@ class Engine:
             self._release_unknown_jobs(self._store.held_jobs(self.registration.id).keys())
             while self.completer.has_batch:
                 finished, result = self.completer.exchange(self.registration.key, self._no_claim)
-                self._publish(finished, result.refused)
+                self._publish(finished, result)
             if self.completer:
                 return False
             failpoint("worker.stopped")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connections
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
+from offload.backends.base import offload_backends
 from offload.checks import missing_migrations
 from offload.management.arguments import (
     add_backend_arguments,
@@ -21,8 +24,15 @@ from offload.management.arguments import (
     resolve_options,
     resolve_store,
 )
+from offload.management.base import OffloadCommand
 from offload.store.errors import explain, migrate_command
-from offload.store.queries import live_workers, oldest_wait
+from offload.store.queries import (
+    MAX_COUNTED_JOBS,
+    live_workers,
+    oldest_wait,
+    unserved_queues,
+)
+from offload.text import to_terminal_text
 
 if TYPE_CHECKING:
     from offload.models import Worker
@@ -47,15 +57,13 @@ class CheckResult:
     message: str
 
 
-class Command(BaseCommand):
+class Command(OffloadCommand):
     """Check whether jobs are run."""
 
     help = (
-        "Exit with 0 if the database responds, is migrated, and a worker is running; "
-        "otherwise with 1."
+        "Exit with 0 if the database responds, is migrated, a worker is running, and each queue "
+        "with jobs to run is served; otherwise with 1."
     )
-    requires_system_checks = ()
-    requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -73,12 +81,19 @@ class Command(BaseCommand):
         )
         add("--json", action="store_true", help="Print one JSON document.")
         add_backend_arguments(parser)
+        # Without --backend, queues of all backends are checked for jobs that nobody serves.
+        parser.set_defaults(backend=None)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+        is_any_backend = options["backend"] is None and options["queue"] is None
+        options["backend"] = options["backend"] or DEFAULT_TASK_BACKEND_ALIAS
         backend_options = resolve_options(options)
         resolve_store(backend_options)
         if options["queue"] is not None:
             require_queue(resolve_backend(options["backend"]), options["queue"])
+        options["backends"] = [options["backend"]]
+        if is_any_backend:
+            options["backends"] += _other_backends(options["backend"], backend_options.database)
         results = list(_run_checks(backend_options.database, options))
         is_healthy = all(result.ok for result in results)
         if options["json"]:
@@ -109,6 +124,9 @@ def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
         yield migrations
         if migrations.ok:
             yield _check_workers(using, options)
+            # A container's probe asks about its own worker: restarting it would help no other queue.
+            if options["queue"] is None and not options["this_host"]:
+                yield from _check_unserved_queues(using, options["backends"])
             yield _check_queue(using, options)
     except (DatabaseError, InterfaceError) as error:
         connections[using].close()
@@ -140,6 +158,31 @@ def _check_workers(using: str, options: dict[str, Any]) -> CheckResult:
     return CheckResult("worker", ok=False, message=message)
 
 
+def _other_backends(alias: str, using: str) -> list[str]:
+    """Return the other backends whose jobs are in the same database."""
+    return [
+        backend.alias
+        for backend in offload_backends()
+        if backend.supports_live and backend.alias != alias and backend.settings.database == using
+    ]
+
+
+def _check_unserved_queues(using: str, backends: list[str]) -> Iterator[CheckResult]:
+    """Yield a failure for each queue that has jobs to run, and no worker that serves it."""
+    for backend in backends:
+        for queue, count in unserved_queues(using, backend).items():
+            name = to_terminal_text(repr(queue))
+            of_backend = "" if backend == DEFAULT_TASK_BACKEND_ALIAS else f" of backend {backend!r}"
+            has = "has 1 job" if count == 1 else f"has {count:,} jobs"
+            if count >= MAX_COUNTED_JOBS:
+                has = f"has at least {count:,} jobs"
+            message = (
+                f"Queue {name}{of_backend} {has} to run, and no worker serves it. "
+                f"Start one: {_worker_command(backend, queue)}"
+            )
+            yield CheckResult("worker", ok=False, message=message)
+
+
 def _check_queue(using: str, options: dict[str, Any]) -> CheckResult:
     max_age = options["max_age"]
     age = oldest_wait(using, options["backend"], options["queue"])
@@ -165,8 +208,8 @@ def _format_workers(workers: list[Worker]) -> str:
 
 def _worker_command(backend: str, queue: str | None) -> str:
     command = "python manage.py offload_worker"
-    if backend != "default":
-        command += f" --backend {backend}"
+    if backend != DEFAULT_TASK_BACKEND_ALIAS:
+        command += f" --backend {shlex.quote(backend)}"
     if queue:
-        command += f" --queues {queue}"
+        command += f" --queues {shlex.quote(to_terminal_text(queue))}"
     return command

@@ -6,11 +6,14 @@ import re
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from offload.backends.changes import PARTICIPLES, cancel_job, explain_state, retry_job
 from offload.conf import did_you_mean
 from offload.lifecycle import CANCELLABLE, RETRYABLE, JobState
 from offload.management.arguments import (
@@ -23,6 +26,7 @@ from offload.management.arguments import (
     resolve_store,
     whole_number,
 )
+from offload.management.base import OffloadCommand
 from offload.management.formatting import (
     attempt_document,
     format_details,
@@ -30,29 +34,30 @@ from offload.management.formatting import (
     format_table,
     operator_document,
 )
-from offload.store.queries import JobFilter, find_by_prefix, find_workers, list_jobs, recent_tasks
+from offload.store.queries import (
+    JobFilter,
+    find_by_prefix,
+    find_by_suffix,
+    find_workers,
+    list_jobs,
+    recent_tasks,
+)
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from offload.models import Job
 
 BATCH_SIZE = 100
 """Maximum number of jobs changed in one transaction."""
-MIN_PREFIX_DIGITS = 8
+MIN_DIGITS = 8
 """Minimum length of an abbreviated id."""
 DEFAULT_LIST_LIMIT = 20
 DEFAULT_CHANGE_LIMIT = 1000
 
-PARTICIPLES = {"retry": "retried", "cancel": "cancelled"}
 
-
-class Command(BaseCommand):
+class Command(OffloadCommand):
     """List, show, retry and cancel jobs."""
 
     help = "List and show jobs, retry and cancel them."
-    requires_system_checks = ()
-    requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -60,12 +65,14 @@ class Command(BaseCommand):
         _add_filters(list_, limit=DEFAULT_LIST_LIMIT)
         list_.add_argument("--json", action="store_true", help="Print a JSON list.")
         show = actions.add_parser("show", help="Show the details of one job.")
-        show.add_argument("id", help="The job's id, or its first digits.")
+        show.add_argument("id", help="The job's id, or its last or first eight digits.")
         show.add_argument("--json", action="store_true", help="Print a JSON document.")
         retry = actions.add_parser("retry", help="Run failed, cancelled or expired jobs again.")
         cancel = actions.add_parser("cancel", help="Cancel waiting or running jobs.")
         for action in (retry, cancel):
-            action.add_argument("ids", nargs="*", metavar="ID", help="Ids, or their first digits.")
+            action.add_argument(
+                "ids", nargs="*", metavar="ID", help="Ids, or their last or first eight digits."
+            )
             _add_filters(action, limit=DEFAULT_CHANGE_LIMIT)
             action.add_argument("--yes", action="store_true", help="Skip the confirmation prompt.")
         for action in (list_, show, retry, cancel):
@@ -94,7 +101,7 @@ class Command(BaseCommand):
         elif jobs:
             self.stdout.write(format_table(jobs))
             if len(jobs) == options["limit"]:
-                self.stdout.write(f"There may be more: --limit is {options['limit']}.")
+                self.stderr.write(f"There may be more: --limit is {options['limit']}.")
         else:
             self.stdout.write("No matching jobs.")
 
@@ -117,24 +124,24 @@ class Command(BaseCommand):
         ids = self._select("retry", options, RETRYABLE, default=[JobState.FAILED])
         if not ids:
             return
-        retried = self._change(ids, self.store.retry)
+        retried = self._change(ids, partial(retry_job, self.store))
         self.stdout.write(f"{sum(retried.values()):,} retried.")
         refused = [pk for pk, is_retried in retried.items() if not is_retried]
-        self._require_none_refused(refused, "retried")
+        self._require_none_refused(refused, "retry")
 
     def _cancel(self, options: dict[str, Any]) -> None:
         running_first = CANCELLABLE[::-1]
         ids = self._select("cancel", options, CANCELLABLE, default=running_first)
         if not ids:
             return
-        states = self._change(ids, self.store.cancel)
+        states = self._change(ids, partial(cancel_job, self.store))
         counts = Counter(states.values())
         text = f"{counts[JobState.CANCELLED]:,} cancelled"
         if counts[JobState.RUNNING]:
             text += f", cancel requested for {counts[JobState.RUNNING]:,} running"
         self.stdout.write(f"{text}.")
         refused = [pk for pk, state in states.items() if state is None]
-        self._require_none_refused(refused, "cancelled")
+        self._require_none_refused(refused, "cancel")
 
     # --- selecting jobs ----------------------------------------------------------------------
 
@@ -172,6 +179,7 @@ class Command(BaseCommand):
         try:
             answer = input(f"{action.title()} {_summary(jobs, limit)}? [y/N] ")
         except EOFError:
+            self.stdout.write()  # ends the line of the prompt
             raise CommandError(
                 "The confirmation prompt needs a terminal. Pass --yes to skip it."
             ) from None
@@ -235,15 +243,18 @@ class Command(BaseCommand):
         """Return the id of a job from its text, which may be abbreviated."""
         digits = text.strip().lower().replace("-", "")
         if not re.fullmatch("[0-9a-f]{1,32}", digits):
-            raise CommandError(f"{text!r} is not a job id or the first digits of one.")
-        if len(digits) < MIN_PREFIX_DIGITS:
-            raise CommandError(f"{text!r} is too short: pass at least {MIN_PREFIX_DIGITS} digits.")
+            raise CommandError(f"{text!r} is not a job id, or the last or first digits of one.")
+        if len(digits) < MIN_DIGITS:
+            raise CommandError(f"{text!r} is too short: pass at least {MIN_DIGITS} digits.")
         ids = find_by_prefix(self.store.using, digits)
+        if len(digits) < len(UUID(int=0).hex):
+            ids = list({*ids, *find_by_suffix(self.store.using, digits)})
         if not ids:
             raise CommandError(_not_found(text))
         if len(ids) > 1:
             raise CommandError(
-                f"Several ids start with {text!r}, such as {ids[0]} and {ids[1]}. Pass more digits."
+                f"Several ids start or end with {text!r}, such as {ids[0]} and {ids[1]}. Pass the "
+                "last eight digits, which are random, or more digits."
             )
         return ids[0]
 
@@ -262,16 +273,15 @@ class Command(BaseCommand):
                     results[pk] = change(pk)
         return results
 
-    def _require_none_refused(self, refused: Sequence[UUID], participle: str) -> None:
+    def _require_none_refused(self, refused: Sequence[UUID], action: str) -> None:
         """Raise CommandError with the states of the jobs that could not be changed."""
         reasons = []
         for pk in refused:
             job, _ = self.store.read(pk)
             if job is None:
-                reasons.append(f"The job {pk} no longer exists; it cannot be {participle}.")
+                reasons.append(f"The job {pk} no longer exists.")
             else:
-                state = JobState(job.state).label
-                reasons.append(f"The job {pk} is {state}; it cannot be {participle}.")
+                reasons.append(explain_state(pk, JobState(job.state), action))
         if reasons:
             raise CommandError("\n".join(reasons))
 

@@ -8,20 +8,24 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from offload.conf import BackendOptions
+from offload.conf import BackendOptions, did_you_mean
 from offload.lifecycle import JobState, retention_periods
 from offload.management.arguments import (
     add_backend_arguments,
     non_negative_number,
     report_database_errors,
+    resolve_backend,
     resolve_options,
     resolve_store,
 )
+from offload.management.base import OffloadCommand
+from offload.store.queries import has_jobs
 
 if TYPE_CHECKING:
+    from offload.backends.base import OffloadBackend
     from offload.store.base import Store
 
 MAX_COUNTED_JOBS = 1_000_000
@@ -34,15 +38,13 @@ pause = Event().wait
 """Waits for a number of seconds."""
 
 
-class Command(BaseCommand):
+class Command(OffloadCommand):
     """Delete old finished jobs."""
 
     help = (
         "Delete jobs that finished long ago: by default, those older than keep_successful and "
         "keep_failed in OPTIONS."
     )
-    requires_system_checks = ()
-    requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
@@ -68,8 +70,21 @@ class Command(BaseCommand):
         periods = _periods(options, backend_options)
         with report_database_errors(backend_options.database):
             counts = _prune(store, periods, options)
+            if not any(counts.values()):
+                _require_known_queue(resolve_backend(options["backend"]), store, options["queue"])
         if options["verbosity"] > 0:
             self.stdout.write(_report(counts, dry_run=options["dry_run"]))
+
+
+def _require_known_queue(backend: OffloadBackend, store: Store, name: str | None) -> None:
+    """Raise CommandError for a queue that neither the settings nor any job names."""
+    if name is None or name in backend.queues or has_jobs(store.using, backend.alias, name):
+        return
+    known = sorted({*backend.queues, *store.ready_queues(backend.alias)})
+    raise CommandError(
+        f"Nothing matched: no job of backend {backend.alias!r} is in a queue {name!r}."
+        f"{did_you_mean(name, known) if known else ''}"
+    )
 
 
 def _prune(

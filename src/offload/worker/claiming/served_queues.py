@@ -24,6 +24,13 @@ class ServedQueues:
     names: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
 
+    @property
+    def registered_names(self) -> list[str]:
+        """The names in the worker's row; an empty one at the start precedes excluded queues."""
+        if self.excluded and not self.names:
+            return ["", *sorted(self.excluded)]
+        return sorted(self.names)
+
     def among(self, names: Iterable[str]) -> set[str]:
         """Return those of the named queues that the worker serves."""
         queues = set(names) - self.excluded
