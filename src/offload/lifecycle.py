@@ -89,6 +89,12 @@ class JobFailure(NamedTuple):
     traceback: str
 
 
+CANCELLED_BY_REQUEST = JobFailure(
+    "offload.exceptions.JobCancelled", "The job was cancelled.", "The job was cancelled."
+)
+"""The failure of a job that was cancelled while it did not run."""
+
+
 class Outcome(NamedTuple):
     """The outcome of an attempt, as the store will write it.
 
@@ -139,6 +145,11 @@ def cancelled(failure: JobFailure) -> Outcome:
     return _outcome(JobState.CANCELLED, failure=failure)
 
 
+def cancelled_instead(outcome: Outcome) -> Outcome:
+    """Return the outcome of a job that would run again, but whose cancellation was requested."""
+    return cancelled(JobFailure(*outcome.failure) if outcome.failure else CANCELLED_BY_REQUEST)
+
+
 def expired(failure: JobFailure) -> Outcome:
     """Return the outcome of a job that was not started before its expiry."""
     return _outcome(JobState.EXPIRED, counts=False, failure=failure)
@@ -152,6 +163,8 @@ def lost(failure: JobFailure, *, for_good: bool, delay: float = 0.0) -> Outcome:
         for_good: whether the job has failed and does not run again.
         delay: seconds until it runs again.
     """
+    if for_good:
+        delay = 0.0
     state = JobState.FAILED if for_good else _waiting_state(delay)
     return _outcome(state, delay=delay, counts=for_good, worker_lost=True, failure=failure)
 

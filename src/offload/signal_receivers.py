@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType
 
@@ -28,6 +30,9 @@ _DJANGO_RECEIVERS = (log_task_enqueued, log_task_started, log_task_finished)
 """Django's own receivers, each of which logs a line."""
 
 
+_is_cancellation = ContextVar("is_cancellation", default=False)
+
+
 def has_no_receivers(signal: Signal, level: int) -> bool:
     """Return whether a signal has only Django's receiver, whose line at `level` is dropped."""
     return has_only_django_receivers(signal) and not _is_logged(level)
@@ -36,6 +41,28 @@ def has_no_receivers(signal: Signal, level: int) -> bool:
 def has_only_django_receivers(signal: Signal) -> bool:
     """Return whether a signal has no other receivers than Django's own."""
     return all(_receiver(entry) in _DJANGO_RECEIVERS for entry in signal.receivers)
+
+
+@contextmanager
+def cancellation() -> Iterator[None]:
+    """Log what Django's receivers log in this block as information, not as an error.
+
+    Django's status of a cancelled job is FAILED, but somebody wanted it: nobody needs an email.
+    """
+    token = _is_cancellation.set(True)
+    try:
+        yield
+    finally:
+        _is_cancellation.reset(token)
+
+
+def _lower_level(record: logging.LogRecord) -> bool:
+    if _is_cancellation.get() and record.levelno > logging.INFO:
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return True
+
+
+logger.addFilter(_lower_level)
 
 
 def _is_logged(level: int) -> bool:
@@ -49,7 +76,7 @@ def _is_logged(level: int) -> bool:
     handlers = list(effective_handlers(logger))
     if not handlers and logging.lastResort is not None:
         handlers.append(logging.lastResort)
-    if logger.filters:
+    if any(log_filter is not _lower_level for log_filter in logger.filters):
         return True
     return any(level >= handler.level and not _is_for_debug(handler) for handler in handlers)
 

@@ -24,6 +24,11 @@ def write(kind: str, *words: str) -> None:
             file.write(f"{line}\n")
 
 
+def folder() -> Path:
+    """Return the folder of the log."""
+    return Path(os.environ.get(ENVIRONMENT, os.devnull)).parent
+
+
 def entries(kind: str, first: str | None = None) -> list[Entry]:
     """Return the entries of a kind, only those with this first word if given."""
     path = Path(os.environ[ENVIRONMENT])

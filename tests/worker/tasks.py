@@ -15,15 +15,36 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
-from django.dispatch import receiver
-from django.tasks.signals import task_finished, task_started
+from django.dispatch import Signal, receiver
+from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone, translation
 
 from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
 from offload.models import Job
 from offload.tasks import OffloadTask
 from tests.models import Effect
+from tests.worker.event_log import folder as event_log_folder
 from tests.worker.event_log import write
+
+# --- signals ------------------------------------------------------------------------------
+
+LOGS_SIGNALS = "signals"
+"""A file beside the event log. While it exists, new processes log the signals that they send."""
+
+
+def log_signals() -> None:
+    """Log each of Django's signals that this process sends from now on."""
+    for signal in SIGNALS:
+        signal.connect(_log_signal)
+
+
+def _log_signal(signal: Signal, task_result: Any, **_: Any) -> None:
+    write("signal", task_result.id, SIGNALS[signal], task_result.state.label)
+
+
+SIGNALS = {task_enqueued: "enqueued", task_started: "started", task_finished: "finished"}
+if (event_log_folder() / LOGS_SIGNALS).exists():
+    log_signals()
 
 # --- exceptions ---------------------------------------------------------------------------
 

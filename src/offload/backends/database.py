@@ -16,6 +16,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 
 from offload.backends.base import OffloadBackend
 from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
+from offload.backends.changes import cancel_job, explain_state, retry_job
 from offload.backends.rows import JobBatch, result_from_row
 from offload.exceptions import InvalidJobState, OffloadError, TaskResultExpired
 from offload.ownership import take_reserved_id
@@ -132,15 +133,15 @@ class DatabaseBackend(OffloadBackend):
 
     def cancel(self, result_id: str) -> None:
         with explained(self._store.using):
-            state = self._store.cancel(parse_job_id(result_id))
+            state = cancel_job(self._store, parse_job_id(result_id))
         if state is None:
-            raise self._invalid_state("cancelled", result_id)
+            raise self._invalid_state("cancel", result_id)
 
     def retry(self, result_id: str) -> None:
         with explained(self._store.using):
-            retried = self._store.retry(parse_job_id(result_id))
+            retried = retry_job(self._store, parse_job_id(result_id))
         if not retried:
-            raise self._invalid_state("retried", result_id)
+            raise self._invalid_state("retry", result_id)
 
     def check(self, **kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         problems = list(super().check(**kwargs))
@@ -159,9 +160,8 @@ class DatabaseBackend(OffloadBackend):
     def _store(self) -> Store:
         return get_store(self.settings.database)
 
-    def _invalid_state(self, participle: str, result_id: str) -> InvalidJobState:
-        state = self.get_result(result_id).state
-        return InvalidJobState(f"The job {result_id} is {state.label}; it cannot be {participle}.")
+    def _invalid_state(self, action: str, result_id: str) -> InvalidJobState:
+        return InvalidJobState(explain_state(result_id, self.get_result(result_id).state, action))
 
     def _missing(self, identifier: UUID) -> TaskResultDoesNotExist:
         """Return the error for a job that does not exist, whose id contains its time."""

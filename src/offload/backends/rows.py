@@ -15,7 +15,7 @@ from django.utils import timezone
 from offload.backends.failure_loops import failure_depth
 from offload.conf import BackendOptions
 from offload.durations import seconds
-from offload.lifecycle import JobState
+from offload.lifecycle import CANCELLED_BY_REQUEST, JobState
 from offload.ownership import current_ownership
 from offload.progress import Progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from offload.models import Attempt, Job
 
 _ERRORS_WITHOUT_ATTEMPT = {
-    JobState.CANCELLED: ("offload.exceptions.JobCancelled", "The job was cancelled."),
+    JobState.CANCELLED: (CANCELLED_BY_REQUEST.class_path, CANCELLED_BY_REQUEST.traceback),
     JobState.EXPIRED: ("offload.exceptions.JobExpired", "The job expired before it was started."),
 }
 """Class path and traceback of the error of a job that finished without a failed attempt."""

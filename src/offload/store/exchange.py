@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from offload.failpoints import failpoint
+from offload.lifecycle import cancelled_instead
 from offload.models import Attempt
 from offload.notifier import Hint
 from offload.store.hints import publish_after_commit
@@ -81,28 +82,34 @@ class Exchange(Session):
         with transaction.atomic(self.using), self._pipeline():
             self._prepare_transaction(waits=bool(finished))
             failpoint("exchange.started")
-            refused = self.finish(finished)
+            states = self._finish(finished)
             failpoint("exchange.finished")
             written: set[ClaimKey] = set()
             if progress:
-                just_finished = {job.key for job, _ in finished} - {job.key for job in refused}
-                written = self.keep_progress(progress, just_finished)
+                written = self.keep_progress(progress, states)
             claim_started = time.monotonic()
             claimed = self._claim(worker, request) if request else []
             claim_seconds = time.monotonic() - claim_started
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
         claimed = self._with_failed_attempts(claimed)
-        return ExchangeResult(refused, claimed, written, claim_seconds)
+        refused = [job for job, _ in finished if job.key not in states]
+        cancelled = cancelled_by_request(finished, states)
+        return ExchangeResult(refused, claimed, written, claim_seconds, cancelled)
 
     def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]:
         """Write outcomes, in the caller's transaction; return the jobs refused as too late."""
+        states = self._finish(finished)
+        return [job for job, _ in finished if job.key not in states]
+
+    def _finish(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
+        """Write outcomes; return the states of the jobs that were not refused."""
         if not finished:
-            return []
+            return {}
         finished = sorted(finished, key=lambda pair: pair[0].id)
-        accepted = self._write_outcomes(finished)
-        self._record_failures(pair for pair in finished if pair[0].key in accepted)
-        return [job for job, _ in finished if job.key not in accepted]
+        states = self._write_outcomes(finished)
+        self._record_failures(pair for pair in finished if pair[0].key in states)
+        return states
 
     @abstractmethod
     def keep_progress(
@@ -122,8 +129,11 @@ class Exchange(Session):
         """
 
     @abstractmethod
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
-        """Write outcomes, sorted by job id; return the claims that were still current."""
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
+        """Write outcomes, sorted by job id; return the states of the claims that were current.
+
+        A job that would run again is cancelled instead if its cancellation was requested.
+        """
 
     @abstractmethod
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
@@ -198,6 +208,22 @@ class Exchange(Session):
     @abstractmethod
     def promote(self) -> int:
         """Make scheduled jobs ready that are due, at most 1,000; return how many."""
+
+
+def cancelled_by_request(
+    finished: Sequence[FinishedJob], states: Mapping[ClaimKey, int]
+) -> list[FinishedJob]:
+    """Return the jobs that were cancelled instead of running again.
+
+    Args:
+        finished: jobs and their outcomes.
+        states: the states that were written.
+    """
+    return [
+        (job, cancelled_instead(outcome))
+        for job, outcome in finished
+        if states.get(job.key, outcome.state) != outcome.state
+    ]
 
 
 def seconds_until(microseconds: int | None) -> float | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from offload.lifecycle import Outcome
+from offload.lifecycle import WAITING, JobState, Outcome
 from offload.store.base import Store
 from offload.store.exchange import seconds_until
 from offload.store.records import (
@@ -40,12 +40,12 @@ class MySQLStore(Store):
             with self.connection.cursor() as cursor:
                 cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
         """Lock the rows that are still held, then write equal outcomes in one statement each.
 
         No UPDATE ... RETURNING exists here that would return the rows that were still held.
         """
-        accepted: set[ClaimKey] = set()
+        written: dict[ClaimKey, int] = {}
         with self.connection.cursor() as cursor:
             for start in range(0, len(finished), MAX_JOBS_PER_FINISH):
                 batch = finished[start : start + MAX_JOBS_PER_FINISH]
@@ -53,16 +53,17 @@ class MySQLStore(Store):
                 current = [pair for pair in batch if pair[0].key in held]
                 for pairs in _group_by_outcome(current):
                     cursor.execute(*_finish_statement(pairs))
-                accepted.update(job.key for job, _ in current)
-        return accepted
+                for job, outcome in current:
+                    is_cancelled = held[job.key] and outcome.state in WAITING
+                    written[job.key] = JobState.CANCELLED if is_cancelled else outcome.state
+        return written
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
     ) -> set[ClaimKey]:
         running = [key[0] for key, _ in progress if key not in finished]
         with self.connection.cursor() as cursor:
-            held = _lock_running(cursor, "lock_running_skip_locked", running)
-            held.update(finished)
+            held = {*_lock_running(cursor, "lock_running_skip_locked", running), *finished}
             updates = {key: text for key, text in progress if key in held}
             if updates:
                 cursor.execute(*_progress_statement(updates))
@@ -133,12 +134,12 @@ class MySQLStore(Store):
         return str(identifier) if native else identifier.hex
 
 
-def _lock_running(cursor: CursorWrapper, name: str, ids: list[str]) -> set[ClaimKey]:
-    """Lock the rows of running jobs; return their claims."""
+def _lock_running(cursor: CursorWrapper, name: str, ids: list[str]) -> dict[ClaimKey, bool]:
+    """Lock the rows of running jobs; return their claims, and whether each is to be cancelled."""
     if not ids:
-        return set()
+        return {}
     cursor.execute(statement("mysql", name), {"ids": ids})
-    return {(str(job_id), fence) for job_id, fence in cursor.fetchall()}
+    return {(str(job_id), fence): bool(is_asked) for job_id, fence, is_asked in cursor.fetchall()}
 
 
 def _lock_ready(

@@ -105,7 +105,7 @@ class PostgreSQLStore(Store):
         with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
         rows = [
             (
                 job.id,
@@ -121,7 +121,7 @@ class PostgreSQLStore(Store):
         names = ("ids", "fences", "states", "delays", "discounts", "losses", "return_values")
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "finish"), _array_parameters(names, rows))
-            return set(cursor.fetchall())
+            return {(job_id, fence): state for job_id, fence, state in cursor.fetchall()}
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()

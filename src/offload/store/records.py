@@ -169,12 +169,14 @@ class ExchangeResult:
         progress_written: claims whose progress was written. The others were no longer current,
             or their rows were locked by another transaction.
         claim_seconds: duration of the claim.
+        cancelled: jobs that were cancelled instead of running again, as had been requested.
     """
 
     refused: list[ClaimedJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
     progress_written: AbstractSet[ClaimKey] = frozenset()
     claim_seconds: float = 0.0
+    cancelled: list[FinishedJob] = field(default_factory=list)
 
 
 UNKNOWN_VERSION = -1

@@ -66,10 +66,10 @@ class SQLiteStore(Store):
             with self._raw() as connection:
                 connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> set[ClaimKey]:
+    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
         now = now_microseconds()
         sql = statement("sqlite", "finish")
-        accepted = set()
+        written = {}
         with self._raw() as connection:
             for job, outcome in finished:
                 values = (
@@ -81,9 +81,9 @@ class SQLiteStore(Store):
                     outcome.return_value,
                     now,
                 )
-                if connection.execute(sql, values).rowcount:
-                    accepted.add(job.key)
-        return accepted
+                for (state,) in connection.execute(sql, values).fetchall():
+                    written[job.key] = state
+        return written
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()

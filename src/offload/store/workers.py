@@ -10,7 +10,7 @@ from django.db import transaction
 
 from offload.failpoints import failpoint
 from offload.models import Job, Worker
-from offload.store.exchange import Exchange
+from offload.store.exchange import Exchange, cancelled_by_request
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.store.session import MAX_ROWS_PER_STATEMENT
@@ -105,8 +105,11 @@ class Workers(Exchange):
             outcomes = [(job, lost_outcome(job, "its worker died")) for job in orphans]
             failpoint("rescue.before_finish")
             self._prepare_transaction(waits=bool(outcomes))
-            refused = {job.key for job in self.finish(outcomes)}
-        return [pair for pair in outcomes if pair[0].key not in refused]
+            states = self._finish(outcomes)
+        cancelled = {job.key: outcome for job, outcome in cancelled_by_request(outcomes, states)}
+        return [
+            (job, cancelled.get(job.key, outcome)) for job, outcome in outcomes if job.key in states
+        ]
 
     def _read_claimed(self, name: str, parameters: dict[str, Any]) -> list[ClaimedJob]:
         with self.connection.cursor() as cursor:

@@ -12,6 +12,7 @@ from django.utils.asyncio import async_unsafe
 
 from offload.backends.base import OffloadBackend
 from offload.backends.calls import encode_calls, parse_job_id, send_task_enqueued
+from offload.backends.changes import explain_state, send_cancelled, send_retried
 from offload.backends.rows import JobBatch
 from offload.exceptions import InvalidJobState, OffloadError
 from offload.lifecycle import JobState
@@ -79,12 +80,15 @@ class RecordingBackend(OffloadBackend):
     def cancel(self, result_id: str) -> None:
         job = self._job(result_id)
         if not job.cancel():
-            raise _invalid_state(job, "cancelled")
+            raise _invalid_state(job, "cancel")
+        if job.row.state == JobState.CANCELLED:
+            send_cancelled(job.result())
 
     def retry(self, result_id: str) -> None:
         job = self._job(result_id)
         if not job.retry():
-            raise _invalid_state(job, "retried")
+            raise _invalid_state(job, "retry")
+        send_retried(job.result())
 
     def run(self, pk: UUID) -> BaseException | None:
         """Run all attempts of a recorded job; return why it failed."""
@@ -137,6 +141,5 @@ def _recorded(ids: Iterable[UUID]) -> list[RecordedJob]:
     return find_recorded_jobs(ids)
 
 
-def _invalid_state(job: RecordedJob, participle: str) -> InvalidJobState:
-    state = JobState(job.row.state).label
-    return InvalidJobState(f"The job {job.row.pk} is {state}; it cannot be {participle}.")
+def _invalid_state(job: RecordedJob, action: str) -> InvalidJobState:
+    return InvalidJobState(explain_state(job.row.pk, JobState(job.row.state), action))

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from offload.backends.changes import send_cancelled
 from offload.backends.rows import result_from_row
 from offload.lifecycle import CANCELLABLE, RETRYABLE, WAITING, JobState, Outcome
 from offload.models import Attempt, Job
@@ -127,7 +128,8 @@ class RecordedJob:
         """Record the outcome of an attempt, as the store does."""
         row = self.row
         row.state = JobState(outcome.state)
-        if row.state in WAITING and row.cancel_requested_at:
+        is_cancelled = bool(row.state in WAITING and row.cancel_requested_at)
+        if is_cancelled:
             row.state = JobState.CANCELLED
         if not outcome.counts:
             row.attempt -= 1
@@ -137,6 +139,8 @@ class RecordedJob:
             row.finished_at = _now()
         if outcome.failure is not None:
             self.attempts.append(self._failed_attempt(claimed, outcome.failure))
+        if is_cancelled:
+            send_cancelled(self.result())
 
     def _failed_attempt(self, claimed: ClaimedJob, failure: tuple[str, str, str]) -> Attempt:
         class_path, message, traceback = failure

@@ -14,6 +14,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils.asyncio import async_unsafe
 
+from offload.backends.changes import send_cancelled
 from offload.backends.database import DatabaseBackend
 from offload.conf import did_you_mean
 from offload.lifecycle import WAITING, JobState, Outcome, released
@@ -171,7 +172,9 @@ class _DatabaseJobs:
         return error
 
     def _finish(self, finished: list[tuple[ClaimedJob, Outcome]]) -> None:
-        self._store.exchange(self._worker, finished, ClaimRequest(self._backend.alias, ()))
+        no_claim = ClaimRequest(self._backend.alias, ())
+        for job, _ in self._store.exchange(self._worker, finished, no_claim).cancelled:
+            send_cancelled(self._backend.get_result(job.id))
 
     def _run_next_scheduled_now(self) -> bool:
         """Make the next scheduled job ready, as if the time until then had passed."""

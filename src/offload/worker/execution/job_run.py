@@ -24,7 +24,7 @@ from offload.ownership import Cause, Ownership, ownership_from, set_ownership_so
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
-from offload.signal_receivers import has_no_receivers
+from offload.signal_receivers import cancellation, has_no_receivers
 from offload.store.records import ClaimedJob
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
@@ -158,8 +158,12 @@ class JobRun:
 
         Call it while the exception of a failed job is being handled: Django's receiver logs it.
         """
-        level = logging.INFO if outcome.failure is None else logging.ERROR
         self._has_succeeded = outcome.state == JobState.SUCCESSFUL
+        if outcome.state == JobState.CANCELLED:
+            with cancellation():
+                self._announce(task_finished, logging.INFO, outcome)
+            return
+        level = logging.INFO if outcome.failure is None else logging.ERROR
         self._announce(task_finished, level, outcome)
 
     def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:

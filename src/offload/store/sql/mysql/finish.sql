@@ -8,7 +8,7 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
     version = version + 1,
     attempt = attempt - %(discount)s,
     worker_losses = worker_losses + %(loss)s,
-    run_after = CASE WHEN %(delay)s > 0
+    run_after = CASE WHEN %(delay)s > 0 AND cancel_requested_at IS NULL
         THEN {clock} + %(delay)s
         ELSE run_after END,
     return_value = CASE id {return_values} END

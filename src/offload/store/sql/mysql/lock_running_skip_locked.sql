@@ -1,5 +1,5 @@
 -- As lock_running.sql, but skips locked rows.
-SELECT id, fence FROM offload_job FORCE INDEX (PRIMARY)
+SELECT id, fence, cancel_requested_at IS NOT NULL FROM offload_job FORCE INDEX (PRIMARY)
 WHERE id IN %(ids)s AND state = {RUNNING}
 ORDER BY id
 FOR UPDATE SKIP LOCKED

@@ -9,7 +9,7 @@ UPDATE offload_job AS job SET
     version = job.version + 1,
     attempt = job.attempt - finished.discount,
     worker_losses = job.worker_losses + finished.loss,
-    run_after = CASE WHEN finished.delay > 0
+    run_after = CASE WHEN finished.delay > 0 AND job.cancel_requested_at IS NULL
         THEN finished.now + finished.delay ELSE job.run_after END,
     finished_at = CASE WHEN finished.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
         THEN finished.now END,
@@ -22,4 +22,4 @@ FROM (
     ) AS e (id, fence, state, delay, discount, loss, return_value)
 ) AS finished
 WHERE job.id = finished.id AND job.fence = finished.fence AND job.state + 0 = {RUNNING}
-RETURNING job.id::text, job.fence
+RETURNING job.id::text, job.fence, job.state

@@ -6,8 +6,9 @@ UPDATE offload_job SET
     version = version + 1,
     attempt = attempt - ?5,
     worker_losses = worker_losses + ?6,
-    run_after = CASE WHEN ?4 > 0 THEN ?8 + ?4 ELSE run_after END,
+    run_after = CASE WHEN ?4 > 0 AND cancel_requested_at IS NULL THEN ?8 + ?4 ELSE run_after END,
     finished_at = CASE WHEN ?3 >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
         THEN ?8 END,
     return_value = ?7
 WHERE id = ?1 AND fence = ?2 AND state = {RUNNING}
+RETURNING state
