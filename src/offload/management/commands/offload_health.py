@@ -124,7 +124,7 @@ def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
         yield migrations
         if migrations.ok:
             yield _check_workers(using, options)
-            # A container's probe asks about its own worker: restarting it would help no other queue.
+            # A container's probe asks about its own worker, whose restart helps no other queue.
             if options["queue"] is None and not options["this_host"]:
                 yield from _check_unserved_queues(using, options["backends"])
             yield _check_queue(using, options)
