@@ -265,6 +265,21 @@ def test_it_stops_while_it_waits_for_the_database(start_worker, tmp_path, number
     assert "Traceback" not in worker.text
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_while_its_child_processes_load_the_project(start_worker, tmp_path, number):
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "tasks.py").write_text(
+        "import threading\nprint('loading', flush=True)\nthreading.Event().wait()\n"
+    )
+    worker = start_worker("--processes", "1", settings="INSTALLED_APPS += ['slow']")
+    worker.wait_for("loading")
+
+    assert worker.stop(number) == 0
+
+    assert "Traceback" not in worker.text
+    assert worker.text.endswith("Stopped.\n")
+
+
 # --- jobs ---------------------------------------------------------------------------------
 
 

@@ -109,10 +109,16 @@ class Command(BaseCommand):
             self._write(text)
 
     def _run(self, engine: Engine, reloader: Reloader | None) -> None:
-        """Run jobs until the worker is stopped."""
+        """Run jobs until the worker is stopped, which it also is while the project is loaded."""
+        has_changed = False
         try:
+            if engine.pool.processes:
+                fork_server.start()
+            self._stop_at_signals(engine)
             engine.run()
             has_changed = reloader is not None and reloader.has_seen_change
+        except KeyboardInterrupt:
+            self._is_stopped = True
         except ProjectError as error:
             if reloader is None:
                 raise CommandError(str(error)) from error
@@ -156,16 +162,17 @@ class Command(BaseCommand):
         )
 
     def _prepare_engine(self, config: WorkerConfig) -> Engine:
-        """Wait for the database; return an engine that SIGINT and SIGTERM stop."""
+        """Wait for the database; return an engine."""
         _raise_at_signals()
         try:
             wait_for_database(config.options.database, report=self._write)
-            engine = make_engine(config)
+            return make_engine(config)
         except KeyboardInterrupt:
             raise CommandError("Stopped while waiting for the database.") from None
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
 
+    def _stop_at_signals(self, engine: Engine) -> None:
         def stop(_number: int, _frame: object) -> None:
             """Let running jobs finish; at the second signal, do not wait."""
             self._is_stopped = True
@@ -175,7 +182,6 @@ class Command(BaseCommand):
             signal.signal(number, stop)
         if hasattr(faulthandler, "register"):
             faulthandler.register(signal.SIGQUIT, all_threads=True)
-        return engine
 
     def _write(self, text: str) -> None:
         self.stdout.write(text)
