@@ -104,7 +104,7 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     [
         ("max_atempts", "Unknown option 'max_atempts'. Did you mean 'max_attempts'?"),
         ("MAX_ATTEMPTS", "Unknown option 'MAX_ATTEMPTS'."),
-        ("zzz", "Choices are: async_slots, database, keep_failed,"),
+        ("zzz", "Choices are: address_getter, async_slots, database,"),
         (5, "Unknown option 5."),
     ],
 )

@@ -38,6 +38,11 @@ class BackendOptions:
         "Dotted path to a callable that takes a request with the header Authorization and returns "
         "its user or None.",
     )
+    address_getter: str = _option(
+        "",
+        "Dotted path to a callable that takes a request and returns its client's address; without "
+        "it, the address is REMOTE_ADDR.",
+    )
     max_arguments_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a job's arguments.")
     max_result_size: int = _option(2 * 1024**2, "Maximum bytes of JSON of a return value.")
     keep_successful: timedelta | None = _option(
@@ -106,7 +111,7 @@ class BackendOptions:
 MAX_INTEGER = 2**31 - 1
 """The largest integer that a column holds."""
 
-GETTERS = ("tenant_getter", "user_getter")
+GETTERS = ("tenant_getter", "user_getter", "address_getter")
 """Options that are dotted paths of callables, which take a request."""
 
 _OPTIONAL = {"timeout"}

@@ -9,6 +9,7 @@ from django.core.asgi import get_asgi_application
 from django.urls import path
 
 from offload.asgi import Offload
+from offload.live.open_connections import open_connections
 from offload.streams.websocket import StatusSocket
 
 django = get_asgi_application()
@@ -30,6 +31,17 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:
 
 
 refusing = Offload(refuse, run_jobs=False)
+
+
+async def counting(scope: Any, receive: Any, send: Any) -> None:
+    """Respond to /open/ with the number of open streams and held requests."""
+    if scope.get("path") != "/open/":
+        await application(scope, receive, send)
+        return
+    body = f"open={len(open_connections)};".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
 
 channels = ProtocolTypeRouter(
     {"http": django, "websocket": URLRouter([path("elsewhere/", StatusSocket(django))])}

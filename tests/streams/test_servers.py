@@ -69,7 +69,7 @@ def test_a_closed_stream_is_not_counted(start_server, kind):
     server = start_server(kind, options={"max_streams": 1})
     result = tasks.for_all.enqueue()
     with open_streams(server, result, 1), StreamReader(server.port, [result.id]) as second:
-        assert second.status == 503
+        assert second.status == 429
 
     with StreamReader.when_admitted(server.port, [result.id]) as third:
         third.expect("snapshot")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from offload.live.connection_limits import ConnectionLimits
+from offload.live.connection_limits import Client, ConnectionLimits
+from offload.live.handoff import Handoff
 from offload.streams.snapshots import RenderContext
-from offload.streams.subscription import Handoff, Subscription
+from offload.streams.subscription import Subscription
 
 
 def make_subscription(**fields: Any) -> Subscription:
@@ -18,20 +19,18 @@ def make_subscription(**fields: Any) -> Subscription:
 @pytest.mark.parametrize(("status", "is_matched"), [(200, True), (403, False), (503, False)])
 def test_a_response_that_middleware_has_replaced_is_not_streamed(status, is_matched):
     handoff = Handoff()
-    header = (b"x-offload-stream", handoff.accept(make_subscription()).encode())
+    header = (b"x-offload-handoff", handoff.accept(make_subscription()).encode())
 
     assert handoff.matches({"status": status, "headers": [header]}) is is_matched
     assert not handoff.matches({"status": status, "headers": []})
 
 
-def test_a_deleted_subscription_is_not_counted(monkeypatch):
+def test_a_deleted_subscription_is_not_counted():
     limits = ConnectionLimits(1, 1)
-    monkeypatch.setattr("offload.streams.subscription.get_connection_limits", lambda: limits)
-    limits.acquire("ada")
-    subscription = make_subscription(holder="ada")
-    with pytest.raises(Exception, match="busy"):
-        limits.acquire("ada")
+    subscription = make_subscription(connection=limits.acquire(Client("user:ada")))
+    with pytest.raises(Exception, match="too-many"):
+        limits.acquire(Client("user:ada"))
 
     del subscription
 
-    limits.acquire("ada")
+    limits.acquire(Client("user:ada"))

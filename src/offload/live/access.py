@@ -11,6 +11,8 @@ from uuid import UUID
 from django.tasks import task_backends
 
 from offload.live.authentication import authenticate
+from offload.live.client_address import client_address
+from offload.live.connection_limits import Client
 from offload.live.display_options import display_options
 from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.live.tokens import Token, read_token
@@ -120,11 +122,13 @@ class Viewer:
         return bool(user is not None and user.is_active and getattr(user, "is_staff", False))
 
     @property
-    def holder(self) -> str:
-        """The name under which the viewer's connections are counted; "" for an unknown viewer."""
+    def client(self) -> Client:
+        """The viewer, for limits on connections."""
         if self.owners:
-            return max(self.owners)  # "user:..." sorts after "session:..."
-        return self.token.holder if self.token else ""
+            name = max(self.owners)  # "user:..." sorts after "session:..."
+        else:
+            name = self.token.holder if self.token else ""
+        return Client(name, client_address(self._request))
 
     @property
     def _user(self) -> Any:

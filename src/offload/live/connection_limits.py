@@ -1,14 +1,13 @@
-"""Limits on the streams and held requests of one process: per client, and in total."""
+"""Limits on the streams and held requests of one process: per client and address, and in total."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
@@ -17,63 +16,106 @@ from offload.live.jobs import backend_options
 
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 5, 15
 """A refused client retries after a random time between these; all at once would overload."""
+UNKNOWN_DIVISOR = 2
+"""Clients that are not signed in may have this part of all connections: a half."""
+ADDRESS_DIVISOR = 4
+"""Those of one address may have this part: a quarter, as proxies and offices share addresses."""
+
+type Share = tuple[str, ...]
 
 
-class ConnectionLimits:
-    """The open connections of a process, counted by holder.
+class Client(NamedTuple):
+    """Who opens a connection.
 
-    Args:
-        per_holder: maximum number of connections of one holder.
-        total: maximum number of connections of all holders together.
+    Attributes:
+        name: under which its connections are counted; "" for a client without one.
+        address: of the client, or of the network that it can choose its address from.
     """
 
-    def __init__(self, per_holder: int, total: int) -> None:
-        self._per_holder = per_holder
-        self._total = total
-        self._open: Counter[str] = Counter()
-        self._released: SimpleQueue[str] = SimpleQueue()
-        self._lock = threading.Lock()
+    name: str
+    address: str = ""
 
-    def acquire(self, holder: str) -> None:
-        """Count one more connection.
+    @property
+    def is_known(self) -> bool:
+        """Whether it is a user. Anybody can get sessions."""
+        return self.name.startswith("user")
 
-        Args:
-            holder: name of the client; "" for an unknown one, to which only the total applies.
 
-        Raises:
-            Problem: 429 if the holder has too many connections, 503 if the process has.
-        """
-        with self._lock:
-            self._subtract_released()
-            if self._open.total() >= self._total:
-                raise problems.busy(_retry_seconds())
-            if holder and self._open[holder] >= self._per_holder:
-                raise problems.too_many_streams(_retry_seconds())
-            self._open[holder] += 1
+class CountedConnection:
+    """A connection that counts until it is closed or deleted."""
 
-    def release(self, holder: str) -> None:
-        """Count one connection less.
+    __slots__ = ("_released", "_shares")
+
+    def __init__(self, shares: list[Share], released: SimpleQueue[list[Share]]) -> None:
+        self._shares = shares
+        self._released = released
+
+    def close(self) -> None:
+        """Stop counting it.
 
         This takes no lock: the garbage collector may call it at any moment, even while the same
         thread is in `acquire`.
         """
-        self._released.put(holder)
+        shares, self._shares = self._shares, []
+        if shares:
+            self._released.put(shares)
 
-    @contextmanager
-    def acquired_by(self, holder: str) -> Iterator[None]:
-        """Count one more connection within a `with` block."""
-        self.acquire(holder)
-        try:
-            yield
-        finally:
-            self.release(holder)
+    def __del__(self) -> None:
+        self.close()  # a cancelled request deletes it without closing it
+
+
+class ConnectionLimits:
+    """The open connections of a process.
+
+    Args:
+        per_client: maximum number of connections of one client with a name.
+        total: maximum number of connections of all clients together.
+    """
+
+    def __init__(self, per_client: int, total: int) -> None:
+        self._per_client = per_client
+        self._total = total
+        self._unknown = max(1, total // UNKNOWN_DIVISOR)
+        self._per_address = max(1, total // ADDRESS_DIVISOR)
+        self._open: Counter[Share] = Counter()
+        self._released: SimpleQueue[list[Share]] = SimpleQueue()
+        self._lock = threading.Lock()
+
+    def acquire(self, client: Client) -> CountedConnection:
+        """Count one more connection.
+
+        Raises:
+            Problem: 429 if the client or its address has too many connections, 503 if the process
+                has.
+        """
+        with self._lock:
+            self._subtract_released()
+            limits = self._limits(client)
+            for share, limit in limits.items():
+                if self._open[share] >= limit:
+                    is_own = len(share) > 1
+                    raise (problems.too_many_streams if is_own else problems.busy)(_retry_seconds())
+            self._open.update(limits.keys())
+            return CountedConnection(list(limits), self._released)
+
+    def _limits(self, client: Client) -> dict[Share, int]:
+        """Return the limits of all shares among which a client's connection counts."""
+        limits: dict[Share, int] = {}
+        if client.name:
+            limits["client", client.name] = self._per_client
+        if not client.is_known:
+            limits["address", client.address] = self._per_address
+            limits["unknown",] = self._unknown
+        limits["all",] = self._total
+        return limits
 
     def _subtract_released(self) -> None:
         while not self._released.empty():
-            holder = self._released.get()
-            self._open[holder] -= 1
-            if self._open[holder] <= 0:
-                del self._open[holder]
+            shares = self._released.get()
+            self._open.subtract(shares)
+            for share in shares:
+                if self._open[share] <= 0:
+                    del self._open[share]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Long polling under ASGI: hold a request, without a database connection, until a job changes."""
+"""Long polling: requests that are held, beside Django, until a job changes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from offload.watching.watcher import get_watcher
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from offload.live.connection_limits import CountedConnection
     from offload.models import Job
     from offload.store.records import JobSnapshot
 
@@ -36,44 +37,53 @@ def requested_wait(request: HttpRequest) -> int:
     return min(int(match[1]), MAX_WAIT_SECONDS) if match else 0
 
 
-async def wait_for_change(job: Job, using: str, seconds: float) -> None:
-    """Return when a job has a newer version, or after a timeout.
+class HeldRequest:
+    """A request for the state of a job, of which the client has the newest version.
+
+    It is answered when the job changes, after a timeout, or when the server shuts down.
 
     Args:
         job: in the version that the client has.
         using: alias in DATABASES where the job is stored.
         seconds: the timeout.
+        connection: counts it against the limits.
     """
-    loop = asyncio.get_running_loop()
-    held = HeldRequest()
 
-    def on_change(snapshots: Sequence[JobSnapshot]) -> None:
-        """Wake the request; called in the watcher's thread."""
-        for snapshot in snapshots:
-            if snapshot.job is None or snapshot.job.version > job.version:
-                loop.call_soon_threadsafe(held.released.set)
-
-    watcher = get_watcher(using)
-    watcher.subscribe({job.pk: job.version}, on_change)
-    open_connections.add(held)
-    try:
-        await asyncio.wait_for(held.released.wait(), seconds)
-    except TimeoutError:
-        return
-    finally:
-        open_connections.discard(held)
-        watcher.unsubscribe([job.pk], on_change)
-
-
-class HeldRequest:
-    """A held request, which is answered early when the server shuts down."""
-
-    def __init__(self) -> None:
+    def __init__(self, job: Job, using: str, seconds: int, connection: CountedConnection) -> None:
+        self.seconds = seconds
         self.sessions: set[str] = set()
-        self.released = asyncio.Event()
+        self._job = job
+        self._using = using
+        self._connection = connection
+        self._released = asyncio.Event()
 
-    def close(self, reason: str) -> None:  # noqa: ARG002  # the response is the same for all
-        self.released.set()
+    async def wait(self) -> None:
+        """Return when the request should be answered."""
+        loop = asyncio.get_running_loop()
+        version = self._job.version
+
+        def on_change(snapshots: Sequence[JobSnapshot]) -> None:
+            """Release the request; called in the watcher's thread."""
+            for snapshot in snapshots:
+                if snapshot.job is None or snapshot.job.version > version:
+                    loop.call_soon_threadsafe(self._released.set)
+
+        watcher = get_watcher(self._using)
+        watcher.subscribe({self._job.pk: version}, on_change)
+        open_connections.add(self)
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self._released.wait()
+        except TimeoutError:
+            return
+        finally:
+            open_connections.discard(self)
+            watcher.unsubscribe([self._job.pk], on_change)
+
+    def close(self, reason: str = "") -> None:  # noqa: ARG002  # the response is the same for all
+        """Answer it now, and stop counting it. Called in its event loop."""
+        self._released.set()
+        self._connection.close()
 
 
 def close_connections() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.core.files import File
 from django.db import connections, transaction
@@ -23,7 +22,7 @@ from django.shortcuts import render
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from offload.exceptions import InvalidJobState, QueueUnavailable
+from offload.exceptions import InvalidJobState
 from offload.lifecycle import JobState
 from offload.live import problems
 from offload.live.access import NO_GRANTS, Grants, Viewer
@@ -31,12 +30,11 @@ from offload.live.authentication import needs_no_csrf_token
 from offload.live.connection_limits import get_connection_limits
 from offload.live.display_options import display_options
 from offload.live.documents import job_document, job_documents, poll_delay_ms
+from offload.live.handoff import HANDOFF_HEADER, HANDOFF_KEY, Handoff
 from offload.live.jobs import find_jobs, has_expired, job_backend, job_database, job_result
-from offload.live.long_poll import close_connections, requested_wait, wait_for_change
+from offload.live.long_poll import HeldRequest, close_connections, requested_wait
 from offload.live.queue_position import find_queue_positions
 from offload.live.responses import (
-    etag,
-    finalize_response,
     has_current_tag,
     job_list_response,
     job_not_modified,
@@ -71,63 +69,37 @@ def exempt_from_atomic_requests[F: Callable[..., Any]](view: F) -> F:
 
 
 @exempt_from_atomic_requests
-@login_not_required
-async def status(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
+@job_view("GET", "HEAD")
+def status(request: HttpRequest, identifier: UUID) -> HttpResponse:
     """Return the status document of one job; with `Prefer: wait`, after the job has changed."""
-    held_seconds = 0
-    if wait_seconds := requested_wait(request):
-        try:
-            held_seconds = await _hold(request, identifier, wait_seconds)
-        except problems.Problem as problem:
-            return finalize_response(request, problem.response())
-    response: HttpResponseBase = await sync_to_async(_status)(request, identifier)
-    if held_seconds:
-        response.headers["Preference-Applied"] = f"wait={held_seconds}"
+    viewer = Viewer(request)
+    job, granted = _get_job(viewer, identifier)
+    response = job_not_modified(request, job)
+    if response is None:
+        return job_response(request, job, granted)
+    handoff: Handoff | None = getattr(request, "scope", {}).get(HANDOFF_KEY)
+    held = None if handoff is None else _hold(request, viewer, job)
+    if handoff is not None and held is not None:
+        response.headers[HANDOFF_HEADER] = handoff.accept(held, response.status_code)
     return response
 
 
-@job_view("GET", "HEAD")
-def _status(request: HttpRequest, identifier: UUID) -> HttpResponse:
-    job, granted = _get_job(request, identifier)
-    return job_not_modified(request, job) or job_response(request, job, granted)
+def _hold(request: HttpRequest, viewer: Viewer, job: Job) -> HeldRequest | None:
+    """Return the request for the server to hold; None if it must be answered at once.
 
-
-class _Holdable(NamedTuple):
-    """An unfinished job whose newest version the client has.
-
-    Attributes:
-        using: alias in DATABASES where the job is stored.
-        holder: the name under which the client's connections are counted.
+    Raises:
+        Problem: 429 or 503 if there are too many connections.
     """
-
-    job: Job
-    using: str
-    holder: str
-
-
-async def _hold(request: HttpRequest, identifier: UUID, seconds: int) -> int:
-    """Wait until the job changes; return the timeout, or 0 if the response need not wait."""
-    holdable = await sync_to_async(_find_holdable)(request, identifier)
-    if holdable is None:
-        return 0
-    with get_connection_limits().acquired_by(holdable.holder):
-        await wait_for_change(holdable.job, holdable.using, seconds)
-    return seconds
-
-
-def _find_holdable(request: HttpRequest, identifier: UUID) -> _Holdable | None:
-    """Return the job for which to hold a request; None if it can be answered at once."""
-    viewer = Viewer(request)
-    try:
-        job, _ = viewer.readable([identifier])[identifier]
-    except (KeyError, TokenRefused, QueueUnavailable):
-        return None
+    seconds = requested_wait(request)
     using = job_database(job)
-    is_finished = JobState(job.state).is_finished
-    if using is None or is_finished or not has_current_tag(request, etag(job)):
+    if not seconds or using is None or JobState(job.state).is_finished:
         return None
+    connection = get_connection_limits().acquire(viewer.client)
     close_connections()
-    return _Holdable(job, using, viewer.holder)
+    held = HeldRequest(job, using, seconds, connection)
+    if session_key := getattr(getattr(request, "session", None), "session_key", None):
+        held.sessions.add(session_key)
+    return held
 
 
 @job_view("GET", "HEAD")
@@ -184,7 +156,7 @@ def cancel(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
 
 @job_view("POST")
 def _cancel(request: HttpRequest, identifier: UUID) -> HttpResponse:
-    job, granted = _get_job(request, identifier, "cancel")
+    job, granted = _get_job(Viewer(request), identifier, "cancel")
     try:
         job_backend(job).cancel(str(identifier))
     except InvalidJobState:
@@ -209,7 +181,7 @@ def _cancel_in_session(request: HttpRequest, identifier: UUID) -> HttpResponseBa
 @job_view("GET", "HEAD")
 def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
     """Return the result of a job, as `expose_result` of its task allows."""
-    job, _ = _get_job(request, identifier, "result")
+    job, _ = _get_job(Viewer(request), identifier, "result")
     state = JobState(job.state)
     if not state.is_finished:
         raise problems.unfinished(retry_after(poll_delay_ms(job) or 0))
@@ -255,7 +227,7 @@ def _result_response(exposed: Any) -> HttpResponseBase:
 def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
     """Render a page about one job; it works without JavaScript."""
     try:
-        job, granted = _get_job(request, identifier)
+        job, granted = _get_job(Viewer(request), identifier)
     except problems.Problem as problem:
         context = {"problem": problem.document()}
         return render(request, "offload/page.html", context, status=problem.status)
@@ -263,11 +235,11 @@ def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
     return render(request, "offload/page.html", context)
 
 
-def _get_job(request: HttpRequest, identifier: UUID, grant: str = "status") -> tuple[Job, Grants]:
+def _get_job(viewer: Viewer, identifier: UUID, grant: str = "status") -> tuple[Job, Grants]:
     """Return a job, and what the client may do with it.
 
     Args:
-        request: the request.
+        viewer: the client.
         identifier: of the job.
         grant: what the client must be allowed to do: "status", "result" or "cancel".
 
@@ -275,7 +247,6 @@ def _get_job(request: HttpRequest, identifier: UUID, grant: str = "status") -> t
         Problem: 404 for any other job, existing or not; 410 if the client's own job was deleted.
         TokenRefused: if the request carries an invalid or expired token.
     """
-    viewer = Viewer(request)
     job, granted = viewer.visible([identifier]).get(identifier, (None, NO_GRANTS))
     if job is not None and grant in granted:
         return job, granted

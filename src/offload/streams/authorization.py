@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.urls import reverse
 
+from offload.live.handoff import HANDOFF_KEY, Handoff
 from offload.streams.sse import CONTENT_TYPE, Event, Receive, Send
-from offload.streams.subscription import HANDOFF_KEY, Handoff
 
 if TYPE_CHECKING:
     from offload.streams.client_messages import ClientMessage
@@ -84,7 +84,7 @@ async def authorize(
             response.body += event.get("body", b"")
 
     scope = _request_scope(handshake, message, handoff)
-    await application(scope, _EmptyBody().receive, send)
+    await application(scope, EmptyBody().receive, send)
     return response
 
 
@@ -95,13 +95,14 @@ def _retry_after(response_start: Event) -> int | None:
     return None
 
 
-class _EmptyBody:
+class EmptyBody:
     """An empty request body, from a client that stays connected."""
 
     def __init__(self) -> None:
         self._is_read = False
 
     async def receive(self) -> Event:
+        """Return the body, once."""
         if self._is_read:
             await asyncio.Event().wait()
         self._is_read = True

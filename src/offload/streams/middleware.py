@@ -1,11 +1,14 @@
-"""ASGI middleware that serves a stream without a thread, after Django has authorized it."""
+"""ASGI middleware that serves streams and holds requests without threads, beside Django."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from offload.live.handoff import HANDOFF_KEY, Handoff
+from offload.live.long_poll import HeldRequest
+from offload.streams.held_requests import respond_later
 from offload.streams.sse import serve
-from offload.streams.subscription import HANDOFF_KEY, Handoff
+from offload.streams.subscription import Subscription
 from offload.streams.websocket import StatusSocket, is_status_socket
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class StreamMiddleware:
-    """ASGI middleware that serves streams and status WebSockets.
+    """ASGI middleware that serves streams and status WebSockets, and holds requests.
 
     Args:
         application: Django's ASGI application.
@@ -33,7 +36,7 @@ class StreamMiddleware:
             await self._application(scope, receive, send)
 
     async def _respond(self, scope: Event, receive: Receive, send: Send) -> None:
-        """Send Django's response, or a stream in its place if the view accepts the handoff."""
+        """Send Django's response, or what the view has handed over in its place."""
         handoff = Handoff()
         replaced: Event | None = None
 
@@ -44,10 +47,14 @@ class StreamMiddleware:
             elif replaced is None:
                 await send(message)
 
-        scope[HANDOFF_KEY] = handoff
         try:
-            await self._application(scope, receive, send_unless_replaced)
-            if replaced is not None and handoff.subscription is not None:
-                await serve(handoff.subscription, replaced, receive, send)
+            offered = {**scope, HANDOFF_KEY: handoff}
+            await self._application(offered, receive, send_unless_replaced)
+            if replaced is None:
+                return
+            if isinstance(handoff.accepted, Subscription):
+                await serve(handoff.accepted, replaced, receive, send)
+            elif isinstance(handoff.accepted, HeldRequest):
+                await respond_later(handoff.accepted, self._application, scope, receive, send)
         finally:
             handoff.close()

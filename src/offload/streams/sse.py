@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
 
+from offload.live.handoff import HANDOFF_HEADER
 from offload.streams.stream import LIFETIME_SECONDS, Stream, StreamMessage
-from offload.streams.subscription import STREAM_HEADER
 
 if TYPE_CHECKING:
     from offload.streams.subscription import Subscription
@@ -80,7 +80,7 @@ async def serve(
         send: sends the response.
     """
     with Stream(subscription) as stream:
-        disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+        disconnected = asyncio.create_task(wait_for_disconnect(receive))
         disconnected.add_done_callback(lambda _: stream.abort())
         try:
             async with asyncio.timeout(MAX_CONNECTION_SECONDS):
@@ -96,7 +96,7 @@ async def serve(
 
 def _headers(response_start: Event) -> list[tuple[bytes, bytes]]:
     """Return Django's headers without those that describe its empty body."""
-    excluded = {STREAM_HEADER.lower().encode(), b"content-length", b"content-encoding"}
+    excluded = {HANDOFF_HEADER.lower().encode(), b"content-length", b"content-encoding"}
     return [item for item in response_start["headers"] if item[0].lower() not in excluded]
 
 
@@ -104,6 +104,7 @@ def _body(content: bytes, *, more: bool = True) -> Event:
     return {"type": "http.response.body", "body": content, "more_body": more}
 
 
-async def _wait_for_disconnect(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

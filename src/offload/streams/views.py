@@ -15,6 +15,7 @@ from offload.live import problems
 from offload.live.access import Viewer
 from offload.live.connection_limits import get_connection_limits
 from offload.live.documents import find_details
+from offload.live.handoff import HANDOFF_HEADER, HANDOFF_KEY, Handoff
 from offload.live.jobs import job_database
 from offload.live.long_poll import close_connections
 from offload.live.responses import job_view
@@ -22,7 +23,7 @@ from offload.live.views import exempt_from_atomic_requests, parse_ids
 from offload.store.records import JobSnapshot
 from offload.streams.snapshots import RenderContext, RenderedSnapshot
 from offload.streams.sse import CONTENT_TYPE, HEADERS, EventStream
-from offload.streams.subscription import HANDOFF_KEY, STREAM_HEADER, Handoff, Subscription
+from offload.streams.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,11 +63,10 @@ def _stream_response(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(status=204)
     handoff: Handoff | None = request.scope.get(HANDOFF_KEY)
     if handoff is None or handoff.counts_connection:
-        get_connection_limits().acquire(viewer.holder)
-        subscription.holder = viewer.holder
+        subscription.connection = get_connection_limits().acquire(viewer.client)
     if handoff is None:
         return EventStream(subscription)
-    headers = {**HEADERS, STREAM_HEADER: handoff.accept(subscription)}
+    headers = {**HEADERS, HANDOFF_HEADER: handoff.accept(subscription)}
     return HttpResponse(content_type=CONTENT_TYPE, headers=headers)
 
 

@@ -19,13 +19,14 @@ from django.core.handlers.asgi import get_script_prefix
 from django.urls import Resolver404, resolve
 
 from offload.live import problems
+from offload.live.handoff import Handoff
 from offload.live.views import MAX_IDS
 from offload.streams.authorization import Application, authorize
 from offload.streams.client_messages import CLOSE_POLICY_VIOLATION, ClientMessage, ProtocolError
 from offload.streams.same_origin import is_same_origin
 from offload.streams.sse import MAX_CONNECTION_SECONDS
 from offload.streams.stream import Stream, StreamMessage, to_json
-from offload.streams.subscription import Handoff, Subscription
+from offload.streams.subscription import Subscription
 
 if TYPE_CHECKING:
     from offload.streams.sse import Event, Receive, Send
@@ -165,9 +166,10 @@ class SocketConnection:
         except BaseException:
             handoff.close()
             raise
-        if handoff.subscription is not None and response.is_authorized:
-            self._counted = self._counted or handoff.subscription
-            self._stream.subscribe(handoff.subscription)
+        subscription = handoff.accepted
+        if isinstance(subscription, Subscription) and response.is_authorized:
+            self._counted = self._counted or subscription
+            self._stream.subscribe(subscription)
             return
         handoff.close()
         if response.status == 204:
