@@ -148,6 +148,7 @@ def test_list_searches_only_the_newest_finished_jobs(monkeypatch, state):
         (["--task", "ad"], "no recent job of a task 'ad'. Did you mean 'add'?"),
         (["--task", "tests.task.add"], "Did you mean 'tests.tasks.add'?"),
         (["--limit", "0"], "must be at least 1, not 0."),
+        (["--limit", "9" * 20], f"must be at most {2**31 - 1}, not {'9' * 20}."),
         (["--backend", "x"], "Choices are: default."),
     ],
 )

@@ -183,8 +183,42 @@ def test_a_job_with_a_cancel_request_is_cancelled_instead_of_retried(
     (job,) = claim(store, worker)
     assert store.cancel(UUID(job.id)) == JobState.RUNNING
     assert store.held_jobs(UUID(worker)) == {(job.id, 1): True}
-    store.exchange(worker, [(job, retried(FAILURE, 5))], request())
+    exchange = store.exchange(worker, [(job, retried(FAILURE, 5))], request())
     assert state_of(job) == JobState.CANCELLED
+    ((cancelled, outcome),) = exchange.cancelled
+    assert (cancelled, outcome.state, outcome.failure) == (job, JobState.CANCELLED, tuple(FAILURE))
+
+
+@pytest.mark.parametrize("outcome", [retried(FAILURE, 60), snoozed(60), released(), None])
+def test_a_job_that_does_not_run_again_keeps_the_time_from_which_it_could_run(
+    store: Store, worker: str, outcome: Any
+) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    if outcome is None:  # lost, although it may run at most once
+        outcome = lost_outcome(job._replace(max_worker_losses=0), "killed")
+    else:
+        store.cancel(UUID(job.id))
+    store.exchange(worker, [(job, outcome)], NO_CLAIM)
+    row: Any = Job.objects.get(pk=job.id)
+    assert JobState(row.state) in {JobState.CANCELLED, JobState.FAILED}
+    assert row.run_after == row.enqueued_at
+    assert row.run_after <= row.finished_at
+
+
+def test_a_worker_without_a_row_claims_nothing(store: Store) -> None:
+    add.enqueue(1)
+    worker = store.key(new_id())
+    assert claim(store, worker) == []
+    assert len(claim(store, register_worker())) == 1
+
+
+def test_a_worker_does_not_take_its_own_jobs_for_lost(store: Store, worker: str) -> None:
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.deregister(UUID(worker))
+    assert store.rescue(rescuer=UUID(worker)) == []
+    assert [rescued for rescued, _ in store.rescue(rescuer=new_id())] == [job]
 
 
 def test_progress_is_a_new_version_of_the_running_job(store: Store, worker: str) -> None:

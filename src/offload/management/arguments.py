@@ -16,7 +16,7 @@ from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import InvalidTaskBackend
 
 from offload.backends.base import OffloadBackend, get_backend
-from offload.conf import BackendOptions, did_you_mean
+from offload.conf import MAX_INTEGER, BackendOptions, did_you_mean
 from offload.exceptions import QueueUnavailable
 from offload.lifecycle import JobState
 from offload.store import get_store
@@ -140,6 +140,8 @@ def whole_number(minimum: int) -> Callable[[str], int]:
             raise ArgumentTypeError(f"{text!r} is not a whole number.") from None
         if number < minimum:
             raise ArgumentTypeError(f"must be at least {minimum}, not {number}.")
+        if number > MAX_INTEGER:
+            raise ArgumentTypeError(f"must be at most {MAX_INTEGER}, not {number}.")
         return number
 
     return parse
