@@ -7,11 +7,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.urls import include, path
+from django.utils.decorators import method_decorator
 from ninja import NinjaAPI
 from ninja.security import HttpBearer
 from rest_framework.authentication import BaseAuthentication, BasicAuthentication
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.views import APIView
 
 import offload
 from offload.live import DOCUMENT_SCHEMA
@@ -46,6 +48,14 @@ class Bearer(HttpBearer):
 @offload.idempotent
 def start_in_rest_framework(request: Any) -> Any:
     return offload.accepted(request, shown.enqueue("done"))
+
+
+@method_decorator(offload.idempotent, name="post")
+class StartView(APIView):
+    authentication_classes = (TokenAuthentication,)
+
+    def post(self, request: Any) -> Any:
+        return offload.accepted(request, shown.enqueue("done"))
 
 
 @offload.idempotent
@@ -89,6 +99,7 @@ def user_of_session(request: Any) -> Any:
 urlpatterns = [
     path("", include("tests.live.urls")),
     path("rest/start/", start_in_rest_framework),
+    path("rest/start-in-class/", StartView.as_view()),
     path("rest/start-outermost/", start_outermost),
     path("ninja/", ninja.urls),
 ]

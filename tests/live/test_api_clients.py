@@ -166,6 +166,7 @@ def test_the_header_comes_before_the_session():
     [
         ("user_of", "Token", "/rest/start/"),
         ("", "Token", "/rest/start/"),  # the framework sets request.user
+        ("", "Token", "/rest/start-in-class/"),
         ("user_of", "Bearer", "/ninja/start/"),
         ("user_of", "Bearer", "/ninja/start-async/"),
     ],
