@@ -23,7 +23,7 @@ logger = logging.getLogger("offload.worker")
 MAX_REPORT_DELAY = 0.002
 """Seconds that a report waits for others to join it, while more jobs wait behind it."""
 MIN_DESCRIPTORS = 16
-"""File descriptors without which jobs are about to fail."""
+"""File descriptors without which jobs are about to fail; fewer if the limit is low."""
 
 
 class ReportWriter:
@@ -125,10 +125,13 @@ class ReportWriter:
                 self._send(MessageKind.PROGRESS, progress)
 
     def _has_few_descriptors(self) -> bool:
-        """Return whether fewer than MIN_DESCRIPTORS are left; the kernel gives the lowest."""
+        """Return whether hardly any is left: the kernel hands out the lowest that is free."""
         try:
             lowest = os.dup(self._channel.fileno())
         except OSError as error:
             return error.errno == errno.EMFILE
         os.close(lowest)
-        return lowest > resource.getrlimit(resource.RLIMIT_NOFILE)[0] - MIN_DESCRIPTORS
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit == resource.RLIM_INFINITY:
+            return False
+        return lowest >= limit - min(MIN_DESCRIPTORS, limit // 8)
