@@ -127,3 +127,24 @@ def test_numbers_in_attributes_are_not_localized(settings):
     Job.objects.update(progress=json.dumps({"done": 1, "total": 3, "updated_at": NOW}))
 
     assert 'max="100" value="33.3"' in page_of(client, identifier).text
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://testserver/shop/?page=2", "http://testserver/shop/?page=2"),
+        ("http://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+        ("http://testserver/tasks/{id}/page/", "/"),
+        ("", "/"),
+    ],
+)
+def test_the_page_leads_back_to_where_the_visitor_came_from(referer, back):
+    client = user_client()
+    identifier = start_job(client)
+    headers = {**BROWSER, "Referer": referer.format(id=identifier)}
+
+    for page in (identifier, new_id()):
+        text = client.get(f"/tasks/{page}/page/", headers=headers).text
+        if page == identifier or "page/" not in referer:
+            assert f'<p><a href="{back}">Back</a></p>' in text

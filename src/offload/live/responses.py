@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpResponse, HttpResponseNotModified, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
+from django.urls import get_script_prefix
 from django.utils.cache import patch_vary_headers
-from django.utils.http import parse_etags
+from django.utils.http import parse_etags, url_has_allowed_host_and_scheme
 
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
@@ -119,7 +121,25 @@ def problem_response(request: HttpRequest, problem: problems.Problem) -> HttpRes
     if not prefers_html(request):
         return add_privacy_headers(problem.response())
     context = {"problem": problem.document()}
-    return add_privacy_headers(render(request, "offload/page.html", context, status=problem.status))
+    return add_privacy_headers(page_response(request, context, status=problem.status))
+
+
+def page_response(
+    request: HttpRequest, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Return the page of a job, or of a problem, with a link back to the site."""
+    context = {**context, "back_url": _back_url(request)}
+    return render(request, "offload/page.html", context, status=status)
+
+
+def _back_url(request: HttpRequest) -> str:
+    """Return the page of this site from which the visitor came, else the site's first page."""
+    referer = request.headers.get("Referer", "")
+    hosts = {request.get_host()}
+    is_ours = url_has_allowed_host_and_scheme(referer, hosts, require_https=request.is_secure())
+    if is_ours and urlsplit(referer).path != request.path:
+        return referer
+    return get_script_prefix()
 
 
 def job_list_response(content: dict[str, Any], tag: str) -> HttpResponse:

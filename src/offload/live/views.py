@@ -18,7 +18,6 @@ from django.http import (
     JsonResponse,
 )
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
@@ -41,6 +40,7 @@ from offload.live.responses import (
     job_response,
     job_view,
     not_modified,
+    page_response,
     prefers_html,
     retry_after,
 )
@@ -230,9 +230,8 @@ def page(request: HttpRequest, identifier: UUID) -> HttpResponse:
         job, granted = _get_job(Viewer(request), identifier)
     except problems.Problem as problem:
         context = {"problem": problem.document()}
-        return render(request, "offload/page.html", context, status=problem.status)
-    context = widget_context(request, job_document(job, granted))
-    return render(request, "offload/page.html", context)
+        return page_response(request, context, status=problem.status)
+    return page_response(request, widget_context(request, job_document(job, granted)))
 
 
 def _get_job(viewer: Viewer, identifier: UUID, grant: str = "status") -> tuple[Job, Grants]:

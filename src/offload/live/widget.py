@@ -28,6 +28,8 @@ MISSING_DOCUMENT = {
 """Replaces the document of a job that the reader may not see."""
 PLACEHOLDER_DOCUMENT = {**MISSING_DOCUMENT, "phase": "queued", "is_finished": False}
 """The document of the `<template>` from which the browser creates new elements."""
+SELF_EXPLANATORY = {"cancelled", "missing", "gone", "signed-out"}
+"""Phases that need no details."""
 CHANNEL_CHARS = 16
 
 
@@ -42,11 +44,10 @@ def widget_context(
         htmx: whether htmx polls if the page does not load `task-status.js`.
         attributes: HTML attributes of the element; one that is None, False or "" is left out.
     """
-    progress = document.get("progress") or {}
-    percent = progress.get("percent")
-    delay = _delay(document)
+    percent = _progress(document).get("percent")
     return {
         "task": document,
+        "is_template": document is PLACEHOLDER_DOCUMENT,
         "attributes": _render_attributes(
             _own_attributes(request, document),
             _htmx_attributes(document) if htmx else {},
@@ -58,8 +59,7 @@ def widget_context(
         "percent": "" if percent is None else _message("percent", math.floor(percent)),
         "details": " · ".join(filter(None, _details(document))),
         "time": _localize(document.get("finished_at") or document.get("run_after")),
-        "slow": MESSAGES[delay or "slow"],
-        "offline": MESSAGES["offline"],
+        "slow": MESSAGES.get(_delay(document), ""),
         "refresh_seconds": str(math.ceil((document.get("poll_ms") or 0) / 1000)),
     }
 
@@ -91,7 +91,7 @@ def _own_attributes(request: HttpRequest, document: dict[str, Any]) -> dict[str,
         "channel": channel_name(request),
         "data-phase": document["phase"],
         "data-finished": document["is_finished"],
-        "data-slow": _delay(document) is not None,
+        "data-slow": bool(_delay(document)),
     }
 
 
@@ -116,17 +116,23 @@ def _render_attributes(*sources: dict[str, Any]) -> SafeString:
     return flatatt(attributes)
 
 
-def _delay(document: dict[str, Any]) -> str | None:
+def _delay(document: dict[str, Any]) -> str:
     estimate = document.get("estimate") or {}
-    delay: str | None = estimate.get("delay")
-    return delay
+    return estimate.get("delay") or ""
+
+
+def _progress(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the progress of an unfinished job: the last message is not true any more later."""
+    return {} if document["is_finished"] else document.get("progress") or {}
 
 
 def _details(document: dict[str, Any]) -> list[str | None]:
     """Return the parts of the line below the bar."""
+    if document["phase"] in SELF_EXPLANATORY:
+        return []
     if error := document.get("error"):
         return [error["title"], error["detail"], _message("reference", error["reference"])]
-    progress = document.get("progress") or {}
+    progress = _progress(document)
     estimate = document.get("estimate") or {}
     details = [_format_step(progress.get("step")), progress.get("message")]
     remaining_seconds = estimate.get("remaining_seconds")

@@ -1,13 +1,13 @@
 // <task-status> shows a job as it changes. A hub connects for all elements of a page. One of the
 // visible tabs leads: it alone connects, and updates the others.
 
-const GATHER_MS = 50; // to gather changes
+const GATHER_MS = 50;
 const FIRST_BYTE_MS = 5_000; // later, a proxy buffers it
 const QUEUED_MS = 15_000; // until queue positions are requested
-const SILENCE_MS = 45_000; // without a byte
+const SILENCE_MS = 45_000;
 const POLL_MS = 300_000; // until streaming is tried again
 const MAX_IDS = 100; // of one request
-const CHANGED = {}; // why a request is aborted
+const CHANGED = {}; // aborts a request
 const { locks } = navigator; // undefined on plain http://
 
 const isVisible = () => !document.hidden && !document.prerendering;
@@ -23,7 +23,8 @@ function text(name, value) {
   return (texts[name] ?? name).replace("{}", value);
 }
 
-function details({ error, progress, estimate }) {
+function details({ is_finished, error, progress, estimate }) {
+  if (is_finished && !error) return [];
   if (error) return [error.title, error.detail, text("reference", error.reference)];
   const { step, message } = progress ?? {};
   const { remaining_seconds: left, position } = estimate ?? {};
@@ -36,7 +37,7 @@ function details({ error, progress, estimate }) {
   ];
 }
 
-// --- drawing, once per frame ---
+// --- drawing ---
 
 const changed = new Set();
 
@@ -49,7 +50,7 @@ function redraw(element) {
   });
 }
 
-// --- one connection for all ---
+// --- the connection ---
 
 const hubs = new Map();
 
@@ -61,10 +62,10 @@ class Hub {
   #etags = {};
   #timers = {};
   #failures = 0;
-  #timeouts = 0; // in a row
+  #timeouts = 0;
   #pollUntil = 0;
   #channel;
-  #active; // while the tab is visible
+  #active;
   #activeSince;
   #round; // of the leader: aborts its request or pause
   offline = false;
@@ -388,6 +389,7 @@ class TaskStatus extends HTMLElement {
     if (state !== this.#shown && (state?.version > known || delayOf(state))) this.#show(state);
     if (offline === this.#offline) return;
     this.#offline = this.toggleAttribute("data-offline", offline);
+    this.#write("offline", offline ? text("offline") : "");
     this.#emit(offline ? "offline" : "online");
   }
 
@@ -437,8 +439,10 @@ class TaskStatus extends HTMLElement {
 
   #set(name, attribute, value) {
     const part = this.#part(name);
-    if (value == null) part?.removeAttribute(attribute);
-    else if (part?.getAttribute(attribute) !== `${value}`) part?.setAttribute(attribute, value);
+    if (!part) return;
+    if (/href|action/.test(attribute)) part.hidden = !value;
+    if (value == null) part.removeAttribute(attribute);
+    else if (part.getAttribute(attribute) !== `${value}`) part.setAttribute(attribute, value);
   }
 
   #emit(name) {
