@@ -17,7 +17,7 @@ import pytest
 from offload import JobState
 from offload.lifecycle import succeeded
 from offload.worker.child.channel import HEADER
-from offload.worker.pools import child_health, processes
+from offload.worker.pools import processes
 from offload.worker.pools.child_process import ChildLimits
 from offload.worker.pools.processes import ProcessPool
 from tests.worker import misbehaving_tasks, tasks
@@ -214,18 +214,6 @@ def test_a_child_that_starts_no_more_jobs_is_replaced_but_not_without_end(start,
     assert running.wait(first)[0].worker_lost
     pids.append(pid_of(running))
     assert len(set(pids)) == 3
-
-
-def test_a_child_that_does_not_become_ready_is_killed_and_replaced(start, log, monkeypatch):
-    running = start()
-    pid = pid_of(running)
-    monkeypatch.setattr(child_health, "READY_TIMEOUT", -1.0)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: running.step() or "it was not ready" in log.text)
-    monkeypatch.undo()
-
-    assert pid_of(running) != pid
-    assert "A child process could not start (killed because it was not ready" in log.text
 
 
 def test_a_frozen_child_without_jobs_is_killed_when_it_is_replaced(start, log, monkeypatch):
