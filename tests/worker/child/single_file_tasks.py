@@ -7,9 +7,8 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+from contextvars import ContextVar
 from pathlib import Path
-
-from django.core.cache import caches
 
 import offload
 
@@ -79,9 +78,10 @@ def use_pool() -> None:
         record(f"pool {pool.map(abs, [-1, -2])}")
 
 
-imported_cache = id(caches["default"])
+variable: ContextVar[str] = ContextVar("variable", default="unset")
+variable.set("set by the import")
 
 
 @offload.task
-async def look_at_cache() -> None:
-    record(f"cache of the import: {id(caches['default']) == imported_cache}")
+async def look_at_context() -> None:
+    record(f"context variable {variable.get()}")
