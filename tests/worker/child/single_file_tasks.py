@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -17,6 +18,9 @@ sent: list[str] = []
 sys.stdout.write(
     "imported\n"
 )  # each child would print it again if it were still buffered at the fork
+
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def record(text: object) -> None:
@@ -85,3 +89,8 @@ variable.set("set by the import")
 @offload.task
 async def look_at_context() -> None:
     record(f"context variable {variable.get()}")
+
+
+@offload.task
+def look_at_handler() -> None:
+    record(f"default handler: {signal.getsignal(signal.SIGTERM) == signal.SIG_DFL}")

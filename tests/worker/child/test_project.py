@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 HERE = Path(__file__).parent
 TASKS = ["say", "fail", "end_program", "end_async_program", "end_forked_process", "use_pool"]
-TASKS_OF_CHILDREN = ["end_process_of_fork_server", "look_at_context"]
+TASKS_OF_CHILDREN = ["end_process_of_fork_server", "look_at_context", "look_at_handler"]
 
 
 class Drained(NamedTuple):
@@ -108,6 +108,11 @@ def test_jobs_do_not_see_context_variables_that_imports_set(drained):
     """Django keeps its caches in one, for example."""
     if drained.processes:
         assert "context variable unset" in drained.events
+
+
+def test_child_processes_survive_ctrl_c_although_an_import_set_a_handler(drained):
+    if drained.processes:
+        assert "default handler: False" in drained.events
 
 
 # --- projects that children cannot load ---------------------------------------------------------

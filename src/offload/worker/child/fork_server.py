@@ -41,6 +41,7 @@ def main(descriptor: int) -> None:
         faulthandler.register(signal.SIGQUIT, all_threads=True)
     worker = socket.socket(fileno=descriptor)
     report = _load(worker)
+    leave_stop_signals_to_the_worker()  # again: the project may have set handlers of its own
     with suppress(OSError):  # the worker has exited
         worker.sendall(NUMBER.pack(len(report)) + report)
         if report == IS_LOADED:
