@@ -12,3 +12,6 @@ class OffloadConfig(AppConfig):
 
     def ready(self) -> None:
         from offload import checks  # noqa: F401, PLC0415  # registers them; needs the app registry
+        from offload.deleted_users import watch_deletions  # noqa: PLC0415  # needs the app registry
+
+        watch_deletions()

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
+DELETED_OWNER = "deleted"
+"""Owner of the jobs of deleted users. Nobody has this name, and jobs without an owner, which all
+staff may see, are others."""
+
 RETRY_VALUES = {
     "attempt": 0,
     "worker_losses": 0,
@@ -69,6 +73,12 @@ class Control(Session):
         if is_changed:
             publish_after_commit(self.using, Hint.WORK, Hint.CHANGED)
         return bool(is_changed)
+
+    def disown(self, owners: Collection[str]) -> None:
+        """Take jobs from owners who no longer exist. Reads the whole table: no index has owners."""
+        jobs = Job.objects.using(self.using).filter(owner__in=owners)
+        if jobs.update(owner=DELETED_OWNER, version=NEXT_VERSION):
+            publish_after_commit(self.using, Hint.CHANGED)
 
     def _cancel_waiting(self, job: UUID) -> bool:
         waiting = self._in_states(job, WAITING)
