@@ -23,6 +23,8 @@ from django.tasks.signals import (
 )
 from django.utils.log import RequireDebugTrue
 
+from offload.text import format_exception, to_terminal_text
+
 if TYPE_CHECKING:
     from django.dispatch import Signal
 
@@ -56,13 +58,21 @@ def cancellation() -> Iterator[None]:
         _is_cancellation.reset(token)
 
 
-def _lower_level(record: logging.LogRecord) -> bool:
+def _adapt(record: logging.LogRecord) -> bool:
+    """Prepare a record of Django's receivers for every handler that may print it.
+
+    The path of a task and the text of an exception may contain anything.
+    """
     if _is_cancellation.get() and record.levelno > logging.INFO:
         record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(to_terminal_text, record.args))
+    if record.exc_info and record.exc_info[0] and not record.exc_text:
+        record.exc_text = format_exception(record.exc_info)  # formatters use it if it is set
     return True
 
 
-logger.addFilter(_lower_level)
+logger.addFilter(_adapt)
 
 
 def _is_logged(level: int) -> bool:
@@ -76,7 +86,7 @@ def _is_logged(level: int) -> bool:
     handlers = list(effective_handlers(logger))
     if not handlers and logging.lastResort is not None:
         handlers.append(logging.lastResort)
-    if any(log_filter is not _lower_level for log_filter in logger.filters):
+    if any(log_filter is not _adapt for log_filter in logger.filters):
         return True
     return any(level >= handler.level and not _is_for_debug(handler) for handler in handlers)
 

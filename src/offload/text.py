@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import textwrap
+from typing import Any
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL and lone surrogates, which not every database stores."""
@@ -57,6 +60,12 @@ def to_terminal_text(text: object) -> str:
 def to_terminal_lines(text: str) -> str:
     """Do what `to_terminal_text` does with each line of a text, such as a traceback."""
     return "\n".join(map(to_terminal_text, text.expandtabs().split("\n")))
+
+
+def format_exception(exc_info: Any) -> str:
+    """Return a traceback for a log: indented, so that no line of it looks like a record."""
+    lines = logging.Formatter().formatException(exc_info)
+    return textwrap.indent(to_terminal_lines(lines), "  ")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -170,6 +170,11 @@ def retry_once(context: Any, after: float) -> None:
         raise Retry(after=after)
 
 
+@task
+def fail_with_text(text: str) -> None:
+    raise ValueError(text)
+
+
 @task(max_attempts=3, backoff=Fixed(0))
 def retry_with_text(text: str) -> None:
     raise ValueError(text)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 
 from offload.signal_receivers import effective_handlers
-from offload.text import to_terminal_lines, to_terminal_text
+from offload.text import format_exception, to_terminal_text
 
 
 def show_job_lines() -> None:
@@ -44,7 +43,7 @@ class TerminalFormatter(logging.Formatter):
         return to_terminal_text(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return textwrap.indent(to_terminal_lines(super().formatException(ei)), "  ")
+        return format_exception(ei)
 
 
 def _below(level: float) -> Callable[[logging.LogRecord], bool]:

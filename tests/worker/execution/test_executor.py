@@ -502,6 +502,17 @@ def test_an_attempt_that_is_retried_is_logged_but_not_as_an_error(task, argument
     assert levels[-1] == level
 
 
+def test_a_failure_is_logged_without_control_characters_whatever_the_formatter(caplog):
+    caplog.handler.setFormatter(logging.Formatter("%(message)s"))
+    run(claimed(tasks.fail_with_text, "no\nINFO Task id=fake\x1b[2J"))
+    run(claimed("tests.\x1b[2Jgone"))
+
+    lines = caplog.text.splitlines()
+    assert r"  INFO Task id=fake\x1b[2J" in lines
+    assert any(r"path=tests.\x1b[2Jgone state=FAILED" in line for line in lines)
+    assert "\x1b" not in caplog.text
+
+
 def test_the_text_of_an_exception_does_not_forge_a_line_of_the_log(caplog):
     run(claimed(tasks.retry_with_text, "no\r\nINFO Task id=fake state=SUCCESSFUL\x1b[2J"))
 
