@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection, connections
 from django.test import AsyncClient, Client
 
 from offload.live.connection_limits import Client as Holder
@@ -207,15 +208,18 @@ def test_a_request_for_a_finished_or_unknown_job_is_answered_at_once(page, limit
 def test_without_the_wrapper_a_request_is_answered_at_once(page, limits):
     """Django would keep a thread for it."""
 
-    async def scenario() -> list[Any]:
+    async def scenario() -> Any:
         first = await page.poll(0)
         _connection = limits.acquire(Holder("user:other"))
         client = AsyncClient()
         client.cookies.update(page.client.cookies)
         headers = {"Prefer": "wait=20", "If-None-Match": first.headers["ETag"]}
-        return [await client.get(page.url, headers=headers)]
+        try:
+            return await client.get(page.url, headers=headers)
+        finally:
+            await sync_to_async(connections.close_all)()
 
-    (response,) = asyncio.run(scenario())
+    response = asyncio.run(scenario())
 
     assert response.status_code == 304
     assert not {"Preference-Applied", "X-Offload-Handoff"} & set(response.headers)
