@@ -81,6 +81,7 @@ BAD = [
     ("processes", -1),
     ("threads", 0),
     ("async_slots", 0),
+    ("async_threads", 0),
     ("lease", 0.5),
     ("lease", math.inf),
     ("poll_interval", 0),
@@ -104,7 +105,7 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     [
         ("max_atempts", "Unknown option 'max_atempts'. Did you mean 'max_attempts'?"),
         ("MAX_ATTEMPTS", "Unknown option 'MAX_ATTEMPTS'."),
-        ("zzz", "Choices are: address_getter, async_slots, database,"),
+        ("zzz", "Choices are: address_getter, async_slots, async_threads,"),
         (5, "Unknown option 5."),
     ],
 )

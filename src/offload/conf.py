@@ -60,6 +60,9 @@ class BackendOptions:
     )
     threads: int = _option(4, "Threads per process for tasks written with def.")
     async_slots: int = _option(100, "Tasks written with async def that one process runs at once.")
+    async_threads: int = _option(
+        10, "Threads per process for the sync code of async tasks, such as queries."
+    )
     lease: float = _option(30.0, "Seconds without a heartbeat after which a worker is dead.")
     poll_interval: float = _option(1.0, "Seconds between polls of the queue when no hint arrives.")
     kill_grace_period: float = _option(
@@ -127,6 +130,7 @@ _MINIMA: dict[str, float] = {
     "processes": 0,
     "threads": 1,
     "async_slots": 1,
+    "async_threads": 1,
     "lease": 1.0,
     "poll_interval": 0.01,
     "kill_grace_period": 0.0,

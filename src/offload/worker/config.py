@@ -72,12 +72,14 @@ def _make_pool(config: WorkerConfig) -> Pool:
         return InProcessPool(
             threads=options.threads,
             async_slots=options.async_slots,
+            async_threads=options.async_threads,
             kill_grace_period=options.kill_grace_period,
             using=options.database,
         )
     limits = ChildLimits(
         threads=options.threads,
         async_slots=options.async_slots,
+        async_threads=options.async_threads,
         kill_grace_period=options.kill_grace_period,
         using=options.database,
         lease=options.lease,

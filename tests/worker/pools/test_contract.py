@@ -27,6 +27,7 @@ THREADS, ASYNC_SLOTS = 2, 3
 LIMITS: dict[str, Any] = {
     "threads": THREADS,
     "async_slots": ASYNC_SLOTS,
+    "async_threads": 2,
     "kill_grace_period": 0.3,
     "using": "default",
 }

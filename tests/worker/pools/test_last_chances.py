@@ -16,7 +16,9 @@ from tests.worker.conftest import until
 from tests.worker.job_runs import claimed
 from tests.worker.pools.running_pool import RunningPool, has_started
 
-LIMITS = ChildLimits(threads=2, async_slots=3, kill_grace_period=0.3, using="default", lease=30.0)
+LIMITS = ChildLimits(
+    threads=2, async_slots=3, async_threads=1, kill_grace_period=0.3, using="default", lease=30.0
+)
 
 
 @pytest.fixture

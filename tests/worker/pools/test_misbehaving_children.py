@@ -33,7 +33,13 @@ def start() -> Iterator[Callable[..., RunningPool]]:
     pools: list[ProcessPool] = []
 
     def start(count: int = 1, **changes: Any) -> RunningPool:
-        limits = {"threads": 2, "async_slots": 3, "kill_grace_period": 0.3, "using": "default"}
+        limits = {
+            "threads": 2,
+            "async_slots": 3,
+            "async_threads": 1,
+            "kill_grace_period": 0.3,
+            "using": "default",
+        }
         pool = ProcessPool(
             processes=count, limits=ChildLimits(**{"lease": 30.0, **limits, **changes})
         )

@@ -10,7 +10,9 @@ from offload.worker.pools import processes
 from offload.worker.pools.child_process import ChildLimits
 from offload.worker.pools.processes import ProcessPool
 
-LIMITS = ChildLimits(threads=1, async_slots=1, kill_grace_period=1.0, using="default", lease=30.0)
+LIMITS = ChildLimits(
+    threads=1, async_slots=1, async_threads=1, kill_grace_period=1.0, using="default", lease=30.0
+)
 
 
 @pytest.fixture

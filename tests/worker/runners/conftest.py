@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.tasks.signals import task_finished, task_started
 
 from tests.worker.runners.harness import Harness
 
@@ -22,3 +23,10 @@ def start() -> Iterator[Callable[..., Harness]]:
             return harness
 
         yield start
+
+
+@pytest.fixture
+def without_receivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disconnect the receivers of Django's signals, which would be called in another thread."""
+    for signal in (task_started, task_finished):
+        monkeypatch.setattr(signal, "receivers", [])

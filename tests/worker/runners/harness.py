@@ -31,7 +31,7 @@ def make_threads(
 def make_event_loop(
     count: int, on_finish: OnFinish, slots: SlotTable, on_progress: OnProgress
 ) -> Runner:
-    return EventLoopRunner(count, on_finish, slots, first_slot=0, on_progress=on_progress)
+    return EventLoopRunner(count, 2, on_finish, slots, first_slot=0, on_progress=on_progress)
 
 
 class Harness:

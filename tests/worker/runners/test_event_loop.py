@@ -1,4 +1,4 @@
-"""The event loop gives each job its turn, and keeps shared connections clean."""
+"""The event loop gives each job its turn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
-from django.tasks.signals import task_finished, task_started
 
 from offload import JobState
 from offload.lifecycle import succeeded
@@ -19,13 +17,6 @@ from tests.tasks import aadd
 from tests.worker import tasks
 from tests.worker.job_runs import claimed
 from tests.worker.runners.harness import LIMIT, make_event_loop
-
-
-@pytest.fixture
-def without_receivers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disconnect the receivers of Django's signals, which would be called in another thread."""
-    for signal in (task_started, task_finished):
-        monkeypatch.setattr(signal, "receivers", [])
 
 
 def test_an_async_job_that_other_code_cancelled_is_reported(start, monkeypatch):
@@ -91,29 +82,3 @@ def test_a_job_that_never_waits_counts_for_all_slots_as_no_other_ran_beside_it(s
 
     assert harness.run(tasks.anoop).run_seconds == 50
     assert harness.run(tasks.yield_often, 1).run_seconds == 1
-
-
-def test_connections_are_cleaned_before_a_job_can_start_that_may_use_them(start, monkeypatch):
-    order: list[str] = []
-    done = Event()
-
-    async def execute(*_: Any) -> Any:
-        await sync_to_async(order.append)("job")
-        done.set()
-        return succeeded("null")
-
-    harness = start(make_event_loop)
-    harness.run(aadd, 1)
-    runner = harness.runner
-    monkeypatch.setattr(module, "reset_connections", lambda: order.append("cleanup"))
-    monkeypatch.setattr(module, "execute_async", execute)
-
-    def clean_up_and_start_job() -> None:
-        runner._clean_up()
-        runner._start_job(2, claimed(aadd, 1))
-
-    runner._needs_cleanup = True
-    runner._call_in_loop(clean_up_and_start_job)
-
-    assert done.wait(LIMIT)
-    assert order == ["cleanup", "job"]

@@ -48,6 +48,7 @@ class ChildOptions(NamedTuple):
     Attributes:
         threads: sync jobs that run at once.
         async_slots: async jobs that run at once.
+        async_threads: threads for their sync code.
         using: alias in DATABASES where the jobs are stored.
         kill_grace_period: seconds that the exit handlers may take.
         shows_logs: whether it prints a line for each job's start and finish.
@@ -55,6 +56,7 @@ class ChildOptions(NamedTuple):
 
     threads: int
     async_slots: int
+    async_threads: int
     using: str
     kill_grace_period: float
     shows_logs: bool
@@ -95,13 +97,15 @@ class ChildMain:
     """
 
     def __init__(self, end: socket.socket, options: ChildOptions, slot_memory: int) -> None:
-        threads, async_slots, using = options[:3]
+        threads, async_slots, async_threads, using = options[:4]
         self._channel = Channel(end)
         slots = SlotTable(threads + async_slots, slot_memory)
         self._writer = ReportWriter(end, slots)
         on_finish, on_progress = self._writer.report, self._writer.progress_buffer.add
         self._threads = ThreadRunner(threads, on_finish, slots, using, on_progress)
-        self._event_loop = EventLoopRunner(async_slots, on_finish, slots, threads, on_progress)
+        self._event_loop = EventLoopRunner(
+            async_slots, async_threads, on_finish, slots, threads, on_progress
+        )
         self._event_loop.on_broken = partial(os._exit, 1)
         self._runners = (self._threads, self._event_loop)
         self._has_limits = False

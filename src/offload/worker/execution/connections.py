@@ -22,23 +22,23 @@ def reset_connections(*, close_all: bool = False) -> None:
         close_all: close every connection, as the task may have been interrupted in a query.
     """
     for connection in connections.all(initialized_only=True):
-        is_in_transaction = connection.in_atomic_block or not connection.autocommit
-        if connection.connection is not None and (close_all or is_in_transaction):
+        if connection.connection is not None and (close_all or _has_transaction(connection)):
             _discard(connection)
             continue
         _call_ignoring_errors(connection.close_if_unusable_or_obsolete)
         connection.queries_log.clear()  # `reset_queries` would walk the connections again
 
 
-def close_unusable() -> None:
-    """Close only the broken connections of this thread: running tasks may be using the others."""
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block or not connection.errors_occurred:
-            continue
-        if connection.connection is None or connection.is_usable():
-            connection.errors_occurred = False
-        else:
-            _call_ignoring_errors(connection.close)
+def is_in_transaction() -> bool:
+    """Return whether a transaction is open on a connection of this thread."""
+    return any(
+        connection.connection is not None and _has_transaction(connection)
+        for connection in connections.all(initialized_only=True)
+    )
+
+
+def _has_transaction(connection: BaseDatabaseWrapper) -> bool:
+    return connection.in_atomic_block or not connection.autocommit
 
 
 def _discard(connection: BaseDatabaseWrapper) -> None:

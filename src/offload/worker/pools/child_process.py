@@ -46,6 +46,7 @@ class ChildLimits:
     Attributes:
         threads: sync jobs that run at once.
         async_slots: async jobs that run at once.
+        async_threads: threads for their sync code.
         kill_grace_period: seconds that a job has to stop after an interruption, and the exit
             handlers of the process at its end.
         using: alias in DATABASES where the jobs are stored.
@@ -56,6 +57,7 @@ class ChildLimits:
 
     threads: int
     async_slots: int
+    async_threads: int
     kill_grace_period: float
     using: str
     lease: float
@@ -113,6 +115,7 @@ class ChildProcess:
         options = ChildOptions(
             limits.threads,
             limits.async_slots,
+            limits.async_threads,
             limits.using,
             limits.kill_grace_period,
             shows_logs,

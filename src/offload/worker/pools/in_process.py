@@ -39,6 +39,7 @@ class InProcessPool(Pool):
     Args:
         threads: sync jobs that run at once.
         async_slots: async jobs that run at once.
+        async_threads: threads for their sync code.
         kill_grace_period: seconds that a job has to stop after an interruption.
         using: alias in DATABASES where the jobs are stored.
     """
@@ -49,10 +50,17 @@ class InProcessPool(Pool):
     _waiting: dict[bool, WaitingJobs]
 
     def __init__(
-        self, *, threads: int, async_slots: int, kill_grace_period: float, using: str
+        self,
+        *,
+        threads: int,
+        async_slots: int,
+        async_threads: int,
+        kill_grace_period: float,
+        using: str,
     ) -> None:
         self.threads = threads
         self._async_slots = async_slots
+        self._async_threads = async_threads
         self._kill_grace_period = kill_grace_period
         self._using = using
         self._capacity = Capacity(threads, async_slots, RunTimes())
@@ -180,6 +188,7 @@ class InProcessPool(Pool):
     def _make_event_loop(self) -> EventLoopRunner:
         return EventLoopRunner(
             self._async_slots,
+            self._async_threads,
             self._report,
             SlotTable(self._async_slots),
             first_slot=0,

@@ -13,22 +13,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from asgiref.sync import sync_to_async
-
 from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import Outcome, failed
 from offload.progress import OnProgress, ignore_progress
 from offload.store.records import ClaimedJob, ClaimKey
-from offload.worker.execution.connections import close_unusable, reset_connections
 from offload.worker.execution.executor import execute_async
 from offload.worker.execution.tracebacks import describe_exception
+from offload.worker.runners.async_threads import AsyncThreads, Lease
 from offload.worker.runners.base import FinishReport, NumberedJob, OnFinish, Runner
 from offload.worker.runners.slot_table import SlotTable
 
 logger = logging.getLogger("offload.worker")
-
-CLEANUP_INTERVAL = 1.0
-"""Seconds between two checks of the database connections that async jobs share."""
 
 
 class EventLoopRunner(Runner):
@@ -36,6 +31,7 @@ class EventLoopRunner(Runner):
 
     Args:
         async_slots: how many jobs run at once.
+        async_threads: the number of threads for their sync code.
         on_finish: called with the report of each job, in the loop's thread.
         slots: where to write which jobs run.
         first_slot: the first of this runner's slots.
@@ -45,6 +41,7 @@ class EventLoopRunner(Runner):
     def __init__(
         self,
         async_slots: int,
+        async_threads: int,
         on_finish: OnFinish,
         slots: SlotTable,
         first_slot: int,
@@ -52,6 +49,7 @@ class EventLoopRunner(Runner):
     ) -> None:
         super().__init__(on_finish, slots, on_progress)
         self._async_slots = async_slots
+        self._async_threads = async_threads
         self._free_slots = list(range(first_slot, first_slot + async_slots))
         self._running: dict[ClaimKey, RunningCall] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,8 +59,7 @@ class EventLoopRunner(Runner):
         self.on_broken: Callable[[], None] = lambda: None
         """Called if the loop cannot go on, and its jobs neither."""
         self._clean_context = copy_context()
-        self._needs_cleanup = False
-        """Whether jobs may have used the shared connections since their last cleanup."""
+        self._threads: AsyncThreads
 
     def submit(self, jobs: Sequence[NumberedJob]) -> None:
         if not jobs:
@@ -102,14 +99,16 @@ class EventLoopRunner(Runner):
         """Return the loop. It starts with the first job: without async jobs it costs no thread."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            self._threads = AsyncThreads(self._async_threads, self._loop)
+            self._threads.use_in(self._clean_context)
             threading.Thread(target=self._run_loop, name="offload-loop", daemon=True).start()
         return self._loop
 
     def _run_loop(self) -> None:
         assert self._loop is not None  # noqa: S101  # for the type checker
         asyncio.set_event_loop(self._loop)
-        self._loop.call_later(CLEANUP_INTERVAL, self._clean_up)
         while not self._is_closing:
+            self._loop.call_soon(self._threads.watch_iterators)
             try:
                 self._loop.run_forever()
             except OSError:
@@ -144,20 +143,12 @@ class EventLoopRunner(Runner):
         has_jobs = self._running or self.waiting
         if self.is_stopped and not has_jobs and not self._is_closing:
             self._is_closing = True
-            self._closing = self._loop.create_task(self._close_loop())
-
-    async def _close_loop(self) -> None:
-        """Stop the loop, and close the connections in the thread that it shares."""
-        assert self._loop is not None  # noqa: S101  # for the type checker
-        try:
-            if self._needs_cleanup:
-                await sync_to_async(reset_connections)()
-        finally:
+            self._threads.stop()
             self._loop.stop()
 
     def _start_job(self, number: int, job: ClaimedJob) -> None:
         """Run a job up to its first real wait, which many jobs do not have."""
-        running = RunningCall(number, job, self._free_slots.pop())
+        running = RunningCall(number, job, self._free_slots.pop(), self._threads)
         if not self.slots.start(running.slot, number, running.started_at, is_async=True):
             self._free_slots.append(running.slot)
             self.skip(number, job)
@@ -192,7 +183,6 @@ class EventLoopRunner(Runner):
         self.cancelled.discard(key)
         self.slots.finish(running.slot)
         self._free_slots.append(running.slot)
-        self._needs_cleanup = True
         run_seconds = occupied_slots * (time.monotonic() - running.started_at)
         self.on_finish(FinishReport(running.number, outcome, run_seconds, bool(self.waiting)))
 
@@ -200,16 +190,6 @@ class EventLoopRunner(Runner):
         running = self._running.get(key)
         if running is not None:
             running.interrupt(kind)
-
-    def _clean_up(self) -> None:
-        """Clean up the connections in the thread in which async code uses the ORM."""
-        assert self._loop is not None  # noqa: S101  # for the type checker
-        if self._needs_cleanup:
-            clean = close_unusable if self._running else reset_connections
-            self._needs_cleanup = bool(self._running)
-            # Eager: it must not close the connection of a job that starts meanwhile.
-            self._cleanup = asyncio.Task(sync_to_async(clean)(), loop=self._loop, eager_start=True)
-        self._loop.call_later(CLEANUP_INTERVAL, self._clean_up)
 
 
 def _outcome_of(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
@@ -223,16 +203,19 @@ def _outcome_of(task: asyncio.Task) -> Outcome:  # type: ignore[type-arg]
 class RunningCall:
     """A job on the event loop.
 
-    It is also the context manager around the task's code, outside of which it is not interrupted.
+    It is also the context manager around the task's code, outside of which it is not interrupted,
+    and has no thread for sync code.
     """
 
     task: asyncio.Task  # type: ignore[type-arg]
+    _lease: Lease
 
-    def __init__(self, number: int, job: ClaimedJob, slot: int) -> None:
+    def __init__(self, number: int, job: ClaimedJob, slot: int, threads: AsyncThreads) -> None:
         self.number = number
         self.job = job
         self.slot = slot
         self.started_at = time.monotonic()
+        self._threads = threads
         self._is_in_task = False
         self._interruption: type[Interruption] | None = None
 
@@ -244,6 +227,7 @@ class RunningCall:
 
     def __enter__(self) -> Self:
         self._is_in_task = True
+        self._lease = self._threads.enter()
         return self
 
     def __exit__(
@@ -253,5 +237,6 @@ class RunningCall:
         trace: TracebackType | None,
     ) -> None:
         self._is_in_task = False
+        self._threads.leave(self._lease)
         if self._interruption is not None and isinstance(error, asyncio.CancelledError):
             raise self._interruption from error

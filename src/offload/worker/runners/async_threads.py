@@ -1,0 +1,264 @@
+"""Threads for the sync code of async jobs, such as queries of the ORM.
+
+Without them, asgiref would run the sync code of all jobs in one thread of the process, one call
+after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import Context, ContextVar
+from functools import partial
+from queue import SimpleQueue
+from types import AsyncGeneratorType
+from typing import Any
+from weakref import WeakSet
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db.models import QuerySet
+
+from offload.worker.execution.connections import is_in_transaction, reset_connections
+
+logger = logging.getLogger("offload.worker")
+
+MAX_REST = 0.05
+"""Seconds without a call after which a job gives its thread to a job that waits for one."""
+
+_lease: ContextVar[Lease | None] = ContextVar("offload_lease", default=None)
+_READS_IN_CHUNKS = QuerySet.aiterator.__code__
+
+
+class AsyncThreads(Executor):
+    """A limited number of threads, each of which one async job uses at a time.
+
+    A job gets a thread with its first call of `sync_to_async`, and keeps it until it ends: its
+    calls share connections and transactions, and run one after another. If all threads are used,
+    jobs wait for one in the order of their calls. A job that has made no call for `MAX_REST` then
+    loses its thread and its connections, unless it is in a transaction.
+
+    Args:
+        limit: the number of threads. They start when they are needed.
+        loop: the event loop of the jobs.
+    """
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._limit = limit
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._started = 0
+        self._idle: list[AsyncThread] = []
+        self._waiting: deque[Lease] = deque()
+        self._resting: dict[Lease, float] = {}
+        """The jobs that have a thread, but no call for it; in the order in which they rest."""
+        self._takes_over = False
+        """Whether `_take_over` is scheduled."""
+        self._is_stopped = False
+
+    def use_in(self, context: Context) -> None:
+        """Make `sync_to_async` use these threads in a context and all its copies."""
+        marker = ThreadSensitiveContext()
+        SyncToAsync.context_to_thread_executor[marker] = self
+        context.run(SyncToAsync.thread_sensitive_context.set, marker)
+
+    def enter(self) -> Lease:
+        """Begin the use of a thread by the code of this context, and by all that it starts."""
+        lease = Lease()
+        _lease.set(lease)
+        return lease
+
+    def leave(self, lease: Lease) -> None:
+        """Give the thread back once its current call has ended."""
+        lease.is_ended = True
+        if lease.calls is not None:  # it has made some
+            with self._lock:
+                if self._resting.pop(lease, None) is not None and lease.thread is not None:
+                    lease.thread.inbox.put(lease)
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function in the thread of the job that the current context belongs to."""
+        call = Call(partial(function, *args, **kwargs))
+        lease = _lease.get()
+        if lease is None or lease.is_ended:  # a receiver of a signal, or what outlives its job
+            lease = Lease(is_ended=True)  # for this call only
+        with self._lock:
+            if lease.calls is None:
+                lease.calls = deque()
+            lease.calls.append(call)
+            if lease.thread is None:
+                if not lease.is_waiting:
+                    self._find_thread(lease)
+            elif self._resting.pop(lease, None) is not None:
+                lease.thread.inbox.put(lease)
+        return call.future
+
+    def stop(self) -> None:
+        """Let each thread exit as soon as no job uses it."""
+        with self._lock:
+            self._is_stopped = True
+            for thread in self._idle:
+                thread.inbox.put(None)
+
+    def watch_iterators(self) -> None:
+        """Keep the connection of a job that reads a queryset in chunks; call it in the loop."""
+        hooks = sys.get_asyncgen_hooks()
+
+        def note(generator: Any) -> None:
+            lease = _lease.get()
+            if lease is not None and generator.ag_code is _READS_IN_CHUNKS:
+                lease.iterators = lease.iterators or WeakSet()
+                lease.iterators.add(generator)
+            if hooks.firstiter is not None:
+                hooks.firstiter(generator)
+
+        sys.set_asyncgen_hooks(firstiter=note)
+
+    def next_call(self, thread: AsyncThread, lease: Lease) -> Call | None:
+        """Return the next call of a job; without one, let it rest unless it has ended."""
+        with self._lock:
+            if lease.calls:
+                return lease.calls.popleft()
+            thread.is_kept = not lease.is_ended
+            if thread.is_kept:
+                self._resting[lease] = time.monotonic()
+            return None
+
+    def next_lease(self, thread: AsyncThread, lease: Lease) -> Lease | None:
+        """Take the thread from a job that has ended; return the one that waits longest."""
+        with self._lock:
+            lease.thread = None
+            if self._waiting:
+                return self._lend(thread, self._waiting.popleft())
+            self._idle.append(thread)
+            if self._is_stopped:
+                thread.inbox.put(None)
+            return None
+
+    def _find_thread(self, lease: Lease) -> None:
+        if self._idle:
+            thread = self._idle.pop()
+        elif self._started < self._limit:
+            thread = AsyncThread(self, self._started)
+            self._started += 1
+        else:
+            self._wait(lease)
+            return
+        thread.inbox.put(self._lend(thread, lease))
+
+    def _lend(self, thread: AsyncThread, lease: Lease) -> Lease:
+        lease.is_waiting = False
+        lease.thread = thread
+        return lease
+
+    def _wait(self, lease: Lease) -> None:
+        lease.is_waiting = True
+        self._waiting.append(lease)
+        if not self._takes_over:
+            self._takes_over = True
+            self._loop.call_soon_threadsafe(self._take_over)
+
+    def _take_over(self) -> None:
+        """Give the threads of jobs that have rested long enough to those that wait."""
+        with self._lock:
+            rested_since = time.monotonic() - MAX_REST
+            for lease, since in list(self._resting.items()):
+                if not self._waiting or since > rested_since:
+                    break
+                thread = lease.thread
+                if thread is not None and not thread.is_in_transaction and not lease.is_reading:
+                    del self._resting[lease]
+                    lease.thread = None
+                    thread.must_close = True
+                    thread.inbox.put(self._lend(thread, self._waiting.popleft()))
+            self._takes_over = bool(self._waiting)
+            if self._takes_over:
+                self._loop.call_later(MAX_REST / 2, self._take_over)
+
+
+class Lease:
+    """The use of a thread by one job."""
+
+    __slots__ = ("calls", "is_ended", "is_waiting", "iterators", "thread")
+
+    def __init__(self, *, is_ended: bool = False) -> None:
+        self.calls: deque[Call] | None = None
+        """The calls that have not started; None before the first one."""
+        self.is_ended = is_ended
+        self.is_waiting = False
+        self.iterators: WeakSet[AsyncGeneratorType[Any, Any]] | None = None
+        """What reads a queryset in chunks, perhaps from a cursor of its connection."""
+        self.thread: AsyncThread | None = None
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the job has begun to read a queryset in chunks, and has not finished."""
+        return any(iterator.ag_frame is not None for iterator in self.iterators or ())
+
+
+class AsyncThread:
+    """One of the threads; it serves one lease after another."""
+
+    def __init__(self, threads: AsyncThreads, number: int) -> None:
+        self.inbox: SimpleQueue[Lease | None] = SimpleQueue()
+        """A lease that has calls or has ended; None to exit."""
+        self.is_kept = False
+        """Whether the job that made the last call has not ended."""
+        self.is_in_transaction = False
+        self.must_close = False
+        """Whether its connections belong to a job that goes on without it."""
+        self._threads = threads
+        name = f"offload-async-{number}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        served: Lease | None = None
+        while (lease := self.inbox.get()) is not None:
+            if lease is not served:
+                self._reset(close_all=self.must_close)
+            served = self._serve(lease)
+        self._reset(close_all=True)
+
+    def _serve(self, lease: Lease) -> Lease | None:
+        """Run the calls of a job; return it if it rests, or None if no job uses the thread."""
+        current: Lease | None = lease
+        while current is not None:
+            while (call := self._threads.next_call(self, current)) is not None:
+                call.run()
+                self.is_in_transaction = is_in_transaction()
+            if self.is_kept:
+                return current
+            self._reset()
+            current = self._threads.next_lease(self, current)
+        return None
+
+    def _reset(self, *, close_all: bool = False) -> None:
+        self.must_close = self.is_in_transaction = False
+        try:
+            reset_connections(close_all=close_all)
+        except Exception:
+            logger.exception("Could not reset a database connection of an async task.")
+
+
+class Call:
+    """A call of sync code, and the future of its result."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.future: Future[Any] = Future()
+        self._function = function
+
+    def run(self) -> None:
+        """Run it, unless it was cancelled while it waited."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._function()
+        except BaseException as error:  # noqa: BLE001  # the job handles it
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
