@@ -21,6 +21,7 @@ _numbers = count(1)
 UVICORN = ["-m", "uvicorn", "--port", "{port}"]
 SERVERS = {
     "asgi": [*UVICORN, "--lifespan", "on", f"{PROJECT}.asgi:application"],
+    "gunicorn": ["-m", "gunicorn", f"{PROJECT}.asgi", "-k", "asgi", "--bind", "127.0.0.1:{port}"],
     "asgi-without-sockets": [*UVICORN, f"{PROJECT}.asgi:django"],
     "wsgi": ["-m", "gunicorn", f"{PROJECT}.wsgi", "--bind", "127.0.0.1:{port}", "--threads", "4"],
 }

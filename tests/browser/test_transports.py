@@ -66,6 +66,21 @@ def test_one_connection_follows_a_job_until_it_finishes(
     assert responses[:-1] == [response]
 
 
+def test_one_stream_follows_a_job_under_gunicorn(
+    sites: dict[str, Site], browser: Browser, start: Any
+):
+    """Its ASGI worker takes a cancelled `receive` for a client that has gone."""
+    sites["gunicorn"].start()
+    context = open_context(browser, sites["gunicorn"])
+    job, control = start(context)
+    page = context.new_page()
+    responses = record_responses(page)
+    page.goto(f"/show/?ids={job}&transport=stream")
+    follow_until_finished(page, control)
+    assert responses[:-1] == [("stream", 200)]
+    context.close()
+
+
 @pytest.mark.parametrize("transport", ["", "websocket"])
 def test_polling_under_wsgi(sites: dict[str, Site], browser: Browser, start: Any, transport: str):
     sites["wsgi"].start()
@@ -163,6 +178,35 @@ def test_polling_where_a_proxy_buffers_streams(context: BrowserContext, page: Pa
     page.clock.resume()
     follow_until_finished(page, control)
     assert len(buffered) == 2
+
+
+@pytest.mark.parametrize("transport", LIVE_TRANSPORTS)
+def test_polling_where_streams_break_again_and_again(
+    context: BrowserContext, page: Page, start: Any, transport: str
+):
+    job, control = start(context)
+    broken: list[str] = []
+
+    def break_socket(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            socket.send(message)
+            broken.append("websocket")
+            socket.close()
+
+        server.on_message(pass_on)
+
+    def break_stream(route: Route) -> None:
+        broken.append("stream")
+        route.fulfill(content_type="text/event-stream", body="retry: 2000\n\n: ping\n\n")
+
+    page.route_web_socket("**/tasks/ws/", break_socket)
+    page.route("**/tasks/events/**", break_stream)
+    page.goto(f"/show/?ids={job}&transport={transport}")
+    expect(page.locator("[data-phase=running]")).to_be_attached()
+    follow_until_finished(page, control)
+    assert broken == [transport] * 3
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ COMMANDS = {
     "daphne": ["daphne", "{application}", "-p", "{port}", "-b", "127.0.0.1", "-v", "0"],
     "hypercorn": ["hypercorn", "{application}", "-b", "127.0.0.1:{port}", "--workers", "0"],
     "granian": ["granian", "{application}", "--port", "{port}", "--interface", "asgi"],
+    "gunicorn": ["gunicorn", "{application}", "-k", "asgi", "-b", "127.0.0.1:{port}"],
 }
 """The command of each server as its documentation recommends, after `python -m`."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from offload.live.handoff import HANDOFF_KEY, Handoff
 from offload.live.long_poll import HeldRequest
 from offload.streams.held_requests import respond_later
+from offload.streams.kept_receive import KeptReceive
 from offload.streams.sse import serve
 from offload.streams.subscription import Subscription
 from offload.streams.websocket import StatusSocket, is_status_socket
@@ -38,6 +39,7 @@ class StreamMiddleware:
     async def _respond(self, scope: Event, receive: Receive, send: Send) -> None:
         """Send Django's response, or what the view has handed over in its place."""
         handoff = Handoff()
+        kept = KeptReceive(receive)
         replaced: Event | None = None
 
         async def send_unless_replaced(message: Event) -> None:
@@ -49,12 +51,13 @@ class StreamMiddleware:
 
         try:
             offered = {**scope, HANDOFF_KEY: handoff}
-            await self._application(offered, receive, send_unless_replaced)
+            await self._application(offered, kept, send_unless_replaced)
             if replaced is None:
                 return
             if isinstance(handoff.accepted, Subscription):
-                await serve(handoff.accepted, replaced, receive, send)
+                await serve(handoff.accepted, replaced, kept, send)
             elif isinstance(handoff.accepted, HeldRequest):
-                await respond_later(handoff.accepted, self._application, scope, receive, send)
+                await respond_later(handoff.accepted, self._application, scope, kept, send)
         finally:
+            kept.close()
             handoff.close()

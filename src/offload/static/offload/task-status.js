@@ -245,10 +245,12 @@ class Hub {
   }
 
   #fail({ name, status, wait = 0 }) {
+    let poll = [404, 405, 406, 501].includes(status);
+    if (name === "AbortError") poll ||= ++this.#timeouts > 1;
+    if (this.#timers.health) poll ||= this.#failures > 1;
     this.#stopTimer("health");
     this.#stopTimer("queued");
-    const refused = [404, 405, 406, 501].includes(status);
-    if (this.#canStream() && (refused || (name === "AbortError" && ++this.#timeouts > 1))) {
+    if (poll && this.#canStream()) {
       this.#pollUntil = performance.now() + POLL_MS;
       return 0;
     }
