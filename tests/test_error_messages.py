@@ -106,7 +106,7 @@ def test_the_page_quotes_the_message(action, monkeypatch):
 def test_the_page_quotes_the_error_for_a_nested_function():
     message = message_of(nested)
 
-    assert message.partition("cannot be a task")[2] in PAGE
+    assert message.partition("is defined in")[2] in PAGE
 
 
 def test_the_page_quotes_the_error_for_a_wrong_setting():

@@ -90,7 +90,7 @@ def test_the_decorator_keeps_every_option():
         ({"max_attemps": 3}, "'max_attemps'. Did you mean 'max_attempts'?"),
         ({"queue": "mail"}, "'queue'. Did you mean 'queue_name'?"),
         ({"zzz": 1}, "'zzz'. Choices are: at_most_once, atomic, backend, backoff,"),
-        ({"run_after": None}, "my_task.using(run_after=...)"),
+        ({"run_after": None}, ".using(run_after=...)"),
         ({"func": work}, "'func'"),
     ],
 )
@@ -241,11 +241,11 @@ def plain_task(function: Callable[..., Any]) -> Task:
 
 FUNCTIONS = {
     "lambda": (lambda value: value + 1, "lambda"),
-    "nested function": (local_function(), "top level of a module"),
-    "bound method": (Reports().send, "top level of a module"),
-    "method": (Reports.send, "top level of a module"),
-    "static method": (Reports.draw, "top level of a module"),
-    "method of a builtin": ([].append, "top level of a module"),
+    "nested function": (local_function(), "at a module level"),
+    "bound method": (Reports().send, "at a module level"),
+    "method": (Reports.send, "at a module level"),
+    "static method": (Reports.draw, "at a module level"),
+    "method of a builtin": ([].append, "at a module level"),
     "builtin": (len, "module level"),
     "partial": (functools.partial(work, 1), "made with def"),
     "callable object": (CallableReport(), "made with def"),

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
+
+from django.utils.functional import Promise
 
 from offload.exceptions import InvalidArguments
 from offload.text import UNSTORABLE
@@ -135,8 +141,21 @@ def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
         return [_normalize(item, (place, index), depth + 1) for index, item in enumerate(value)]
     raise TypeError(
         f"Unsupported type: {_format(place)} is of type {type(value).__qualname__}, which JSON "
-        "does not have. Pass text, numbers, lists and dicts, for example a model's primary key."
+        f"does not have. {_advice(value)}"
     )
+
+
+def _advice(value: Any) -> str:
+    """Return what to pass in place of a value, in a sentence."""
+    if isinstance(value, UUID | Decimal | Promise | PurePath):
+        return "Pass it as text: str(value)."
+    if isinstance(value, date | time):
+        return "Pass it as text: value.isoformat()."
+    if isinstance(value, timedelta):
+        return "Pass it in seconds: value.total_seconds()."
+    if isinstance(value, set | frozenset):
+        return "Pass it as a list."
+    return "Pass text, numbers, lists and dicts, for example a model's primary key."
 
 
 def _normalize_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:

@@ -6,10 +6,13 @@ import inspect
 from typing import Any
 
 from django.tasks.exceptions import InvalidTask
+from django.utils.functional import Promise
 
 from offload.conf import MAX_INTEGER, did_you_mean
 from offload.durations import seconds
 
+UNCATCHABLE = (GeneratorExit, KeyboardInterrupt)
+"""Exceptions after which Python or the worker ends the code."""
 VISIBILITIES = ["authenticated", "owner", "public", "staff"]
 
 
@@ -23,6 +26,9 @@ def validate_options(task: Any) -> None:
     _validate_backoff(task.backoff)
     _validate_visibility(task.visibility)
     _validate_expose_result(task.expose_result)
+    _validate_title(task.title)
+    _validate_flag("atomic", task.atomic)
+    _validate_flag("at_most_once", task.at_most_once)
     _validate_guarantees(task)
 
 
@@ -46,6 +52,19 @@ def _validate_duration(name: str, value: Any) -> None:
 def _validate_exceptions(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or not all(map(_is_exception_class, value)):
         raise InvalidTask(f"{name} must be a tuple of exception classes, not {value!r}.")
+    for kind in value:
+        if issubclass(kind, UNCATCHABLE):
+            raise InvalidTask(f"{name} cannot contain {kind.__name__}, which no task may catch.")
+
+
+def _validate_title(value: Any) -> None:
+    if not isinstance(value, str | Promise):
+        raise InvalidTask(f"title must be text, not {value!r}.")
+
+
+def _validate_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidTask(f"{name} must be True or False, not {value!r}.")
 
 
 def _is_exception_class(value: Any) -> bool:

@@ -321,9 +321,11 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 def _unknown(name: str) -> TypeError:
     """Return the error for an option that the decorator does not take."""
     if name == "run_after":
-        hint = " Give it where the job is enqueued: my_task.using(run_after=...)."
-    else:
-        hint = did_you_mean(name, AUTHOR_OPTIONS)
+        return TypeError(
+            "run_after cannot be defined statically with the @task decorator. Use "
+            ".using(run_after=...) to set it dynamically."
+        )
+    hint = did_you_mean(name, AUTHOR_OPTIONS)
     return TypeError(f"task() got an unknown option {name!r}.{hint}")
 
 

@@ -20,7 +20,6 @@ from django.test import override_settings
 from django.utils import translation
 
 from offload import InvalidArguments, InvalidJobState, JobState, OffloadTask
-from offload.exceptions import InvalidResult
 from offload.testing import ImmediateBackend, immediate
 from offload.uuid7 import new_id
 from tests import backport_tasks
@@ -110,7 +109,7 @@ def test_the_exception_of_a_task_is_the_jobs_error():
 def test_a_result_that_is_not_json_fails_the_job():
     result = tasks.return_set.enqueue()
 
-    assert result.errors[0].exception_class is InvalidResult
+    assert result.errors[0].exception_class is TypeError
 
 
 def test_arguments_that_do_not_fit_the_signature_fail_the_job():
@@ -130,7 +129,7 @@ def test_errors_are_raised_with_raise_errors(enqueue: Callable[..., Any]):
 
 @pytest.mark.usefixtures("raising")
 def test_errors_that_the_task_did_not_raise_are_raised():
-    with pytest.raises(InvalidResult, match="set"):
+    with pytest.raises(TypeError, match="set"):
         tasks.return_set.enqueue()
 
 

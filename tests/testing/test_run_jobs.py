@@ -19,7 +19,7 @@ from django.test import TestCase, TransactionTestCase, override_settings
 
 from offload import JobState
 from offload.backends.database import DatabaseBackend
-from offload.exceptions import InvalidResult, JobError, JobExpired, TaskNotFound
+from offload.exceptions import JobError, JobExpired, TaskNotFound
 from offload.models import Attempt, Job, Worker
 from offload.testing import arun_jobs, run_jobs
 from tests import backport_tasks
@@ -206,7 +206,7 @@ def test_errors_of_async_tasks_are_raised():
 
 def test_errors_that_no_task_raised_are_raised():
     tasks.return_set.enqueue()
-    with pytest.raises(InvalidResult, match="set"):
+    with pytest.raises(TypeError, match="set"):
         run_jobs(raise_errors=True)
 
     tasks.note.using(expires=1).enqueue()

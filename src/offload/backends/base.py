@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -33,6 +34,8 @@ MAX_PATH_CHARS = 255
 """Characters of a task's path that a row can hold."""
 MAX_QUEUE_NAME_CHARS = 64
 """Characters of a queue's name that a row can hold."""
+NOT_AT_MODULE_LEVEL = "Task function must be defined at a module level."
+"""Django's sentence; ours follow it."""
 MAX_YEAR = 9000
 """The last year of run_after: a delay or time zone added to it still gives a valid date."""
 
@@ -87,7 +90,7 @@ class OffloadBackend(BaseTaskBackend):
             )
         if self.queues and name not in self.queues:
             raise InvalidTask(
-                f"Queue {name!r} is not valid for backend {self.alias!r}."
+                f"Queue '{name}' is not valid for backend."
                 f"{did_you_mean(name, sorted(self.queues))} "
                 f"Queues are listed in TASKS[{self.alias!r}]['QUEUES']."
             )
@@ -216,13 +219,17 @@ def _validate_function(func: Any) -> None:
     """Raise InvalidTask for a function that a worker could not find by module and name."""
     name = getattr(func, "__qualname__", None)
     if not callable(func) or name is None:
-        raise InvalidTask(f"{func!r} cannot be a task: it must be a function made with def.")
+        raise InvalidTask(f"{NOT_AT_MODULE_LEVEL} {func!r} is no function made with def.")
     if name.endswith("<lambda>"):
-        raise InvalidTask("A lambda cannot be a task: workers find tasks by name. Use def.")
+        raise InvalidTask(f"{NOT_AT_MODULE_LEVEL} A lambda has no name by which workers find it.")
     if "." in name:
         raise InvalidTask(
-            f"{name} cannot be a task: it must be defined at the top level of a module, where "
-            "workers find it by name, not in a class or function."
+            f"{NOT_AT_MODULE_LEVEL} {name} is defined in a class or function, where workers do "
+            "not find it."
+        )
+    if isgeneratorfunction(func) or isasyncgenfunction(func):
+        raise InvalidTask(
+            f"{name} cannot be a task: it contains yield, so a call would not run its code."
         )
     if len(f"{func.__module__}.{name}") > MAX_PATH_CHARS:
         raise InvalidTask(
@@ -235,7 +242,7 @@ def _validate_priority(priority: Any) -> None:
     if not isinstance(priority, int) or not TASK_MIN_PRIORITY <= priority <= TASK_MAX_PRIORITY:
         raise InvalidTask(
             f"priority must be a whole number between {TASK_MIN_PRIORITY} and "
-            f"{TASK_MAX_PRIORITY}, not {priority!r}."
+            f"{TASK_MAX_PRIORITY}. It is {priority!r}."
         )
 
 

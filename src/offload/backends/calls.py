@@ -11,7 +11,7 @@ from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 
-from offload.exceptions import TaskNotFound
+from offload.exceptions import InvalidArguments, TaskNotFound
 from offload.results import OffloadResult
 from offload.serialization import encode_arguments
 from offload.signal_receivers import has_no_receivers
@@ -37,7 +37,15 @@ def encode_calls(
         InvalidArguments, TypeError: for arguments that are not exact JSON.
     """
     _require_findable(task)
-    return [encode_arguments(*_checked(call), max_bytes=max_bytes) for call in calls]
+    encoded: list[EncodedCall] = []
+    try:
+        for call in calls:
+            encoded.append(encode_arguments(*_checked(call), max_bytes=max_bytes))  # noqa: PERF401
+    except (InvalidArguments, TypeError) as error:
+        if not (isinstance(calls, list) and len(calls) == 1):
+            error.add_note(f"It is call {len(encoded)} of enqueue_many(), counted from 0.")
+        raise
+    return encoded
 
 
 def send_task_enqueued(sender: type, results: Sequence[OffloadResult[Any]]) -> None:

@@ -126,7 +126,8 @@ class DatabaseBackend(OffloadBackend):
         if store.connection.in_atomic_block:
             raise OffloadError(
                 "wait() inside a transaction would never return: neither can a worker see the job, "
-                "nor can this transaction see it finish. Wait after it (transaction.on_commit)."
+                "nor can this transaction see it finish. Wait after it (transaction.on_commit); in "
+                "a TestCase call offload.testing.run_jobs(), and then refresh()."
             )
         with explained(store.using):
             return bool(store.finished([identifier]))

@@ -82,6 +82,8 @@ def _stored_error(outcome: Outcome) -> BaseException:
     """Return an exception for a failure that the task itself did not raise."""
     path, message, _ = outcome.failure or ("", "", "")
     module, _, name = path.rpartition(".")
+    if path == "builtins.TypeError":  # the return value is not JSON
+        return TypeError(message)
     if module == exceptions.__name__ and hasattr(exceptions, name):
         error: BaseException = getattr(exceptions, name)(message)
         return error

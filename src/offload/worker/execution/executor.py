@@ -219,7 +219,7 @@ def _write_in_transaction(run: JobRun, outcome: Outcome, store: OutcomeWriter) -
 def _succeed(run: JobRun, value: Any) -> Outcome:
     try:
         return lifecycle.succeeded(encode_result(value, max_bytes=run.options.max_result_size))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a TypeError stays one, as in Django
         raise InvalidResult(str(error)) from error
 
 
