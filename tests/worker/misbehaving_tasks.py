@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def use_up_descriptors() -> None:
 @task
 def stop_process() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
+    threading.Event().wait()  # this thread may run on until the signal has stopped another
 
 
 @task
