@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import OperationalError, transaction
 from django.tasks.signals import task_finished, task_started
 
@@ -45,6 +46,12 @@ async def afork(leave: str) -> int | None:
         LEAVE[leave]()
         return None
     return _exit_code(pid)
+
+
+@task
+async def afork_in_thread(leave: str) -> int | None:
+    exit_code: int | None = await sync_to_async(fork.func)(leave)
+    return exit_code
 
 
 @task(atomic=True)

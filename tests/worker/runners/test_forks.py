@@ -37,7 +37,7 @@ def test_a_copy_runs_none_of_the_jobs_that_wait_behind_its_task(start, make):
 def test_a_copy_ends_with_the_exit_code_of_a_program(worker: RunningWorker):
     results = {
         (task.name, how): task.enqueue(how)
-        for task in (forking_tasks.fork, forking_tasks.afork)
+        for task in (forking_tasks.fork, forking_tasks.afork, forking_tasks.afork_in_thread)
         for how in EXIT_CODES
     }
 

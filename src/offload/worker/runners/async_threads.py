@@ -25,6 +25,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db.models import QuerySet
 
 from offload.worker.execution.connections import is_in_transaction, reset_connections
+from offload.worker.execution.fork_boundary import ForkBoundary
 
 logger = logging.getLogger("offload.worker")
 
@@ -257,7 +258,8 @@ class Call:
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            result = self._function()
+            with ForkBoundary():
+                result = self._function()
         except BaseException as error:  # noqa: BLE001  # the job handles it
             self.future.set_exception(error)
         else:
