@@ -399,3 +399,11 @@ def test_without_mounted_urls_the_middleware_is_not_needed(urls, settings):
     settings.ROOT_URLCONF = urls
 
     assert ids_of(checks.check_middleware()) == []
+
+
+def test_a_misspelt_key_of_tasks_is_an_error():
+    with override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUE": ["mail"]}}):
+        (problem,) = task_backends["default"].check()
+
+    assert problem.id == "offload.E001"
+    assert problem.msg == "TASKS['default']: Unknown key 'QUEUE'. Did you mean 'QUEUES'?"

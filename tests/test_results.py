@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -227,3 +228,18 @@ def test_an_exception_class_must_be_in_an_imported_module(path):
 )
 def test_an_id_is_shown_with_dashes(key):
     assert canonical_id(key) == "01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("timeout", ["x", float("nan"), True, object()])
+def test_a_timeout_that_is_no_duration_is_refused(timeout):
+    result = add.enqueue(1)
+
+    with pytest.raises((TypeError, ValueError)):
+        result.wait(timeout=timeout)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_timeout_may_be_a_timedelta():
+    with pytest.raises(TimeoutError, match=r"after 0\.01 s"):
+        add.enqueue(1).wait(timeout=timedelta(seconds=0.01))

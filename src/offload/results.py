@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
+from offload.durations import seconds
 from offload.imported import find_imported_class
 from offload.lifecycle import JobState
 from offload.progress import Progress
@@ -63,26 +65,27 @@ class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in t
         """Hash by id: other fields are lists, and change."""
         return hash(self.id)
 
-    def wait(self, timeout: float | None = None) -> Self:
+    def wait(self, timeout: float | timedelta | None = None) -> Self:
         """Wait until the job has finished, then return this result, refreshed.
 
         Args:
-            timeout: seconds; None waits indefinitely.
+            timeout: seconds (or a timedelta); None waits indefinitely.
 
         Raises:
+            TypeError, ValueError: if `timeout` is no duration.
             TimeoutError: if the job has not finished by then.
             OffloadError: inside a transaction, where the job cannot be seen to finish.
             TaskResultExpired: if the job was pruned meanwhile.
         """
         if not self.is_finished:
-            self._backend().wait(self.id, timeout)
+            self._backend().wait(self.id, _limit(timeout))
             self.refresh()
         return self
 
-    async def wait_async(self, timeout: float | None = None) -> Self:  # noqa: ASYNC109
+    async def wait_async(self, timeout: float | timedelta | None = None) -> Self:  # noqa: ASYNC109
         """Do what `wait` does."""
         if not self.is_finished:
-            await self._backend().wait_async(self.id, timeout)
+            await self._backend().wait_async(self.id, _limit(timeout))
             await self.arefresh()
         return self
 
@@ -179,3 +182,11 @@ class SafeTaskError(TaskError):  # type: ignore[misc]  # frozen, but not in the 
                 f"{self.exception_class_path!r} is not an exception class of an imported module."
             )
         return exception_class
+
+
+def _limit(timeout: float | timedelta | None) -> float | None:
+    """Return a timeout in seconds; what is left of a deadline may be negative."""
+    if timeout is None:
+        return None
+    is_over = isinstance(timeout, int | float) and timeout < 0
+    return float(timeout) if is_over else seconds(timeout)  # type: ignore[arg-type]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from offload.models import Attempt, Job
 
+TASKS_KEYS = ["BACKEND", "OPTIONS", "QUEUES"]
+"""Keys of an entry in TASKS."""
 MAX_PATH_CHARS = 255
 """Characters of a task's path that a row can hold."""
 MAX_QUEUE_NAME_CHARS = 64
@@ -57,6 +59,7 @@ class OffloadBackend(BaseTaskBackend):
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         _require_names(alias, params.get("QUEUES", []))
         super().__init__(alias, params)
+        self._unknown_keys = [name for name in params if name not in TASKS_KEYS]
 
     @cached_property
     def settings(self) -> BackendOptions:
@@ -152,6 +155,12 @@ class OffloadBackend(BaseTaskBackend):
         """Make a finished job ready again; raise InvalidJobState if it succeeded or is active."""
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
+        for name in self._unknown_keys:
+            yield Error(
+                f"TASKS[{self.alias!r}]: Unknown key {name!r}.{did_you_mean(name, TASKS_KEYS)}",
+                hint="The options of django-offload belong into OPTIONS.",
+                id="offload.E001",
+            )
         try:
             for name in GETTERS:
                 _require_callable(self.alias, name, getattr(self.settings, name))

@@ -189,4 +189,4 @@ class DatabaseBackend(OffloadBackend):
         hint = ""
         if not live_workers(self.settings.database, self.alias):
             hint = " No worker is running; start one: python manage.py offload_worker"
-        return TimeoutError(f"The job {identifier} had not finished after {timeout} s.{hint}")
+        return TimeoutError(f"The job {identifier} had not finished after {timeout:g} s.{hint}")
