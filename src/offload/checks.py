@@ -285,7 +285,7 @@ def _threads_for_tasks(backend: OffloadBackend) -> int:
         options = backend.settings
     except ImproperlyConfigured:  # its own check reports it
         return 0
-    return options.threads + getattr(options, "async_threads", 1)
+    return options.threads + options.async_threads
 
 
 def pool_size(connection: BaseDatabaseWrapper) -> int | None:
