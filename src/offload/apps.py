@@ -1,6 +1,14 @@
 """The app configuration."""
 
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
 
 
 class OffloadConfig(AppConfig):
@@ -15,3 +23,18 @@ class OffloadConfig(AppConfig):
         from offload.deleted_users import watch_deletions  # noqa: PLC0415  # needs the app registry
 
         watch_deletions()
+
+        post_migrate.connect(_enable_concurrency, sender=self)
+
+
+def _enable_concurrency(*, using: str, verbosity: int, **options: Any) -> None:
+    """Let several processes use a database that stores jobs, which only SQLite must be told."""
+    from offload.backends.base import offload_backends  # noqa: PLC0415  # needs the app registry
+    from offload.store import get_store  # noqa: PLC0415
+
+    line = ""
+    with suppress(ImproperlyConfigured):  # reported by the checks
+        if any(backend.settings.database == using for backend in offload_backends()):
+            line = get_store(using).enable_concurrency()
+    if line and verbosity:
+        (options.get("stdout") or sys.stdout).write(f"{line}\n")

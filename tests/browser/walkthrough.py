@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.crash.processes import Process
@@ -153,7 +152,7 @@ class Walkthrough:
         assert all(process.is_alive for process in self.processes.values()), output
         try:
             urlopen(f"{self.url}/admin/login/").close()
-        except URLError:
+        except OSError:  # it does not listen yet, or restarts
             return False
         return True
 

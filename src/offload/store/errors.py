@@ -62,6 +62,11 @@ def is_contention(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and _code_of(error) in _CONTENTION_CODES
 
 
+def is_sqlite_lock(error: BaseException | None) -> bool:
+    """Return True if another connection held SQLite's lock: this statement changed nothing."""
+    return isinstance(error, OperationalError) and "locked" in str(error)
+
+
 def is_about_data(error: BaseException) -> bool:
     """Return True if the database refused a value, which it will refuse again."""
     if isinstance(error, DataError | IntegrityError):

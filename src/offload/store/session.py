@@ -68,12 +68,20 @@ class Session(JobReads, ABC):
         self.connection.ensure_connection()
         return {}
 
-    def dedicate_connection(self) -> None:  # the other drivers have no such options
+    def dedicate_connection(self) -> None:  # MySQL's driver has no such options
         """Give this thread, which keeps its connection for good, one that is meant to be kept.
 
-        It is not one of the project's pool, which its requests and tasks need, and it detects an
-        unreachable server within seconds.
+        It is not one of the project's pool, which its requests and tasks need, it detects an
+        unreachable server within seconds, and its transactions wait for SQLite's write lock.
         """
+
+    def enable_concurrency(self) -> str:  # only SQLite needs it
+        """Let several processes use the database at once, if the project leaves this to us.
+
+        Returns:
+            A line that says what has changed, or could not be changed; empty otherwise.
+        """
+        return ""
 
     def _pipeline(self) -> AbstractContextManager[object]:
         """Send the statements within without waiting for each answer, if the driver can."""

@@ -10,11 +10,13 @@ from sqlite3 import Connection, Cursor, ProgrammingError
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.models import Value
 
 from offload.models import Job
+from offload.notifier import is_in_memory
 from offload.store.base import Store
+from offload.store.errors import is_sqlite_lock
 from offload.store.records import (
     ClaimedJob,
     ClaimKey,
@@ -38,6 +40,40 @@ class SQLiteStore(Store):
     def address(self) -> str:
         return str(Path(self.connection.settings_dict["NAME"]).absolute())
 
+    def dedicate_connection(self) -> None:
+        connection = self.connection
+        options = {"transaction_mode": "IMMEDIATE"} | connection.settings_dict["OPTIONS"]
+        connection.close()
+        # A copy: the connections of other threads share the old settings.
+        connection.settings_dict = connection.settings_dict | {"OPTIONS": options}
+
+    def enable_concurrency(self) -> str:
+        if not self._may_choose_journal() or self._journal_mode() in {None, "wal"}:
+            return ""
+        name = f"SQLite in DATABASES[{self.using!r}]"
+        mode = self._journal_mode("wal")
+        if mode == "wal":
+            return f"{name} now uses a write-ahead log: readers and one writer work at once."
+        return (
+            f"{name} cannot switch to a write-ahead log (journal_mode={mode or 'unknown'}): "
+            "readers and writers wait for each other."
+        )
+
+    def _may_choose_journal(self) -> bool:
+        """Return whether the project leaves the journal mode to us."""
+        settings = self.connection.settings_dict
+        is_chosen = "journal_mode" in str(settings["OPTIONS"].get("init_command", "")).lower()
+        is_file = not is_in_memory(str(settings["NAME"]))
+        return is_file and not is_chosen and not self.connection.in_atomic_block
+
+    def _journal_mode(self, mode: str = "") -> str | None:
+        """Return the journal mode, after changing it if one is given; None if that failed."""
+        sql = f"PRAGMA journal_mode = {mode}" if mode else "PRAGMA journal_mode"
+        with suppress(DatabaseError), self.connection.cursor() as cursor:
+            (mode,) = cursor.execute(sql).fetchone()
+            return mode
+        return None
+
     def exchange(
         self,
         worker: str,
@@ -52,7 +88,7 @@ class SQLiteStore(Store):
             try:
                 return super().exchange(worker, finished, request, progress)
             except OperationalError as error:
-                if "locked" not in str(error):
+                if not is_sqlite_lock(error):
                     raise
                 return ExchangeResult()
 

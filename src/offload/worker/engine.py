@@ -109,6 +109,8 @@ class Engine:
     def run(self) -> None:
         """Run jobs until `stop` is called, or until no job is left if it drains."""
         self._store.dedicate_connection()
+        if line := self._store.enable_concurrency():
+            logger.warning(line)
         self.pool.start()
         failpoint("worker.started")
         try:

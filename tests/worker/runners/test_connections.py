@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -99,17 +100,24 @@ def test_a_thread_that_exits_leaves_no_connection_open(persistent_connections, s
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_too_broken_to_be_closed_raises_nothing(persistent_connections, monkeypatch):
-    broken = connections["default"]
-    broken.ensure_connection()
-    close = broken.close
+def test_a_connection_too_broken_to_be_closed_raises_nothing(persistent_connections):
+    closed = []
 
-    def fail() -> None:
-        close()
-        raise Error("too broken")
+    def break_and_reset() -> None:
+        broken = connections["default"]
+        broken.ensure_connection()
+        close = broken.close
 
-    monkeypatch.setattr(broken, "close", fail)
-    reset_connections(close_all=True)
+        def fail() -> None:
+            close()
+            raise Error("too broken")
 
-    assert broken.connection is None
-    assert connections["default"] is not broken
+        broken.close = fail
+        reset_connections(close_all=True)
+        closed.append(broken.connection is None and connections["default"] is not broken)
+
+    thread = threading.Thread(target=break_and_reset)  # pytest's own connection stays
+    thread.start()
+    thread.join()
+
+    assert closed == [True]

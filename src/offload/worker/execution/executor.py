@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +30,7 @@ from offload.text import to_terminal_text
 from offload.worker.execution.connections import reset_connections
 from offload.worker.execution.job_run import IsCancelled, JobRun, never_cancelled
 from offload.worker.execution.retry_decision import decide_outcome
+from offload.worker.execution.sqlite_locks import acall_past_locks, call_past_locks
 from offload.worker.execution.tracebacks import describe_exception
 
 if TYPE_CHECKING:
@@ -94,10 +96,12 @@ def execute(
         run.announce_start()
         failpoint("executor.started")
         if getattr(run.task, "atomic", False):
-            outcome = _run_atomically(run, gate, store or get_store(using))
+            writer = store or get_store(using)
+            run_once = partial(_run_atomically, run, gate, writer)
+            outcome = call_past_locks(run, run_once, atomic_in=writer.using)
         else:
             with gate:
-                value = run.call()
+                value = call_past_locks(run, run.call)
             failpoint("executor.returned")
             outcome = _succeed(run, value)
         run.announce_finish(outcome)
@@ -123,7 +127,7 @@ async def execute_async(
         await _announce_async(task_started, run.announce_start)
         failpoint("executor.started")
         with gate:
-            value = await run.acall()
+            value = await acall_past_locks(run, run.acall)
         failpoint("executor.returned")
         outcome = _succeed(run, value)
         await _announce_async(task_finished, run.announce_finish, outcome)

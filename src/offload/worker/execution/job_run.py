@@ -29,6 +29,7 @@ from offload.store.records import ClaimedJob
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
 from offload.worker.execution.fork_boundary import ForkBoundary
+from offload.worker.execution.sqlite_connections import SQLiteChanges
 
 if TYPE_CHECKING:
     from django.dispatch import Signal
@@ -54,6 +55,7 @@ class JobRun:
         is_cancelled: returns whether cancellation of the job was requested.
         on_progress: called with the reporter when the progress changed.
         fork_boundary: around all code of the project, which may fork.
+        sqlite_changes: what the task has changed on SQLite.
         reporter: the progress; None until the task reports some.
         task: the task, or a stub if it cannot be found.
         args, kwargs: the arguments it was enqueued with.
@@ -71,6 +73,7 @@ class JobRun:
         self.is_cancelled = is_cancelled
         self.on_progress = on_progress
         self.fork_boundary = ForkBoundary()
+        self.sqlite_changes = SQLiteChanges()
         self.options, self._sender = _options_and_sender(job.backend)
         self._problem: BaseException | None = None
         self._has_succeeded: bool | None = None
