@@ -56,7 +56,8 @@ async def acall_past_locks[Value](run: JobRun, call: Callable[[], Awaitable[Valu
 
 
 def _delay(calls: int) -> float:
-    return min(MAX_DELAY, 0.05 * 2**calls) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+    longest: float = min(MAX_DELAY, 0.05 * 2**calls)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
 
 
 def _may_call_again(run: JobRun, error: Exception, atomic_in: str = "") -> bool:
