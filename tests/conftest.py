@@ -22,6 +22,10 @@ if connection.vendor != "sqlite" or django.VERSION < (6, 1):
     collect_ignore += ["benchmarks", "browser", "demo", "test_locale.py", "typing"]
 if connection.vendor != "sqlite":  # they use their own database
     collect_ignore += ["testing/test_document.py", "testing/test_plugin.py"]
+    collect_ignore += [  # they use none: their pools have no worker around them
+        f"worker/pools/test_{name}.py"
+        for name in ("last_chances", "misbehaving_children", "restarts")
+    ]
 if django.VERSION < (6, 1):  # the effects of a crash depend on the database
     collect_ignore += ["crash/test_failpoints.py"]
 

@@ -60,7 +60,7 @@ def maintenance_statement_costs(worker: str) -> dict[str, StatementCost]:
     by_worker = {"worker": worker}
     return {
         "held_jobs": _explain(_statement("held_jobs"), by_worker),
-        "orphans": _explain(_statement("orphans"), {"limit": 1000}),
+        "orphans": _explain(_statement("orphans"), {"rescuer": worker, "limit": 1000}),
         "ready_queues": _explain(_statement("ready_queues"), {"backend": "default"}),
     }
 
