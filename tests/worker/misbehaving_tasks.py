@@ -75,6 +75,11 @@ def use_up_descriptors() -> None:
 
 
 @task
+def kill_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
 def stop_process() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
     threading.Event().wait()  # this thread may run on until the signal has stopped another

@@ -181,6 +181,75 @@ sys.meta_path.insert(0, Finder())
     assert worker.returncode == 0, worker.stderr
 
 
+def drain_shop(folder: Path, main: str, settings: str, tasks: str, *arguments: str) -> str:
+    """Run three jobs `look` of a project with an app; return the worker's output."""
+    (folder / "shop").mkdir()
+    settings = f"{SETTINGS}INSTALLED_APPS += ['shop']{settings}"
+    project(folder, main, **{"shop_settings": settings, "shop/tasks": tasks})
+    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
+    assert run(folder, "migrate", **named).returncode == 0
+    enqueue = "from shop.tasks import look; [look.enqueue() for _ in range(3)]"
+    assert run(folder, "shell", "-c", enqueue, **named).returncode == 0
+    worker = run(folder, "offload_worker", "--drain", "--processes", "1", *arguments, **named)
+    assert worker.returncode == 0, worker.stderr
+    assert (folder / "seen").read_text().splitlines() == ["yes"] * 3, worker.stderr
+    return worker.stderr
+
+
+def test_a_fork_server_that_hangs_is_killed_and_replaced(tmp_path):
+    main = """
+import offload.worker.pools.fork_server
+offload.worker.pools.fork_server.FORK_TIMEOUT = 0.5
+"""
+    hook = """
+import os, threading
+from pathlib import Path
+def hang_once():
+    if not Path("hung").exists():
+        Path("hung").touch()
+        threading.Event().wait()
+os.register_at_fork(before=hang_once)
+"""
+    tasks = """
+import offload
+@offload.task
+def look():
+    with open("seen", "a") as seen:
+        print("yes", file=seen)
+"""
+
+    output = drain_shop(tmp_path, main, hook, tasks)
+
+    assert "the fork server did not answer for 0.5 s" in output
+
+
+def test_what_an_import_made_outlives_the_children_but_not_the_fork_server(tmp_path):
+    tasks = """
+import atexit, multiprocessing, os, signal, sys, tempfile
+from pathlib import Path
+import offload
+folder = tempfile.TemporaryDirectory(dir=".")
+process = multiprocessing.get_context("fork").Process(target=signal.pause, daemon=True)
+if sys.orig_argv[-2] == "-c" and "offload_worker" in sys.argv:
+    process.start()
+to_send = []
+@atexit.register
+def send():
+    with open("seen", "a") as seen:
+        for line in to_send:
+            print(line, file=seen)
+@offload.task
+def look():
+    exists = Path(folder.name).is_dir() and Path(f"/proc/{process.pid}/exe").exists()
+    to_send.append("yes" if exists else "no")
+"""
+
+    output = drain_shop(tmp_path, "", "", tasks, "--max-jobs", "1")
+
+    assert "Error" not in output
+    assert not list(tmp_path.glob("tmp*"))
+
+
 def test_a_setting_that_cannot_be_passed_on_is_named():
     with (
         override_settings(SHOW=lambda: True),

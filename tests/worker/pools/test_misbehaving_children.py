@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
 
+import psutil
 import pytest
 
 from offload import JobState
@@ -232,6 +233,19 @@ def test_a_frozen_child_without_jobs_is_killed_when_it_is_replaced(start, log, m
     assert running.run(job)[0].state == JobState.READY
     assert pid_of(running) != pid
     until(lambda: running.step() or not _exists(pid))
+
+
+def test_a_fork_server_that_a_signal_stopped_is_woken(start, log):
+    running = start()
+    pid = pid_of(running)
+    server = psutil.Process(pid).parent()
+    server.suspend()
+
+    (outcome,) = running.run(claimed(misbehaving_tasks.kill_process))
+
+    assert outcome.worker_lost
+    assert psutil.Process(pid_of(running)).parent() == server
+    server.suspend()
 
 
 def _exists(pid: int) -> bool:

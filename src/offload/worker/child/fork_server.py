@@ -20,6 +20,7 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 
+from offload.worker.child.exit_handlers import leave_cleanup_to_the_parent, run_exit_handlers
 from offload.worker.child.stop_signals import leave_stop_signals_to_the_worker
 from offload.worker.parent_death import die_with_parent
 
@@ -27,6 +28,8 @@ NUMBER = struct.Struct("=q")
 """A process id or an exit code."""
 IS_LOADED = b""
 """The report of a server that has loaded the project; others are the text of an error."""
+EXIT_TIMEOUT = 5.0
+"""Seconds that the server's exit handlers may take."""
 
 
 def main(descriptor: int) -> None:
@@ -42,12 +45,15 @@ def main(descriptor: int) -> None:
     worker = socket.socket(fileno=descriptor)
     report = _load(worker)
     leave_stop_signals_to_the_worker()  # again: the project may have set handlers of its own
-    with suppress(OSError):  # the worker has exited
-        worker.sendall(NUMBER.pack(len(report)) + report)
-        if report == IS_LOADED:
-            ForkServer(worker).serve()
-    _flush()
-    os._exit(0)  # without the exit handlers, which are the children's
+    try:
+        with suppress(OSError):  # the worker has exited
+            worker.sendall(NUMBER.pack(len(report)) + report)
+            if report == IS_LOADED:
+                ForkServer(worker).serve()
+        run_exit_handlers(EXIT_TIMEOUT)
+    finally:
+        _flush()
+        os._exit(0)
 
 
 def _load(worker: socket.socket) -> bytes:
@@ -145,6 +151,7 @@ class ForkServer:
             for descriptor in (*self._statuses.values(), status, self._wakeup, self._exits):
                 os.close(descriptor)
             self._worker.close()
+            leave_cleanup_to_the_parent()
             child = import_module("offload.worker.child.main")
             contextvars.Context().run(child.main, socket.socket(fileno=end))
             code = 0

@@ -6,12 +6,10 @@ threads of the runners.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import marshal
 import os
 import select
-import signal
 import socket
 import threading
 import time
@@ -23,6 +21,7 @@ from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob
 from offload.worker.child.channel import CHUNK_BYTES, Channel, MessageKind
+from offload.worker.child.exit_handlers import run_exit_handlers
 from offload.worker.child.project import close_connections
 from offload.worker.child.report_writer import ReportWriter
 from offload.worker.child.stop_signals import restore_stop_signals_in_forks
@@ -36,8 +35,6 @@ from offload.worker.runners.threads import ThreadRunner
 
 logger = logging.getLogger("offload.worker")
 
-MIN_EXIT_SECONDS = 0.1
-"""How long the exit handlers may take at least."""
 LIMITS_INTERVAL = 0.1
 """Seconds between two checks of time limits and cancellations."""
 
@@ -84,7 +81,8 @@ def main(end: socket.socket) -> None:
         show_job_lines()
     failpoint("child.started")
     ChildMain(end, options, descriptors[0]).run()
-    _run_exit_handlers(options.kill_grace_period)
+    run_exit_handlers(options.kill_grace_period)
+    close_connections()
 
 
 class ChildMain:
@@ -172,16 +170,3 @@ class ChildMain:
         now = time.monotonic()
         for runner in self._runners:
             runner.enforce_limits(now)
-
-
-def _run_exit_handlers(seconds: float) -> None:
-    """Run what Python runs at the exit of a program; be killed if it takes longer.
-
-    Python's own exit would also free all objects, and thereby copy the memory that the children
-    share.
-    """
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, MIN_EXIT_SECONDS))
-    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # joins other threads
-    atexit._run_exitfuncs()  # noqa: SLF001
-    close_connections()

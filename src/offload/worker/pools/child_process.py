@@ -35,6 +35,8 @@ logger = logging.getLogger("offload.worker")
 
 STOP_TIMEOUT = 1.0
 """Seconds in which a process exits after STOP, in addition to the kill grace period."""
+KILL_TIMEOUT = 5.0
+"""Seconds that the worker waits at its end for the exit of a process that it has killed."""
 CHECK_INTERVAL = 0.05
 """Seconds between two looks at what a child process does, at least."""
 
@@ -280,7 +282,7 @@ class ChildProcess:
         self.process.join(1.0 + (self._limits.kill_grace_period if self.is_ready else 0.0))
         if self.process.is_alive():
             self._kill()
-            self.process.join()
+            self.process.join(KILL_TIMEOUT)
         if self.process.exitcode == -signal.SIGALRM:
             logger.warning("The exit handlers of child process %s took too long.", self.pid)
         finished = self.collect()

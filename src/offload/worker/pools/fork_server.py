@@ -11,12 +11,20 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from offload.worker.child.fork_server import NUMBER
+from offload.worker.child.fork_server import EXIT_TIMEOUT, NUMBER
 from offload.worker.child.project import Project, ProjectError, describe_project
 
+LOAD_TIMEOUT = 120.0
+"""Seconds in which the server loads the project, before it is killed."""
+FORK_TIMEOUT = 10.0
+"""Seconds in which the server forks a process, before it is killed with those that it has forked.
+
+Meanwhile the worker sends no heartbeat, so this must be shorter than the lease.
+"""
 UNKNOWN_EXIT_CODE = 255
 """The exit code of a process whose fork server died."""
 CODE = "import sys; sys.path[:] = {path!r}; sys.argv[:] = {arguments!r}; {main}"
@@ -58,23 +66,37 @@ class ForkServer:
             connection = self._ensure_started()
             reader, writer = os.pipe()
             try:
+                self._resume()
                 socket.send_fds(connection, [b"f"], [end.fileno(), writer])
                 answer = _receive_number(connection)
-            except BaseException:
+            except BaseException as error:
                 os.close(reader)
                 self._stop()
+                if isinstance(error, TimeoutError):
+                    message = f"the fork server did not answer for {FORK_TIMEOUT:g} s; killed it"
+                    raise TimeoutError(message) from error
                 raise
             finally:
                 os.close(writer)
         if answer < 0:
             os.close(reader)
             raise OSError(-answer, os.strerror(-answer))
-        return ForkedProcess(answer, reader)
+        return ForkedProcess(answer, reader, self._resume)
 
     def stop(self) -> None:
-        """Kill the server and its children."""
+        """Make the server exit, which also ends its children; kill it if it takes too long."""
         with self._lock:
+            if self._connection is not None and self._process is not None:
+                self._resume()
+                self._connection.close()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(EXIT_TIMEOUT + 1.0)
             self._stop()
+
+    def _resume(self) -> None:
+        """Wake the server if a signal (SIGSTOP) has stopped it: it would report no exits."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def _ensure_started(self) -> socket.socket:
         if self._process is not None and self._process.poll() is not None:
@@ -108,14 +130,18 @@ class ForkServer:
         return own_end
 
     def _wait_until_loaded(self, connection: socket.socket, project: Project) -> None:
+        connection.settimeout(LOAD_TIMEOUT)
         try:
             connection.sendall(pickle.dumps(tuple(project)))
             report = _receive(connection, _receive_number(connection))
+        except TimeoutError as error:
+            raise ProjectError(explain_failed_load(f"not done in {LOAD_TIMEOUT:g} s")) from error
         except OSError as error:
             code = self._process.wait() if self._process is not None else None
             raise ProjectError(explain_failed_load(f"exit code {code}")) from error
         if report:
             raise ProjectError(explain_failed_load(report.decode()))
+        connection.settimeout(FORK_TIMEOUT)
 
     def _stop(self) -> None:
         atexit.unregister(self.stop)
@@ -134,11 +160,13 @@ class ForkedProcess:
     Args:
         pid: its process id.
         sentinel: a descriptor that becomes readable when it exits.
+        resume_server: wakes the server, which reports the exit.
     """
 
-    def __init__(self, pid: int, sentinel: int) -> None:
+    def __init__(self, pid: int, sentinel: int, resume_server: Callable[[], None]) -> None:
         self.pid = pid
         self.sentinel = sentinel
+        self._resume_server = resume_server
         self._exit_code: int | None = None
 
     @property
@@ -168,6 +196,7 @@ class ForkedProcess:
         if self._exit_code is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+            self._resume_server()
 
     def close(self) -> None:
         """Close the sentinel."""
