@@ -23,12 +23,16 @@ Retry, Snooze                 raised by a task to be run again later
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import timedelta
 
 from django.db import DatabaseError
 from django.tasks.exceptions import InvalidTask, TaskException, TaskResultDoesNotExist
 
 from offload.durations import seconds
+
+current_timeout: ContextVar[float | None] = ContextVar("offload_timeout", default=None)
+"""The timeout of the attempt in this context: a JobTimeout, raised as a bare class, names it."""
 
 
 class InvalidArguments(InvalidTask, ValueError):
@@ -98,6 +102,12 @@ class Interruption(BaseException):
 
 class JobTimeout(Interruption):
     """The task ran longer than its timeout."""
+
+    def __str__(self) -> str:
+        timeout = current_timeout.get()
+        if self.args or timeout is None:
+            return super().__str__()
+        return f"The task ran longer than its timeout of {timeout:.12g} s."
 
 
 class JobCancelled(Interruption):

@@ -18,7 +18,7 @@ from django.tasks.signals import task_finished, task_started
 from offload.backends.base import OffloadBackend
 from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
-from offload.exceptions import JobExpired
+from offload.exceptions import JobExpired, current_timeout
 from offload.lifecycle import JobState, Outcome
 from offload.ownership import Cause, Ownership, ownership_from, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
@@ -115,6 +115,8 @@ class JobRun:
         # A lost or released attempt does not count: maybe its function was never entered.
         if job.attempt == 1 and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
+        if job.timeout is not None:
+            current_timeout.set(job.timeout)
         enter_job(self)
 
     def current_job(self) -> CurrentJob:

@@ -136,7 +136,8 @@ def unresponsive_outcome(job: ClaimedJob, kind: type[Interruption]) -> Outcome:
         message = "The job was cancelled, but its task did not stop when interrupted."
         return lifecycle.cancelled(_failure(kind, message))
     message = (
-        f"The task exceeded its time limit of {job.timeout} s and did not stop when interrupted."
+        f"The task ran longer than its timeout of {job.timeout:.12g} s, and did not stop when "
+        "interrupted."
     )
     if job.attempt < job.max_attempts:
         return lifecycle.retried(_failure(kind, message), DEFAULT_BACKOFF.delay(job.attempt))
