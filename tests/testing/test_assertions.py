@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -139,9 +140,34 @@ def test_a_job_that_is_not_deferred():
     assert_enqueued(note, run_after=timedelta(0))
 
 
-def test_an_unknown_attribute_is_an_error():
-    with pytest.raises(TypeError, match="queue"):
-        assert_enqueued(note, queue="mail")
+@pytest.mark.parametrize(
+    ("task", "attributes", "message"),
+    [
+        (note, {"nope": 1}, "() got an unknown attribute 'nope'. Choices are: args, kwargs, "),
+        (note, {"queue": "mail"}, "unknown attribute 'queue'. Did you mean 'queue_name'?"),
+        (note, {"value": 1}, "'value'. Arguments of the call belong into kwargs: kwargs={'value'"),
+        (note.func, {}, "() needs a task, not <function note at "),
+        (note.func, {}, "Is its decorator @task missing?"),
+        ("tests.testing.tasks.note", {}, "() needs a task, not 'tests.testing.tasks.note'."),
+        (note, {"args": 1}, "(): args must be a list or tuple of the call's arguments, not 1."),
+        (note, {"args": "x"}, "(): args must be a list or tuple of the call's arguments, not 'x'."),
+        (note, {"kwargs": [1]}, "(): kwargs must be a dict of the call's arguments by name, not"),
+        (note, {"priority": "1"}, "(): priority must be a whole number, not '1'."),
+        (note, {"run_after": 60}, "(): run_after must be a datetime, or a timedelta from the time"),
+        (note, {"queue_name": "mial"}, "has no queue 'mial'. Did you mean 'mail'?"),
+    ],
+)
+@pytest.mark.parametrize("assertion", [assert_enqueued, assert_not_enqueued, assert_enqueues])
+def test_what_no_job_can_have_is_an_error(assertion, task, attributes, message):
+    with (
+        pytest.raises((TypeError, ValueError)) as caught,
+        assertion(task, **attributes) or nullcontext(),
+    ):
+        pass
+
+    assert message in str(caught.value)
+    if "()" in message:
+        assert str(caught.value).startswith(f"{assertion.__name__}()")
 
 
 def test_finished_jobs_count():

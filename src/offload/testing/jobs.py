@@ -10,6 +10,7 @@ from django.dispatch import receiver
 from django.tasks import task_backends
 
 from offload.backends.database import DatabaseBackend
+from offload.conf import did_you_mean
 from offload.testing.backends import RecordingBackend
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ def get_inspectable_backend(alias: str) -> InspectableBackend:
             "offload.testing.immediate()."
         )
     return backend
+
+
+def require_queue(backend: InspectableBackend, name: str | None) -> None:
+    """Raise ValueError if the settings list the backend's queues without this one."""
+    if name is not None and backend.queues and name not in backend.queues:
+        hint = did_you_mean(name, sorted(backend.queues))
+        raise ValueError(f"TASKS[{backend.alias!r}] has no queue {name!r}.{hint}")
 
 
 def find_rows(backend: InspectableBackend, **columns: Any) -> list[Job]:

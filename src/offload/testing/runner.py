@@ -16,13 +16,17 @@ from django.utils.asyncio import async_unsafe
 
 from offload.backends.changes import send_cancelled
 from offload.backends.database import DatabaseBackend
-from offload.conf import did_you_mean
 from offload.lifecycle import WAITING, JobState, Outcome, released
 from offload.results import OffloadResult, canonical_id
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimRequest
 from offload.testing.execution import run_attempt
-from offload.testing.jobs import InspectableBackend, find_rows, get_inspectable_backend
+from offload.testing.jobs import (
+    InspectableBackend,
+    find_rows,
+    get_inspectable_backend,
+    require_queue,
+)
 from offload.timestamps import now_microseconds, to_datetime
 from offload.uuid7 import new_id
 
@@ -77,7 +81,7 @@ def run_jobs(
         AssertionError: if jobs are still waiting after `limit` attempts.
     """
     task_backend = get_inspectable_backend(backend)
-    _require_queue(task_backend, queue_name)
+    require_queue(task_backend, queue_name)
     started: list[str] = []
     with closing(_claims(task_backend, queue_name, include_scheduled=include_scheduled)) as claims:
         for job_id, run in claims:
@@ -93,13 +97,6 @@ def run_jobs(
 async def arun_jobs(**options: Unpack[RunOptions]) -> list[OffloadResult[Any]]:
     """Do what `run_jobs` does."""
     return await sync_to_async(run_jobs, thread_sensitive=True)(**options)
-
-
-def _require_queue(backend: InspectableBackend, name: str | None) -> None:
-    """Raise ValueError if the settings list the backend's queues without this one."""
-    if name is not None and backend.queues and name not in backend.queues:
-        hint = did_you_mean(name, sorted(backend.queues))
-        raise ValueError(f"TASKS[{backend.alias!r}] has no queue {name!r}.{hint}")
 
 
 def _claims(
