@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from offload.models import Job
 from tests.live.clients import BROWSER, JSON, start_job, user_client
@@ -56,6 +57,27 @@ def test_a_page_that_starts_a_job_shows_it_now_and_later():
     assert "Waiting" in page.text
     assert "Waiting" in client.get("/page/", {"id": last_job().pk}).text
     assert "Not available" in new_client().get("/page/", {"id": last_job().pk}).text
+
+
+def test_a_streamed_page_whose_jobs_were_loaded_before_shows_them_now_and_later():
+    client = new_client()
+
+    page = b"".join(client.get("/streamed-page/"))  # type: ignore[call-overload]  # it iterates
+
+    assert b"Waiting" in page
+    assert sees(client, last_job().pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_that_is_streamed_without_a_thread_shows_its_job():
+    async def visit() -> tuple[Any, bytes]:
+        response: Any = await AsyncClient(headers=JSON).get("/streamed-page-async/")
+        return response, b"".join([part async for part in response])
+
+    response, page = async_to_sync(visit)()
+
+    assert b"Waiting" in page
+    assert response.cookies["sessionid"].value
 
 
 def test_later_jobs_belong_to_the_same_visitor():

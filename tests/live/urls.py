@@ -9,6 +9,8 @@ urlpatterns = [
     path("start/", views.start),
     path("start-async/", views.start_async),
     path("page/", views.page),
+    path("streamed-page/", views.streamed_page),
+    path("streamed-page-async/", views.streamed_page_async),
     path("enqueue/", views.enqueue),
     path("once/", views.start_once),
     path("once-async/", views.start_once_async),

@@ -2,17 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template import RequestContext, Template
 
 import offload
+from offload.live import prefetch_status
 from offload.task_lookup import find_task
 from tests.models import Effect
 
@@ -40,6 +42,25 @@ def page(request: HttpRequest) -> HttpResponse:
             result = _private().enqueue()
     template = Template("{% load offload %}{% task_status result %}")
     return HttpResponse(template.render(RequestContext(request, {"result": result})))
+
+
+def streamed_page(request: HttpRequest) -> StreamingHttpResponse:
+    """Stream a page with a new job, after the middleware have finished."""
+    context = RequestContext(request, {"result": _private().enqueue()})
+    prefetch_status(request, [context["result"]])
+    template = Template("{% load offload %}{% task_status result %}")
+    return StreamingHttpResponse(template.render(context) for _ in range(1))
+
+
+async def streamed_page_async(request: HttpRequest) -> StreamingHttpResponse:
+    context = RequestContext(request, {"result": await _private().aenqueue()})
+    await sync_to_async(prefetch_status)(request, [context["result"]])
+    template = Template("{% load offload %}{% task_status result %}")
+
+    async def stream() -> AsyncIterator[str]:
+        yield template.render(context)
+
+    return StreamingHttpResponse(stream())
 
 
 def enqueue(request: HttpRequest) -> HttpResponse:
