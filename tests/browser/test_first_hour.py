@@ -1,4 +1,4 @@
-"""README and tutorial do what they say, line by line, in a new project."""
+"""README, tutorial and the page about imports do what they say, in a new project."""
 
 from __future__ import annotations
 
@@ -83,7 +83,16 @@ def test_the_tutorial_leads_to_its_results(newcomer: Walkthrough) -> None:
     wait_until(lambda: _get(newcomer, f"/show/{identifier}/") == done, "the server runs the job")
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+def test_the_import_of_a_csv_file_passes_its_own_tests(newcomer: Walkthrough) -> None:
+    newcomer.follow("README.md", stop="import time")  # up to its settings
+    newcomer.follow("docs/howto/import-csv.md", stop="manage.py test")
+
+    output = newcomer.run("python manage.py test shop 2>&1")
+    assert "System check identified no issues" in output
+    assert "Ran 3 tests" in output
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md", "docs/howto/import-csv.md"])
 def test_each_block_has_a_place(document: str) -> None:
     """A newcomer knows the file of each block of code, and the address is the server's."""
     for block in read_blocks(document):
