@@ -259,6 +259,13 @@ def test_nginx_accepts_its_file(tmp_path):
     assert checked.returncode == 0, checked.stderr
 
 
+def test_clients_do_not_choose_the_address_by_which_they_are_counted():
+    assert "--forwarded-allow-ips '*'" in COMMANDS["web"]  # takes the first address of the header
+    site = (EXAMPLE / "nginx.conf").read_text()
+
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in site
+
+
 def test_the_image_installs_what_the_commands_need():
     packages = (EXAMPLE / "requirements.txt").read_text()
     programs = {shlex.split(command)[0] for command in COMMANDS.values()} - {"sh", "python"}

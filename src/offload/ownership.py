@@ -52,7 +52,7 @@ class Ownership(NamedTuple):
     parent: str | None = None
     """Id of the job that enqueued it."""
     cause: Cause | None = None
-    """The job that enqueued it; not a column, but what `failure_depth` is made of."""
+    """The job that enqueued it, from which `failure_depth` is computed; not a column itself."""
 
 
 type OwnershipSource = Callable[[str], Ownership]

@@ -72,7 +72,7 @@ class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in t
             timeout: seconds (or a timedelta); None waits indefinitely.
 
         Raises:
-            TypeError, ValueError: if `timeout` is no duration.
+            TypeError, ValueError: if `timeout` is not a duration.
             TimeoutError: if the job has not finished by then.
             OffloadError: inside a transaction, where the job cannot be seen to finish.
             TaskResultExpired: if the job was pruned meanwhile.

@@ -14,9 +14,9 @@ CONTROLS = "\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 """Characters that terminals, logs and databases mishandle, as ranges of a regular expression:
 control characters (C0, DEL, C1), line and paragraph separators, and lone surrogates."""
 BIDI_MARKS = "\u061c\u200e\u200f"
-"""Invisible letters of a direction, which texts in Arabic and Hebrew need, likewise."""
+"""Invisible marks of a direction, which texts in Arabic and Hebrew need; as ranges, too."""
 BIDI_CONTROLS = "\u202a-\u202e\u2066-\u2069"
-"""Characters that reorder the text after them, likewise."""
+"""Characters that reorder the text after them; as ranges, too."""
 
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]+")
 _REORDERING = re.compile(f"[{BIDI_CONTROLS}]+")

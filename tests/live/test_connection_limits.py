@@ -35,21 +35,21 @@ def test_the_limits_are_those_of_the_options(settings):
 
 
 @pytest.mark.parametrize("names", ["nobody", "sessions", "tokens"])
-def test_one_address_gets_a_quarter_and_strangers_get_half_of_all_connections(names):
+def test_one_address_gets_a_quarter_and_visitors_get_half_of_all_connections(names):
     limits = ConnectionLimits(6, 100)
 
-    def stranger(number: int, address: str) -> Client:
+    def visitor(number: int, address: str) -> Client:
         """Return a client without a name, or each time with another one."""
         return Client(
             {"nobody": "", "sessions": f"session:{number}"}.get(names, f"token:{number}"), address
         )
 
-    first = [limits.acquire(stranger(number, "192.0.2.1")) for number in range(25)]
+    first = [limits.acquire(visitor(number, "192.0.2.1")) for number in range(25)]
     with pytest.raises(Problem, match="too-many-streams") as refused:
-        limits.acquire(stranger(25, "192.0.2.1"))
-    second = [limits.acquire(stranger(number, "192.0.2.2")) for number in range(30, 55)]
+        limits.acquire(visitor(25, "192.0.2.1"))
+    second = [limits.acquire(visitor(number, "192.0.2.2")) for number in range(30, 55)]
     with pytest.raises(Problem, match="busy"):
-        limits.acquire(stranger(60, "192.0.2.3"))
+        limits.acquire(visitor(60, "192.0.2.3"))
     users = [limits.acquire(Client(f"user:{number}", "192.0.2.1")) for number in range(50)]
     with pytest.raises(Problem, match="busy"):
         limits.acquire(Client("user:51", "192.0.2.4"))
@@ -58,7 +58,7 @@ def test_one_address_gets_a_quarter_and_strangers_get_half_of_all_connections(na
 
     assert refused.value.status == 429
     assert 5 <= int(refused.value.headers["Retry-After"]) <= 15
-    assert [limits.acquire(stranger(number, "192.0.2.1")) for number in range(25)]
+    assert [limits.acquire(visitor(number, "192.0.2.1")) for number in range(25)]
 
 
 def test_a_connection_that_is_closed_or_deleted_no_longer_counts():

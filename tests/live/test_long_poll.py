@@ -298,7 +298,7 @@ def test_held_requests_hold_no_threads_and_no_connections(start_server):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_stranger_leaves_places_to_users(start_server):
+def test_one_visitor_leaves_places_to_users(start_server):
     server = start_server(options={"max_streams": 40})
     ada = user_client("ada")
     result, own = for_all.enqueue(), start_job(ada)

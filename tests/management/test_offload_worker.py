@@ -346,7 +346,7 @@ def test_running_jobs_finish_after_a_signal(start_worker, tmp_path, processes, n
     worker.process.send_signal(number)
     until(lambda: Job.objects.filter(pk=waiting.id, state=JobState.READY).exists())
     job = rf"{running.id}  tests\.worker\.tasks\.hold"
-    worker.wait_for(rf"1 running job may finish within 30 s:\n  {job}\nPress Ctrl-C again to stop")
+    worker.wait_for(rf"1 running job may go on for 30 s:\n  {job}\nPress Ctrl-C again to stop")
     gate.touch()
 
     assert worker.wait_for_exit() == 0

@@ -158,7 +158,7 @@ class OffloadBackend(BaseTaskBackend):
         for name in self._unknown_keys:
             yield Error(
                 f"TASKS[{self.alias!r}]: Unknown key {name!r}.{did_you_mean(name, TASKS_KEYS)}",
-                hint="The options of django-offload belong into OPTIONS.",
+                hint="The options of django-offload belong in OPTIONS.",
                 id="offload.E001",
             )
         try:
@@ -228,7 +228,7 @@ def _validate_function(func: Any) -> None:
     """Raise InvalidTask for a function that a worker could not find by module and name."""
     name = getattr(func, "__qualname__", None)
     if not callable(func) or name is None:
-        raise InvalidTask(f"{NOT_AT_MODULE_LEVEL} {func!r} is no function made with def.")
+        raise InvalidTask(f"{NOT_AT_MODULE_LEVEL} {func!r} is not a function made with def.")
     if name.endswith("<lambda>"):
         raise InvalidTask(f"{NOT_AT_MODULE_LEVEL} A lambda has no name by which workers find it.")
     if "." in name:

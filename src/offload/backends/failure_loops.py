@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from django.tasks import Task
 
 MAX_DEPTH = 3
-"""Failures in a row that may lead to a job; of the same task only one."""
+"""How many failures in a row may lead to a job: only one if the job that failed is of its task."""
 MAX_FRAMES = 25
-"""Callers among which a log handler is looked for."""
+"""How many callers are searched for a log handler."""
 _HANDLE = logging.Handler.handle.__code__
 """The code of the method that calls a handler with a record."""
 _LISTENER_THREAD = "(_monitor)"
-"""How the name of the thread ends in which a `QueueListener` calls its handlers."""
+"""The end of the name of the thread in which a `QueueListener` calls its handlers."""
 _JOB_IN_RECORD = re.compile(r"Task id=([0-9a-f-]{36}) ")
-"""How Django's log lines, and ours, begin that are about a job."""
+"""The beginning of each log line about a job, Django's and ours."""
 
 
 def failure_depth(task: Task[..., Any], ownership: Ownership, database: str) -> int:

@@ -1,4 +1,4 @@
-"""The address of a client, by which connections of strangers are counted."""
+"""The address of a client, by which connections of visitors are counted."""
 
 from __future__ import annotations
 

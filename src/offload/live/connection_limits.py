@@ -16,12 +16,13 @@ from offload.live.jobs import backend_options
 
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 5, 15
 """A refused client retries after a random time between these; all at once would overload."""
-UNKNOWN_DIVISOR = 2
-"""Clients that are not signed in may have this part of all connections: a half."""
+VISITORS_DIVISOR = 2
+"""Clients that are not signed in may together have one half of all connections."""
 ADDRESS_DIVISOR = 4
-"""Those of one address may have this part: a quarter, as proxies and offices share addresses."""
+"""Those of one address may have a quarter: a whole office may share the address of its proxy."""
 
 type Share = tuple[str, ...]
+"""What a limit is for, such as ("address", "192.0.2.1") or ("all",)."""
 
 
 class Client(NamedTuple):
@@ -36,9 +37,9 @@ class Client(NamedTuple):
     address: str = ""
 
     @property
-    def is_known(self) -> bool:
-        """Whether it is a user. Anybody can get sessions."""
-        return self.name.startswith("user")
+    def is_visitor(self) -> bool:
+        """Whether it is not signed in. Anybody can get any number of sessions."""
+        return not self.name.startswith("user")
 
 
 class CountedConnection:
@@ -75,7 +76,7 @@ class ConnectionLimits:
     def __init__(self, per_client: int, total: int) -> None:
         self._per_client = per_client
         self._total = total
-        self._unknown = max(1, total // UNKNOWN_DIVISOR)
+        self._visitors = max(1, total // VISITORS_DIVISOR)
         self._per_address = max(1, total // ADDRESS_DIVISOR)
         self._open: Counter[Share] = Counter()
         self._released: SimpleQueue[list[Share]] = SimpleQueue()
@@ -93,19 +94,20 @@ class ConnectionLimits:
             limits = self._limits(client)
             for share, limit in limits.items():
                 if self._open[share] >= limit:
-                    is_own = len(share) > 1
-                    raise (problems.too_many_streams if is_own else problems.busy)(_retry_seconds())
+                    is_own = len(share) > 1  # with the name or address of the client
+                    refuse = problems.too_many_streams if is_own else problems.busy
+                    raise refuse(_retry_seconds())
             self._open.update(limits.keys())
             return CountedConnection(list(limits), self._released)
 
     def _limits(self, client: Client) -> dict[Share, int]:
-        """Return the limits of all shares among which a client's connection counts."""
+        """Return the limits of all shares to which a client's connection counts."""
         limits: dict[Share, int] = {}
         if client.name:
             limits["client", client.name] = self._per_client
-        if not client.is_known:
+        if client.is_visitor:
             limits["address", client.address] = self._per_address
-            limits["unknown",] = self._unknown
+            limits["visitors",] = self._visitors
         limits["all",] = self._total
         return limits
 

@@ -41,6 +41,6 @@ class ExactTextField(_ExactMixin, _Text):
 
 
 def exact_collation(connection: BaseDatabaseWrapper) -> str:
-    """Return the collation of all text in MariaDB or MySQL: it ignores not even trailing spaces."""
+    """Return the collation of all text in MariaDB or MySQL; it even compares trailing spaces."""
     is_mariadb = getattr(connection, "mysql_is_mariadb", False)
     return "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"

@@ -39,9 +39,9 @@ class UnixSocketNotifier(Notifier):
     """Sends hints to the listeners whose sockets are in a folder.
 
     Args:
-        key: what the hints are about, if no `folder` is given: then it is in the temporary folder.
-        folder: where the sockets are, unless its path is too long for a socket, or every user can
-            create files beside it.
+        key: what the hints are about; it names a private folder, used if `folder` is unsuitable.
+        folder: where the sockets should be. It is unsuitable if its path is too long for a socket,
+            or if every user can create files beside it.
     """
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
@@ -152,7 +152,7 @@ class UnixSocketListener(Listener):
 
 
 def _is_suitable(folder: Path) -> bool:
-    """Return whether sockets in a folder have short paths, and not every user can create it."""
+    """Return whether a folder has a short path, and cannot be created by every user."""
     if len(os.fsencode(folder)) > MAX_PATH_BYTES - MAX_NAME_BYTES:
         return False
     try:

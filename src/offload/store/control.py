@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 DELETED_OWNER = "deleted"
-"""Owner of the jobs of deleted users. Nobody has this name, and jobs without an owner, which all
-staff may see, are others."""
+"""Owner of the jobs of deleted users. Nobody has this name; without an owner, all staff would see
+the jobs."""
 
 RETRY_VALUES = {
     "attempt": 0,

@@ -133,7 +133,7 @@ def _refused_text(error: Exception, using: str) -> InvalidArguments:
 
 
 def _is_about_characters(error: BaseException) -> bool:
-    # MySQL has the same number for a number that is none.
+    # MySQL reports text in a column of integers with the same code.
     return _code_of(error) in _CHARACTER_CODES and "integer value" not in str(error)
 
 

@@ -19,7 +19,7 @@ from offload.store import get_store
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.db.models import Count, QuerySet
+    from django.db.models import QuerySet
 
 WINDOW_SIZE = 100_000
 """Newest finished jobs that one filtered query reads, at most."""

@@ -81,7 +81,7 @@ class Workers(Exchange):
         *,
         rescuer: UUID | None = None,
     ) -> list[FinishedJob]:
-        """Take back the jobs of workers without a row: dead ones.
+        """Return the jobs of dead workers, which have no row, to their queues.
 
         Args:
             expired: workers to remove, unless they have renewed their lease meanwhile.

@@ -26,7 +26,7 @@ async def respond_later(
 ) -> None:
     """Wait until a held request should be answered, then pass it to Django again.
 
-    Django so checks the permissions again, and no thread waits.
+    So Django checks the permissions again, and no thread waits.
 
     Args:
         held: the request.

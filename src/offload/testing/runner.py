@@ -42,7 +42,7 @@ DEFAULT_LIMIT = 1000
 
 
 LEASE_SECONDS = 86_400
-"""For so long no worker takes over the jobs of a test, which sends no heartbeat."""
+"""A test sends no heartbeat; until this has passed, no worker takes over its jobs."""
 
 
 class RunOptions(TypedDict, total=False):

@@ -241,7 +241,7 @@ def _stopping(jobs: Sequence[ClaimedJob], seconds: float) -> str:
         lines.append(f"  and {len(jobs) - MAX_JOBS_SHOWN} more")
     return "\n".join(
         [
-            f"Stopping. {len(jobs)} running job{plural} may finish within {seconds:g} s:",
+            f"Stopping. {len(jobs)} running job{plural} may go on for {seconds:g} s:",
             *lines,
             "Press Ctrl-C again to stop at once: jobs that are cut off start over, or fail if they "
             "may run at most once.",

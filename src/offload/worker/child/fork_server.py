@@ -49,7 +49,7 @@ def main(descriptor: int) -> None:
         with suppress(OSError):  # the worker has exited
             worker.sendall(NUMBER.pack(len(report)) + report)
             if report == IS_LOADED:
-                ForkServer(worker).serve()
+                ForkServerMain(worker).serve()
         run_exit_handlers(EXIT_TIMEOUT)
     finally:
         _flush()
@@ -77,7 +77,7 @@ def _load(worker: socket.socket) -> bytes:
     return IS_LOADED
 
 
-class ForkServer:
+class ForkServerMain:
     """Forks a child for each request.
 
     A request has two descriptors: the child's connection to the worker, and a pipe. The server

@@ -23,7 +23,7 @@ logger = logging.getLogger("offload.worker")
 MAX_REPORT_DELAY = 0.002
 """Seconds that a report waits for others to join it, while more jobs wait behind it."""
 MIN_DESCRIPTORS = 16
-"""File descriptors without which jobs are about to fail; fewer if the limit is low."""
+"""If fewer file descriptors are free, jobs are about to fail. Lower if the limit is low."""
 
 
 class ReportWriter:

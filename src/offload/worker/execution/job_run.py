@@ -177,7 +177,7 @@ class JobRun:
                 return
             if outcome is not None:
                 self._complete_result(outcome)
-            # A lost job was not started here.
+            # Of a lost job, which did not run here, the ownership is not set yet.
             with self.fork_boundary, ownership_from(self.ownership):
                 signal.send_robust(self._sender, task_result=self.result)
         except BaseException:

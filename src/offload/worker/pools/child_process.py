@@ -82,7 +82,7 @@ class ChildProcess:
     is_retiring = False
     """Whether it gets no more jobs and is replaced."""
     runs_one_job = False
-    """Whether the pool chooses the only job that runs here."""
+    """Whether the pool submits one job at a time, and nothing else runs here."""
     seconds_stalled = 0.0
     """For how long it has a free slot and has not reached the jobs that were taken back."""
     _check_at = 0.0
@@ -92,7 +92,7 @@ class ChildProcess:
     """Why it was killed, if it misbehaved."""
     _stop_sent_at: float | None = None
     _finished = 0
-    """How many jobs."""
+    """How many jobs have run."""
 
     def __init__(
         self,

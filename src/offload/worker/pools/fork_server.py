@@ -234,10 +234,10 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def explain_failed_load(reason: str) -> str:
-    """Return the message for people about a project that the fork server could not load."""
+    """Return the error message about a project that the fork server could not load."""
     return (
         f"The child processes could not load the project ({reason}). They get this process's "
         f"settings and import path, but do not run {Path(sys.argv[0]).name}: what it does beyond "
-        "that belongs into the package of the settings. With --processes 0 there are no child "
+        "that belongs in the package of the settings. With --processes 0 there are no child "
         "processes."
     )

@@ -240,7 +240,7 @@ class ProcessPool(Pool):
         logger.error("A child process could not start (%s). Trying again in %.0f s.", reason, delay)
 
     def _remove_dead(self, child: ChildProcess) -> None:
-        """Take back the jobs of a child that has exited."""
+        """Return the jobs of a child that has exited to their queues."""
         self._finished += child.collect()
         self._children.remove(child)
         if not child.is_ready:

@@ -32,7 +32,7 @@ logger = logging.getLogger("offload.worker")
 MAX_REST = 0.05
 """Seconds without a call after which a job gives its thread to a job that waits for one."""
 
-_lease: ContextVar[Lease | None] = ContextVar("offload_lease", default=None)
+_borrower: ContextVar[Borrower | None] = ContextVar("offload_borrower", default=None)
 _READS_IN_CHUNKS = QuerySet.aiterator.__code__
 
 
@@ -55,8 +55,8 @@ class AsyncThreads(Executor):
         self._lock = threading.Lock()
         self._started = 0
         self._idle: list[AsyncThread] = []
-        self._waiting: deque[Lease] = deque()
-        self._resting: dict[Lease, float] = {}
+        self._waiting: deque[Borrower] = deque()
+        self._resting: dict[Borrower, float] = {}
         """The jobs that have a thread, but no call for it; in the order in which they rest."""
         self._takes_over = False
         """Whether `_take_over` is scheduled."""
@@ -68,35 +68,36 @@ class AsyncThreads(Executor):
         SyncToAsync.context_to_thread_executor[marker] = self
         context.run(SyncToAsync.thread_sensitive_context.set, marker)
 
-    def enter(self) -> Lease:
-        """Begin the use of a thread by the code of this context, and by all that it starts."""
-        lease = Lease()
-        _lease.set(lease)
-        return lease
+    def enter(self) -> Borrower:
+        """Let the code of this context, and all that it starts, borrow a thread as one job."""
+        borrower = Borrower()
+        _borrower.set(borrower)
+        return borrower
 
-    def leave(self, lease: Lease) -> None:
+    def leave(self, borrower: Borrower) -> None:
         """Give the thread back once its current call has ended."""
-        lease.is_ended = True
-        if lease.calls is not None:  # it has made some
+        borrower.is_ended = True
+        if borrower.calls is not None:  # it has made some
             with self._lock:
-                if self._resting.pop(lease, None) is not None and lease.thread is not None:
-                    lease.thread.inbox.put(lease)
+                if self._resting.pop(borrower, None) is not None and borrower.thread is not None:
+                    borrower.thread.inbox.put(borrower)
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call a function in the thread of the job that the current context belongs to."""
         call = Call(partial(function, *args, **kwargs))
-        lease = _lease.get()
-        if lease is None or lease.is_ended:  # a receiver of a signal, or what outlives its job
-            lease = Lease(is_ended=True)  # for this call only
+        borrower = _borrower.get()
+        if borrower is None or borrower.is_ended:
+            # A receiver of a signal, or what outlives its job: it borrows for this call only.
+            borrower = Borrower(is_ended=True)
         with self._lock:
-            if lease.calls is None:
-                lease.calls = deque()
-            lease.calls.append(call)
-            if lease.thread is None:
-                if not lease.is_waiting:
-                    self._find_thread(lease)
-            elif self._resting.pop(lease, None) is not None:
-                lease.thread.inbox.put(lease)
+            if borrower.calls is None:
+                borrower.calls = deque()
+            borrower.calls.append(call)
+            if borrower.thread is None:
+                if not borrower.is_waiting:
+                    self._find_thread(borrower)
+            elif self._resting.pop(borrower, None) is not None:
+                borrower.thread.inbox.put(borrower)
         return call.future
 
     def stop(self) -> None:
@@ -111,29 +112,29 @@ class AsyncThreads(Executor):
         hooks = sys.get_asyncgen_hooks()
 
         def note(generator: Any) -> None:
-            lease = _lease.get()
-            if lease is not None and generator.ag_code is _READS_IN_CHUNKS:
-                lease.iterators = lease.iterators or WeakSet()
-                lease.iterators.add(generator)
+            borrower = _borrower.get()
+            if borrower is not None and generator.ag_code is _READS_IN_CHUNKS:
+                borrower.iterators = borrower.iterators or WeakSet()
+                borrower.iterators.add(generator)
             if hooks.firstiter is not None:
                 hooks.firstiter(generator)
 
         sys.set_asyncgen_hooks(firstiter=note)
 
-    def next_call(self, thread: AsyncThread, lease: Lease) -> Call | None:
+    def next_call(self, thread: AsyncThread, borrower: Borrower) -> Call | None:
         """Return the next call of a job; without one, let it rest unless it has ended."""
         with self._lock:
-            if lease.calls:
-                return lease.calls.popleft()
-            thread.is_kept = not lease.is_ended
+            if borrower.calls:
+                return borrower.calls.popleft()
+            thread.is_kept = not borrower.is_ended
             if thread.is_kept:
-                self._resting[lease] = time.monotonic()
+                self._resting[borrower] = time.monotonic()
             return None
 
-    def next_lease(self, thread: AsyncThread, lease: Lease) -> Lease | None:
+    def next_borrower(self, thread: AsyncThread, borrower: Borrower) -> Borrower | None:
         """Take the thread from a job that has ended; return the one that waits longest."""
         with self._lock:
-            lease.thread = None
+            borrower.thread = None
             if self._waiting:
                 return self._lend(thread, self._waiting.popleft())
             self._idle.append(thread)
@@ -141,25 +142,25 @@ class AsyncThreads(Executor):
                 thread.inbox.put(None)
             return None
 
-    def _find_thread(self, lease: Lease) -> None:
+    def _find_thread(self, borrower: Borrower) -> None:
         if self._idle:
             thread = self._idle.pop()
         elif self._started < self._limit:
             thread = AsyncThread(self, self._started)
             self._started += 1
         else:
-            self._wait(lease)
+            self._wait(borrower)
             return
-        thread.inbox.put(self._lend(thread, lease))
+        thread.inbox.put(self._lend(thread, borrower))
 
-    def _lend(self, thread: AsyncThread, lease: Lease) -> Lease:
-        lease.is_waiting = False
-        lease.thread = thread
-        return lease
+    def _lend(self, thread: AsyncThread, borrower: Borrower) -> Borrower:
+        borrower.is_waiting = False
+        borrower.thread = thread
+        return borrower
 
-    def _wait(self, lease: Lease) -> None:
-        lease.is_waiting = True
-        self._waiting.append(lease)
+    def _wait(self, borrower: Borrower) -> None:
+        borrower.is_waiting = True
+        self._waiting.append(borrower)
         if not self._takes_over:
             self._takes_over = True
             self._loop.call_soon_threadsafe(self._take_over)
@@ -168,13 +169,13 @@ class AsyncThreads(Executor):
         """Give the threads of jobs that have rested long enough to those that wait."""
         with self._lock:
             rested_since = time.monotonic() - MAX_REST
-            for lease, since in list(self._resting.items()):
+            for borrower, since in list(self._resting.items()):
                 if not self._waiting or since > rested_since:
                     break
-                thread = lease.thread
-                if thread is not None and not thread.is_in_transaction and not lease.is_reading:
-                    del self._resting[lease]
-                    lease.thread = None
+                thread = borrower.thread
+                if thread is not None and not thread.is_in_transaction and not borrower.is_reading:
+                    del self._resting[borrower]
+                    borrower.thread = None
                     thread.must_close = True
                     thread.inbox.put(self._lend(thread, self._waiting.popleft()))
             self._takes_over = bool(self._waiting)
@@ -182,8 +183,8 @@ class AsyncThreads(Executor):
                 self._loop.call_later(MAX_REST / 2, self._take_over)
 
 
-class Lease:
-    """The use of a thread by one job."""
+class Borrower:
+    """An async job, which borrows a thread for its calls of sync code."""
 
     __slots__ = ("calls", "is_ended", "is_waiting", "iterators", "thread")
 
@@ -203,11 +204,11 @@ class Lease:
 
 
 class AsyncThread:
-    """One of the threads; it serves one lease after another."""
+    """One of the threads; it serves one job after another."""
 
     def __init__(self, threads: AsyncThreads, number: int) -> None:
-        self.inbox: SimpleQueue[Lease | None] = SimpleQueue()
-        """A lease that has calls or has ended; None to exit."""
+        self.inbox: SimpleQueue[Borrower | None] = SimpleQueue()
+        """A job that has calls or has ended; None to exit."""
         self.is_kept = False
         """Whether the job that made the last call has not ended."""
         self.is_in_transaction = False
@@ -218,16 +219,16 @@ class AsyncThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
-        served: Lease | None = None
-        while (lease := self.inbox.get()) is not None:
-            if lease is not served:
+        served: Borrower | None = None
+        while (borrower := self.inbox.get()) is not None:
+            if borrower is not served:
                 self._reset(close_all=self.must_close)
-            served = self._serve(lease)
+            served = self._serve(borrower)
         self._reset(close_all=True)
 
-    def _serve(self, lease: Lease) -> Lease | None:
+    def _serve(self, borrower: Borrower) -> Borrower | None:
         """Run the calls of a job; return it if it rests, or None if no job uses the thread."""
-        current: Lease | None = lease
+        current: Borrower | None = borrower
         while current is not None:
             while (call := self._threads.next_call(self, current)) is not None:
                 call.run()
@@ -235,7 +236,7 @@ class AsyncThread:
             if self.is_kept:
                 return current
             self._reset()
-            current = self._threads.next_lease(self, current)
+            current = self._threads.next_borrower(self, current)
         return None
 
     def _reset(self, *, close_all: bool = False) -> None:

@@ -19,7 +19,7 @@ from offload.progress import OnProgress, ignore_progress
 from offload.store.records import ClaimedJob, ClaimKey
 from offload.worker.execution.executor import execute_async
 from offload.worker.execution.tracebacks import describe_exception
-from offload.worker.runners.async_threads import AsyncThreads, Lease
+from offload.worker.runners.async_threads import AsyncThreads, Borrower
 from offload.worker.runners.base import FinishReport, NumberedJob, OnFinish, Runner
 from offload.worker.runners.slot_table import SlotTable
 
@@ -208,7 +208,7 @@ class RunningCall:
     """
 
     task: asyncio.Task  # type: ignore[type-arg]
-    _lease: Lease
+    _borrower: Borrower
 
     def __init__(self, number: int, job: ClaimedJob, slot: int, threads: AsyncThreads) -> None:
         self.number = number
@@ -227,7 +227,7 @@ class RunningCall:
 
     def __enter__(self) -> Self:
         self._is_in_task = True
-        self._lease = self._threads.enter()
+        self._borrower = self._threads.enter()
         return self
 
     def __exit__(
@@ -237,6 +237,6 @@ class RunningCall:
         trace: TracebackType | None,
     ) -> None:
         self._is_in_task = False
-        self._threads.leave(self._lease)
+        self._threads.leave(self._borrower)
         if self._interruption is not None and isinstance(error, asyncio.CancelledError):
             raise self._interruption from error

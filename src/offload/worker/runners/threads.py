@@ -121,7 +121,7 @@ class RunnerThread:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._is_in_task = False
-            if self._is_interrupted:  # take back the exception, which may not have been raised yet
+            if self._is_interrupted:  # withdraw the exception, which may not have been raised yet
                 _set_async_exc(ctypes.c_ulong(threading.get_ident()), None)
 
     def interrupt(self, key: ClaimKey, kind: type[Interruption]) -> None:

@@ -83,7 +83,7 @@ class Maintenance:
         ]
 
     def rescue(self) -> float | None:
-        """Take back the jobs of dead workers.
+        """Return the jobs of dead workers to their queues.
 
         The kernel shows which workers of this host have exited. For others an expired lease is
         not enough, as all leases expire during an outage of the database, or when its clock jumps:
