@@ -9,12 +9,19 @@ import django
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
+from hypothesis import HealthCheck, settings
 
 from offload.store import get_store
 from offload.watching.watcher import get_watcher
 from tests.crash.summary import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
+
+# How long Hypothesis takes for an example says how busy the machine is, and nothing of the code.
+settings.register_profile(
+    "busy machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 # These tests do not depend on the database or the version of Django, so they run once.
 collect_ignore: list[str] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.db import connections
 from django.dispatch import Signal
 from django.tasks import TaskResultStatus
 
@@ -19,14 +20,23 @@ LIMIT = 40
 class Enqueues(logging.Handler):
     """A handler that enqueues a task for each error; most handlers of projects catch nothing."""
 
-    def __init__(self, task: Any, *, catches: bool = False) -> None:
+    def __init__(self, task: Any) -> None:
         super().__init__(logging.ERROR)
         self.task = task
-        self.caught = (Exception,) if catches else ()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(*self.caught):
-            self.task.enqueue(record.name)
+        self.task.enqueue(record.name)
+
+
+class EnqueuesInThread(Enqueues):
+    """The same in a thread of its own, which no exception may end."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            with suppress(Exception):
+                super().emit(record)
+        finally:
+            connections.close_all()  # nobody else closes those of the thread
 
 
 @contextmanager

@@ -13,7 +13,14 @@ from offload.store.losses import lost_outcome
 from offload.testing import run_jobs
 from offload.worker.execution.executor import announce_finished
 from tests.failing_tasks import fail, fail_as_well, fail_async, fan_out, log_an_error, succeed
-from tests.failure_reports import Enqueues, handling, on_failure, receiving, run_all
+from tests.failure_reports import (
+    Enqueues,
+    EnqueuesInThread,
+    handling,
+    on_failure,
+    receiving,
+    run_all,
+)
 from tests.jobs import claim, register_worker
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +76,7 @@ def test_a_log_handler_whose_job_logs_an_error_is_not_heard_again():
 @pytest.mark.django_db(transaction=True)
 def test_a_log_handler_in_another_thread_is_not_heard_again():
     records: queue.Queue[Any] = queue.Queue()
-    listener = QueueListener(records, Enqueues(fail_as_well, catches=True))
+    listener = QueueListener(records, EnqueuesInThread(fail_as_well))
     fail.enqueue("first")
 
     with handling(QueueHandler(records), "django.tasks"):

@@ -9,7 +9,7 @@ import pytest
 from offload import JobState
 from tests.models import Effect
 from tests.worker import event_log, forking_tasks, tasks
-from tests.worker.conftest import RunningWorker, until
+from tests.worker.conftest import RunningWorker, StartWorker, until
 from tests.worker.forking_tasks import EXIT_CODES
 from tests.worker.job_runs import claimed
 from tests.worker.runners.harness import LIMIT, make_event_loop, make_threads
@@ -60,7 +60,13 @@ def test_a_copy_that_leaves_a_transaction_of_the_task_does_not_roll_it_back(work
     assert set(Effect.objects.values_list("token", flat=True)) == {"own", "own after"}
 
 
-def test_a_copy_uses_a_database_connection_of_its_own(worker: RunningWorker):
+def test_a_copy_uses_a_database_connection_of_its_own(start_worker: StartWorker):
+    """In a child process, where no other thread uses the database at the moment of the fork.
+
+    A copy would wait forever for a lock inside SQLite that another thread held then.
+    """
+    start_worker(1)
+
     result = forking_tasks.fork_and_write.enqueue("a").wait(LIMIT)
 
     assert result.return_value == 0, result.errors
