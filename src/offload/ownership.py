@@ -196,7 +196,7 @@ def owner_of_request(request: HttpRequest) -> str:
 def begin_session(request: HttpRequest, owners: Collection[str]) -> None:
     """Begin the session of a visitor without one, if jobs of this request are shown to it.
 
-    Only a job that this very request has enqueued has the visitor's name as its owner.
+    Only jobs that this request has enqueued have the visitor's name as their owner.
 
     Args:
         request: the request that enqueued the jobs.

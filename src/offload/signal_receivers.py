@@ -1,4 +1,4 @@
-"""Checks whether Django's task signals have receivers.
+"""The receivers of Django's task signals: whether there are any, and what Django's own ones log.
 
 Django sends three signals for each job. Usually Django's own receivers are the only ones, and no
 handler outputs the lines that they log. Then neither the signal nor the job's result is needed,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _DJANGO_RECEIVERS = (log_task_enqueued, log_task_started, log_task_finished)
 """Django's own receivers, each of which logs a line."""
 
-
 _is_cancellation = ContextVar("is_cancellation", default=False)
 
 
@@ -47,7 +46,7 @@ def has_only_django_receivers(signal: Signal) -> bool:
 
 @contextmanager
 def cancellation() -> Iterator[None]:
-    """Log what Django's receivers log in this block as information, not as an error.
+    """Give the lines that Django's receivers log in this block the level INFO, not ERROR.
 
     Django's status of a cancelled job is FAILED, but somebody wanted it: nobody needs an email.
     """

@@ -75,7 +75,7 @@ class SlotTable:
     def take_back(self, through: int, *, is_async: bool) -> None:
         """Forbid the start of jobs up to a number; those that started before it go on.
 
-        A job whose start is not in the table *some time later* has not started, and never will.
+        A job whose start is not in the table a moment later has not started, and never will.
         The child writes a start before it reads which jobs were taken back. If it read too early
         to see this call, its own write is visible to the worker a moment later, even if the child
         was stopped in between: processors delay writes by less than a millisecond.
