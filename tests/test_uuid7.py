@@ -1,5 +1,7 @@
 """Ids sort by the time of creation."""
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -94,3 +96,15 @@ def test_an_id_derived_from_any_other_key_has_no_time_and_sorts_before_all_that_
     assert identifier < UUID("01941f29-7c00-7000-8000-000000000000")
     with pytest.raises(ValueError, match="is not a UUIDv7"):
         created_at(identifier)
+
+
+def test_a_process_forked_while_another_thread_makes_an_id_makes_ids_too():
+    with ids._lock:
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(5)
+            new_id()
+            os._exit(0)
+
+    assert os.waitpid(pid, 0)[1] == 0

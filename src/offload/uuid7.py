@@ -53,6 +53,15 @@ def derive_id(key: str, digest: bytes) -> UUID:
     return UUID(int=(high << 64) | low)
 
 
+def _renew_lock() -> None:
+    """Replace the lock in a forked process, where no thread is left that would release it."""
+    global _lock  # noqa: PLW0603  # of the process
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _time_of(key: str) -> int | None:
     """Return the milliseconds in a key's UUIDv7; None without one, or if its time is impossible."""
     try:

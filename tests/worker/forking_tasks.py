@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,15 @@ def fork_and_write(token: str) -> int | None:
     code = _exit_code(pid)
     Effect.objects.create(token=f"{token} after")
     return code
+
+
+@task
+def start_program_in_session() -> str:
+    """Return the signal that a program gets when the thread that started it exits."""
+    code = (
+        "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n)"
+    )
+    return subprocess.check_output([sys.executable, "-c", code], preexec_fn=os.setsid, text=True)
 
 
 def _fork_in_backoff(error: BaseException, result: Any) -> float:

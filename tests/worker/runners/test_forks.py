@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_a_copy_uses_a_database_connection_of_its_own(start_worker: StartWorker)
 
     assert result.return_value == 0, result.errors
     assert set(Effect.objects.values_list("token", flat=True)) == {"a", "a copy", "a after"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this signal")
+def test_a_program_that_leads_a_session_of_its_own_outlives_the_process_of_its_task(start):
+    harness = start(make_threads)
+
+    harness.submit(claimed(forking_tasks.start_program_in_session))
+
+    assert "c_int(0)" in harness.report().outcome.return_value
 
 
 def test_copies_made_by_receivers_and_backoffs_end_with_them(worker: RunningWorker):

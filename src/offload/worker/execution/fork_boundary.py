@@ -8,6 +8,8 @@ on the connections that it shares.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import traceback
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,8 @@ from offload.worker.parent_death import die_with_parent
 STANDARD_ERROR = 2
 """Its descriptor: the lock of `sys.stderr` may be held by a thread that a copy does not have."""
 
+_START_PROGRAM = subprocess.Popen._execute_child.__code__  # type: ignore[attr-defined]  # noqa: SLF001
+"""What forks in `subprocess`, if it has a `preexec_fn` such as `os.setsid`."""
 _inherited: list[Any] = []
 """Connections of the process that was copied. Some drivers log off when one is freed."""
 
@@ -73,11 +77,11 @@ def _exit_code(error: BaseException | None) -> int:
 def _prepare_copy() -> None:
     """Prepare a process that a task has just forked: it dies with this one and shares nothing.
 
-    A process that forks again, as a daemon does, lives on.
+    A process that forks again, as a daemon does, lives on. So does a program that the task starts.
     """
     run = running_job()
     boundary = getattr(run, "fork_boundary", None)
-    if boundary is None:
+    if boundary is None or sys._getframe(1).f_code is _START_PROGRAM:  # noqa: SLF001
         return
     if os.getppid() == boundary.pid:
         die_with_parent()
