@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 
 from offload.failpoints import failpoint
-from offload.lifecycle import cancelled_instead
+from offload.lifecycle import WAITING, JobState, cancelled_instead
 from offload.models import Attempt
 from offload.notifier import Hint
 from offload.store.hints import publish_after_commit
@@ -222,7 +222,7 @@ def cancelled_by_request(
     return [
         (job, cancelled_instead(outcome))
         for job, outcome in finished
-        if states.get(job.key, outcome.state) != outcome.state
+        if outcome.state in WAITING and states.get(job.key) == JobState.CANCELLED
     ]
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, OperationalError
 from django.db.models import Value
 
+from offload.lifecycle import WAITING
 from offload.models import Job
 from offload.notifier import is_in_memory
 from offload.store.base import Store
@@ -104,8 +105,8 @@ class SQLiteStore(Store):
 
     def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
         now = now_microseconds()
-        sql = statement("sqlite", "finish")
-        written = {}
+        sql, state_sql = statement("sqlite", "finish"), statement("sqlite", "state")
+        written: dict[ClaimKey, int] = {}
         with self._raw() as connection:
             for job, outcome in finished:
                 values = (
@@ -117,8 +118,10 @@ class SQLiteStore(Store):
                     outcome.return_value,
                     now,
                 )
-                for (state,) in connection.execute(sql, values).fetchall():
-                    written[job.key] = state
+                if connection.execute(sql, values).rowcount:
+                    written[job.key] = outcome.state
+                    if outcome.state in WAITING:  # unless its cancellation was requested
+                        (written[job.key],) = connection.execute(state_sql, [job.id]).fetchone()
         return written
 
     def keep_progress(

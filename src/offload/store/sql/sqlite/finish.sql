@@ -11,4 +11,3 @@ UPDATE offload_job SET
         THEN ?8 END,
     return_value = ?7
 WHERE id = ?1 AND fence = ?2 AND state = {RUNNING}
-RETURNING state

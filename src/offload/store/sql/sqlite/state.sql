@@ -1,0 +1,1 @@
+SELECT state FROM offload_job WHERE id = ?1
