@@ -54,7 +54,10 @@ def to_terminal_text(text: object) -> str:
 
     Text of a task could otherwise move the cursor, set the window's title or forge a log line.
     """
-    return _UNSAFE.sub(_escape, str(text))
+    text = str(text)
+    if text.isascii() and text.isprintable():  # most are; the search takes ten times as long
+        return text
+    return _UNSAFE.sub(_escape, text)
 
 
 def to_terminal_lines(text: str) -> str:
