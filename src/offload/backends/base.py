@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
@@ -236,7 +236,7 @@ def _validate_function(func: Any) -> None:
             f"{NOT_AT_MODULE_LEVEL} {name} is defined in a class or function, where workers do "
             "not find it."
         )
-    if isgeneratorfunction(func) or isasyncgenfunction(func):
+    if _contains_yield(func):
         raise InvalidTask(
             f"{name} cannot be a task: it contains yield, so a call would not run its code."
         )
@@ -245,6 +245,11 @@ def _validate_function(func: Any) -> None:
             f"The path of {name} is longer than {MAX_PATH_CHARS} characters. Shorten its name, or "
             "that of its module."
         )
+
+
+@lru_cache(maxsize=1000)
+def _contains_yield(func: Any) -> bool:
+    return isgeneratorfunction(func) or isasyncgenfunction(func)
 
 
 def _validate_priority(priority: Any) -> None:
