@@ -85,7 +85,7 @@ def _is_logged(level: int) -> bool:
     handlers = list(effective_handlers(logger))
     if not handlers and logging.lastResort is not None:
         handlers.append(logging.lastResort)
-    if any(log_filter is not _adapt for log_filter in logger.filters):
+    if logger.filters != [_adapt]:
         return True
     return any(level >= handler.level and not _is_for_debug(handler) for handler in handlers)
 

@@ -21,6 +21,7 @@ from offload import exceptions, lifecycle
 from offload.exceptions import InvalidResult, JobError, Retry
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, Outcome
+from offload.ownership import ownership_from
 from offload.progress import OnProgress, ignore_progress
 from offload.serialization import encode_result
 from offload.signal_receivers import has_only_django_receivers
@@ -151,7 +152,9 @@ def announce_finished(finished: Sequence[FinishedJob]) -> None:
         try:
             raise kind(message)  # noqa: TRY301  # Django's receiver logs the current exception
         except BaseException:  # noqa: BLE001
-            JobRun(job).announce_finish(outcome)
+            run = JobRun(job)
+            with ownership_from(run.ownership):  # which `start` sets in other cases
+                run.announce_finish(outcome)
         reset_connections()
     reset_connections(close_all=True)
 

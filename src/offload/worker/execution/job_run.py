@@ -20,7 +20,7 @@ from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
 from offload.exceptions import JobExpired, current_timeout
 from offload.lifecycle import JobState, Outcome
-from offload.ownership import Cause, Ownership, ownership_from, set_ownership_source
+from offload.ownership import Cause, Ownership, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
@@ -28,7 +28,7 @@ from offload.signal_receivers import cancellation, has_no_receivers
 from offload.store.records import ClaimedJob
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
-from offload.worker.execution.fork_boundary import ForkBoundary
+from offload.worker.execution.fork_boundary import fork_boundary
 from offload.worker.execution.sqlite_connections import SQLiteChanges
 
 if TYPE_CHECKING:
@@ -55,13 +55,14 @@ class JobRun:
         is_cancelled: returns whether cancellation of the job was requested.
         on_progress: called with the reporter when the progress changed.
         fork_boundary: around all code of the project, which may fork.
-        sqlite_changes: what the task has changed on SQLite.
         reporter: the progress; None until the task reports some.
         task: the task, or a stub if it cannot be found.
         args, kwargs: the arguments it was enqueued with.
     """
 
     reporter: ProgressReporter | None = None
+    _problem: BaseException | None = None
+    _has_succeeded: bool | None = None
 
     def __init__(
         self,
@@ -72,17 +73,13 @@ class JobRun:
         self.job = job
         self.is_cancelled = is_cancelled
         self.on_progress = on_progress
-        self.fork_boundary = ForkBoundary()
-        self.sqlite_changes = SQLiteChanges()
+        self.fork_boundary = fork_boundary()
         self.options, self._sender = _options_and_sender(job.backend)
-        self._problem: BaseException | None = None
-        self._has_succeeded: bool | None = None
-        self.args: list[Any] = []
-        self.kwargs: dict[str, Any] = {}
         try:
             args, kwargs = decode(job.arguments)
             self.args, self.kwargs = list(args), dict(kwargs)
         except (ValueError, TypeError, RecursionError) as error:
+            self.args, self.kwargs = [], {}
             self._problem = ValueError("The row's arguments cannot be read.")
             self._problem.__cause__ = error
         self.task = self._find_task()
@@ -99,6 +96,12 @@ class JobRun:
         Created on first use, as most short jobs need none.
         """
         return _make_running_result(self.job, self.task, self.args, self.kwargs)
+
+    @cached_property
+    def sqlite_changes(self) -> SQLiteChanges:
+        """What the task has changed on SQLite. It is created once, as `open_reporter` does it."""
+        changes: SQLiteChanges = self.__dict__.setdefault("sqlite_changes", SQLiteChanges())
+        return changes
 
     def start(self) -> None:
         """Set this context's `current_job()` and the ownership of jobs that the task enqueues.
@@ -177,8 +180,7 @@ class JobRun:
                 return
             if outcome is not None:
                 self._complete_result(outcome)
-            # Of a lost job, which did not run here, the ownership is not set yet.
-            with self.fork_boundary, ownership_from(self.ownership):
+            with self.fork_boundary:
                 signal.send_robust(self._sender, task_result=self.result)
         except BaseException:
             with suppress(Exception):  # raised by a log handler, which may be what failed

@@ -29,30 +29,32 @@ def call_past_locks[Value](run: JobRun, call: Callable[[], Value], *, atomic_in:
         call: calls the task.
         atomic_in: the database that undoes what it has written, if there is one.
     """
-    for calls in range(1, MAX_CALLS):
+    calls = 0
+    while True:
+        calls += 1
         try:
             return call()
         except Exception as error:
-            if not _may_call_again(run, error, atomic_in):
+            if calls == MAX_CALLS or not _may_call_again(run, error, atomic_in):
                 raise
             delay = _delay(calls)
             _log(run, delay)
         Event().wait(delay)
-    return call()
 
 
 async def acall_past_locks[Value](run: JobRun, call: Callable[[], Awaitable[Value]]) -> Value:
     """Do what `call_past_locks` does, for a coroutine function."""
-    for calls in range(1, MAX_CALLS):
+    calls = 0
+    while True:
+        calls += 1
         try:
             return await call()
         except Exception as error:
-            if not _may_call_again(run, error):
+            if calls == MAX_CALLS or not _may_call_again(run, error):
                 raise
             delay = _delay(calls)
             _log(run, delay)
         await asyncio.sleep(delay)
-    return await call()
 
 
 def _delay(calls: int) -> float:

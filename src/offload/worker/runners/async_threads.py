@@ -25,7 +25,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.db.models import QuerySet
 
 from offload.worker.execution.connections import is_in_transaction, reset_connections
-from offload.worker.execution.fork_boundary import ForkBoundary
+from offload.worker.execution.fork_boundary import fork_boundary
 
 logger = logging.getLogger("offload.worker")
 
@@ -88,7 +88,8 @@ class AsyncThreads(Executor):
         borrower = _borrower.get()
         if borrower is None or borrower.is_ended:
             # A receiver of a signal, or what outlives its job: it borrows for this call only.
-            borrower = Borrower(is_ended=True)
+            borrower = Borrower()
+            borrower.is_ended = True
         with self._lock:
             if borrower.calls is None:
                 borrower.calls = deque()
@@ -186,16 +187,14 @@ class AsyncThreads(Executor):
 class Borrower:
     """An async job, which borrows a thread for its calls of sync code."""
 
-    __slots__ = ("calls", "is_ended", "is_waiting", "iterators", "thread")
-
-    def __init__(self, *, is_ended: bool = False) -> None:
-        self.calls: deque[Call] | None = None
-        """The calls that have not started; None before the first one."""
-        self.is_ended = is_ended
-        self.is_waiting = False
-        self.iterators: WeakSet[AsyncGeneratorType[Any, Any]] | None = None
-        """What reads a queryset in chunks, perhaps from a cursor of its connection."""
-        self.thread: AsyncThread | None = None
+    # Not set in `__init__`: most jobs have no sync code.
+    calls: deque[Call] | None = None
+    """The calls that have not started; None before the first one."""
+    is_ended = False
+    is_waiting = False
+    iterators: WeakSet[AsyncGeneratorType[Any, Any]] | None = None
+    """What reads a queryset in chunks, perhaps from a cursor of its connection."""
+    thread: AsyncThread | None = None
 
     @property
     def is_reading(self) -> bool:
@@ -259,7 +258,7 @@ class Call:
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            with ForkBoundary():
+            with fork_boundary():
                 result = self._function()
         except BaseException as error:  # noqa: BLE001  # the job handles it
             self.future.set_exception(error)
