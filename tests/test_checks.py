@@ -80,11 +80,18 @@ def test_a_wrong_option_is_an_error(tasks, message):
     assert problem.hint
 
 
-@pytest.mark.parametrize("queues", ["mail", ["mail", 3]])
-def test_queues_that_are_not_names_are_refused(queues):
+@pytest.mark.parametrize(
+    ("queues", "message"),
+    [
+        ("mail", "must be a list of names, not "),
+        (["mail", 3], "must be a list of names, not "),
+        (["default", "a,b"], "the name of a queue cannot have a comma: 'a,b'"),
+    ],
+)
+def test_queues_that_are_not_names_are_refused(queues, message):
     with (
         override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUES": queues}}),
-        pytest.raises(ImproperlyConfigured, match="must be a list of names, not "),
+        pytest.raises(ImproperlyConfigured, match=message),
     ):
         _ = task_backends["default"]
 

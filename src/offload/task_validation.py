@@ -81,10 +81,9 @@ def _validate_backoff(value: Any) -> None:
 def _validate_visibility(value: Any) -> None:
     if value in VISIBILITIES or _is_sync_callable(value):
         return
-    hint = did_you_mean(value, VISIBILITIES) if isinstance(value, str) else ""
     raise InvalidTask(
-        f"visibility must be one of {', '.join(map(repr, VISIBILITIES))}, or a callable "
-        f"(request, result) -> bool written with def, not {value!r}.{hint}"
+        "visibility must be a name, or a callable (request, result) -> bool written with def, "
+        f"not {value!r}.{did_you_mean(str(value), VISIBILITIES)}"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import JsonResponse
 from django.tasks.exceptions import TaskResultDoesNotExist
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.urls import NoReverseMatch
 
 import offload
@@ -101,6 +101,14 @@ def test_no_warning_is_logged_if_the_client_may_see_its_job(caplog):
         send(anonymous_client(session=False), "for_all")
 
     assert caplog.records == []
+
+
+def test_arguments_of_other_types_are_named(rf: RequestFactory) -> None:
+    result = shown.enqueue()
+
+    for arguments in [(rf.post("/"), result.id), (result, rf.post("/"))]:
+        with pytest.raises(TypeError, match="takes the request and the result that enqueue"):
+            offload.accepted(*arguments)  # type: ignore[arg-type]
 
 
 def test_a_job_that_was_rolled_back_does_not_exist(rf):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, override_settings
 
 from offload.lifecycle import succeeded
 from offload.live.connection_limits import Client as Holder
@@ -54,6 +54,14 @@ def test_wsgi_cannot_stream():
 
     assert response.status_code == 501
     assert response.json()["type"] == "urn:offload:no-stream"
+
+
+@override_settings(DEBUG=False, ADMINS=["ada@example.com"])
+def test_a_visitor_cannot_send_mail_to_the_admins(mailoutbox, caplog):
+    Client(headers=STREAM).get("/tasks/events/?ids=019abf1c-6d1e-7000-8a4f-5b0c6f0e7d11")
+
+    assert mailoutbox == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,11 @@ def _require_names(alias: str, queues: Any) -> None:
         raise ImproperlyConfigured(
             f"TASKS[{alias!r}]['QUEUES'] must be a list of names, not {queues!r}."
         )
+    for name in queues:
+        if "," in name:  # `offload_worker --queues` separates the names by commas
+            raise ImproperlyConfigured(
+                f"TASKS[{alias!r}]['QUEUES']: the name of a queue cannot have a comma: {name!r}."
+            )
 
 
 def _require_callable(alias: str, name: str, path: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.urls import reverse
 
@@ -19,7 +20,6 @@ from offload.ownership import begin_session
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
-    from django.tasks import TaskResult
 
 logger = logging.getLogger("offload.live")
 
@@ -41,7 +41,9 @@ def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse
     Raises:
         TaskResultDoesNotExist: if the job does not exist.
         NoReverseMatch: if the project's URLs do not include `offload.urls`.
+        TypeError: for arguments of other types.
     """
+    _require_types(request, result)
     status_url = reverse("offload:status", args=[result.id])
     identifier = UUID(result.id)
     job = find_jobs([identifier]).get(identifier)
@@ -65,6 +67,14 @@ def accepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse
         response.headers.setdefault("Retry-After", "1")
     add_privacy_headers(response)
     return response
+
+
+def _require_types(request: Any, result: Any) -> None:
+    if not isinstance(result, TaskResult) or not hasattr(request, "headers"):
+        raise TypeError(
+            "accepted() takes the request and the result that enqueue() returned, not "
+            f"{request!r} and {result!r}."
+        )
 
 
 async def aaccepted(request: HttpRequest, result: TaskResult[..., Any]) -> HttpResponse:

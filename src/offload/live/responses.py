@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.urls import get_script_prefix
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags, url_has_allowed_host_and_scheme
+from django.utils.log import log_response
 
 from offload.exceptions import QueueUnavailable
 from offload.live import problems
@@ -56,18 +57,35 @@ def job_view(*methods: str) -> Callable[[View], View]:
                     raise problems.method_not_allowed(", ".join(methods))
                 response = view(request, *args, **kwargs)
             except problems.Problem as problem:
-                response = problem.response()
+                response = _refuse(request, problem)
             except TokenExpired:
-                response = problems.token_expired().response()
+                response = _refuse(request, problems.token_expired())
             except TokenRefused:
-                response = problems.token_refused().response()
+                response = _refuse(request, problems.token_refused())
             except QueueUnavailable:
-                response = problems.busy(DATABASE_RETRY_AFTER_SECONDS).response()
+                response = _refuse(request, problems.busy(DATABASE_RETRY_AFTER_SECONDS))
             return finalize_response(request, response)
 
         return wrapper
 
     return decorate
+
+
+def _refuse(request: HttpRequest, problem: problems.Problem) -> HttpResponseBase:
+    """Return the response of a problem, which is logged as a warning, whatever its status.
+
+    Django would log 501 and 503 as errors, and mail each to ADMINS; any visitor can cause them.
+    """
+    response = problem.response()
+    log_response(
+        "%s: %s",
+        response.reason_phrase,
+        request.path,
+        response=response,
+        request=request,
+        level="warning",
+    )
+    return response
 
 
 def finalize_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -119,7 +137,7 @@ def job_response(
 def problem_response(request: HttpRequest, problem: problems.Problem) -> HttpResponseBase:
     """Return the response to a refused request: a page for a browser, else a problem document."""
     if not prefers_html(request):
-        return add_privacy_headers(problem.response())
+        return add_privacy_headers(_refuse(request, problem))
     context = {"problem": problem.document()}
     return add_privacy_headers(page_response(request, context, status=problem.status))
 
