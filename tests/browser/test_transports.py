@@ -188,11 +188,11 @@ def test_polling_where_streams_break_again_and_again(
     broken: list[str] = []
 
     def break_socket(socket: WebSocketRoute) -> None:
+        broken.append("websocket")
         server = socket.connect_to_server()
 
         def pass_on(message: str | bytes) -> None:
             socket.send(message)
-            broken.append("websocket")
             socket.close()
 
         server.on_message(pass_on)

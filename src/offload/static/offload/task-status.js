@@ -7,7 +7,6 @@ const QUEUED_MS = 15_000; // until queue positions are requested
 const SILENCE_MS = 45_000;
 const POLL_MS = 300_000; // until streaming is tried again
 const MAX_IDS = 100; // of one request
-const CHANGED = {}; // aborts a request
 const { locks } = navigator; // undefined on plain http://
 
 const isVisible = () => !document.hidden && !document.prerendering;
@@ -119,7 +118,7 @@ class Hub {
   }
 
   restart() {
-    this.#round?.abort(CHANGED);
+    this.#round?.abort("changed");
   }
 
   update({ items = [], missing = [] }) {
@@ -222,7 +221,7 @@ class Hub {
       try {
         wait = await (this.#canStream() ? this.#stream() : this.#poll());
       } catch (error) {
-        if (error !== CHANGED) wait = this.#fail(error);
+        if (this.#round.signal.reason !== "changed") wait = this.#fail(error);
       }
       if (!stopped.aborted) await this.#pause(wait);
     }
