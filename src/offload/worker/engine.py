@@ -332,7 +332,6 @@ class Engine:
             return
         self._send_heartbeat()
         self._maintenance.rescue()
-        self.poller.poll()
         self.is_drained = not (self._may_have_jobs() or self._maintenance.has_suspects_with_jobs())
 
     def _may_have_jobs(self) -> bool:
