@@ -128,7 +128,9 @@ def find_by_prefix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
     """Return the ids of jobs that start with some hexadecimal digits."""
     low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     rows = Job.objects.using(using).filter(pk__gte=low, pk__lte=high).order_by("pk")
-    return list(rows.values_list("pk", flat=True)[:limit])
+    found = rows.values_list("pk", flat=True)[:limit]
+    # MariaDB does not order UUIDs of different versions by their digits.
+    return [pk for pk in found if pk.hex.startswith(digits)]
 
 
 def find_by_suffix(using: str, digits: str, *, limit: int = 2) -> list[UUID]:
