@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_SECONDS, happens_within, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "deploy"
@@ -196,7 +196,7 @@ def test_the_commands_of_compose_run_jobs_under_each_web_server(site):
 
     for command in (COMMANDS["web"], *alternatives):
         server = site.start(command)
-        wait_until(site.is_listening, "the server listens")
+        assert happens_within(TIMEOUT_SECONDS, site.is_listening), site.log
         assert site.run_job(events=command == COMMANDS["web"])["title"] == "Add"
         assert site.run_job("?report")["title"] == "Report"
         site.stop(server)
