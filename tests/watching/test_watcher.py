@@ -220,6 +220,7 @@ def test_a_finish_that_the_watcher_cannot_read_is_no_timeout(wait, monkeypatch, 
         raise OperationalError("couldn't get a connection")
 
     result = add.enqueue(1)
+    monkeypatch.setattr(get_watcher("default"), "_is_failing", False)  # as after a good poll
     monkeypatch.setattr(type(get_store("default")), "changed_since", fail)
     thread = run_soon(finish_job)
     wait(result)

@@ -187,6 +187,7 @@ class Watcher:
             self._wakeup.wait(RESTART_DELAY)
 
     def _watch(self) -> None:
+        self._is_failing = False
         get_store(self._using).dedicate_connection()
         notifier = get_notifier(self._using)
         listener = notifier.listen(Hint.CHANGED)
