@@ -41,7 +41,6 @@ def processes(_number):
 
 
 def test_child_processes_share_no_connection_of_a_pool(scenario: Scenario) -> None:
-    pytest.importorskip("psycopg_pool")
     (scenario.folder / "pooled_settings.py").write_text(SETTINGS)
     (scenario.folder / "pooled").mkdir()
     (scenario.folder / "pooled" / "tasks.py").write_text(TASKS)

@@ -30,7 +30,6 @@ POOL = {"min_size": 1, "max_size": 1, "timeout": 3}
 def test_a_worker_and_an_open_stream_leave_the_pool_to_the_requests(
     process_environment: dict[str, str], tmp_path: Path, gate: Path
 ) -> None:
-    pytest.importorskip("psycopg_pool")
     server = Server(
         "uvicorn",
         {**process_environment, "OFFLOAD_TEST_POOL": json.dumps(POOL)},
@@ -58,7 +57,6 @@ def test_a_worker_and_an_open_stream_leave_the_pool_to_the_requests(
 @pytest.fixture
 def pool(other_database: Any, settings: Any, django_db_setup: None) -> Iterator[Any]:
     """A pool of one connection, which this thread holds."""
-    pytest.importorskip("psycopg_pool")
     pool = {"min_size": 1, "max_size": 1, "timeout": 0.5}
     options = {**connection.settings_dict["OPTIONS"], "pool": pool}
     other_database("pooled", NAME=connection.settings_dict["NAME"], OPTIONS=options)

@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import freezegun
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -30,15 +32,12 @@ NOW = timedelta()
 
 
 def with_freezegun(moment: datetime) -> AbstractContextManager[Any]:
-    freeze: AbstractContextManager[Any] = pytest.importorskip("freezegun").freeze_time(moment)
+    freeze: AbstractContextManager[Any] = freezegun.freeze_time(moment)
     return freeze
 
 
 def with_time_machine(moment: datetime) -> AbstractContextManager[Any]:
-    travel: AbstractContextManager[Any] = pytest.importorskip("time_machine").travel(
-        moment, tick=False
-    )
-    return travel
+    return time_machine.travel(moment, tick=False)
 
 
 @pytest.fixture(params=[with_freezegun, with_time_machine], ids=["freezegun", "time_machine"])
