@@ -28,7 +28,7 @@ class OffloadConfig(AppConfig):
 
 
 def _enable_concurrency(*, using: str, verbosity: int, **options: Any) -> None:
-    """Let several processes use a database that stores jobs, which only SQLite must be told."""
+    """Prepare a database that stores jobs for several processes; only SQLite needs it."""
     from offload.backends.base import offload_backends  # noqa: PLC0415  # needs the app registry
     from offload.store import get_store  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ MAX_CHARS = 64
 def client_address(request: HttpRequest) -> str:
     """Return the address of the client, or its network if it is an IPv6 address.
 
-    It is "" if the server does not tell it, as for a Unix socket.
+    It is "" if the server does not know it, as behind a Unix socket.
     """
     path = backend_options(DEFAULT_TASK_BACKEND_ALIAS).address_getter
     value = import_getter(path)(request) if path else request.META.get("REMOTE_ADDR")
