@@ -23,7 +23,7 @@ lint: .venv/dev.stamp ## Check style, types, layers and migrations
 		makemigrations --check --dry-run offload --pythonpath .
 
 bench: .venv/dev.stamp .venv-web/bench-web.stamp ## Run the benchmarks, with other task queues (QUICK=1: minutes, not hours)
-	-@scripts/services postgresql mariadb redis
+	-@scripts/services postgresql mariadb redis rabbitmq
 	-@command -v wrk >/dev/null || scripts/packages wrk
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 

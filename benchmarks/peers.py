@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/peers.py
     .venv/bin/python benchmarks/peers.py offload-sqlite offload-postgresql --stage drain
 
-Prints tables; a complete run also writes them to `benchmarks/results/peers.md`.
+Prints tables; a complete run also writes them to `benchmarks/results/peers.md`, or with
+`--celery` to `celery.md`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from comparison import baseline, draining, enqueueing, idle_workers, noise
-from comparison.contenders import CONTENDERS
+from comparison.contenders import ALL_CONTENDERS, CELERY_CONTENDERS, CONTENDERS
 from comparison.environments import version
 from comparison.measurements import ANY_CONFIG, Measurements
 from comparison.plan import STAGES, Plan, make_plan
@@ -45,9 +46,15 @@ def main() -> None:
     options = _parser().parse_args()
     # Workers have process groups of their own: SystemExit stops them, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    plan = make_plan(options.stage, runs=options.runs, is_quick=options.quick)
-    named = [c for c in CONTENDERS if c.name in options.names]
-    contenders = named or [c for c in CONTENDERS if c.quick or not options.quick]
+    plan = make_plan(
+        options.stage,
+        runs=options.runs,
+        is_quick=options.quick,
+        first_config=options.first_config,
+    )
+    named = [c for c in ALL_CONTENDERS if c.name in options.names]
+    usual = CELERY_CONTENDERS if options.celery else CONTENDERS
+    contenders = named or [c for c in usual if c.quick or options.celery or not options.quick]
     measurements = Measurements()
     failed: set[str] = set()
     # One after the other in each round, so that a busy minute does not affect one contender only.
@@ -60,19 +67,28 @@ def main() -> None:
         text += f"Failed, and therefore incomplete: {', '.join(sorted(failed))}.\n"
     text += f"\n{report(measurements, contenders)}\n"
     print(text)
-    if not (named or options.stage or options.quick):
-        (RESULTS / "peers.md").write_text(f"# Compared with other task queues\n\n{text}")
+    if not (named or options.stage or options.quick or options.first_config):
+        name, title = ("celery", "Celery") if options.celery else ("peers", "other task queues")
+        (RESULTS / f"{name}.md").write_text(f"# Compared with {title}\n\n{text}")
     sys.exit(1 if failed else 0)
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = [contender.name for contender in CONTENDERS]
+    names = [contender.name for contender in ALL_CONTENDERS]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--stage", nargs="+", choices=STAGES, help="measure only these stages")
     parser.add_argument("--runs", type=int, help="rounds of draining and enqueueing")
+    parser.add_argument(
+        "--first-config", action="store_true", help="only the first configuration of each"
+    )
+    parser.add_argument(
+        "--celery",
+        action="store_true",
+        help="only Celery in a Django project, and what replaces or uses it",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer peers, shorter stages")
     return parser
 
@@ -116,8 +132,8 @@ def _measure_draining(sandbox: Sandbox, plan: Plan, measurements: Measurements) 
         count = int(config.backlog * plan.backlog_share)
         for kind in _kinds(sandbox.contender, plan.stages):
             draining.drain(sandbox, config, kind, count, measurements)
-        if "mixed" in plan.stages:
-            for name in sandbox.contender.mixes:
+        for name in sandbox.contender.mixes:
+            if name in plan.stages:
                 draining.drain_mixed(sandbox, config, name, plan.mixed_seconds, measurements)
 
 

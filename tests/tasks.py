@@ -8,7 +8,9 @@ from typing import Any
 from django.tasks import Task
 from django.tasks import task as django_task
 
-from offload import Fixed, Retry, Snooze, task
+from offload import Concurrency, Fixed, Retry, Snooze, schedule, task
+from offload.process_starts import call_at_start
+from tests.worker.event_log import write
 
 
 @task
@@ -27,6 +29,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+@task
+def anything(*args: Any, **kwargs: Any) -> None:
+    """Take any arguments."""
+
+
 @task(takes_context=True)
 def attempt_number(context: Any) -> int:
     return int(context.attempt)
@@ -40,6 +47,15 @@ def fail(message: str = "no") -> None:
 @task(max_attempts=3, backoff=Fixed(0))
 def fail_thrice() -> None:
     raise ValueError("again")
+
+
+@task(concurrency=Concurrency(2))
+def two_at_once() -> None: ...
+
+
+@schedule("0 0 29 2 *", name="leap days of the tests")
+@task
+def on_leap_days() -> None: ...
 
 
 @task(max_attempts=3, takes_context=True)
@@ -71,3 +87,8 @@ def weigh(text: str) -> int:
 
 
 plain_object = Task(func=weigh, priority=0, backend="default", queue_name="default", run_after=None)
+
+
+@call_at_start
+def on_process_start(is_first: bool) -> None:
+    write("process-start", str(is_first))

@@ -49,6 +49,7 @@ GOOD = [
     ("lease", 10),
     ("kill_grace_period", 0),
     ("shutdown_timeout", 0.0),
+    ("queue_limits", {"mail": {"max_queued": 10_000}, "slow": {"max_queued": None}}),
 ]
 
 
@@ -105,7 +106,7 @@ def test_a_bad_value_is_refused_by_name_and_value(name, value):
     [
         ("max_atempts", "Unknown option 'max_atempts'. Did you mean 'max_attempts'?"),
         ("MAX_ATTEMPTS", "Unknown option 'MAX_ATTEMPTS'."),
-        ("zzz", "Choices are: address_getter, async_slots, async_threads,"),
+        ("zzz", "Choices are: address_getter, allowed_commands, async_slots, async_threads,"),
         (5, "Unknown option 5."),
     ],
 )

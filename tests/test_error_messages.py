@@ -15,16 +15,22 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, transaction
 
-from offload import task
+from offload import QueueFull, task, workflow
 from offload.backends.failure_loops import failure_depth
 from offload.conf import BackendOptions
 from offload.lifecycle import JobState
+from offload.models import Job
 from offload.ownership import Cause, Ownership
+from offload.serialization import encode_result
 from offload.store import get_store
+from offload.store.control import key_is_held
 from offload.store.errors import explain
+from offload.task_limits import limit_of
 from offload.task_lookup import find_task
 from offload.uuid7 import new_id
-from offload.worker.pools.fork_server import explain_failed_load
+from offload.worker.pools.server_process import explain_failed_load
+from offload.workflows.builder import Workflow
+from offload.workflows.nodes import Node
 from tests.management.factories import finish, register_worker
 from tests.tasks import add, plain
 
@@ -56,6 +62,16 @@ def unloadable() -> None:
     raise CommandError(text)
 
 
+def return_without_await() -> None:
+    async def fetch() -> None: ...
+
+    coroutine = fetch()
+    try:
+        encode_result(coroutine, max_bytes=1000)
+    finally:
+        coroutine.close()
+
+
 def nested() -> Any:
     def make() -> Any:
         @task
@@ -67,19 +83,76 @@ def nested() -> Any:
     return make()
 
 
+def held_key() -> None:
+    holder = Job(pk=new_id(), state=JobState.READY, unique_key="shop.tasks.import_shop:a")
+    raise key_is_held(new_id(), holder)
+
+
+def unmakeable_key() -> None:
+    def export(order: Any) -> None: ...
+
+    made = limit_of(
+        SimpleNamespace(
+            func=export,
+            module_path="shop.tasks.export",
+            backend="default",
+            takes_context=False,
+            fair="{order[shop]}",
+        )
+    )
+    assert made is not None
+    made.key([{"pk": 5}], {}, tenant="", owner="")
+
+
+def wait_in_a_circle() -> None:
+    with workflow("Import") as flow:
+        fetch, parse = _nodes(flow)
+        fetch.after(parse.after(fetch))
+
+
+def wait_for_a_foreign_node() -> None:
+    with workflow("Export") as other:
+        fetch, _ = _nodes(other)
+        with workflow("Import") as flow:
+            flow.add(add, fetch, 1)
+
+
+def add_to_an_enqueued_workflow() -> None:
+    flow = workflow("Import")
+    flow._state = "enqueued"
+    flow.add(add, 1)
+
+
+def _nodes(flow: Workflow) -> list[Node]:
+    """Add a call of `shop.tasks.fetch`, and one of `shop.tasks.parse`."""
+    nodes = [flow.add(add, 1), flow.add(add, 2)]
+    for node, name in zip(nodes, ("fetch", "parse"), strict=True):
+        node.task = SimpleNamespace(module_path=f"shop.tasks.{name}")  # type: ignore[assignment]
+    return nodes
+
+
 @pytest.mark.parametrize(
     "action",
     [
         unloadable,
         lambda: task(lambda x: x),
         lambda: task(retries=3),
+        lambda: task(concurrency=5)(plain.func),  # type: ignore[arg-type]
+        unmakeable_key,
+        wait_in_a_circle,
+        wait_for_a_foreign_node,
+        add_to_an_enqueued_workflow,
+        held_key,
         lambda: add.enqueue(User(), 1),
         lambda: add.enqueue(float("nan")),
         lambda: add.enqueue("x" * 3_000_000, 1),
+        lambda: encode_result(User(), max_bytes=1000),
+        return_without_await,
         lambda: find_task("shop.tasks.old"),
         lambda: find_task("tools.jobs.clean"),
         lambda: add(1),
         lambda: add.delay(1),
+        lambda: (_ for _ in ()).throw(QueueFull("mail", 10_000, retry_after=5)),
         lambda: (_ for _ in ()).throw(explain(OperationalError(REFUSED), "default")),
         lambda: (_ for _ in ()).throw(explain(DatabaseError(MISSING), "default")),
     ],
@@ -87,13 +160,22 @@ def nested() -> Any:
         "unloadable",
         "lambda",
         "option",
+        "concurrency",
+        "key",
+        "circle",
+        "foreign",
+        "enqueued",
+        "held",
         "type",
         "nan",
         "size",
+        "result",
+        "await",
         "gone",
         "outside",
         "called",
         "delay",
+        "full",
         "down",
         "tables",
     ],

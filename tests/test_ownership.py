@@ -84,13 +84,6 @@ def test_acting_for_a_user_who_cannot_own_jobs_is_refused():
     assert owner_and_tenant() == ("", "")
 
 
-def test_an_owner_with_a_long_key_is_a_digest():
-    with offload.acting_for(User(pk="x" * 200)):
-        add.enqueue(1)
-
-    assert owner_and_tenant()[0].startswith("user-sha256:")
-
-
 # --- jobs enqueued by jobs ----------------------------------------------------------------------
 
 

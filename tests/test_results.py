@@ -2,15 +2,20 @@
 
 import asyncio
 import inspect
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, transaction
 from django.http import Http404
 from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist
+from django.template import Context, Template
 
 from offload import JobState, JobTimeout, OffloadError
 from offload.lifecycle import Outcome, failed, succeeded
@@ -243,3 +248,34 @@ def test_a_timeout_that_is_no_duration_is_refused(timeout):
 def test_a_timeout_may_be_a_timedelta():
     with pytest.raises(TimeoutError, match=r"after 0\.01 s"):
         add.enqueue(1).wait(timeout=timedelta(seconds=0.01))
+
+
+def test_a_state_prints_as_a_word():
+    state = JobState.SUCCESSFUL
+
+    texts = [str(state), f"{state}", f"{state:>12}".strip(), "%s" % state]  # noqa: UP031
+    texts.append(Template("{{ result.state }}").render(Context({"result": {"state": state}})))
+
+    assert texts == ["successful"] * 5
+    assert (int(state), json.dumps(state)) == (4, "4")
+
+
+@pytest.mark.django_db
+def test_blocking_methods_name_their_async_counterpart():
+    result = add.enqueue(1)
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: add.enqueue(1), "enqueue.*aenqueue"),
+        (lambda: add.enqueue_many([((1,), {})]), "enqueue.*aenqueue"),
+        (lambda: add.get_result(result.id), "get_result.*aget_result"),
+        (result.refresh, "refresh.*arefresh"),
+        (result.wait, "wait.*wait_async"),
+        (result.cancel, "cancel.*acancel"),
+        (result.retry, "retry.*aretry"),
+    ]
+
+    async def check() -> None:
+        for call, words in calls:
+            with pytest.raises(SynchronousOnlyOperation, match=words):
+                call()
+
+    asyncio.run(check())

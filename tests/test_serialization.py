@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict, UserDict, UserList, UserString, deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from functools import reduce
@@ -238,6 +238,30 @@ def test_types_that_json_does_not_have_raise_a_type_error(value, message):
         arguments_of(value)
 
     assert message in str(caught.value)
+
+
+RESULTS: list[tuple[Any, str]] = [
+    (object(), "Return text, numbers, lists and dicts"),
+    (UUID(int=1), "Return it as text"),
+    (datetime(2026, 1, 1, tzinfo=UTC), "Return it as text: value.isoformat()"),
+    (timedelta(1), "Return it in seconds"),
+    ({1}, "Return it as a list"),
+    (float("nan"), "Return None or text"),
+    (10**5000, "Return it as hex text"),
+    (b"\xff", "Return them base64-encoded"),
+    (["\0"], "or return the data base64-encoded"),
+    (nested(40), "Return it as JSON text"),
+]
+
+
+@pytest.mark.parametrize(("value", "advice"), RESULTS, ids=[advice for _, advice in RESULTS])
+def test_errors_for_a_result_say_what_to_return(value, advice):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        encode_result(value, max_bytes=LIMIT)
+
+    assert advice in str(caught.value)
+    assert "Pass" not in str(caught.value)
+    assert "pass" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

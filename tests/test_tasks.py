@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -311,9 +312,9 @@ def test_using_keeps_values_that_are_none_or_omitted():
         ({"prioritty": 1}, "'prioritty'. Did you mean 'priority'?"),
         ({"zzz": 1}, "Choices are: backend, expires, max_attempts, priority"),
         ({"func": work}, "'func'"),
-        ({"backoff": Fixed(1)}, "'backoff', which is not stored with a job"),
-        ({"atomic": True}, "'atomic', which is not stored with a job"),
-        ({"takes_context": True}, "'takes_context', which is not stored with a job"),
+        ({"backoff": Fixed(1)}, "'backoff', which belongs to the task"),
+        ({"atomic": True}, "'atomic', which belongs to the task"),
+        ({"takes_context": True}, "'takes_context', which belongs to the task"),
     ],
 )
 def test_using_refuses_options_that_are_not_stored(options, message):
@@ -467,6 +468,24 @@ assert connections._connections.__dict__.get("default") is None
 assert not [name for name in sys.modules if name.startswith("offload.models")]
 print(type(tasks.add).__name__, type(tasks.plain).__name__, tasks.plain_object.name)
 """
+
+
+@pytest.mark.parametrize("value", [2, timedelta(seconds=2)])
+def test_the_error_for_seconds_as_backoff_names_fixed(value):
+    with pytest.raises(InvalidTask) as caught:
+        task(backoff=value)(work)
+
+    assert f"Fixed({value!r})" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "delay_on_commit", "send"])
+def test_methods_of_other_libraries_name_enqueue(name):
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}'. Use enqueue\(\)"):
+        getattr(add, name)
+
+    with pytest.raises(AttributeError, match=r"no attribute 'enqeue'$") as caught:
+        _ = add.enqeue
+    assert "Did you mean: 'enqueue'?" in "".join(traceback.format_exception(caught.value))
 
 
 def test_importing_tasks_touches_no_database_and_no_app_registry():

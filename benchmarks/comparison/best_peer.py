@@ -9,13 +9,16 @@ from comparison.contenders import Contender
 from comparison.measurements import Measurements
 from comparison.targets import best_drain_rate, first_config_median
 
-DRAINS = ("noop", "anoop", "mixed", "amixed", "noop per cpu", "anoop per cpu")
+SAME_JOBS = ("amixed", "amixed per cpu")
+"""Compared with peers only whose jobs query the database with the same library."""
+DRAINS = ("noop", "anoop", "mixed", *SAME_JOBS, "noop per cpu", "anoop per cpu")
 MORE_IS_BETTER = (*DRAINS, "bulk")
 LABELS = {
     "noop": "drain of def no-ops, jobs/s",
     "anoop": "drain of async def no-ops, jobs/s",
     "mixed": "drain of mixed jobs, jobs/s",
     "amixed": "drain of async mixed jobs, jobs/s",
+    "amixed per cpu": "async mixed jobs per CPU second",
     "noop per cpu": "def no-ops per CPU second",
     "anoop per cpu": "async def no-ops per CPU second",
     "bulk": "enqueue many, jobs/s",
@@ -61,6 +64,8 @@ def compare_with_peers(
             ours = _median(measurements, contender, name)
             theirs = {}
             for peer in peers:
+                if name in SAME_JOBS and peer.query != contender.query:
+                    continue
                 value = _median(measurements, peer, name)
                 if value is not None:
                     theirs[peer.name] = value

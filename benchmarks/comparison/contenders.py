@@ -35,6 +35,7 @@ class Contender:
         configs: configurations of its workers; the first runs every stage.
         kinds: no-ops that it can run: `noop` (written with `def`), `anoop` (`async def`) or both.
         mixes: mixed jobs to run: `mixed` (written with `def`), `amixed` (`async def`) or both.
+        query: what the mixed jobs query the database with.
         settings: additional environment variables.
         quick: whether it is part of `--quick`.
     """
@@ -46,6 +47,7 @@ class Contender:
     configs: tuple[WorkerConfig, ...]
     kinds: tuple[str, ...] = ("noop",)
     mixes: tuple[str, ...] = ("mixed",)
+    query: str = "the driver"
     settings: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
 
@@ -55,6 +57,7 @@ class Contender:
 
 
 DJANGO = {"DJANGO_SETTINGS_MODULE": "project.settings"}
+ORM = "Django's ORM"
 
 
 def _django(*arguments: str) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ def _ours(store: str, *more: WorkerConfig, quick: bool, backlog: int) -> Contend
         package="offload",
         module="django_tasks",
         settings=DJANGO,
+        query=ORM,
         kinds=("noop", "anoop"),
         mixes=("mixed", "amixed"),
         quick=quick,
@@ -101,6 +105,7 @@ def _django_tasks_db(store: str) -> Contender:
         package="django-tasks-db",
         module="django_tasks",
         settings=DJANGO,
+        query=ORM,
         kinds=("noop", "anoop"),
         configs=(
             WorkerConfig(label="2 workers", commands=(command, command), backlog=4_000, parallel=2),
@@ -119,6 +124,7 @@ def _django_ox(store: str) -> Contender:
         package="django-ox",
         module="django_tasks",
         settings=DJANGO,
+        query=ORM,
         kinds=("noop", "anoop"),
         configs=(
             WorkerConfig(label="2 processes", commands=(two,), backlog=4_000, parallel=2),
@@ -128,9 +134,9 @@ def _django_ox(store: str) -> Contender:
     )
 
 
-def _celery(*arguments: str) -> tuple[str, ...]:
+def _celery(*arguments: str, app: str = "celery_redis") -> tuple[str, ...]:
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning")
-    return ("celery", "-A", "celery_redis", "worker", *quiet, *arguments)
+    return ("python", "-m", "celery", "-A", app, "worker", *quiet, *arguments)
 
 
 CELERY = Contender(
@@ -163,22 +169,86 @@ CELERY = Contender(
     ),
 )
 
-PGQUEUER = Contender(
-    name="pgqueuer-postgresql",
-    store="postgresql",
-    package="pgqueuer",
-    module="pgqueuer_postgresql",
-    kinds=("anoop",),
-    mixes=("amixed",),
-    quick=True,
-    configs=(
-        WorkerConfig(
-            label="2 workers, batch 100",
-            commands=(("python", "-m", "pgqueuer_postgresql", "100"),) * 2,
-            backlog=120_000,
-            parallel=200,
+
+PREFORK = ("-P", "prefork", "-c", "2", "--prefetch-multiplier", "64")
+
+
+def _celery_django(results: str, broker: str) -> Contender:
+    """Celery in a Django project whose database is PostgreSQL."""
+    command = _celery(*PREFORK, app="celery_django")
+    config = WorkerConfig(label="prefork -c 2", commands=(command,), backlog=5_000, parallel=2)
+    return Contender(
+        name=f"celery-{results}-{broker}",
+        store=f"postgresql+{broker}",
+        package="celery-django",
+        module="celery_django",
+        query=ORM,
+        settings={**DJANGO, "BENCH_RESULTS": results},
+        configs=(config,),
+    )
+
+
+def _fleet(broker: str) -> Contender:
+    """django-offload with Celery's workers."""
+    app = "offload.celery"
+    duties = _django("offload_worker", "--duties-only", "--verbosity", "0")
+    worker = _celery("-P", "prefork", "-c", "2", "-Q", "offload-bench-default", app=app)
+    config = WorkerConfig(
+        label="prefork -c 2", commands=(worker, duties), backlog=20_000, parallel=2
+    )
+    return Contender(
+        name=f"offload-fleet-{broker}",
+        store=f"postgresql+{broker}",
+        package="offload",
+        module="django_tasks",
+        query=ORM,
+        settings={**DJANGO, "BENCH_BACKEND": "offload.backends.celery.CeleryBackend"},
+        configs=(config,),
+    )
+
+
+def _offload_celery() -> Contender:
+    """django-offload's engine, called in Celery's way; it does not use the broker."""
+    return Contender(
+        name="offload-celery",
+        store="postgresql+redis",
+        package="offload",
+        module="celery_django",
+        query=ORM,
+        settings=DJANGO,
+        configs=(_offload("default", 40_000),),
+    )
+
+
+def _pgqueuer(
+    name: str, module: str, *, query: str, quick: bool, settings: Mapping[str, str]
+) -> Contender:
+    return Contender(
+        name=name,
+        store="postgresql",
+        package="pgqueuer",
+        module=module,
+        kinds=("anoop",),
+        mixes=("amixed",),
+        query=query,
+        quick=quick,
+        settings=settings,
+        configs=(
+            WorkerConfig(
+                label="2 workers, batch 100",
+                commands=(("python", "-m", module, "100"),) * 2,
+                backlog=120_000,
+                parallel=200,
+            ),
         ),
-    ),
+    )
+
+
+PGQUEUER = _pgqueuer(
+    "pgqueuer-postgresql", "pgqueuer_postgresql", query="asyncpg", quick=True, settings={}
+)
+PGQUEUER_DJANGO = _pgqueuer(
+    "pgqueuer-django-postgresql", "pgqueuer_django", query=ORM, quick=False, settings=DJANGO
 )
 
 PROCRASTINATE_WORKER = (
@@ -246,9 +316,22 @@ CONTENDERS = (
     _django_tasks_db("sqlite"),
     _ours("postgresql", TWO_WORKERS, quick=True, backlog=60_000),
     PGQUEUER,
+    PGQUEUER_DJANGO,
     PROCRASTINATE,
     _django_ox("postgresql"),
     _django_tasks_db("postgresql"),
     CELERY,
     _ours("mariadb", TWO_WORKERS, quick=False, backlog=40_000),
 )
+
+CELERY_CONTENDERS = (
+    _celery_django("redis", "redis"),
+    _celery_django("django-db", "redis"),
+    _fleet("redis"),
+    _offload_celery(),
+    _celery_django("redis", "rabbitmq"),
+    _celery_django("django-db", "rabbitmq"),
+    _fleet("rabbitmq"),
+)
+"""Celery in a Django project, and what replaces or uses it: rows and results in PostgreSQL."""
+ALL_CONTENDERS = CONTENDERS + CELERY_CONTENDERS

@@ -22,6 +22,7 @@ POLL_SECONDS = 0.002
 MIXED_KINDS = ["nap 1", "spin 1", "nap 20", "query"]
 MIXED_AVERAGE_SECONDS = 0.006
 MAX_MIXED_PER_SECOND = 1_500
+MAX_ASYNC_MIXED_PER_SECOND = 4_000
 
 
 def drain(
@@ -42,7 +43,7 @@ def drain_mixed(
     """
     if name == "amixed":
         kinds = [f"async {kind}" for kind in MIXED_KINDS]
-        rate: float = MAX_MIXED_PER_SECOND
+        rate: float = MAX_ASYNC_MIXED_PER_SECOND
     else:
         kinds = MIXED_KINDS
         rate = min(config.parallel / MIXED_AVERAGE_SECONDS, MAX_MIXED_PER_SECOND)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".bench"
+DISTRIBUTIONS = {"offload": "django-offload", "celery-django": "celery"}
+"""Those of packages with another name."""
 
 
 def environment(package: str) -> Path:
@@ -30,7 +32,7 @@ def environment(package: str) -> Path:
 
 def version(package: str, distribution: str = "") -> str:
     """Return the installed version of a package, or of another distribution beside it."""
-    name = distribution or ("django-offload" if package == "offload" else package)
+    name = distribution or DISTRIBUTIONS.get(package, package)
     code = f"import importlib.metadata as m; print(m.version({name!r}))"
     python = environment(package) / "python"
     return subprocess.run(

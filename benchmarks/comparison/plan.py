@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "pickup", "result", "big", "idle")
+STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "amixed", "pickup", "result", "big", "idle")
 
 REPEATED = STAGES[: STAGES.index("pickup")]
 
@@ -34,12 +34,16 @@ class Plan:
     idle_seconds: float = 20.0
 
 
-def make_plan(stages: Sequence[str] | None, *, runs: int | None, is_quick: bool) -> Plan:
+def make_plan(
+    stages: Sequence[str] | None, *, runs: int | None, is_quick: bool, first_config: bool = False
+) -> Plan:
     """Return the plan of these stages, by default of all or of the quick ones."""
     if is_quick:
         plan = replace(QUICK, stages=tuple(stages or QUICK.stages))
     else:
         plan = Plan(stages=tuple(stages or STAGES))
+    if first_config:
+        plan = replace(plan, all_configs=False)
     repeated = any(stage in plan.stages for stage in REPEATED)
     return replace(plan, runs=(runs or plan.runs) if repeated else 1)
 

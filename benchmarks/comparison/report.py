@@ -21,6 +21,7 @@ def report(measurements: Measurements, contenders: Sequence[Contender]) -> str:
         "The database alone, through its driver": _baseline_table(measurements, contenders),
         "Compared with the best peer on the same store": _peer_table(measurements, contenders),
         "Draining a backlog": _drain_table(measurements, contenders),
+        "Async mixed jobs": _async_mixed_table(measurements, contenders),
         "Enqueueing, single jobs, and idle workers": _single_table(measurements, contenders),
     }
     return "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items() if table)
@@ -120,6 +121,46 @@ def _drain_row(
         " + ".join(_cpu(median(f"{kind} cpu {p}")) for p in ("worker", "executors", "server")),
         _number(median(f"{kind} per cpu")),
         " / ".join(_number(median(name)) for name in ("fdatasync", "loop")),
+    ]
+
+
+def _async_mixed_table(measurements: Measurements, contenders: Sequence[Contender]) -> str:
+    head = ["contender [workers]", "queries with", "jobs/s", "range", "jobs per CPU s"]
+    head += ["CPU s per 1,000: worker + executors + server", "saved after ms"]
+    head += ["our best /s to its", "our best per CPU s to its"]
+    rows = (
+        _async_mixed_row(measurements, contenders, contender, config.label)
+        for contender in contenders
+        for config in contender.configs
+        if measurements.median(contender.name, config.label, "amixed")
+    )
+    return _table(head, rows)
+
+
+def _async_mixed_row(
+    measurements: Measurements, contenders: Sequence[Contender], contender: Contender, label: str
+) -> list[str]:
+    def median(name: str) -> float | None:
+        return measurements.median(contender.name, label, f"amixed{name}")
+
+    saved_after = median(" saved after")
+    names = ("amixed", "amixed per cpu")
+    ours = [c.name for c in contenders if c.is_ours and c.store == contender.store]
+    ratios = [NOTHING, NOTHING]
+    if not contender.is_ours and ours:
+        best = [best_drain_rate(measurements, ours[0], names=(name,)) for name in names]
+        theirs = [measurements.median(contender.name, label, name) for name in names]
+        pairs = zip(best, theirs, strict=True)
+        ratios = [f"{our / its:.2f}" if our and its else NOTHING for our, its in pairs]
+    return [
+        f"{contender.name} [{label}]",
+        contender.query,
+        _number(median("")),
+        _span(measurements.span(contender.name, label, "amixed")),
+        _number(median(" per cpu")),
+        " + ".join(_cpu(median(f" cpu {part}")) for part in ("worker", "executors", "server")),
+        "**not saved**" if median(" unsaved") else _number(saved_after and saved_after * 1e3),
+        *ratios,
     ]
 
 

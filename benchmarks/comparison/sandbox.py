@@ -15,6 +15,7 @@ from comparison.contenders import Contender, WorkerConfig
 from comparison.environments import environment
 from comparison.start_log import StartLog
 from comparison.stores.base import Store
+from comparison.stores.brokers import PostgreSQLWithRabbitMQ, PostgreSQLWithRedis
 from comparison.stores.mariadb import MariaDB
 from comparison.stores.postgresql import PostgreSQL
 from comparison.stores.redis import Redis
@@ -109,4 +110,11 @@ class Sandbox:
 def _store(name: str, folder: Path) -> Store:
     if name == "sqlite":
         return SQLite(folder)
-    return {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}[name]()
+    stores: dict[str, Callable[[], Store]] = {
+        "postgresql": PostgreSQL,
+        "mariadb": MariaDB,
+        "redis": Redis,
+        "postgresql+redis": PostgreSQLWithRedis,
+        "postgresql+rabbitmq": PostgreSQLWithRabbitMQ,
+    }
+    return stores[name]()

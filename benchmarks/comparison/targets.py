@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from comparison.contenders import CONTENDERS, Contender
+from comparison.contenders import ALL_CONTENDERS, Contender
 from comparison.measurements import ANY_CONFIG, Measurements
 
 NOOPS = ("noop", "anoop")
@@ -53,7 +53,13 @@ DRAINS = (
     ("offload-sqlite", "", "django-ox-sqlite", 15),
     ("offload-sqlite", "", "huey-sqlite-nosync", 3),
     ("offload-sqlite", EMBEDDED, "huey-sqlite-nosync", 1.5),
+    ("offload-celery", "", "celery-redis-redis", 10),
+    ("offload-celery", "", "celery-django-db-redis", 10),
+    ("offload-fleet-redis", "", "celery-django-db-redis", 1),
+    ("offload-fleet-rabbitmq", "", "celery-django-db-rabbitmq", 1),
 )
+SAME_MIX = ("offload-postgresql", "pgqueuer-django-postgresql")
+"""Two queues whose mixed jobs are the same, also in how they query the database."""
 LIMITS = (
     # measurement, contender, limit, unit
     ("enqueue p50", "offload-postgresql", 250, "us"),
@@ -72,6 +78,10 @@ MIN_BULK_ROWS_PER_SECOND = 50_000
 def targets(measurements: Measurements) -> Iterator[Target]:
     """Yield the targets for which all numbers were measured."""
     yield from _drain_targets(measurements)
+    mixes = [best_drain_rate(measurements, name, names=("amixed",)) for name in SAME_MIX]
+    if mixes[0] and mixes[1]:
+        label = f"{SAME_MIX[0]} async mixed /s"
+        yield Target(label, mixes[0], SAME_MIX[1], mixes[1], 1)
     theirs = measurements.median("celery-redis", ANY_CONFIG, "enqueue p50")
     ours = measurements.median("offload-postgresql", ANY_CONFIG, "enqueue p50")
     if theirs and ours:
@@ -118,4 +128,4 @@ def first_config_median(measurements: Measurements, contender: str, name: str) -
 
 
 def _find(name: str) -> Contender:
-    return next(contender for contender in CONTENDERS if contender.name == name)
+    return next(contender for contender in ALL_CONTENDERS if contender.name == name)

@@ -9,6 +9,14 @@ A module has these functions, either all sync or all async:
     wait(handle)               return when the result is available
     unfinished()               return the number of unfinished jobs
     transaction()              optional: return a context manager
+
+The modules of `coordination.py` have prepare(), open() and a function for each stage that their
+queue can run, with the stage's sizes as arguments:
+
+    chain(length)              enqueue jobs of which each starts after the one before
+    fan_in(width)              enqueue jobs that run at once, and one after all of them
+    limits(keys, per_key)      enqueue jobs of which one per key may run at a time
+    schedules(count, period)   create schedules that run a job every so many seconds
 """
 
 from __future__ import annotations
@@ -92,12 +100,17 @@ class Client:
             seconds.append(call_seconds)
         return seconds
 
-    async def _timed(self, name: str, *arguments: Any) -> tuple[float, Any]:
+    async def coordinate(self, *, stage: str, sizes: dict[str, int]) -> float:
+        """Return the seconds that a stage of `coordination.py` took to enqueue its jobs."""
+        seconds, _ = await self._timed(stage, **sizes)
+        return seconds
+
+    async def _timed(self, name: str, *arguments: Any, **options: Any) -> tuple[float, Any]:
         if name == "enqueue" and len(arguments) == 2:
             arguments = (*arguments, "")
         call = getattr(self._module, name)
         started = time.perf_counter_ns()
-        answer = call(*arguments)
+        answer = call(*arguments, **options)
         if inspect.iscoroutine(answer):
             answer = await answer
         return (time.perf_counter_ns() - started) / NANOSECONDS, answer
@@ -123,7 +136,7 @@ def drive(coroutine: Coroutine[Any, Any, None]) -> None:
 def main() -> None:
     module = importlib.import_module(sys.argv[1])
     server = serve(Client(module))
-    if inspect.iscoroutinefunction(module.enqueue):
+    if inspect.iscoroutinefunction(module.open):
         asyncio.run(server)
     else:
         drive(server)

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cache
 from typing import Any
@@ -71,7 +71,7 @@ def _payload(kind: str, sent: int, text: str) -> bytes:
     return f"{sent}|{kind}|{text}".encode()
 
 
-async def work(batch: int) -> None:
+async def work(batch: int, query: Callable[[], Awaitable[object]]) -> None:
     """Run jobs until SIGTERM."""
     queuer = PgQueuer.from_asyncpg_connection(await asyncpg.connect(DSN))
 
@@ -83,7 +83,7 @@ async def work(batch: int) -> None:
     async def mixed(job: Job) -> None:
         sent, kind, _ = job.payload.decode().split("|", 2)
         record_start(int(sent))
-        await awork(kind.removeprefix("async "), _query)
+        await awork(kind.removeprefix("async "), query)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, queuer.shutdown.set)
     await queuer.run(batch_size=batch)
@@ -100,4 +100,4 @@ def _pool() -> Any:
 
 
 if __name__ == "__main__":
-    uvloop.run(work(int(sys.argv[1])))
+    uvloop.run(work(int(sys.argv[1]), _query))

@@ -51,8 +51,10 @@ def claim_statement_cost(
     if above is not None:
         watermark = Watermark(queues[0], is_async=False, priority=0, run_after=above, id=MIN_ID)
         parameters |= {f"watermark_{name}": [value] for name, value in watermark._asdict().items()}
-    ready = _statement("ready" if above is None else "ready_above")
-    return _explain(_statement("claim").replace("{ready}", ready), parameters)
+    from offload.store.postgresql import claim_statement  # noqa: PLC0415  # needs the app registry
+
+    ready = "ready" if above is None else "ready_above"
+    return _explain(claim_statement(ready, has_caps=False), parameters)
 
 
 def maintenance_statement_costs(worker: str) -> dict[str, StatementCost]:

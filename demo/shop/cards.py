@@ -43,15 +43,16 @@ def cards(request: HttpRequest) -> list[Card]:
 def card(visitor: str, name: str) -> Card:
     """Return one experiment with a visitor's job and result."""
     runs = Run.objects.filter(visitor=visitor, experiment=name)
-    job, last = find_job(runs.exclude(job=None).last()), runs.last()
+    job, last = last_job(visitor, name), runs.last()
     value = last.result if last else None
     if not value and job and job.status == TaskResultStatus.SUCCESSFUL:
         value = job.return_value
     return Card(name, job, outcome(name, value) if value else None)
 
 
-def find_job(run: Run | None) -> TaskResult | None:
-    """Return the job of a run, unless it was deleted."""
+def last_job(visitor: str, name: str) -> TaskResult | None:
+    """Return the job of a visitor's last run with a job, unless it was deleted."""
+    run = Run.objects.filter(visitor=visitor, experiment=name).exclude(job=None).last()
     try:
         return default_task_backend.get_result(str(run.job)) if run else None
     except TaskResultDoesNotExist:

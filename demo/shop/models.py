@@ -20,6 +20,26 @@ class Photo(models.Model):
         return Path(settings.MEDIA_ROOT, "previews", str(self.pk))
 
 
+class PictureImport(models.Model):
+    """One import of twelve pictures."""
+
+    def __str__(self) -> str:
+        return f"Picture import {self.pk}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of what is made from the pictures."""
+        return Path(settings.MEDIA_ROOT, "imports", str(self.pk))
+
+    def original(self, number: int) -> Path:
+        """The file of a picture as it arrived."""
+        return self.folder / f"original-{number}.jpg"
+
+    def url(self, name: str) -> str:
+        """The URL of a file in the folder."""
+        return f"{settings.MEDIA_URL}imports/{self.pk}/{name}"
+
+
 class OrderImport(models.Model):
     """One import of a file of orders."""
 
@@ -74,6 +94,28 @@ class Enquiry(models.Model):
 
     def __str__(self) -> str:
         return f"Enquiry {self.pk}"
+
+
+class StockRound(models.Model):
+    """One round of calls to the supplier, for all customers."""
+
+    job = models.UUIDField(null=True)
+    """The workflow that makes the calls."""
+
+    def __str__(self) -> str:
+        return f"Stock round {self.pk}"
+
+
+class Call(models.Model):
+    """One call to the supplier."""
+
+    round = models.ForeignKey(StockRound, models.CASCADE)
+    turn = models.PositiveSmallIntegerField()
+    """As which call of the round the supplier answered it."""
+    customer = models.PositiveSmallIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.turn}: customer {self.customer}"
 
 
 class Payment(models.Model):

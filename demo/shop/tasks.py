@@ -3,8 +3,18 @@
 import asyncio
 from typing import Any
 
-from offload import Fixed, Snooze, UserFacingError, current_job, progress, task
-from shop import imaging, mails, orders, parcels, payments, visits
+from offload import (
+    Concurrency,
+    Fixed,
+    Rate,
+    Snooze,
+    UserFacingError,
+    current_job,
+    progress,
+    schedule,
+    task,
+)
+from shop import imaging, mails, orders, parcels, payments, pictures, stock, ticks, visits
 from shop.models import Newsletter
 from shop.results import page_of
 
@@ -13,6 +23,24 @@ from shop.results import page_of
 def make_previews(photo_id: int) -> dict[str, Any]:
     """Make the thumbnails and the contact sheet of a photo."""
     return imaging.make_previews(photo_id)
+
+
+@task(title="Receive 12 pictures", timeout=120)
+def receive_pictures(import_id: int, damaged: int | None) -> int:
+    """Write the files of an import."""
+    return pictures.receive(import_id, damaged)
+
+
+@task(title="Thumbnail", timeout=120, max_attempts=1)
+def make_thumbnail(number: int, import_id: int) -> dict[str, Any]:
+    """Make the thumbnail of one picture."""
+    return pictures.make_thumbnail(number, import_id)
+
+
+@task(title="Contact sheet", timeout=120)
+def make_sheet(thumbnails: list[dict[str, Any]], import_id: int) -> dict[str, Any]:
+    """Put all thumbnails on one sheet."""
+    return pictures.make_sheet(thumbnails, import_id)
 
 
 @task(title="Report", timeout=600, expose_result=page_of("orders"))
@@ -68,3 +96,26 @@ def pay(payment_id: int) -> dict[str, Any]:
     """Pay; retry while the bank is closed."""
     progress(message=f"Asking the bank, attempt {current_job().attempt}")
     return payments.pay(payment_id)
+
+
+AT_ONCE, STARTS = Concurrency(3), Rate("30/s")
+
+
+@task(concurrency=AT_ONCE, rate=STARTS, fair="{customer}", timeout=30, max_attempts=5)
+def ask_in_turns(customer: int, round_id: int) -> None:
+    """Ask the supplier; customers take turns."""
+    stock.ask(customer, round_id)
+
+
+@task(concurrency=AT_ONCE, rate=STARTS, timeout=30, max_attempts=5)
+def ask_in_order(customer: int, round_id: int) -> None:
+    """Ask the supplier; who came first is served first."""
+    stock.ask(customer, round_id)
+
+
+@schedule(every=2, name="interval", catch_up="skip")
+@schedule("*/10 * * * * *", name="cron", catch_up="skip")
+@task(title="Tick", timeout=30, visibility="public")
+def tick() -> dict[str, Any]:
+    """Say how late the job of a tick has started; everybody may see it, as it has no owner."""
+    return ticks.punctuality(current_job().scheduled_for)

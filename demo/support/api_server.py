@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Self
 
-from support.apis import Bank, Courier, Reply
+from support.apis import Bank, Courier, Reply, Supplier
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -14,8 +14,12 @@ class Handler(BaseHTTPRequestHandler):
     server: "ApiServer"
 
     def do_GET(self) -> None:
-        """Handle `/parcels/17`: return the parcel's place."""
-        self.answer(self.server.courier.locate(self.number("/parcels/")))
+        """Handle `/parcels/17`: return the parcel's place; `/stock/3/17`: a customer's stock."""
+        if self.path.startswith("/stock/"):
+            round_id, customer = map(int, self.path.removeprefix("/stock/").split("/"))
+            self.answer(self.server.supplier.tell(round_id, customer))
+        else:
+            self.answer(self.server.courier.locate(self.number("/parcels/")))
 
     def do_POST(self) -> None:
         """Handle `/payments/17`: book the payment."""
@@ -48,6 +52,7 @@ class ApiServer(ThreadingHTTPServer):
         self.closing = Event()
         self.courier = Courier(self.closing)
         self.bank = Bank(self.closing)
+        self.supplier = Supplier(self.closing)
         self.thread = Thread(target=self.serve_forever, name="api-server")
 
     @property

@@ -1,14 +1,16 @@
-"""Two external APIs: a courier that is slow and rate-limited, and a bank that is often closed."""
+"""External APIs: a courier and a supplier that limit requests, and a bank that is often closed."""
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
 PLACES = ("at the sender", "in Linz", "in Salzburg", "in Innsbruck", "at the customer's")
 REQUESTS_PER_BURST = 8
 """Requests that the courier answers before it refuses them for a second."""
+CALLS_AT_ONCE, CALLS_PER_SECOND = 3, 40
+"""Calls of a round that the supplier answers at once, and in any second."""
 CLOSED = 2
 """Requests that the bank refuses before it books a payment."""
 
@@ -46,6 +48,36 @@ class Courier:
 def place_of(number: int) -> str:
     """Return a parcel's place."""
     return PLACES[number * number % len(PLACES)]
+
+
+class Supplier:
+    """The supplier's API: 50 ms per call, and 429 if a round makes too many."""
+
+    def __init__(self, closing: Event) -> None:
+        self.closing = closing
+        self.lock = Lock()
+        self.open: Counter[int] = Counter()
+        self.times: defaultdict[int, list[float]] = defaultdict(list)
+        self.served: defaultdict[int, list[int]] = defaultdict(list)
+        """The customers of a round's calls, in the order in which they arrived."""
+        self.refusals: Counter[int] = Counter()
+
+    def tell(self, round_id: int, customer: int) -> Reply:
+        """Return a customer's stock, or 429 with Retry-After."""
+        with self.lock:
+            now = time.monotonic()
+            recent = sum(moment > now - 1 for moment in self.times[round_id])
+            if self.open[round_id] >= CALLS_AT_ONCE or recent >= CALLS_PER_SECOND:
+                self.refusals[round_id] += 1
+                return Reply(429, {}, {"Retry-After": "1"})
+            self.open[round_id] += 1
+            self.times[round_id].append(now)
+            self.served[round_id].append(customer)
+            turn = len(self.served[round_id])
+        self.closing.wait(0.05)
+        with self.lock:
+            self.open[round_id] -= 1
+        return Reply(200, {"turn": turn, "stock": 7 * customer})
 
 
 class Bank:

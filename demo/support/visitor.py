@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Callable
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -14,6 +15,8 @@ from uuid import uuid4
 
 TIMEOUT_SECONDS = 300
 """Longest wait for a response, and for a job to finish."""
+PATIENCE_SECONDS = 30
+"""Longest wait for what should come within seconds."""
 RESULT = '<script id="{}-result" type="application/json">(.*?)</script>'
 
 
@@ -50,15 +53,38 @@ class Visitor:
             raise CheckFailed("The page shows no result.")
         return json.loads(found[1])
 
-    def press(self, path: str, upload: Path | None = None, accept: str = "text/html") -> Answer:
+    def press(
+        self, path: str, upload: Path | None = None, accept: str = "text/html", **fields: str
+    ) -> Answer:
         """Submit a form, follow redirects, and measure the time."""
         token = next(cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
-        body, kind = form(upload)
+        body, kind = form(upload, fields)
         headers = {"Content-Type": kind, "X-CSRFToken": str(token), "Accept": accept}
         started = time.perf_counter()
         with self.open(Request(urljoin(self.address, path), body, headers)) as response:
             content = response.read()
         return Answer(response.status, content, time.perf_counter() - started)
+
+    def enqueue(self, path: str, **fields: str) -> dict[str, Any]:
+        """Submit a form that enqueues a job as a script does; return the job's document."""
+        answer = self.press(path, accept="application/json", **fields)
+        if answer.status != 202:
+            raise CheckFailed(f"{path} was answered with {answer.status} instead of 202.")
+        return json.loads(answer.content)
+
+    def jobs(self, path: str) -> list[dict[str, Any]]:
+        """Return the documents of all jobs that a page shows, in its order."""
+        links = re.findall(r'<task-status\b[^>]* href="([^"]+)"', self.read(path).decode())
+        return [json.loads(self.read(link)) for link in links]
+
+    def wait[T](self, what: str, found: Callable[[], T | None]) -> T:
+        """Return what a page shows as soon as it does."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (value := found()) is None:
+            if time.monotonic() > deadline:
+                raise CheckFailed(f"{what} has not come within {PATIENCE_SECONDS} s.")
+            time.sleep(0.1)  # noqa: TID251  # a real client waits like this
+        return value
 
     def follow(self, document: dict[str, Any]) -> dict[str, Any]:
         """Poll a job at the pace it asks for until it has finished; return its last document."""
@@ -92,13 +118,15 @@ class Visitor:
             raise CheckFailed(f"{request.full_url}: {error}") from error
 
 
-def form(upload: Path | None) -> tuple[bytes, str]:
-    """Return a form with a file in its field `image`, or an empty one, and its content type."""
+def form(upload: Path | None, fields: dict[str, str]) -> tuple[bytes, str]:
+    """Return a form with a file in its field `image`, if any, and its content type."""
     boundary = uuid4().hex
-    end = f"--{boundary}--\r\n".encode()
-    kind = f"multipart/form-data; boundary={boundary}"
-    if not upload:
-        return end, kind
-    disposition = f'Content-Disposition: form-data; name="image"; filename="{upload.name}"'
-    head = f"--{boundary}\r\n{disposition}\r\n\r\n".encode()
-    return head + upload.read_bytes() + b"\r\n" + end, kind
+    parts = [
+        f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+        for name, value in fields.items()
+    ]
+    if upload:
+        head = f'Content-Disposition: form-data; name="image"; filename="{upload.name}"\r\n\r\n'
+        parts.append(head.encode() + upload.read_bytes())
+    body = b"".join(f"--{boundary}\r\n".encode() + part + b"\r\n" for part in parts)
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,9 +1,9 @@
-"""The settings in production: those of `startproject`, and what the environment decides."""
+"""The settings in production: those of the project, and what the environment decides."""
 
 import os
 
 from mysite.settings import *  # noqa: F403
-from mysite.settings import BASE_DIR, INSTALLED_APPS, MIDDLEWARE
+from mysite.settings import BASE_DIR, TASKS
 
 DEBUG = False
 SECRET_KEY = os.environ["SECRET_KEY"]
@@ -11,9 +11,8 @@ ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "").split(",")
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if host]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 STATIC_ROOT = BASE_DIR / "static"
+MEDIA_ROOT = BASE_DIR / "media"
 
-INSTALLED_APPS = [*INSTALLED_APPS, "offload"]
-MIDDLEWARE = [*MIDDLEWARE, "offload.middleware.OffloadMiddleware"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -24,15 +23,17 @@ DATABASES = {
         "PASSWORD": os.environ.get("POSTGRES_PASSWORD", ""),
     }
 }
-TASKS = {
-    "default": {
-        "BACKEND": "offload.backends.database.DatabaseBackend",
-        "QUEUES": ["default", "reports"],
-    }
-}
+backend = TASKS["default"]
+backend.setdefault("QUEUES", ["default", "reports"])  # those of the example's workers
+backend.setdefault("OPTIONS", {})["address_getter"] = "mysite.production.client_address"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "INFO"},
 }
+
+
+def client_address(request):
+    """Return the address of the client, which nginx puts into a header."""
+    return request.headers.get("X-Real-IP", "")

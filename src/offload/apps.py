@@ -9,17 +9,19 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class OffloadConfig(AppConfig):
     """The app `offload`, with its models and system checks."""
 
     name = "offload"
-    verbose_name = "Background jobs"
+    verbose_name = _("Background jobs")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from offload import checks  # noqa: F401, PLC0415  # registers them; needs the app registry
+        from offload import maintenance  # noqa: F401, PLC0415  # whose tasks may be scheduled everywhere
+        from offload.checks import registered  # noqa: F401, PLC0415  # registers them; needs the app registry
         from offload.deleted_users import watch_deletions  # noqa: PLC0415  # needs the app registry
 
         watch_deletions()

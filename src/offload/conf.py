@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from offload.durations import MAX_SECONDS
+from offload.policies.queue_limits import QueueLimits, columns_of, parse_queue_limits
 
 
 def _option(default: Any, description: str) -> Any:
@@ -52,6 +54,12 @@ class BackendOptions:
         timedelta(days=30),
         "How long failed, cancelled and expired jobs are kept; None keeps them indefinitely.",
     )
+    allowed_commands: Sequence[str] = _option(
+        (), "Names of the management commands that run_command may run; ['*'] for all."
+    )
+    backup_directories: Sequence[str | os.PathLike[str]] = _option(
+        (), "Absolute paths of the directories into which, and below which, back_up may write."
+    )
     max_streams_per_user: int = _option(6, "Maximum streams of one user in one web process.")
     max_streams: int = _option(2000, "Maximum streams of all users in one web process.")
     processes: int = _option(
@@ -63,6 +71,18 @@ class BackendOptions:
     async_threads: int = _option(
         10, "Threads per process for the sync code of async tasks, such as queries."
     )
+    schedules: Mapping[str, Mapping[str, Any]] | None = _option(
+        None, "Schedules by name: the path of the task, cron or every, and their options."
+    )
+    max_jobs_per_child: int | None = _option(
+        None, "Jobs after which a child process is replaced; None for no limit."
+    )
+    max_memory_per_child: int | None = _option(
+        None, "MiB of memory above which a child process is replaced; None for no limit."
+    )
+    max_load: float | None = _option(
+        None, "Load average of the machine above which a worker claims no jobs; None for no limit."
+    )
     lease: float = _option(30.0, "Seconds without a heartbeat after which a worker is dead.")
     poll_interval: float = _option(1.0, "Seconds between polls of the queue when no hint arrives.")
     kill_grace_period: float = _option(
@@ -73,27 +93,64 @@ class BackendOptions:
     shutdown_timeout: float = _option(
         30.0, "Seconds that running jobs have to finish when a worker stops."
     )
+    celery_app: str = _option(
+        "",
+        "Dotted path of the Celery application whose workers run the jobs, for CeleryBackend; "
+        "empty for that of django-offload.",
+    )
+    celery_queue_prefix: str = _option(
+        "", "Prefix of the names of queues at Celery's broker, for CeleryBackend."
+    )
+    resend_after: float = _option(
+        15.0,
+        "Seconds after which another message is sent about a job that no Celery worker has started,"
+        " for CeleryBackend.",
+    )
+    queue_limits: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict,
+        metadata={"description": "How many jobs run, start and wait in each queue, by its name."},
+    )
 
     def __post_init__(self) -> None:
         if not isinstance(self.database, str):
             raise ImproperlyConfigured(
                 f"OPTIONS['database'] must be an alias in DATABASES, not {self.database!r}."
             )
-        for name in GETTERS:
+        if not isinstance(self.celery_queue_prefix, str):
+            raise ImproperlyConfigured(
+                f"OPTIONS['celery_queue_prefix'] must be text, not {self.celery_queue_prefix!r}."
+            )
+        for name in (*GETTERS, "celery_app"):
             path = getattr(self, name)
             if not isinstance(path, str):
                 raise ImproperlyConfigured(
-                    f"OPTIONS[{name!r}] must be the dotted path of a callable, not {path!r}."
+                    f"OPTIONS[{name!r}] must be a dotted path, not {path!r}."
                 )
         for name, minimum in _MINIMA.items():
             _validate_number(name, getattr(self, name), minimum)
+        _validate_schedules(self.schedules)
         for name in ("keep_successful", "keep_failed"):
             _validate_period(name, getattr(self, name))
+        _validate_names("allowed_commands", self.allowed_commands)
+        _validate_directories("backup_directories", self.backup_directories)
+        try:
+            parse_queue_limits(self.queue_limits)
+        except (TypeError, ValueError) as error:
+            raise ImproperlyConfigured(f"OPTIONS['queue_limits']: {error}") from None
 
     @property
     def heartbeat_interval(self) -> float:
         """Seconds between two heartbeats of a worker."""
         return self.lease / 6
+
+    @property
+    def limits_of_queues(self) -> dict[str, QueueLimits]:
+        """The limits that the settings give to queues, by name."""
+        return parse_queue_limits(self.queue_limits)
+
+    def limits_of_queue(self, name: str) -> QueueLimits:
+        """Return the limits that the settings give a queue."""
+        return QueueLimits(**columns_of(self.queue_limits.get(name, {})))
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> BackendOptions:
@@ -117,7 +174,7 @@ MAX_INTEGER = 2**31 - 1
 GETTERS = ("tenant_getter", "user_getter", "address_getter")
 """Options that are dotted paths of callables, which take a request."""
 
-_OPTIONAL = {"timeout"}
+_OPTIONAL = {"max_jobs_per_child", "max_load", "max_memory_per_child", "timeout"}
 """Numbers that may be None."""
 _MINIMA: dict[str, float] = {
     "max_attempts": 1,
@@ -131,8 +188,12 @@ _MINIMA: dict[str, float] = {
     "threads": 1,
     "async_slots": 1,
     "async_threads": 1,
+    "max_jobs_per_child": 1,
+    "max_memory_per_child": 1,
+    "max_load": 0.01,
     "lease": 1.0,
     "poll_interval": 0.01,
+    "resend_after": 0.01,
     "kill_grace_period": 0.0,
     "shutdown_timeout": 0.0,
 }
@@ -165,3 +226,35 @@ def _validate_period(name: str, value: Any) -> None:
     if value is None or (isinstance(value, timedelta) and value >= timedelta()):
         return
     raise ImproperlyConfigured(f"OPTIONS[{name!r}] must be a timedelta or None, not {value!r}.")
+
+
+def _validate_names(name: str, value: Any) -> None:
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return
+    raise ImproperlyConfigured(f"OPTIONS[{name!r}] must be a list of names, not {value!r}.")
+
+
+def _validate_directories(name: str, value: Any) -> None:
+    is_list = isinstance(value, list | tuple)
+    if is_list and all(isinstance(one, str | Path) and Path(one).is_absolute() for one in value):
+        return
+    raise ImproperlyConfigured(
+        f"OPTIONS[{name!r}] must be a list of absolute paths, not {value!r}."
+    )
+
+
+def _validate_schedules(value: Any) -> None:
+    """Refuse what is no dict of dicts; a check has more to say about each of them."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(
+            "OPTIONS['schedules'] must be a dict of dicts, such as {'nightly': {'task': "
+            f"'shop.tasks.nightly', 'cron': '0 3 * * *'}}}}, not {value!r}."
+        )
+    for name, options in value.items():
+        if not isinstance(options, Mapping):
+            raise ImproperlyConfigured(
+                f"OPTIONS['schedules'][{name!r}] must be a dict, such as {{'task': "
+                f"'shop.tasks.nightly', 'cron': '0 3 * * *'}}, not {options!r}."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from offload.progress import PLAIN_TYPES, Number, ProgressReporter, validate_progress, validate_step
@@ -18,11 +19,13 @@ class CurrentJob:
         id: the result's id.
         attempt: 1 for the first try.
         is_cancelled: returns whether the job was cancelled.
+        scheduled_for: the tick of the schedule that enqueued the job; None for any other job.
     """
 
     id: str
     attempt: int
     is_cancelled: Callable[[], bool]
+    scheduled_for: datetime | None = None
 
 
 class JobContext(Protocol):
@@ -30,6 +33,26 @@ class JobContext(Protocol):
 
     reporter: ProgressReporter | None
     is_cancelled: Callable[[], bool]
+    job: Any
+    """The claimed job, a `ClaimedJob`."""
+    will_be_called_again: Callable[[Exception], bool]
+    """Whether the task is called again in the same attempt if it raises an exception."""
+    is_skipped: bool
+    """Whether the attempt, once its task has returned, ends a part as one that was skipped."""
+    additions: Any
+    """The nodes that the task adds to its workflow; None before it has asked for it."""
+
+    @property
+    def id(self) -> str:
+        """The job's id as results show it."""
+
+    @property
+    def backend(self) -> str:
+        """The alias of the job's backend."""
+
+    @property
+    def workflow(self) -> str | None:
+        """The id of the workflow of which the job is a part; None without one."""
 
     def current_job(self) -> CurrentJob:
         """Return the job as shown to the task."""

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_delete, pre_delete
 
 from offload.backends.base import offload_backends
-from offload.ownership import owner_of_user
+from offload.owners import owner_of_user
 from offload.store import get_store
 from offload.store.errors import explain
 
@@ -51,7 +51,7 @@ def _note_user(*, instance: Any, using: str, **_: Any) -> None:
 
 
 def _disown_jobs(*, instance: Any, using: str, **_: Any) -> None:
-    """Disown the jobs of all users of this deletion, by one statement after the first of them.
+    """Disown the jobs of all users of this deletion, by one search after the first of them.
 
     The first signal follows when all of them are deleted. An earlier deletion may have failed, so
     those who still exist keep their jobs.

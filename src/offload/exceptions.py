@@ -6,12 +6,17 @@ TaskException (Django)
 ├── TaskResultDoesNotExist (Django)
 │   └── TaskResultExpired     the job was pruned
 └── OffloadError              base of the errors raised in the caller's code
+    ├── AlreadyEnqueued       another job holds the key; `result` is that job
     ├── FailureLoop           the job would report the failure of a job that reported one
     ├── InvalidJobState       the job has finished, or cannot be retried in its state
+    ├── InvalidSchedule       also ValueError: a schedule that cannot tick
+    ├── QueueFull             too many jobs wait in the queue
+    ├── InvalidWorkflow       nodes of a workflow that do not fit together
     └── QueueUnavailable      no connection to the database, or it was not migrated
 JobError                      in the errors of a job
 ├── TaskNotFound              the row's task was removed or renamed
 ├── JobExpired                the job was not started before it expired
+├── PartsFailed               parts of the workflow did not succeed
 ├── WorkerLost                the process that ran the job died
 └── InvalidResult             the return value is not JSON, or too large
 UserFacingError               raised by a task that fails: its text is shown to the end user
@@ -25,6 +30,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from datetime import timedelta
+from typing import Any
 
 from django.db import DatabaseError
 from django.tasks.exceptions import InvalidTask, TaskException, TaskResultDoesNotExist
@@ -47,6 +53,21 @@ class OffloadError(TaskException):
     """Base of the errors that django-offload raises in the caller's code."""
 
 
+class AlreadyEnqueued(OffloadError):
+    """Another job holds the key of this call, and its task asks for an error.
+
+    Attributes:
+        result: the job that holds the key.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.result)
+
+
 class FailureLoop(OffloadError):
     """The job would report the failure of a job that itself reported a failure, and so on.
 
@@ -56,6 +77,44 @@ class FailureLoop(OffloadError):
 
 class InvalidJobState(OffloadError):
     """The operation is not possible in the job's state."""
+
+
+class InvalidSchedule(OffloadError, ValueError):
+    """A schedule cannot tick as it is defined, or not be changed like that.
+
+    Attributes:
+        option: the option that is wrong; empty if it is not a single one.
+    """
+
+    def __init__(self, message: str, *, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class QueueFull(OffloadError):
+    """Too many jobs wait in the queue, so it takes no more.
+
+    Attributes:
+        queue_name: the queue.
+        max_queued: how many jobs may wait in it.
+        retry_after: seconds until the caller should try again.
+    """
+
+    def __init__(self, queue_name: str, max_queued: int, *, retry_after: float) -> None:
+        super().__init__(queue_name, max_queued)
+        self.queue_name = queue_name
+        self.max_queued = max_queued
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return (
+            f"The queue {self.queue_name!r} takes no more jobs: about {self.max_queued:,} may wait "
+            "(max_queued)."
+        )
+
+
+class InvalidWorkflow(OffloadError):
+    """The nodes of a workflow do not fit together, or it is used outside its block."""
 
 
 class QueueUnavailable(OffloadError, DatabaseError):
@@ -72,6 +131,10 @@ class TaskNotFound(JobError):
 
 class JobExpired(JobError):
     """The job was not started before it expired."""
+
+
+class PartsFailed(JobError):
+    """Parts of the workflow did not succeed."""
 
 
 class WorkerLost(JobError):
@@ -122,6 +185,11 @@ class Retry(Exception):
     Args:
         after: seconds (or a timedelta) until the next attempt; the task's backoff if None.
     """
+
+    cause: BaseException | None = None
+    """The exception with which the attempt failed; the Retry itself if None."""
+    max_attempts: int | None = None
+    """Attempts before the job fails; the job's own `max_attempts` if None."""
 
     def __init__(self, after: float | timedelta | None = None) -> None:
         super().__init__(after)

@@ -12,6 +12,8 @@ from django.tasks import TaskResultStatus
 class JobState(IntegerChoices):
     """The state of a job. *State* is this package's word, *status* Django's coarser one."""
 
+    LIMITED = -1, "limited"
+    BLOCKED = 0, "blocked"
     SCHEDULED = 1, "scheduled"
     READY = 2, "ready"
     RUNNING = 3, "running"
@@ -19,6 +21,14 @@ class JobState(IntegerChoices):
     FAILED = 5, "failed"
     CANCELLED = 6, "cancelled"
     EXPIRED = 7, "expired"
+    SKIPPED = 8, "skipped"
+
+    def __str__(self) -> str:
+        """Return the state in lower case, as all pages and commands show it, not its number."""
+        return str(self.label)
+
+    def __format__(self, format_spec: str) -> str:
+        return format(str(self), format_spec)
 
     @property
     def is_finished(self) -> bool:
@@ -31,6 +41,8 @@ class JobState(IntegerChoices):
 
 
 STATUS = {
+    JobState.LIMITED: TaskResultStatus.READY,
+    JobState.BLOCKED: TaskResultStatus.READY,
     JobState.SCHEDULED: TaskResultStatus.READY,
     JobState.READY: TaskResultStatus.READY,
     JobState.RUNNING: TaskResultStatus.RUNNING,
@@ -38,23 +50,44 @@ STATUS = {
     JobState.FAILED: TaskResultStatus.FAILED,
     JobState.CANCELLED: TaskResultStatus.FAILED,
     JobState.EXPIRED: TaskResultStatus.FAILED,
+    JobState.SKIPPED: TaskResultStatus.SUCCESSFUL,
 }
 
 TRANSITIONS = {
-    JobState.SCHEDULED: {JobState.READY, JobState.CANCELLED},
-    JobState.READY: {JobState.RUNNING, JobState.CANCELLED},
+    # From one waiting state to another: a call replaces the time of a unique job, or a pause of the
+    # task begins or ends.
+    JobState.LIMITED: {
+        JobState.RUNNING,
+        JobState.CANCELLED,
+        JobState.SCHEDULED,
+        JobState.READY,
+    },
+    JobState.BLOCKED: {
+        JobState.READY,  # those that it waited for have finished
+        JobState.LIMITED,
+        JobState.SCHEDULED,
+        JobState.CANCELLED,  # on request, or one that it waited for did not succeed
+        JobState.SKIPPED,
+        JobState.SUCCESSFUL,  # a workflow, whose parts have finished
+        JobState.FAILED,
+    },
+    JobState.SCHEDULED: {JobState.READY, JobState.LIMITED, JobState.CANCELLED},
+    JobState.READY: {JobState.RUNNING, JobState.CANCELLED, JobState.SCHEDULED, JobState.LIMITED},
     JobState.RUNNING: {
         JobState.SUCCESSFUL,
         JobState.FAILED,
         JobState.CANCELLED,
         JobState.EXPIRED,
+        JobState.SKIPPED,  # a part whose task says that nothing may follow it
         JobState.READY,  # released, or retried at once
+        JobState.LIMITED,  # the same, for a job of a task with a limit
         JobState.SCHEDULED,  # retried later, snoozed or lost
     },
     JobState.SUCCESSFUL: set(),
-    JobState.FAILED: {JobState.READY},  # retried by hand
-    JobState.CANCELLED: {JobState.READY},
-    JobState.EXPIRED: {JobState.READY},
+    JobState.FAILED: {JobState.READY, JobState.LIMITED, JobState.BLOCKED},  # retried by hand
+    JobState.CANCELLED: {JobState.READY, JobState.LIMITED, JobState.BLOCKED},
+    JobState.EXPIRED: {JobState.READY, JobState.LIMITED, JobState.BLOCKED},
+    JobState.SKIPPED: {JobState.BLOCKED},  # its workflow was retried
 }
 """The states that may follow each state. The crash tests check every change of a job."""
 
@@ -66,6 +99,16 @@ RETRYABLE = tuple(
     state for state in JobState if state.is_finished and JobState.READY in TRANSITIONS[state]
 )
 """States in which a job can be retried by hand."""
+
+
+class RunWhen(IntegerChoices):
+    """What must become of the jobs that a part of a workflow waits for, so that it runs."""
+
+    SUCCEEDED = 1, "succeeded"
+    ENDED = 2, "ended"
+    FAILED = 3, "failed"
+    ONE_FAILED = 4, "failed"
+    """FAILED, and one of them has failed."""
 
 
 def retention_periods(
@@ -118,6 +161,11 @@ class Outcome(NamedTuple):
 def succeeded(return_value: str) -> Outcome:
     """Return the outcome of a task that returned; `return_value` is JSON text."""
     return _outcome(JobState.SUCCESSFUL, return_value=return_value)
+
+
+def skipped() -> Outcome:
+    """Return the outcome of a part that has no result, so that what waits for one is skipped."""
+    return _outcome(JobState.SKIPPED)
 
 
 def failed(failure: JobFailure) -> Outcome:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from inspect import iscoroutinefunction, markcoroutinefunction
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from offload.live.authentication import try_to_authenticate
-from offload.ownership import Ownership, owner_of_request, ownership_from, request_id_of, tenant_of
+from offload.owners import owner_of_request
+from offload.ownership import Ownership, ownership_from
+from offload.tenants import tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@=+/-]{0,63}")
 
 
 class OffloadMiddleware:
@@ -70,5 +76,6 @@ class RequestOwnership:
 
     @cached_property
     def _request_id(self) -> str:
-        """The id of the request, the same for all its jobs."""
-        return request_id_of(self._request)
+        """The id that a proxy gave to the request, or a new one; the same for all its jobs."""
+        request_id = self._request.headers.get("X-Request-ID", "")
+        return request_id if _REQUEST_ID.fullmatch(request_id) else str(uuid4())

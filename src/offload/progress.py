@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,6 +96,18 @@ def _read_step(values: Any) -> Step | None:
     return Step(number, of, str(values.get("name") or ""))  # type: ignore[arg-type]
 
 
+def note_of(text: str | None) -> Note:
+    """Return the note that is stored beside the progress in a row; an empty one without it."""
+    try:
+        note = (json.loads(text or "null") or {}).get("note")
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+type Note = Mapping[str, Any]
+"""Exact JSON that another interface for tasks, such as `offload.celery`, stores of an attempt."""
+
 type ProgressValues = tuple[Number | None, Number | None, str, Step | None]
 """Done, total, message and step."""
 
@@ -117,15 +129,28 @@ class ProgressReporter:
         on_progress: called when the progress changes for the first time since the last read.
     """
 
-    __slots__ = ("_is_closed", "_on_progress", "_read", "_read_at", "is_changed", "key", "latest")
+    __slots__ = (
+        "_is_closed",
+        "_on_progress",
+        "_read",
+        "_read_at",
+        "_read_note",
+        "is_changed",
+        "key",
+        "latest",
+        "note",
+    )
 
     def __init__(self, key: tuple[str, int], on_progress: OnProgress) -> None:
         self.key = key
         self.latest: ProgressValues = (None, None, "", None)
+        self.note: Note | None = None
+        """What is stored beside the progress; replaced as a whole, and never changed."""
         self.is_changed = False
         """Whether `latest` changed since the last read, and `on_progress` was called for it."""
         self._on_progress = on_progress
         self._read: ProgressValues = self.latest
+        self._read_note: Note | None = None
         self._read_at = float("-inf")
         self._is_closed = False
 
@@ -149,18 +174,18 @@ class ProgressReporter:
     def read(self, now: float) -> str:
         """Return the current progress as stored, and mark it as read at `now`."""
         self.is_changed = False  # before the read: a change in between is announced again
-        self._read, self._read_at = self.latest, now
-        return _to_json(*self._read)
+        self._read, self._read_note, self._read_at = self.latest, self.note, now
+        return _to_json(*self._read, self._read_note)
 
     def snapshot(self) -> str:
         """Return the current progress as stored, without marking it as read."""
-        return _to_json(*self.latest)
+        return _to_json(*self.latest, self.note)
 
     def _has_advanced(self) -> bool:
         """Return whether people would notice the change since the last read."""
         done, total, _, step = self.latest
         last_done, last_total, _, last_step = self._read
-        if step != last_step or total != last_total:
+        if step != last_step or total != last_total or self.note is not self._read_note:
             return True
         if (done is None) != (last_done is None):
             return True
@@ -226,7 +251,13 @@ def _to_number(value: Any, name: str) -> Number | None:
     raise TypeError(f"progress() takes {name} as a number or None, not {value!r}.")
 
 
-def _to_json(done: Number | None, total: Number | None, message: str, step: Step | None) -> str:
+def _to_json(
+    done: Number | None,
+    total: Number | None,
+    message: str,
+    step: Step | None,
+    note: Note | None = None,
+) -> str:
     """Return progress as JSON text; impossible values are corrected, since no job may fail."""
     total = _clamp(total, MAX_NUMBER)
     values: dict[str, Any] = {
@@ -239,6 +270,7 @@ def _to_json(done: Number | None, total: Number | None, message: str, step: Step
         number = _clamp(step.number, MAX_NUMBER if of is None else of)
         name = to_single_line(step.name, max_chars=MAX_STEP_NAME_CHARS)
         values["step"] = {"number": number, "of": of, "name": name}
+    values["note"] = note
     values["updated_at"] = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
     values = {key: value for key, value in values.items() if value is not None}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,7 @@
-"""OffloadResult: Django's TaskResult with state, progress, waiting, cancelling and retrying."""
+"""OffloadResult: Django's TaskResult with state, progress, waiting, cancelling and retrying.
+
+WorkflowResult is that of a workflow.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,14 @@ from asgiref.sync import sync_to_async
 from django.tasks import TaskResult
 from django.tasks.base import TaskError
 
+from offload.conf import did_you_mean
 from offload.durations import seconds
 from offload.imported import find_imported_class
 from offload.lifecycle import JobState
 from offload.progress import Progress
+
+FAILURES = (JobState.FAILED, JobState.EXPIRED)
+"""States of a part of a workflow that lets it fail, unless it is tolerant."""
 
 if TYPE_CHECKING:
 
@@ -42,6 +49,10 @@ class _Backend(Protocol):
 
     def retry(self, result_id: str) -> None: ...
 
+    def parts(self, result_id: str) -> list[OffloadResult[Any]]: ...
+
+    def count_parts(self, result_id: str) -> dict[JobState, int]: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in the stubs
@@ -50,10 +61,13 @@ class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in t
     Attributes:
         state: the job's state; finer than Django's `status`.
         progress: the progress of the running or last attempt, if the task reported it.
+        is_new: whether the call of `enqueue` that returned it has made the job. False for the job
+            that already held the call's key, and for a result that was read.
     """
 
     state: JobState = JobState.READY
     progress: Progress | None = None
+    is_new: bool = False
 
     if TYPE_CHECKING:  # typed also where Django's stubs are not installed
 
@@ -131,20 +145,74 @@ class OffloadResult[R](_TaskResult[R]):  # type: ignore[misc]  # not frozen in t
         return cast("_Backend", self.task.get_backend())
 
 
+class WorkflowResult[R](OffloadResult[R]):
+    """The job of a workflow: BLOCKED while its parts wait and run, finished when they are.
+
+    It succeeds if all parts succeeded or were skipped. `progress` counts the finished parts.
+    `cancel()` cancels all others; `retry()` of a finished workflow runs those again that did not
+    succeed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> dict[JobState, int]:
+        """How many parts are in each state, without the states in which there are none."""
+        return self._backend().count_parts(self.id)
+
+    def nodes(self) -> list[OffloadResult[Any]]:
+        """Return the parts, in the order in which their nodes were added."""
+        return self._backend().parts(self.id)
+
+    def node(self, name: str) -> OffloadResult[Any]:
+        """Return the part to whose node `named` has given a name, or the only part of a task.
+
+        Args:
+            name: the name, or that of the task's function.
+
+        Raises:
+            KeyError: if no part has the name, or several parts belong to the task.
+        """
+        names: dict[str, str] = self.kwargs.get("names", {})
+        parts = self.nodes()
+        if name in names:
+            return next(part for part in parts if part.id == names[name])
+        found = [part for part in parts if part.task.name == name]
+        if len(found) == 1:
+            return found[0]
+        hint = did_you_mean(name, sorted({*names, *(part.task.name for part in parts)}))
+        problem = f"has {len(found)} parts of the task" if found else "has no part"
+        raise KeyError(
+            f"The workflow {self.args[0]!r} {problem} {name!r}.{hint} Name nodes by named()."
+        )
+
+    def failures(self) -> list[OffloadResult[Any]]:
+        """Return the parts that failed or expired, in the order in which their nodes were added.
+
+        Those that were cancelled because of these are left out.
+        """
+        return [part for part in self.nodes() if part.state in FAILURES]
+
+
 _FIELDS = [field.name for field in fields(OffloadResult)]
 _SETTERS = {name: getattr(OffloadResult, name).__set__ for name in _FIELDS}
 """The slots' own setters, which a frozen dataclass hides."""
-_REFRESHED = [name for name in _FIELDS if name not in {"task", "id", "args", "kwargs", "backend"}]
+_KEPT = {"task", "id", "backend", "is_new"}
+_REFRESHED = [name for name in _FIELDS if name not in _KEPT]
 
 
-def make_result(**values: Any) -> OffloadResult[Any]:
+def make_result(
+    kind: type[OffloadResult[Any]] = OffloadResult, **values: Any
+) -> OffloadResult[Any]:
     """Return a result of values that are known to be exact JSON, without Django's checks.
 
     Args:
-        values: every field; `progress` and `_return_value` may be left out.
+        kind: its class.
+        values: every field; `progress`, `is_new` and `_return_value` may be left out.
     """
-    result: OffloadResult[Any] = object.__new__(OffloadResult)
+    result: OffloadResult[Any] = object.__new__(kind)
     _SETTERS["progress"](result, None)
+    _SETTERS["is_new"](result, False)  # noqa: FBT003  # a slot's setter
     _SETTERS["_return_value"](result, None)
     for name, value in values.items():
         _SETTERS[name](result, value)

@@ -8,7 +8,7 @@ rules here are the same for all databases.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
@@ -28,6 +28,8 @@ MAX_DIGITS = 4300
 
 type _Place = str | tuple[_Place, Any] | tuple[_Place]
 """A name; a place and the key or index within it; a place of which it is any key."""
+
+_RESULT = "return value"
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -62,7 +64,7 @@ def encode_result(value: Any, *, max_bytes: int) -> str:
     """
     if value is None:  # the most frequent value
         return "null"
-    text = _encode(_normalize(value, "return value", 1))
+    text = _encode(_normalize(value, _RESULT, 1))
     if len(text) <= max_bytes // 4:  # UTF-8 has at most 4 bytes a character
         return text
     size = len(text.encode())
@@ -115,7 +117,8 @@ def _normalize(value: Any, place: _Place, depth: int) -> Any:
         return _normalize_number(value, place)
     if depth > MAX_DEPTH:
         raise InvalidArguments(
-            f"{_format(place)} is nested deeper than {MAX_DEPTH} levels. Pass it as JSON text."
+            f"{_format(place)} is nested deeper than {MAX_DEPTH} levels. "
+            f"{_verb(place)} it as JSON text."
         )
     return _normalize_other(value, place, depth)
 
@@ -129,7 +132,8 @@ def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
             return _normalize_text(value.decode(), place)
         except UnicodeDecodeError as error:
             raise InvalidArguments(
-                f"{_format(place)} is bytes that are not UTF-8 text. Pass them base64-encoded."
+                f"{_format(place)} is bytes that are not UTF-8 text. "
+                f"{_verb(place)} them base64-encoded."
             ) from error
     if isinstance(value, str):
         return _normalize_text(str.__str__(value), place)
@@ -141,21 +145,23 @@ def _normalize_other(value: Any, place: _Place, depth: int) -> Any:
         return [_normalize(item, (place, index), depth + 1) for index, item in enumerate(value)]
     raise TypeError(
         f"Unsupported type: {_format(place)} is of type {type(value).__qualname__}, which JSON "
-        f"does not have. {_advice(value)}"
+        f"does not have. {_advice(value, _verb(place))}"
     )
 
 
-def _advice(value: Any) -> str:
-    """Return what to pass in place of a value, in a sentence."""
+def _advice(value: Any, verb: str) -> str:
+    """Return what to pass or return in place of a value, in a sentence."""
+    if isinstance(value, Awaitable):
+        return "Write await before the call that returned it, in a function of async def."
     if isinstance(value, UUID | Decimal | Promise | PurePath):
-        return "Pass it as text: str(value)."
+        return f"{verb} it as text: str(value)."
     if isinstance(value, date | time):
-        return "Pass it as text: value.isoformat()."
+        return f"{verb} it as text: value.isoformat()."
     if isinstance(value, timedelta):
-        return "Pass it in seconds: value.total_seconds()."
+        return f"{verb} it in seconds: value.total_seconds()."
     if isinstance(value, set | frozenset):
-        return "Pass it as a list."
-    return "Pass text, numbers, lists and dicts, for example a model's primary key."
+        return f"{verb} it as a list."
+    return f"{verb} text, numbers, lists and dicts, for example a model's primary key."
 
 
 def _normalize_mapping(value: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
@@ -194,14 +200,14 @@ def _normalize_text(value: str, place: _Place) -> str:
     culprit = "a NUL character" if "\0" in value else "a lone surrogate"
     raise InvalidArguments(
         f"{_format(place)} contains {culprit}, which some databases cannot store. Remove it, or "
-        "pass the data base64-encoded."
+        f"{_verb(place).lower()} the data base64-encoded."
     )
 
 
 def _normalize_integer(value: int, place: _Place) -> int:
     if value.bit_length() > MAX_DIGITS * 3 and abs(value) >= 10**MAX_DIGITS:
         raise InvalidArguments(
-            f"{_format(place)} has more than {MAX_DIGITS} digits. Pass it as hex text."
+            f"{_format(place)} has more than {MAX_DIGITS} digits. {_verb(place)} it as hex text."
         )
     return value
 
@@ -210,8 +216,15 @@ def _normalize_number(value: float, place: _Place) -> float:
     if value - value == 0:  # false for NaN and the infinities
         return value
     raise InvalidArguments(
-        f"{_format(place)} is {value!r}, which JSON does not have. Pass None or text."
+        f"{_format(place)} is {value!r}, which JSON does not have. {_verb(place)} None or text."
     )
+
+
+def _verb(place: _Place) -> str:
+    """Return what the author of a value does with it."""
+    while not isinstance(place, str):
+        place = place[0]
+    return "Return" if place == _RESULT else "Pass"
 
 
 def _format(place: _Place) -> str:

@@ -10,6 +10,8 @@ from typing import Any, TypeGuard
 
 from django.tasks import Task
 
+from offload.conf import did_you_mean
+from offload.declared_tasks import declared_task
 from offload.exceptions import TaskNotFound
 from offload.task_modules import task_module
 from offload.tasks import OffloadTask
@@ -31,11 +33,12 @@ def find_task(path: str) -> Task[..., Any]:
         module = task_module(module_path)
         if module is None:
             hint = _OUTSIDE_HINT.format(module_path)
-        elif task := _find_in(module, name, path):
+        elif task := _find_in(module, name, path) or declared_task(path):
             return task
     raise TaskNotFound(
         f"There is no task {path!r} in this code. Was it renamed or removed while jobs waited? "
-        f"Keep the old name as a task until they have finished.{hint}"
+        "Then keep the old name as a task until they have finished. Or does this worker run older "
+        f"code? Then restart it.{hint}"
     )
 
 
@@ -54,6 +57,24 @@ def _find_in(module: ModuleType, name: str, path: str) -> Task[..., Any] | None:
         if _is_task(value) and value.module_path == path:
             return value
     return None
+
+
+def explain_missing(path: str) -> str:
+    """Return what to write instead of a path at which there is no task, as a sentence.
+
+    Raises:
+        BaseException: any that the module raises when it is imported.
+    """
+    module_path, _, name = path.rpartition(".")
+    if not module_path:
+        return " Pass its whole path, such as shop.tasks.send_digest."
+    module = task_module(module_path)
+    if module is None:
+        return f" The module {module_path!r} belongs to no installed app."
+    tasks = [name for name, value in vars(module).items() if _is_task(value)]
+    if not tasks:
+        return f" The module {module_path!r} does not exist, or has no tasks."
+    return did_you_mean(name, tasks)
 
 
 @lru_cache(maxsize=1000)

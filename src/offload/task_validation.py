@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from typing import Any
 
 from django.tasks.exceptions import InvalidTask
@@ -10,6 +11,7 @@ from django.utils.functional import Promise
 
 from offload.conf import MAX_INTEGER, did_you_mean
 from offload.durations import seconds
+from offload.policies import Concurrency, Debounce, Fair, Rate, Throttle, Unique
 
 UNCATCHABLE = (GeneratorExit, KeyboardInterrupt)
 """Exceptions after which Python or the worker ends the code."""
@@ -29,7 +31,33 @@ def validate_options(task: Any) -> None:
     _validate_title(task.title)
     _validate_flag("atomic", task.atomic)
     _validate_flag("at_most_once", task.at_most_once)
+    _validate_concurrency(task.concurrency)
+    _validate_rate(task.rate)
+    _validate_fair(task.fair)
+    _validate_schedulable(task.schedulable)
+    _validate_unique(task.unique)
     _validate_guarantees(task)
+
+
+def unknown_option(name: str, known: list[str]) -> TypeError:
+    """Return the error for an option that the decorator does not take."""
+    if name == "run_after":
+        return TypeError(
+            "run_after cannot be defined statically with the @task decorator. Use "
+            ".using(run_after=...) to set it dynamically."
+        )
+    hint = did_you_mean(name.removesuffix("_limit"), known)  # Celery's rate_limit
+    return TypeError(f"task() got an unknown option {name!r}.{hint}")
+
+
+def unusable_option(name: str, of_author: list[str], of_job: list[str]) -> TypeError:
+    """Return the error for an option that `using` does not take."""
+    if name in of_author:
+        return TypeError(
+            f"using() cannot change {name!r}, which belongs to the task and not to one job. Give "
+            "it to the decorator."
+        )
+    return TypeError(f"using() got an unknown option {name!r}.{did_you_mean(name, of_job)}")
 
 
 def _validate_max_attempts(value: Any) -> None:
@@ -57,6 +85,50 @@ def _validate_exceptions(name: str, value: Any) -> None:
             raise InvalidTask(f"{name} cannot contain {kind.__name__}, which no task may catch.")
 
 
+def _validate_concurrency(value: Any) -> None:
+    if value is None or isinstance(value, Concurrency):
+        return
+    hint = f" Write concurrency=Concurrency({value})." if type(value) is int else ""
+    raise InvalidTask(f"concurrency must be a Concurrency, not {value!r}.{hint}")
+
+
+def _validate_rate(value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            Rate(value)
+        except ValueError as error:
+            raise InvalidTask(f"rate: {error}") from error
+    elif value is not None and not isinstance(value, Rate):
+        raise InvalidTask(f'rate must be a Rate, or text such as "100/m", not {value!r}.')
+
+
+def _validate_fair(value: Any) -> None:
+    if value is None or isinstance(value, Fair) or (value and isinstance(value, str)):
+        return
+    name = getattr(value, "__name__", "")
+    hint = f" Write fair=Fair({name})." if name and callable(value) else ""
+    raise InvalidTask(f'fair must be a key such as "{{tenant}}", or a Fair, not {value!r}.{hint}')
+
+
+def _validate_schedulable(value: Any) -> None:
+    # Not Django's own class: `django.forms` takes long to import, and few tasks have a form.
+    if not isinstance(value, bool) and not hasattr(value, "base_fields"):
+        raise InvalidTask(
+            f"schedulable must be True, False or a form for the task's arguments, not {value!r}."
+        )
+
+
+def _validate_unique(value: Any) -> None:
+    if value is None or isinstance(value, Unique | Debounce | Throttle):
+        return
+    hint = ""
+    if value is True or value is Unique:
+        hint = " Write unique=Unique()."
+    elif isinstance(value, str):
+        hint = f" Write unique=Unique({value!r})."
+    raise InvalidTask(f"unique must be a Unique, Debounce or Throttle, not {value!r}.{hint}")
+
+
 def _validate_title(value: Any) -> None:
     if not isinstance(value, str | Promise):
         raise InvalidTask(f"title must be text, not {value!r}.")
@@ -74,8 +146,14 @@ def _is_exception_class(value: Any) -> bool:
 def _validate_backoff(value: Any) -> None:
     if value is not None and not callable(value):
         raise InvalidTask(
-            f"backoff must be a callable (exception, result) -> seconds, not {value!r}."
+            "backoff must be a callable (exception, result) -> seconds, such as "
+            f"{_example_of_backoff(value)}, not {value!r}."
         )
+
+
+def _example_of_backoff(value: Any) -> str:
+    """Return the policy that the author probably means."""
+    return f"Fixed({value!r})" if isinstance(value, int | float | timedelta) else "Exponential(2)"
 
 
 def _validate_visibility(value: Any) -> None:

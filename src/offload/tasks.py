@@ -26,16 +26,22 @@ from django.tasks import (
 )
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 
-from offload.conf import did_you_mean
-from offload.task_validation import validate_options
+from offload.partials import Partial
+from offload.task_limits import limit_of
+from offload.task_pauses import pausing_backend
+from offload.task_unique import unique_of
+from offload.task_validation import unknown_option, unusable_option, validate_options
 
 if TYPE_CHECKING:
+    from django.forms import Form
     from django.http import HttpRequest
     from django.tasks import TaskContext
     from django.utils.functional import Promise
 
-    from offload.policies import Backoff
+    from offload.operators import PauseOptions
+    from offload.policies import Backoff, Concurrency, Fair, Rate
     from offload.results import OffloadResult
+    from offload.task_unique import Policy
 
     class _Task[**P, R](Task[P, R]):
         """Django's class, which is generic only for type checkers."""
@@ -57,6 +63,9 @@ type Visibility = (
     | Callable[[HttpRequest, OffloadResult[Any]], bool]
 )
 """Who may see a job, or a callable that decides it for a request and a result."""
+
+type Schedulable = bool | type[Form]
+"""Whether schedules of a task may be made at run time, or a form for the task's arguments."""
 
 type ExposeResult = bool | Callable[[OffloadResult[Any]], Any]
 """Whether the return value is shown, or a callable that returns the value to show instead."""
@@ -88,6 +97,11 @@ class TaskOptions(TypedDict, total=False):
     expires: Duration | None
     atomic: bool
     at_most_once: bool
+    concurrency: Concurrency | None
+    rate: Rate | str | None
+    fair: Fair | str | None
+    schedulable: Schedulable
+    unique: Policy | None
     title: str | Promise
     visibility: Visibility
     expose_result: ExposeResult
@@ -106,6 +120,12 @@ class OffloadTask[**P, R](_Task[P, R]):
         expires: time after enqueueing (or after run_after) by which the job must have started.
         atomic: run the task and store its result in one transaction.
         at_most_once: never run a job again that may have started.
+        concurrency: how many jobs run at once, in all workers together.
+        rate: how many jobs start in a time, in all workers together, such as "100/m".
+        fair: a key, such as "{tenant}", whose values take turns.
+        unique: which calls make a job: `Unique`, `Debounce` or `Throttle`.
+        schedulable: whether schedules of the task may be made in the admin and by
+            `schedules.create`, or a form that validates its arguments.
         title: shown to users instead of the function's name.
         visibility: who may see a job in the browser: "owner", "staff", "authenticated",
             "public", or a callable `(request, result) -> bool`.
@@ -125,6 +145,11 @@ class OffloadTask[**P, R](_Task[P, R]):
     expires: Duration | None = None
     atomic: bool = False
     at_most_once: bool = False
+    concurrency: Concurrency | None = None
+    rate: Rate | str | None = None
+    fair: Fair | str | None = None
+    unique: Policy | None = None
+    schedulable: Schedulable = False
     title: str | Promise = ""
     visibility: Visibility = "owner"
     expose_result: ExposeResult = False
@@ -133,6 +158,10 @@ class OffloadTask[**P, R](_Task[P, R]):
         validate_options(self)
         # The zero-argument super() does not work in a slotted dataclass before Python 3.14.
         Task.__post_init__(self)
+        limit_of(self)  # both raise InvalidTask for options that contradict each other
+        unique_of(self)
+        if self.schedulable:
+            remember_schedulable(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen; Django's way would import the task by its path
@@ -157,6 +186,13 @@ class OffloadTask[**P, R](_Task[P, R]):
         async def acall(self, *args: P.args, **kwargs: P.kwargs) -> R:
             """Do what `call` does."""
 
+    else:
+
+        def __getattr__(self, name: str) -> Any:  # only for names that do not exist
+            hint = ". Use enqueue()" if name in METHODS_ELSEWHERE else ""
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{hint}")
+
     def using(self, **options: Unpack[UsingOptions]) -> OffloadTask[P, R]:
         """Return a copy with other options for the jobs enqueued through it.
 
@@ -170,11 +206,40 @@ class OffloadTask[**P, R](_Task[P, R]):
         """
         for name in options:
             if name not in JOB_OPTIONS:
-                raise _unusable(name)
+                raise unusable_option(name, AUTHOR_OPTIONS, JOB_OPTIONS)
         changes: dict[str, Any] = {
             name: value for name, value in options.items() if value is not None
         }
         return replace(self, **changes)
+
+    def pause(self, **options: Unpack[PauseOptions]) -> None:
+        """Let workers start no job of the task, until somebody resumes it or the pause ends.
+
+            send_report.pause(reason="Bug 17", until=timedelta(hours=1))
+
+        Jobs that run already finish; new ones can be enqueued. A pause outlasts restarts. A second
+        pause of the task replaces the first.
+
+        Args:
+            options: reason, until (a datetime, or a timedelta from now), public (whether pages
+                show the reason, too), changed_by.
+
+        Raises:
+            TypeError, ValueError: for a bad argument.
+        """
+        pausing_backend(self).pause_task(self.module_path, **options)
+
+    def resume(self) -> None:
+        """Let workers start the jobs of the task again; do nothing if it is not paused."""
+        pausing_backend(self).resume_task(self.module_path)
+
+    def partial(self, *args: Any, **kwargs: Any) -> Partial:
+        """Return the task with some of its arguments, for `offload.chain` and `offload.group`.
+
+        Args:
+            args, kwargs: the arguments; in a chain, the result of the step before precedes `args`.
+        """
+        return Partial(self, args, kwargs)
 
     def enqueue_many(self, calls: Iterable[Call]) -> list[OffloadResult[R]]:
         """Enqueue one job per call in one statement; return their results in the same order.
@@ -212,6 +277,19 @@ class _BulkBackend(Protocol):
     async def aenqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[Any]: ...
 
 
+schedulable_tasks: dict[str, OffloadTask[..., Any]] = {}
+"""The tasks that may be scheduled at run time, by path, as far as they are loaded."""
+
+
+def remember_schedulable(task: OffloadTask[..., Any]) -> None:
+    """Remember a task, and not its copies with other options."""
+    known = schedulable_tasks.get(task.module_path)
+    if known is None or known.func is not task.func:
+        schedulable_tasks[task.module_path] = task
+
+
+METHODS_ELSEWHERE = {"apply_async", "delay", "delay_on_commit", "send", "send_with_options"}
+"""Names that Celery, RQ and Dramatiq have for `enqueue`."""
 AUTHOR_OPTIONS = [f.name for f in fields(OffloadTask) if f.name not in {"func", "run_after"}]
 """Options of the decorator."""
 JOB_OPTIONS = list(UsingOptions.__annotations__)
@@ -298,7 +376,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     for name in options:
         if name not in AUTHOR_OPTIONS:
-            raise _unknown(name)
+            raise unknown_option(name, AUTHOR_OPTIONS)
     if function is not None and not callable(function):
         raise TypeError(
             f"task() got {function!r} where a function belongs; options are given by name, for "
@@ -313,27 +391,3 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         return task_class(func=func, **options)
 
     return decorate if function is None else decorate(function)
-
-
-# --- unknown options -----------------------------------------------------------------
-
-
-def _unknown(name: str) -> TypeError:
-    """Return the error for an option that the decorator does not take."""
-    if name == "run_after":
-        return TypeError(
-            "run_after cannot be defined statically with the @task decorator. Use "
-            ".using(run_after=...) to set it dynamically."
-        )
-    hint = did_you_mean(name, AUTHOR_OPTIONS)
-    return TypeError(f"task() got an unknown option {name!r}.{hint}")
-
-
-def _unusable(name: str) -> TypeError:
-    """Return the error for an option that `using` does not take."""
-    if name in AUTHOR_OPTIONS:
-        return TypeError(
-            f"using() cannot change {name!r}, which is not stored with a job: workers read it "
-            "from the code. Give it to the decorator."
-        )
-    return TypeError(f"using() got an unknown option {name!r}.{did_you_mean(name, JOB_OPTIONS)}")

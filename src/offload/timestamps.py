@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from offload.durations import MAX_SECONDS
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1) // _MICROSECOND
@@ -42,6 +44,31 @@ def to_datetime(microseconds: int) -> datetime:
     else:
         moment = _EPOCH + timedelta(microseconds=min(max(microseconds, _MIN), _MAX))
     return moment if settings.USE_TZ else timezone.make_naive(moment)
+
+
+def end_of_pause(until: object, now: int) -> int:
+    """Return when a pause ends that begins now, in microseconds.
+
+    Args:
+        until: a datetime, or a timedelta from now.
+        now: in microseconds.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if it is not in the future.
+    """
+    match until:
+        case timedelta() if until.total_seconds() <= MAX_SECONDS:
+            end = now + until // _MICROSECOND
+        case datetime():
+            end = to_microseconds(until)
+        case _:
+            raise TypeError(
+                f"until must be a datetime, or a timedelta of at most 100 years, not {until!r}."
+            )
+    if end <= now:
+        raise ValueError(f"until must be in the future, not {until}.")
+    return end
 
 
 def to_utc(moment: datetime) -> datetime:

@@ -5,6 +5,7 @@ Source: RFC 9562, section 5.7, with the counter of section 6.2 (method 1).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -50,6 +51,19 @@ def derive_id(key: str, digest: bytes) -> UUID:
         first, version = milliseconds, 0x7000
     high = (first << 16) | version | (int.from_bytes(digest[:2]) >> 4)
     low = (0b10 << 62) | (int.from_bytes(digest[2:10]) >> 2)
+    if milliseconds is None:
+        low |= 1 << 56  # MariaDB refuses a UUIDv8 whose ninth byte is 0x80
+    return UUID(int=(high << 64) | low)
+
+
+def id_of_tick(schedule: str, tick: int) -> UUID:
+    """Return the id of the job of a schedule's tick, in microseconds: it is always the same.
+
+    It is a UUIDv7 with the time of the tick.
+    """
+    digest = hashlib.blake2b(f"{schedule}\n{tick}".encode(), digest_size=10).digest()
+    high = (tick // 1000 << 16) | 0x7000 | (int.from_bytes(digest[:2]) >> 4)
+    low = (0b10 << 62) | (int.from_bytes(digest[2:]) >> 2)
     return UUID(int=(high << 64) | low)
 
 

@@ -15,21 +15,22 @@ from django.test import override_settings
 from offload import InvalidArguments, InvalidJobState, JobState, OffloadError, task
 from offload.backends.base import OffloadBackend, find_backend, get_backend, offload_backends
 from offload.results import OffloadResult
-from offload.testing import run_jobs
+from offload.testing import enqueued_jobs, run_jobs
 from offload.uuid7 import new_id
-from tests.tasks import aadd, add, fail, plain
+from tests.tasks import aadd, add, attempt_number, fail, plain
 from tests.worker.progress_tasks import fail_at
 
 pytestmark = pytest.mark.django_db
 
 BACKENDS = [
     "offload.backends.database.DatabaseBackend",
+    "offload.backends.celery.CeleryBackend",
     "offload.testing.RecordingBackend",
     "offload.testing.ImmediateBackend",
 ]
 
 
-QUEUEING_BACKENDS = BACKENDS[:2]
+QUEUEING_BACKENDS = BACKENDS[:3]
 """The immediate backend has no waiting jobs."""
 
 with_waiting_jobs = pytest.mark.parametrize(
@@ -219,7 +220,8 @@ def test_waiting_for_an_unfinished_job_does_not_block_indefinitely(backend, tran
         async_to_sync(backend.wait_async)(result.id, 0.01)
 
 
-def test_the_checks_of_a_good_configuration_are_silent(backend):
+def test_the_checks_of_a_good_configuration_are_silent(backend, monkeypatch):
+    monkeypatch.setenv("CELERY_BROKER_URL", "memory://")  # of CeleryBackend
     assert list(backend.check()) == []
 
 
@@ -230,3 +232,37 @@ def test_a_bad_option_is_reported_by_the_checks(path, options):
         (problem,) = task_backends["default"].check()
 
     assert problem.id == "offload.E001"
+    assert "OPTIONS" in problem.hint
+    assert "path of a function" not in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("called", "args", "kwargs", "message"),
+    [
+        (plain, (), {}, "plain\\(\\) missing 1 required positional argument: 'value'"),
+        (add, (1, 2, 3), {}, "add\\(\\) takes from 1 to 2 positional arguments but 3 were given"),
+        (aadd, (1,), {"c": 2}, "aadd\\(\\) got an unexpected keyword argument 'c'"),
+        (add, (1,), {"a": 2}, "add\\(\\) got multiple values for argument 'a'"),
+        (attempt_number, (1,), {}, "attempt_number\\(\\) takes 1 positional argument but 2 were"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_before_a_job_exists(
+    backend, called, args, kwargs, message, django_assert_num_queries
+):
+    with (
+        django_assert_num_queries(0),
+        pytest.raises(TypeError, match=rf"^tests\.tasks\.{message}"),
+    ):
+        called.using(queue_name="default").enqueue(*args, **kwargs)
+    assert enqueued_jobs() == []
+
+
+@pytest.mark.parametrize("asynchronously", [False, True])
+def test_the_call_that_does_not_fit_is_named(backend, asynchronously):
+    enqueue_many = async_to_sync(backend.aenqueue_many) if asynchronously else backend.enqueue_many
+
+    with pytest.raises(TypeError, match=r"tests\.tasks\.add\(\) missing") as caught:
+        enqueue_many(add, [((1,), {}), ((), {"b": 2})])
+
+    assert caught.value.__notes__ == ["It is call 1 of enqueue_many(), counted from 0."]
+    assert enqueued_jobs() == []

@@ -27,13 +27,13 @@ from offload.models import Job
 from offload.store import get_store
 from offload.uuid7 import new_id
 from tests.jobs import FAILURE, claim, finish, move_to_state, register_worker
-from tests.tasks import aadd, add, plain
+from tests.tasks import aadd, add, anything, plain
 
 pytestmark = pytest.mark.django_db
 in_autocommit = pytest.mark.django_db(transaction=True)
 
 BACKEND = "offload.backends.database.DatabaseBackend"
-WAITING = [JobState.SCHEDULED, JobState.READY]
+WAITING = [JobState.LIMITED, JobState.SCHEDULED, JobState.READY]
 FINISHED = [JobState.SUCCESSFUL, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED]
 
 
@@ -157,7 +157,7 @@ def test_an_option_limits_the_size_of_the_arguments():
 def test_a_task_may_have_arguments_named_like_options():
     names = {"task": 1, "args": 2, "kwargs": 3, "priority": 4, "context": 5}
 
-    assert plain.enqueue(**names).kwargs == names
+    assert anything.enqueue(**names).kwargs == names
 
 
 @in_autocommit
@@ -415,6 +415,7 @@ def test_a_job_so_old_that_it_was_pruned_has_expired(days):
         ({"keep_successful": None}, 29, TaskResultDoesNotExist),
         ({"keep_successful": None}, 31, TaskResultExpired),
         ({"keep_successful": timedelta(0)}, 0, TaskResultExpired),
+        ({"keep_successful": timedelta(0)}, -0.001, TaskResultExpired),  # made in a large bulk
     ],
 )
 def test_expiry_of_results_follows_the_options(options, days, expected):

@@ -11,7 +11,7 @@ from offload import exceptions
 from offload.models import Job
 from offload.store.losses import lost_outcome
 from offload.testing import run_jobs
-from offload.worker.execution.executor import announce_finished
+from offload.worker.execution.announcements import announce_finished
 from tests.failing_tasks import fail, fail_as_well, fail_async, fan_out, log_an_error, succeed
 from tests.failure_reports import (
     Enqueues,

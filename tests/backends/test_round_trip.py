@@ -12,7 +12,7 @@ from offload.models import Attempt, Job
 from offload.serialization import decode, encode_result
 from offload.text import to_storable_text
 from tests.jobs import claim, finish, register_worker
-from tests.tasks import plain
+from tests.tasks import anything, plain
 
 MEGABYTE = 1024**2
 
@@ -34,7 +34,7 @@ class RoundTripTests(TestCase):
     @given(value=values)
     def test_arguments_reach_the_worker_and_the_result_unchanged(self, value):
         try:
-            result = plain.enqueue(value, name=value)
+            result = anything.enqueue(value, name=value)
         except InvalidArguments:
             return
 
@@ -48,7 +48,7 @@ class RoundTripTests(TestCase):
     @given(value=values | st.sampled_from(["NULL", "null", "{}", "\\", '"', "a,b", ""]))
     def test_arguments_of_many_jobs_are_stored_as_those_of_one(self, value):
         try:
-            results = plain.enqueue_many([((value,), {}), ((), {"name": value})])
+            results = anything.enqueue_many([((value,), {}), ((), {"name": value})])
         except InvalidArguments:
             return
 

@@ -6,11 +6,16 @@ import sys
 
 import pytest
 
+import coordination
 import live
 import peers
 import scale
 
-PARSERS = {"peers": peers._parser, "live": live._parser}
+PARSERS = {
+    "peers": peers._parser,
+    "live": live._parser,
+    "coordination": coordination._parser,
+}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +24,7 @@ PARSERS = {"peers": peers._parser, "live": live._parser}
         ("peers", ["offload-sqlite", "huey-sqlit"]),
         ("peers", ["--stage", "drain", "drian"]),
         ("live", ["--stage", "page", "pages"]),
+        ("coordination", ["--stage", "chain", "chian"]),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_list_of_known_names(script, arguments, capsys):

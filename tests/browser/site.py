@@ -123,9 +123,9 @@ class Site:
         while self._controls:
             self._controls.pop().finish()
 
-    def enqueue(self, request: Any, control: JobControl) -> str:
+    def enqueue(self, request: Any, control: JobControl, task: str = "controlled") -> str:
         """Enqueue a job as the user of a browser's request context; return its id."""
-        response = request.get("/enqueue/", params={"control": str(control.path)})
+        response = request.get("/enqueue/", params={"control": str(control.path), "task": task})
         identifier: str = response.json()["id"]
         return identifier
 

@@ -96,6 +96,8 @@ def test_the_import_of_a_csv_file_passes_its_own_tests(newcomer: Walkthrough) ->
 def test_each_block_has_a_place(document: str) -> None:
     """A newcomer knows the file of each block of code, and the address is the server's."""
     for block in read_blocks(document):
+        if block.language == "sh":
+            assert not re.search("<[a-z]", block.text), "a shell reads < as a redirection"
         if block.language == "html" or ("import " in block.text and "wait(" not in block.text):
             assert block.file, block.text
     assert SERVER in Path(document).read_text()

@@ -1,4 +1,4 @@
-"""The demo's lab: buttons, measurements and comparison."""
+"""The demo: buttons, measurements and comparison of the lab, and the pages to watch."""
 
 from __future__ import annotations
 
@@ -187,8 +187,78 @@ def test_axe_finds_nothing(open_lab: Callable[..., Page], width: int):
     press(page, "photos", "background")
     expect_outcome(page, "photos")
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect_no_violations(page)
+
+
+def test_a_workflow_is_shown_with_its_parts_and_retried(open_lab: Callable[..., Page]):
+    page = open_lab()
+    page.goto("/pictures/")
+    whole = page.locator("[data-whole] task-status")
+    done = page.locator(".parts [data-phase=succeeded]")
+
+    page.get_by_label("Picture 7 arrives damaged").check()
+    page.get_by_role("button", name="Import 12 pictures").click()
+    expect(whole).to_have_attribute("data-phase", "failed", timeout=OUTCOME_TIMEOUT_MS)
+    expect(done).to_have_count(12)
+    expect(page.locator(".parts img[src]")).to_have_count(11)
+    page.get_by_role("button", name="Repair and retry").click()
+
+    expect(whole).to_have_attribute("data-phase", "succeeded", timeout=OUTCOME_TIMEOUT_MS)
+    expect(done).to_have_count(14)
+    expect(page.get_by_text("12 thumbnails and a contact sheet")).to_be_visible()
+    expect_no_violations(page)
+    expect_to_fit_a_phone(page)
+
+
+def test_customers_with_few_calls_do_not_wait_behind_one_with_many(open_lab: Callable[..., Page]):
+    page = open_lab()
+    page.goto("/stock/")
+    board = page.locator("#turns-turns")
+
+    page.locator("section", has=page.locator("#turns-title")).get_by_role(
+        "button", name="Enqueue 178 calls"
+    ).click()
+
+    turn = re.compile(r"39 of 39 others have got all of theirs, the last one at turn \d\d\.")
+    expect(board).to_contain_text(turn, timeout=OUTCOME_TIMEOUT_MS)
+    expect(board.locator(".customers li")).to_have_count(40)
+    expect_no_violations(page)
+    expect_to_fit_a_phone(page)
+    whole = page.locator("#turns-whole task-status")
+    expect(whole).to_have_attribute("data-phase", "succeeded", timeout=OUTCOME_TIMEOUT_MS)
+
+
+def test_schedules_tick_pause_and_run_while_one_watches(open_lab: Callable[..., Page]):
+    page = open_lab()
+    page.goto("/schedules/")
+    section = page.locator("section", has=page.locator("#interval-title"))
+    newest, state = section.locator(".ticks b").first, section.locator("strong")
+
+    expect(newest).to_contain_text(":")
+    shown = newest.inner_text()
+    expect(newest).not_to_have_text(shown)
+    with page.expect_navigation():
+        section.get_by_role("button", name="Pause").click()
+    expect(state).to_have_text("paused")
+    section.get_by_role("button", name="Run now").click()
+    run = section.locator("[data-whole] task-status")
+    expect(run).to_have_attribute("data-phase", "succeeded")
+    with page.expect_navigation():
+        section.get_by_role("button", name="Resume").click()
+    expect(state).to_have_text("active")
+    expect_no_violations(page)
+    expect_to_fit_a_phone(page)
+
+
+def expect_no_violations(page: Page) -> None:
+    """Check that the page fits, and is accessible in light and dark."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         violations = Axe().run(page).response["violations"]
         assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
+
+
+def expect_to_fit_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -13,6 +13,8 @@ from tests.waiting import happens_within, wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
+    from tests.browser.site import JobControl
+
 
 # --- one connection -------------------------------------------------------------------------------
 
@@ -156,6 +158,14 @@ def test_two_users_of_one_browser_share_nothing(
     assert len(channels) == 2
 
 
+def finish_and_see_it(context: BrowserContext, job: str, control: JobControl) -> None:
+    """Finish a job, and wait until another tab shows it."""
+    control.finish()
+    other = context.new_page()
+    other.goto(f"/show/?ids={job}")
+    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+
+
 # --- hidden tabs ----------------------------------------------------------------------------------
 
 
@@ -174,10 +184,7 @@ def test_a_hidden_tab_is_silent_and_catches_up(
     urls: list[str] = []
     page.on("request", lambda request: urls.append(request.url))
     page.on("websocket", lambda socket: urls.append(socket.url))
-    control.finish()
-    other = context.new_page()
-    other.goto(f"/show/?ids={job}")
-    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    finish_and_see_it(context, job, control)
     assert urls == []
     assert page.locator("task-status").get_attribute("data-phase") == "running"
     set_hidden(page, hidden=False)
@@ -192,10 +199,7 @@ def test_a_hidden_tab_notifies_when_the_job_has_finished(
     page.goto(f"/show/?ids={job}&notify=True")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     set_hidden(page, hidden=True)
-    control.finish()
-    other = context.new_page()
-    other.goto(f"/show/?ids={job}")
-    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    finish_and_see_it(context, job, control)
     expect(page).to_have_title("Jobs")
     page.clock.run_for(60_000)
     expect(page).to_have_title("(1) Monthly report: Done")
@@ -212,10 +216,7 @@ def test_a_tab_that_was_opened_in_the_background_notifies_too(
     job, control = start(context)
     page.clock.install()
     page.goto(f"/show/?ids={job}&notify=True")
-    control.finish()
-    other = context.new_page()
-    other.goto(f"/show/?ids={job}")
-    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    finish_and_see_it(context, job, control)
     page.clock.run_for(60_000)
     expect(page).to_have_title("(1) Monthly report: Done")
 
@@ -230,11 +231,8 @@ def test_a_hidden_tab_counts_the_jobs_that_have_finished(
     expect(page.locator("[data-phase=running]")).to_have_count(2)
     for hidden in (True, False, True):
         set_hidden(page, hidden=hidden)
-    for _, control in jobs:
-        control.finish()
-    other = context.new_page()
-    other.goto(f"/show/?ids={ids}")
-    expect(other.locator("[data-phase=succeeded]")).to_have_count(2)
+    for job, control in jobs:
+        finish_and_see_it(context, job, control)
     page.clock.run_for(60_000)
     expect(page).to_have_title("(2) Monthly report: Done")
     set_hidden(page, hidden=False)
@@ -256,10 +254,7 @@ def test_where_pages_cannot_notify_the_title_changes_anyway(
     page.goto(f"/show/?ids={job}&notify=True")
     expect(page.locator("[data-phase=running]")).to_be_visible()
     set_hidden(page, hidden=True)
-    control.finish()
-    other = context.new_page()
-    other.goto(f"/show/?ids={job}")
-    expect(other.locator("[data-phase=succeeded]")).to_be_visible()
+    finish_and_see_it(context, job, control)
     page.clock.run_for(60_000)
     expect(page).to_have_title("(1) Monthly report: Done")
     set_hidden(page, hidden=False)

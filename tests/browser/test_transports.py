@@ -14,11 +14,13 @@ from tests.browser.tabs import LIVE_TRANSPORTS, TRANSPORTS
 from tests.waiting import happens_within, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketRoute
 
     from tests.browser.site import JobControl, Site
+
+    type OpenPage = Callable[[str], Page]
 
 
 def record_responses(page: Page) -> list[tuple[str, int]]:
@@ -50,6 +52,21 @@ def follow_until_finished(page: Page, control: JobControl) -> None:
     expect(page.locator("body")).to_have_text('"the result"')
 
 
+@pytest.fixture
+def open_page(sites: dict[str, Site], browser: Browser) -> Iterator[OpenPage]:
+    """Return a page in the browser of a new user, at the server of this kind."""
+    contexts = []
+
+    def open_page(kind: str) -> Page:
+        sites[kind].start()
+        contexts.append(open_context(browser, sites[kind]))
+        return contexts[-1].new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
 # --- each transport alone -----------------------------------------------------------------------
 
 
@@ -66,51 +83,38 @@ def test_one_connection_follows_a_job_until_it_finishes(
     assert responses[:-1] == [response]
 
 
-def test_one_stream_follows_a_job_under_gunicorn(
-    sites: dict[str, Site], browser: Browser, start: Any
-):
+def test_one_stream_follows_a_job_under_gunicorn(open_page: OpenPage, start: Any):
     """Its ASGI worker takes a cancelled `receive` for a client that has gone."""
-    sites["gunicorn"].start()
-    context = open_context(browser, sites["gunicorn"])
-    job, control = start(context)
-    page = context.new_page()
+    page = open_page("gunicorn")
+    job, control = start(page.context)
     responses = record_responses(page)
     page.goto(f"/show/?ids={job}&transport=stream")
     follow_until_finished(page, control)
     assert responses[:-1] == [("stream", 200)]
-    context.close()
 
 
 @pytest.mark.parametrize("transport", ["", "websocket"])
-def test_polling_under_wsgi(sites: dict[str, Site], browser: Browser, start: Any, transport: str):
-    sites["wsgi"].start()
-    context = open_context(browser, sites["wsgi"])
-    job, control = start(context)
-    page = context.new_page()
+def test_polling_under_wsgi(open_page: OpenPage, start: Any, transport: str):
+    page = open_page("wsgi")
+    job, control = start(page.context)
     responses = record_responses(page)
     page.goto(f"/show/?ids={job}&transport={transport}")
     with page.expect_response(lambda response: response.status == 304, timeout=TIMEOUT_MS):
         pass
     follow_until_finished(page, control)
     assert {("poll", 200), ("poll", 304)} >= set(responses)
-    context.close()
 
 
 # --- from one transport to the next ---------------------------------------------------------------
 
 
-def test_a_stream_where_the_server_serves_no_websockets(
-    sites: dict[str, Site], browser: Browser, start: Any
-):
-    sites["asgi-without-sockets"].start()
-    context = open_context(browser, sites["asgi-without-sockets"])
-    job, control = start(context)
-    page = context.new_page()
+def test_a_stream_where_the_server_serves_no_websockets(open_page: OpenPage, start: Any):
+    page = open_page("asgi-without-sockets")
+    job, control = start(page.context)
     responses = record_responses(page)
     page.goto(f"/show/?ids={job}&transport=websocket")
     follow_until_finished(page, control)
     assert responses[:-1] == [("websocket", 101), ("stream", 200)]
-    context.close()
 
 
 def test_a_stream_where_a_proxy_passes_no_websocket_messages(

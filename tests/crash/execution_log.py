@@ -1,7 +1,7 @@
 """The execution log: a file, independent of the queue, to which task bodies append.
 
-Each line is one write to an O_APPEND descriptor. So lines are whole and in order, and they
-survive the process that wrote them.
+Each line is one write to an O_APPEND descriptor. So lines do not mix, are in order, and survive
+the process that wrote them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.whole_lines import whole_lines
 
 ENVIRONMENT = "OFFLOAD_TEST_EXECUTION_LOG"
 
@@ -31,8 +33,7 @@ def write(event: str, token: str, worker: str = "-", value: str = "-") -> None:
 
 
 def read(path: Path) -> list[Entry]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [Entry(*line.split()) for line in lines]
+    return [Entry(*line.split()) for line in whole_lines(path)]
 
 
 def by_token(path: Path, event: str) -> dict[str, list[Entry]]:

@@ -7,13 +7,14 @@ import resource
 import signal
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import pytest
 
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
-from tests.crash import tasks
+from tests.crash import execution_log, tasks
 from tests.crash.memory_limit import memory_limit
 from tests.crash.scenario import Scenario
 
@@ -36,6 +37,26 @@ def test_jobs_of_a_killed_child_run_again_at_once(scenario: Scenario) -> None:
     assert {t: scenario.job(t).worker_losses for t in tokens} == {
         t: int(t in on_victim) for t in tokens
     }
+
+
+def test_children_that_are_replaced_after_some_jobs_lose_and_repeat_none(
+    scenario: Scenario,
+) -> None:
+    """Some of them are killed meanwhile, also while they run their last jobs."""
+    worker = scenario.start("--max-jobs-per-child", "4", processes=2)
+    gates = [scenario.path(f"gate{n}") for n in range(2)]
+    for gate in gates:
+        scenario.enqueue_mix(3)
+        last = scenario.enqueue(tasks.wait_for, gate)
+        scenario.enqueue_mix(3)
+        victim = scenario.process_of(last)
+        os.kill(victim, signal.SIGKILL)
+        Path(gate).touch()
+    scenario.wait_until_finished()
+    assert worker.stop() == 0
+    verdict = scenario.judge()
+    processes = {entry.value.split("/")[2] for entry in execution_log.read(scenario.log)}
+    assert len(processes) >= len(scenario.accepted) / 4, verdict
 
 
 @pytest.mark.parametrize("how", ["segfault", "abort", "exit", "kill"])
@@ -106,8 +127,10 @@ def test_a_process_forked_by_a_task_runs_no_jobs_and_dies_with_its_worker(
     worker = scenario.start(threads=1)
     for _ in range(3):
         scenario.enqueue(tasks.fork)
+        scenario.enqueue(tasks.afork)
         for _ in range(20):
             scenario.enqueue(tasks.once)
+            scenario.enqueue(tasks.aonce)
     scenario.wait_until_finished()
     worker.family()
     worker.send(signal.SIGKILL)

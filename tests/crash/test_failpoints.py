@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from offload import queues
 from offload.lifecycle import JobState
-from offload.models import Attempt, Job, Worker
+from offload.models import Attempt, Dependency, Job, Worker
 from offload.store import get_store
 from offload.store.records import ClaimRequest
 from offload.uuid7 import new_id
@@ -20,6 +21,7 @@ from tests.crash.processes import Process, resume, state_of
 from tests.crash.scenario import Scenario
 from tests.crash.summary import keep
 from tests.waiting import happens_within
+from tests.workflow_rows import Flow, S
 
 EXCHANGE = ("exchange.started", "exchange.finished", "exchange.claimed", "exchange.committed")
 SECOND_EXCHANGE = tuple(f"{name}@2" for name in EXCHANGE)
@@ -35,6 +37,7 @@ WORKER = (
     "worker.rescued",
     "registration.heartbeat",
     "prune.attempts_deleted",
+    "prune.dependencies_deleted",
     "worker.stopping",
     "worker.stopped",
 )
@@ -53,21 +56,40 @@ MAINTENANCE = (
     "registration.heartbeat",
     "prune.attempts_deleted",
 )
+LIMITS = ("limits.opened", "limits.locked", "limits.claimed")
+PAUSES = ("pauses.claimed", "pauses.parked", "pauses.released", "worker.released_parked")
 STOPS = ("exchange.committed", *SECOND_EXCHANGE, *ATOMIC)
-LOCKING = {"exchange.finished", "exchange.claimed", "executor.atomic_finished"}
-"""Failpoints at which rows of jobs are locked, so that no worker can rescue them."""
+LOCKING = {
+    *("exchange.finished", "exchange.claimed", "executor.atomic_finished"),
+    *LIMITS,
+    *("queues.locked", "pauses.claimed", "pauses.parked", "pauses.released"),
+}
+"""Failpoints at which rows of jobs, keys or queues are locked, so that no worker can take them
+over."""
 IN_TRANSACTION = {"exchange.started", "executor.atomic_returned"}
 """Failpoints at which SQLite's only write lock is held."""
 TAKE_OVER_SECONDS = 5.0
 """Time in which a second worker finishes the jobs whose rows are not locked."""
+PAUSED = (tasks.busy, tasks.limited)
 PLACES = {
-    "kill": (*WORKER, *CHILD),
+    "kill": (*WORKER, *CHILD, *LIMITS, "queues.locked", *PAUSES),
     "raise": (*EXCHANGE, "worker.exchanged", "rescue.before_finish"),
-    "outage": (*EXCHANGE, *SECOND_EXCHANGE, *MAINTENANCE, *ATOMIC),
-    "stop": STOPS,
+    "outage": (
+        *(*EXCHANGE, *SECOND_EXCHANGE, *MAINTENANCE, *ATOMIC),
+        *("limits.claimed@2", "queues.locked", "pauses.parked", "pauses.released"),
+    ),
+    "stop": (*STOPS, "limits.locked", "worker.released_parked"),
     "exit": ("exchange.committed@2", "executor.started", "child.reporting"),
 }
 """The failpoints for each action; `@2` acts when the failpoint is reached the second time."""
+IN_STATEMENTS = ("exchange.", "executor.atomic_", "limits.", "prune.", "rescue.", "worker.promoted")
+"""Beginnings of the names of failpoints between statements. At the others a process holds no lock
+and no transaction; SQLite and PostgreSQL show what its end there leaves in the database."""
+if connection.vendor == "mysql":
+    PLACES = {
+        action: tuple(place for place in places if place.startswith(IN_STATEMENTS))
+        for action, places in PLACES.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,6 +111,8 @@ def test_nothing_is_lost_stale_or_doubled(
     if name in {"worker.stopping", "worker.stopped"}:
         scenario.wait_for(scenario.log.exists, "a job starts")
         worker.send(signal.SIGTERM)
+    if name in PAUSES:
+        resume_tasks(scenario, name)
     recover(scenario, worker, name, action)
     verdict = scenario.judge()
     check_pruning()
@@ -137,8 +161,36 @@ def prepare(scenario: Scenario, name: str) -> None:
     """Create the rows without which the failpoint is not reached."""
     if "rescue" in name:
         leave_orphans(scenario)
-    if "prune" in name:
+    elif "prune" in name:
         leave_old_jobs()
+        leave_old_workflow()
+    elif name in LIMITS:
+        for customer in "aabbc" * 2:
+            scenario.enqueue(tasks.limited, customer)
+    elif name == "queues.locked":
+        queues.limit("default", concurrency=3)
+    elif name in PAUSES:
+        pause_tasks(scenario)
+
+
+def pause_tasks(scenario: Scenario) -> None:
+    for task in PAUSED:
+        task.pause()
+        for customer in "ab" * 5:
+            scenario.enqueue(task, customer)
+
+
+def resume_tasks(scenario: Scenario, name: str) -> None:
+    """End the pauses once a worker has come to the jobs, of which none has started."""
+    jobs = Job.objects.filter(task_path__in=[task.module_path for task in PAUSED])
+    if "released" not in name:
+        scenario.wait_for_failpoint()
+    else:
+        parked = jobs.filter(limit_slot__startswith="p:")
+        scenario.wait_for(lambda: parked.count() == 20, "all jobs are put aside")
+    assert (jobs.count(), jobs.filter(fence=0).count()) == (20, 20)
+    for task in PAUSED:
+        task.resume()
 
 
 def leave_orphans(scenario: Scenario) -> None:
@@ -170,7 +222,17 @@ def leave_old_jobs() -> None:
     )
 
 
+def leave_old_workflow() -> None:
+    flow = Flow({"a": ((), S), "b": (("a",), S)})
+    Job.objects.filter(pk__in=flow.ids.values()).update(
+        state=JobState.SUCCESSFUL, finished_at=flow.store.now(after=-10 * 86_400)
+    )
+
+
 def check_pruning() -> None:
-    """Check that pruning left no attempt without its job."""
+    """Check that pruning left no attempt and no dependency without its job, and no lone part."""
     jobs = set(Job.objects.values_list("pk", flat=True))
+    assert set(Dependency.objects.values_list("child", flat=True)) <= jobs
+    workflows = Job.objects.filter(workflow__isnull=False).values_list("workflow", flat=True)
+    assert set(workflows) <= jobs
     assert set(Attempt.objects.values_list("job_id", flat=True)) <= jobs

@@ -174,7 +174,7 @@ def test_an_outcome_is_discarded_only_if_its_data_cannot_be_stored(
     """A database that refuses all writes does not count, however long it does."""
     store, clock = RefusingStore(error), Clock()
     completer = BatchCompleter(store, clock=clock)  # type: ignore[arg-type]
-    job = ClaimedJob._make(["id", 1, 1, "path", *[None] * 20])
+    job = ClaimedJob._make(["id", 1, 1, "path", *[None] * (len(ClaimedJob._fields) - 4)])
     completer.add([(job, lifecycle.succeeded(json.dumps("done")))])
     for _ in range(30):
         clock.now += MAX_RETRY_DELAY

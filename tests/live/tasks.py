@@ -8,7 +8,7 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 
-from offload import UserFacingError, progress, task
+from offload import Unique, UserFacingError, progress, task
 from tests.worker.tasks import hold
 
 
@@ -123,3 +123,8 @@ def fill(gate: str) -> None:
     """Report progress, and wait for the gate."""
     progress(3, 10, "Filling")
     hold.func(gate)
+
+
+@task(unique=Unique("{number}"))
+def once(number: str) -> None:
+    """One of a number at a time."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.http import JsonResponse
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.test import Client, RequestFactory, override_settings
-from django.urls import NoReverseMatch
 
 import offload
 from offload.models import Job
@@ -122,8 +123,15 @@ def test_a_job_that_was_rolled_back_does_not_exist(rf):
 def test_without_urls_there_is_no_status_url(rf):
     result = shown.enqueue(1)
 
-    with override_settings(ROOT_URLCONF="tests.live.empty_urls"), pytest.raises(NoReverseMatch):
+    with (
+        override_settings(ROOT_URLCONF="tests.live.empty_urls"),
+        pytest.raises(ImproperlyConfigured) as caught,
+    ):
         offload.accepted(rf.get("/"), result)
+
+    page = Path(__file__).resolve().parents[2] / "docs" / "howto" / "errors.md"
+    message = str(caught.value).replace("tests.live.empty_urls", "mysite.urls")
+    assert f"ImproperlyConfigured: {message}\n" in page.read_text()
 
 
 def test_the_package_imports_no_other_names_lazily():

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.test import Client, override_settings
 
 import offload
 from offload.live.access import grants, visible
+from offload.live.documents import document
 from offload.live.tokens import make_token
 from offload.models import Job
 from offload.task_lookup import find_task
@@ -277,3 +278,19 @@ def test_grants_and_visible_return_what_a_request_may_do(rf):
     }
     assert [grants(request, job) for job in jobs.values()].count(frozenset()) == 1
     assert visible(request, []) == {}
+
+
+def test_only_an_asgi_server_may_grant_a_stream(rf, async_rf):
+    start_job(user_client("ben"), "for_all")
+    job = Job.objects.get()
+
+    for factory, granted in ((rf, False), (async_rf, True)):
+        request = factory.get("/")
+        request.user = User.objects.get(username="ben")
+        found = grants(request, job)
+        assert ("events" in found) == granted
+        assert bool(document(job, found)["links"]["events"]) == granted
+    stranger = async_rf.get("/")
+    stranger.user = AnonymousUser()
+    Job.objects.update(tenant="other")
+    assert grants(stranger, Job.objects.get()) == frozenset()

@@ -28,14 +28,14 @@ from offload.live.responses import etag
 from offload.models import Job
 from offload.testing import run_jobs
 from offload.timestamps import now_microseconds, to_datetime
-from tests.jobs import FAILURE, claim, finish, register_worker
+from tests.jobs import FAILURE, claim, finish, move_to_state, register_worker
 from tests.live.document_checks import check_document
 from tests.live.tasks import explode, private, refuse, shown
 from tests.tasks import add
 
 pytestmark = pytest.mark.django_db
 
-ALL = frozenset({"status", "result", "cancel"})
+ALL = frozenset({"status", "result", "cancel", "events"})
 
 
 def document_of_job(grants: Any = ALL) -> dict[str, Any]:
@@ -68,7 +68,12 @@ def test_the_document_of_a_ready_job():
         "finished_at": None,
         "run_after": None,
         "expires_at": None,
-        "estimate": {"remaining_seconds": None, "position": None, "delay": None},
+        "estimate": {
+            "remaining_seconds": None,
+            "position": None,
+            "delay": None,
+            "reason": None,
+        },
         "result": None,
         "error": None,
         "poll_ms": 500,
@@ -134,7 +139,9 @@ def prepare(name: str) -> None:
     job = add.enqueue(1)
     if name == "lost":
         Job.objects.update(max_worker_losses=0)
-    if name == "scheduled":
+    if name == "limited":
+        move_to_state(job, JobState.LIMITED)
+    elif name == "scheduled":
         Job.objects.update(state=JobState.SCHEDULED)
     elif name in OUTCOMES:
         finish(OUTCOMES[name])
@@ -148,6 +155,7 @@ def prepare(name: str) -> None:
     ("name", "expected", "status"),
     [
         ("queued", "queued", "READY"),
+        ("limited", "limited", "READY"),
         ("scheduled", "scheduled", "READY"),
         ("snoozed", "scheduled", "READY"),
         ("released", "queued", "READY"),
@@ -384,11 +392,11 @@ def test_the_remaining_time_is_extrapolated_from_the_progress():
         (3601, 30_000), (10**6, 30_000),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("state", ["queued", "running", "cancelling"])
+@pytest.mark.parametrize("state", ["queued", "limited", "running", "cancelling"])
 def test_the_poll_delay_grows_with_the_age_of_the_phase(age, expected, state):
     prepare(state)
     since = to_datetime(now_microseconds() - age * 1_000_000)
-    column = {"queued": "run_after", "running": "last_attempted_at"}.get(
+    column = {"queued": "run_after", "limited": "run_after", "running": "last_attempted_at"}.get(
         state, "cancel_requested_at"
     )
     Job.objects.update(**{column: since})

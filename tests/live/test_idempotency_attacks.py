@@ -9,7 +9,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 
 from offload.models import Job
-from offload.ownership import SESSION_KEY
+from offload.owners import SESSION_KEY
 from tests.live.clients import anonymous_client, start_job, user_client
 from tests.live.test_idempotency import key, send
 from tests.owners import tenants

@@ -286,7 +286,8 @@ def test_held_requests_hold_no_threads_and_no_connections(start_server):
         clients = [stack.enter_context(hold(server, result)) for _ in range(HELD)]
         until(lambda: f"open={HELD};".encode() in read(request(server, "/open/")))
         until(lambda: server.serving().num_threads() <= 20)
-        until(lambda: server.connections() <= 2)
+        if connection.vendor != "sqlite":  # which closes files only when it needs no locks on them
+            until(lambda: server.connections() <= 2)
         answered, _, _ = select.select(clients, [], [], 0)
         claim(register_worker())
         responses = [read(client) for client in clients]

@@ -18,7 +18,14 @@ ERROR = {"title": "The task failed.", "detail": None, "reference": "1"}
 
 def read(phase: str, **values: Any) -> str:
     """Return what the element says in a phase."""
-    is_finished = phase not in {"scheduled", "queued", "running", "retrying", "cancelling"}
+    is_finished = phase not in {
+        "scheduled",
+        "queued",
+        "limited",
+        "running",
+        "retrying",
+        "cancelling",
+    }
     document = {
         **PLACEHOLDER_DOCUMENT,
         "phase": phase,
@@ -46,6 +53,24 @@ def read(phase: str, **values: Any) -> str:
             {"estimate": {"delay": "unserved"}},
             "Count rows [bar] Waiting It cannot be started at the moment. It will start "
             "automatically.",
+        ),
+        (
+            "queued",
+            {"estimate": {"delay": "paused", "reason": "Our provider is down"}},
+            "Count rows [bar] Waiting Our provider is down Paused. It will start automatically.",
+        ),
+        ("limited", {}, "Count rows [bar] Waiting for its turn"),
+        (
+            "limited",
+            {"estimate": {"delay": "concurrency", "position": 3}},
+            "Count rows [bar] Waiting for its turn position 3 in the queue Others are running "
+            "first. It will start automatically.",
+        ),
+        (
+            "limited",
+            {"estimate": {"delay": "rate"}},
+            "Count rows [bar] Waiting for its turn Only so many may start in a given time. It "
+            "will start automatically.",
         ),
         ("running", {"progress": PROGRESS}, "Count rows 34% [bar 34.0] Running Counting rows"),
         (

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from offload.lifecycle import JobState
 from offload.models import Job
+from tests.jobs import register_worker
 from tests.worker.conftest import StartWorker
 
 pytestmark = pytest.mark.django_db
@@ -56,10 +57,11 @@ def test_a_job_can_be_enqueued_for_later(text):
         (["tests.jobs.claim"], "The module 'tests.jobs' does not exist, or has no tasks."),
         (
             ["tests.tasks.add"],
-            "Wrong arguments: missing a required argument: 'a'. The task",
+            "Wrong arguments: tests.tasks.add() missing 1 required positional argument: 'a'. "
+            "It is add(a: 'int', b: 'int' = 0) -> 'int'; pass its arguments with --args '[...]' or",
         ),
-        (["tests.tasks.add", "--args", "[1, 2, 3]"], "too many positional arguments"),
-        (["tests.tasks.add", "--kwargs", '{"c": 1}'], "'a'"),
+        (["tests.tasks.add", "--args", "[1, 2, 3]"], "from 1 to 2 positional arguments but 3 were"),
+        (["tests.tasks.add", "--kwargs", '{"c": 1}'], "unexpected keyword argument 'c'"),
         (["tests.tasks.add", "--args", "1, 2"], "'1, 2' is not JSON: "),
         (["tests.tasks.add", "--args", "1"], "must be a JSON list, such as [1], not '1'."),
         (["tests.tasks.add", "--kwargs", "[]"], "must be a JSON object"),
@@ -67,7 +69,7 @@ def test_a_job_can_be_enqueued_for_later(text):
         (["tests.tasks.add", "--args", "[1]", "--queue", "mial"], "Did you mean 'mail'?"),
         (["tests.tasks.add", "--args", "[1]", "--priority", "101"], "between -100 and 100"),
         (["tests.tasks.add", "--args", "[1]", "--backend", "x"], "Choices are: default."),
-        (["tests.tasks.add", "--args", "[1]", "--run-after", "soon"], "'soon' is neither a number"),
+        (["tests.tasks.add", "--args", "[1]", "--run-after", "soon"], "'soon' is no time"),
         (["tests.tasks.add", "--args", "[1]", "--run-after", "2026-13-01T00:00"], "month must be"),
         (["tests.tasks.add", "--args", "[1]", "--run-after", "1e18"], "too long"),
         (["tests.worker.unimportable.x"], "cannot be imported: "),
@@ -102,3 +104,26 @@ def test_wait_exits_with_the_outcome(start_worker: StartWorker, args: Any, error
 def test_wait_ends_with_an_error_when_its_time_is_over():
     with pytest.raises(CommandError, match=r"had not finished after 0\.1 s"):
         enqueue("tests.tasks.add", "--args", "[1]", "--wait", "0.1")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_error_says_that_a_limited_job_waits_for_its_turn():
+    register_worker()
+
+    with pytest.raises(CommandError, match=r"It waits for its turn: .* offload_jobs show [0-9a-f]"):
+        enqueue("tests.limited_tasks.single", "--wait", "0.1")
+
+
+def test_a_call_that_makes_no_job_is_reported() -> None:
+    errors = StringIO()
+    first = enqueue("tests.unique_tasks.import_shop", "--args", '["a"]')
+    output = StringIO()
+    call_command(
+        "offload_enqueue",
+        *("tests.unique_tasks.import_shop", "--args", '["a"]'),
+        stdout=output,
+        stderr=errors,
+    )
+
+    assert output.getvalue().strip() == str(first.pk)
+    assert errors.getvalue() == "No job was made: this one holds the key of the call.\n"

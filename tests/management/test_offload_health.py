@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.db.models import F
 from django.utils import timezone
 
-from offload.models import Job
+from offload import queues
+from offload.lifecycle import JobState
+from offload.models import Job, LimitKey, Worker
+from offload.store import get_store
 from offload.store.queries import oldest_wait, unserved_queues
+from tests import limited_tasks
+from tests.jobs import claim_limited
 from tests.management.factories import register_worker, start
 from tests.management.query_plans import explain_queries
 from tests.tasks import add, plain
+from tests.worker.conftest import until
 
 pytestmark = pytest.mark.django_db
 
@@ -48,8 +56,54 @@ def test_succeeds_with_a_worker_and_no_jobs():
         ["ok", "worker"],
         ["ok", "queue"],
     ]
-    assert "Serving backend 'default': worker-1:42." in output
-    assert "No job is waiting." in output
+    assert "Serving backend 'default': worker-1:42 (all queues)." in output
+    assert "No job is waiting for a worker." in output
+
+
+def test_names_the_queues_of_each_worker():
+    register_worker(queues="mail,reports")
+    register_worker(queues=",mail")
+
+    _, output = health()
+
+    assert "worker-1:42 (mail, reports)" in output
+    assert "worker-1:42 (all queues but mail)" in output
+
+
+def test_names_jobs_that_hold_up_their_process():
+    worker = register_worker()
+    job = start(add.enqueue(1), worker)
+    held_up = [(job.pk.hex, job.fence)]
+    get_store("default").heartbeat(worker.pk, lease=30.0, held_up=held_up)
+
+    code, output = health()
+
+    assert code == 0
+    assert "A child process of worker-1:42 does not respond, as a job holds" in output
+    assert str(job.pk) in output
+    details = StringIO()
+    call_command("offload_jobs", "show", str(job.pk), stdout=details)
+    assert "its child process does not respond" in details.getvalue()
+
+
+def test_names_workers_that_the_load_of_their_machine_slows_down():
+    worker = register_worker()
+    get_store("default").heartbeat(worker.pk, lease=30.0, high_load=9.25)
+
+    code, output = health()
+
+    assert code == 0
+    assert "worker-1:42 claims only one job a minute, as the load of its machine is" in output
+    assert "above max_load: 9.2" in output
+
+
+def test_code_that_calls_the_command_gets_an_exit_and_no_output(capsys):
+    with pytest.raises(SystemExit):
+        call_command("offload_health", max_age=300, verbosity=0)
+    register_worker()
+    call_command("offload_health", max_age=300, verbosity=0)
+
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("lease", [None, -1])
@@ -106,7 +160,7 @@ def test_fails_if_a_job_has_been_waiting_for_too_long():
     code, output = health("--max-age", "50")
 
     assert code == 1
-    assert "The oldest waiting job has been ready for 100." in output
+    assert re.search(r"The oldest waiting job has been ready for 1\d\d\.\d s, ", output)
     assert "longer than --max-age 50 s" in output
 
 
@@ -192,8 +246,69 @@ def test_the_oldest_job_is_found_by_indexes():
 
     plans = explain_queries(lambda: oldest_wait("default", "default"))
 
-    assert plans
-    assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in plans)
+    jobs = [plan for plan in plans if "offload_job" in plan]
+    assert jobs
+    indexes = ("offload_job_ready", "offload_job_scheduled", "offload_job_limited")
+    assert all(any(index in plan for index in indexes) for plan in jobs), jobs
+
+
+# --- jobs with a limit ----------------------------------------------------------------------
+
+
+def wait_of_limited(**columns: object) -> float | None:
+    """Return the oldest wait, if all limited jobs are a minute old."""
+    Job.objects.filter(state=JobState.LIMITED).update(
+        run_after=timezone.now() - timedelta(seconds=60), **columns
+    )
+    return oldest_wait("default", "default")
+
+
+def test_a_job_that_waits_for_its_limit_raises_no_alarm():
+    worker = register_worker()
+    limited_tasks.single.enqueue_many([((), {})] * 2)
+    limited_tasks.rated.enqueue_many([((), {})] * 4)
+    limited_tasks.with_total.enqueue_many([((customer,), {}) for customer in "aabbcc"])
+    assert len(claim_limited(worker.pk.hex)) == 1 + 3 + 5
+
+    assert wait_of_limited() is None
+    assert "No job is waiting for a worker." in health("--max-age", "30")[1]
+
+
+def test_a_job_whose_limit_lets_it_start_waits_for_a_worker():
+    worker = register_worker()
+    limited_tasks.call_api.enqueue_many([(("a",), {})] * 2)
+    assert (wait_of_limited() or 0) > 59  # no worker has looked at it
+    (job,) = claim_limited(worker.pk.hex, slots=1)
+
+    assert 0 <= (wait_of_limited() or -1) < 30  # since it may start, not since it was enqueued
+
+    LimitKey.objects.update(open_at=F("open_at") - 45_000_000)
+    assert 44 < (wait_of_limited() or 0) < 60
+    assert health("--max-age", "30")[0] == 1
+    assert oldest_wait("default", "default", "mail") is None
+    assert job.limit_key == "tests.limited_tasks.call_api:a"
+
+
+def test_a_job_that_only_takes_turns_waits_for_a_worker():
+    worker = register_worker()
+    limited_tasks.fair.enqueue_many([((customer,), {}) for customer in "aab"])
+    claim_limited(worker.pk.hex, slots=1)
+
+    assert (wait_of_limited() or 0) > 59
+
+
+def test_a_queue_of_limited_jobs_may_be_unserved():
+    register_worker(queues="default")
+    limited_tasks.single.enqueue()
+    limited_tasks.call_api.using(queue_name="slow").enqueue_many([((c,), {}) for c in "abc"])
+    limited_tasks.rated.using(queue_name="mail").enqueue()
+    limited_tasks.rated.using(queue_name="slow").enqueue()
+
+    assert unserved_queues("default", "default") == {"mail": 1, "slow": 4}
+    plans = explain_queries(lambda: unserved_queues("default", "default"))
+    lines = [plan for plan in plans if "limit_slot" in plan or "offload_job_limited" in plan]
+    assert lines
+    assert all("offload_job_limited" in plan for plan in lines)
 
 
 # --- queues without a worker ----------------------------------------------------------------
@@ -205,6 +320,22 @@ def unserved(*args: str) -> list[str]:
     failures = [check for check in json.loads(output)["checks"] if not check["ok"]]
     assert code == bool(failures)
     return [check["message"] for check in failures]
+
+
+def test_a_paused_queue_is_named_and_is_no_failure():
+    register_worker(queues="default")
+    make_ready_for(100, add.using(queue_name="mail").enqueue(1))
+    add.using(queue_name="mail", run_after=timedelta(seconds=0)).enqueue(1)
+    limited_tasks.single.using(queue_name="mail").enqueue()
+    assert health("--max-age", "60")[0] == 1
+
+    queues.pause("mail", reason="The provider is down", changed_by="ada")
+
+    for arguments in ([], ["--max-age", "60"]):
+        code, output = health(*arguments)
+        assert code == 0, output
+        assert "ok      queue       Queue 'mail' is paused by ada: The provider is down." in output
+    assert "paused" not in health("--queue", "default")[1]
 
 
 def test_fails_if_a_queue_has_jobs_and_no_worker_serves_it():
@@ -225,8 +356,11 @@ def test_fails_if_a_queue_has_jobs_and_no_worker_serves_it():
     assert health()[1].count("FAILED  worker ") == 2
 
 
-def test_a_queue_that_every_worker_excludes_is_not_served():
-    register_worker(queues=",mail,slow")
+@pytest.mark.parametrize("queues", [["default", "mail", "slow"], []])
+def test_a_queue_that_every_worker_excludes_is_not_served(settings, start_worker, queues):
+    settings.TASKS = {"default": {**settings.TASKS["default"], "QUEUES": queues}}
+    start_worker(excluded=["mail", "slow"])
+    until(Worker.objects.exists)
     plain.enqueue(1)
     add.enqueue(1)
 
@@ -253,4 +387,5 @@ def test_unserved_queues_are_found_by_indexes():
     plans = explain_queries(lambda: unserved_queues("default", "default"))
 
     jobs = [plan for plan in plans if "offload_job" in plan]
-    assert all("offload_job_ready" in plan or "offload_job_scheduled" in plan for plan in jobs)
+    indexes = ("offload_job_ready", "offload_job_scheduled", "offload_job_limited")
+    assert all(any(index in plan for index in indexes) for plan in jobs), jobs

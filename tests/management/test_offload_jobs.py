@@ -17,14 +17,19 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from offload import acting_for
+from offload import acting_for, queues
 from offload.lifecycle import JobState
 from offload.live.documents import job_fields
 from offload.management.commands.offload_jobs import Command
+from offload.management.formatting import format_time
+from offload.management.unfinished import describe_unfinished
 from offload.models import Job
 from offload.notifier import Hint, get_notifier
-from offload.store.queries import JobFilter, find_by_prefix, list_jobs
+from offload.store.queries import JobFilter, count_unfinished, find_by_prefix, list_jobs
+from offload.timestamps import to_iso
 from offload.uuid7 import new_id
+from tests import limited_tasks, unique_tasks
+from tests.jobs import claim_limited
 from tests.management.factories import (
     add_failed_attempt,
     finish,
@@ -32,6 +37,7 @@ from tests.management.factories import (
     start,
 )
 from tests.management.query_plans import explain_queries
+from tests.schedules.factories import fire, make_due
 from tests.settings.base import ROOT
 from tests.tasks import aadd, add, fail, plain
 
@@ -67,6 +73,20 @@ def test_common_options_are_accepted_before_and_after_the_action(arguments):
 
     assert parser.parse_args(arguments).no_color
     assert parser.parse_args([*arguments, "--settings", "mysite.settings"]).settings
+
+
+# --- pauses ---------------------------------------------------------------------------------
+
+
+def test_show_says_that_the_queue_of_a_waiting_job_is_paused():
+    waiting, running = add.enqueue(1), start(add.enqueue(2))
+    queues.pause("default", reason="bug 17", changed_by="ada")
+
+    assert "paused:             the queue is paused by ada: bug 17" in run_command(
+        "show", waiting.id
+    )
+    assert json.loads(run_command("show", waiting.id, "--json"))["pause"]["reason"] == "bug 17"
+    assert json.loads(run_command("show", running.id, "--json"))["pause"] is None
 
 
 # --- list -----------------------------------------------------------------------------------
@@ -262,7 +282,8 @@ def test_the_json_of_a_job_extends_that_of_its_page():
     assert document.keys() - page.keys() == {
         "args", "kwargs", "return_value", "backend", "priority", "timeout", "worker",
         "worker_losses", "last_attempted_at", "cancel_requested_at", "owner", "tenant",
-        "request_id", "parent",
+        "request_id", "parent", "limit_key", "workflow", "waiting_on", "awaited",
+        "unique_key", "schedule", "scheduled_for",
     }  # fmt: skip
 
 
@@ -473,6 +494,73 @@ def test_cancel_reports_the_jobs_that_cannot_be_cancelled():
         run_command("cancel", result.id)
 
 
+# --- limits ---------------------------------------------------------------------------------
+
+
+def test_limited_jobs_are_listed_line_by_line():
+    plain.enqueue(1)
+    jobs = {
+        name: limited_tasks.call_api.using(priority=priority).enqueue(name[0])
+        for name, priority in [("b1", 0), ("a2", 0), ("a1", 5), ("b2", 0), ("a3", 0)]
+    }
+
+    assert list_ids("--state", "limited") == [jobs[name].id for name in sorted(jobs)]
+    assert list_ids("--state", "limited", "--task", "call_api", "--limit", "1") == [jobs["a1"].id]
+    assert "limited" in run_command("list", "--state", "limited")
+
+
+def test_the_details_of_a_job_have_its_schedule_and_tick():
+    tick = make_due()
+    fire()
+    job = Job.objects.get()
+
+    text = run_command("show", str(job.pk))
+
+    assert re.search("^schedule: +nightly$", text, re.MULTILINE)
+    assert re.search(f"^scheduled for: +{timezone.localtime(tick):%Y-%m-%d %H:%M}", text, re.M)
+    document = json.loads(run_command("show", "--json", str(job.pk)))
+    assert (document["schedule"], document["scheduled_for"]) == ("nightly", to_iso(tick))
+
+
+def test_the_details_of_a_job_have_its_limit():
+    worker = register_worker()
+    results = limited_tasks.with_total.enqueue_many([((customer,), {}) for customer in "aaabbbc"])
+    name = "tests.limited_tasks.with_total"
+
+    def limit_of(result: Any) -> str:
+        return re.search("^limit: +(.*)$", run_command("show", result.id), re.MULTILINE)[1]
+
+    assert limit_of(results[0]) == f"{name}, key 'a'"  # no worker has looked at it
+    claimed = claim_limited(worker.pk.hex)
+    assert len(claimed) == 5
+    assert limit_of(results[2]) == f"{name}, key 'a'; 2 of 2 running; 5 of 5 running of all keys"
+    document = json.loads(run_command("show", "--json", results[2].id))
+    assert (document["state"], document["limit_key"]) == ("limited", f"{name}:a")
+    results[2].cancel()
+    assert limit_of(results[2]) == f"{name}, key 'a'"
+
+
+def test_the_details_of_a_job_have_the_next_start_of_its_rate():
+    worker = register_worker()
+    results = limited_tasks.rated.enqueue_many([((), {})] * 4)
+    claim_limited(worker.pk.hex)
+
+    details = run_command("show", results[3].id)
+
+    assert re.search(r"limit: +tests\.limited_tasks\.rated; next start at \d{4}-", details)
+
+
+def test_what_a_drain_leaves_has_the_limited_jobs():
+    limited_tasks.single.enqueue_many([((), {})] * 3)
+    plain.enqueue(1)
+
+    plans = explain_queries(lambda: count_unfinished("default", "default"))
+
+    assert count_unfinished("default", "default")[JobState.LIMITED] == {"default": 3}
+    assert "  3 limited: waiting for a turn" in describe_unfinished("default", "default")
+    assert sum("offload_job_limited" in plan for plan in plans) == 1
+
+
 # --- queries --------------------------------------------------------------------------------
 
 
@@ -482,6 +570,7 @@ def test_cancel_reports_the_jobs_that_cannot_be_cancelled():
         (None, ("offload_job_pkey", "PRIMARY", "autoindex_offload_job_1")),
         (JobState.SCHEDULED, ("offload_job_scheduled",)),
         (JobState.READY, ("offload_job_ready",)),
+        (JobState.LIMITED, ("offload_job_limited",)),
         (JobState.RUNNING, ("offload_job_running",)),
         (JobState.FAILED, ("offload_job_finished",)),
     ],
@@ -501,3 +590,44 @@ def test_a_shortened_id_is_found_by_the_primary_key():
     (plan,) = explain_queries(lambda: find_by_prefix("default", new_id().hex[:10]))
 
     assert any(name in plan for name in ("offload_job_pkey", "PRIMARY", "autoindex_offload_job_1"))
+
+
+# --- unique jobs ----------------------------------------------------------------------------
+
+
+def test_the_details_of_a_job_name_the_key_that_it_holds() -> None:
+    def key_of(result: Any) -> str | None:
+        match = re.search("^unique key: +(.*)$", run_command("show", result.id), re.MULTILINE)
+        return match and match[1]
+
+    path = "tests.unique_tasks"
+    result = unique_tasks.import_shop.enqueue("a")
+    assert key_of(result) == f"{path}.import_shop:a until it has finished"
+    assert json.loads(run_command("show", "--json", result.id))["unique_key"] == (
+        f"{path}.import_shop:a"
+    )
+    started = unique_tasks.until_started.enqueue("a")
+    assert key_of(started) == f"{path}.until_started:a until it is started"
+    throttled = unique_tasks.throttled.enqueue(1)
+    within = format_time(Job.objects.get(pk=throttled.id).unique_within)
+    assert key_of(throttled) == f"{path}.throttled:1 until it is started, and {within}"
+    throttled.cancel()
+    assert key_of(throttled) == f"{path}.throttled:1 until {within}"
+    result.cancel()
+    assert key_of(result) is None
+
+
+def test_retry_reports_the_jobs_whose_keys_others_hold() -> None:
+    first, other = unique_tasks.import_shop.enqueue("a"), unique_tasks.import_shop.enqueue("b")
+    first.cancel()
+    other.cancel()
+    second = unique_tasks.import_shop.enqueue("a")
+
+    with pytest.raises(CommandError) as caught:
+        run_command("retry", first.id, other.id)
+
+    assert str(caught.value) == (
+        f"The job {first.id} cannot be retried: the job {second.id}, which is ready, holds its key "
+        "'tests.unique_tasks.import_shop:a'."
+    )
+    assert (state_of(first), state_of(other)) == (JobState.CANCELLED, JobState.READY)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
-from offload import JobState
+from offload import JobState, OffloadResult
 from offload.models import Job, Worker
 from tests.tasks import aadd, add, fail
 from tests.worker import progress_tasks, tasks
@@ -110,6 +111,8 @@ def test_the_banner_shows_queues_and_processes(start_worker):
 
     assert re.search(r"django-offload \d+\.\d+\.\d+, pid \d+", worker.text)
     assert "mail, slow (backend 'default')" in worker.text
+    if connection.vendor == "sqlite":
+        assert f"'default' ({connection.settings_dict['NAME']})" in worker.text
     assert re.search(r"1 process(es)? x 3 threads", worker.text)
     assert worker.stop() == 0
 
@@ -173,7 +176,9 @@ def test_a_line_that_the_projects_handlers_print_is_shown_once(start_worker):
         (["--threads", "0"], "must be at least 1"),
         (["--threads", "many"], "many"),
         (["--shutdown-timeout", "-1"], "--shutdown-timeout: must be at least 0, not -1."),
-        (["--processes", "0", "--max-jobs", "5"], "--max-jobs"),
+        (["--processes", "0", "--max-jobs-per-child", "5"], "--max-jobs-per-child"),
+        (["--processes", "0", "--max-memory-per-child", "5"], "need at least --processes 1"),
+        (["--max-load", "0"], "OPTIONS['max_load'] must be a number of at least 0.01, not 0.0"),
     ],
 )
 def test_an_invalid_argument_is_named(arguments, message):
@@ -324,11 +329,14 @@ def test_without_queues_in_the_settings_it_serves_all(start_worker):
 def test_child_processes_restart_after_max_jobs(start_worker):
     results = tasks.log_word.enqueue_many([((f"command{n}",), {}) for n in range(40)])
 
-    start_worker("--processes", "1", "--max-jobs", "5", "--drain").wait_for_exit()
+    limits = ["--max-jobs-per-child", "5", "--max-memory-per-child", "4000", "--max-load", "1e6"]
+    worker = start_worker("--processes", "1", *limits, "--drain")
+    worker.wait_for_exit()
 
     for result in results:
         result.refresh()
-    assert len({result.return_value for result in results}) > 1
+    assert len({result.return_value for result in results}) >= 8
+    assert "at most   5 jobs per process, 4,000 MiB per process, load 1e+06" in worker.text
 
 
 # --- signals ------------------------------------------------------------------------------
@@ -469,6 +477,46 @@ def test_it_stops_while_changed_code_cannot_be_loaded(start_worker, tmp_path):
     assert worker.stop(signal.SIGINT) == 0
 
     assert worker.text.endswith("Stopped.\n")
+
+
+def enqueue_greeting() -> OffloadResult:
+    result = add.enqueue("Ada")
+    Job.objects.filter(pk=result.id).update(task_path="shop.tasks.greet")
+    return result
+
+
+GREET = "from django.tasks import task\n\n@task\ndef greet(name):\n    return f'Hello {name}'\n"
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_jobs_wait_while_a_tasks_module_cannot_be_loaded(start_worker, tmp_path, processes):
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "__init__.py").touch()
+    (shop / "tasks.py").write_text(GREET[:-5])  # half-saved: unterminated f-string
+    waiting = enqueue_greeting()
+    worker = start_worker(
+        "--processes", processes, "--reload", settings='INSTALLED_APPS += ["shop"]'
+    )
+
+    for mistake in ("nme_error\n", "import gone\n"):  # the first start, then the next changes
+        worker.wait_for(r"SyntaxError(.|\n)*Waiting for the next change\.")
+        (shop / "tasks.py").write_text(GREET + mistake)
+        worker.wait_for(r"Error: .*\b(nme_error|gone)\b(.|\n)*Waiting for the next change\.")
+    assert Job.objects.get(pk=waiting.id).state == JobState.READY
+    assert "do not run" not in worker.text  # what manage.py does has nothing to do with it
+    (shop / "tasks.py").write_text(GREET)
+    worker.wait_for(READY)
+
+    until(lambda: Job.objects.get(pk=waiting.id).state == JobState.SUCCESSFUL)
+    assert len(re.findall("^ *SyntaxError", worker.text, re.MULTILINE)) == 1
+
+    (shop / "tasks.py").write_text(GREET[:-5])
+    worker.wait_for(r"restarting(.|\n)*SyntaxError(.|\n)*Waiting for the next change\.")
+    waiting = enqueue_greeting()
+    (shop / "tasks.py").write_text(f"{GREET}\n")
+    until(lambda: Job.objects.get(pk=waiting.id).state == JobState.SUCCESSFUL)
+    assert worker.stop() == 0
 
 
 # --- progress -----------------------------------------------------------------------------

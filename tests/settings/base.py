@@ -58,9 +58,15 @@ TEMPLATES = [
 
 TASKS = {
     "default": {
-        "BACKEND": "offload.backends.database.DatabaseBackend",
+        # Tests start processes with another backend than their own.
+        "BACKEND": os.environ.get(
+            "OFFLOAD_TEST_BACKEND", "offload.backends.database.DatabaseBackend"
+        ),
         "QUEUES": ["default", "mail", "slow"],
         # Tests start workers with shorter leases and other options.
-        "OPTIONS": json.loads(os.environ.get("OFFLOAD_TEST_OPTIONS", "{}")),
+        "OPTIONS": {
+            "backup_directories": ["/"],
+            **json.loads(os.environ.get("OFFLOAD_TEST_OPTIONS", "{}")),
+        },
     }
 }

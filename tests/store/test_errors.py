@@ -58,6 +58,14 @@ def test_a_missing_table_or_column_is_a_missing_migration(sql):
     assert "migrate --database jobs (" in str(explain(error, "jobs"))
 
 
+def test_an_error_is_explained_once():
+    with pytest.raises(QueueUnavailable) as caught, explained("default"), explained("default"):
+        raise DatabaseError("no such table: offload_job")
+
+    assert str(caught.value).count("The tables of django-offload") == 1
+    assert explain(caught.value, "default") is caught.value
+
+
 def test_other_errors_are_not_changed():
     worker = register_worker()
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections
 from django.test import override_settings
 
-from offload import checks
+from offload.checks.registered import check_databases
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import JobState
 from offload.models import Job
@@ -92,7 +92,7 @@ TASKS = {
 
 
 def warned_of() -> list[str | None]:
-    return [message.id for message in checks.check_databases(databases=["narrow"])]
+    return [message.id for message in check_databases(databases=["narrow"])]
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="its columns have their own collation")

@@ -397,6 +397,18 @@ def test_the_jobs_of_a_worker_whose_lease_expired_are_rescued(store: Store, work
     assert [path for _, path, _ in again.previous] == ["offload.exceptions.WorkerLost"]
 
 
+def test_a_claim_of_a_job_that_was_retried_by_hand_has_its_earlier_attempts(store: Store) -> None:
+    worker = register_worker()
+    add.enqueue(1)
+    (job,) = claim(store, worker)
+    store.exchange(worker, [(job, failed(FAILURE))], NO_CLAIM)
+    assert store.retry(UUID(job.id))
+
+    (again,) = claim(store, worker)
+
+    assert (again.attempt, [path for _, path, _ in again.previous]) == (1, [FAILURE[0]])
+
+
 def test_a_job_that_keeps_losing_its_worker_fails(store: Store) -> None:
     add.enqueue(1)
     for _ in range(4):
@@ -466,8 +478,8 @@ def test_queues_with_ready_jobs_are_found(store: Store) -> None:
     plain.enqueue(1)
     assert store.ready_queues("default") == ["default", "mail"]
     assert store.ready_queues("other") == []
-    assert store.poll("default") == (["default", "mail"], None)
-    assert store.poll("other") == ([], None)
+    assert store.poll("default") == (["default", "mail"], None, None, None, False, False)
+    assert store.poll("other") == ([], None, None, None, False, False)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a JIT")

@@ -143,3 +143,14 @@ def test_a_commit_by_hand_sends_no_hint(sent):
         transaction.set_autocommit(True)
 
     assert sent == []
+
+
+@pytest.mark.django_db(transaction=False)
+def test_a_test_that_captures_callbacks_gets_one_for_all_jobs_of_its_transaction(
+    django_capture_on_commit_callbacks, sent
+):
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        add.enqueue(1)
+        add.enqueue_many([((n,), {}) for n in range(3)])
+
+    assert (len(callbacks), sent) == (1, [Hint.WORK])

@@ -145,7 +145,7 @@ def explained_by_server() -> Iterator[list[str]]:
         for part in sql.split(";"):  # a packet of statements
             if HAS_PLAN.match(without_comments(part)):
                 with context["connection"].connection.cursor() as cursor:
-                    cursor.execute(f"EXPLAIN {part}", params)
+                    cursor.execute(f"EXPLAIN {part}", params[0] if many else params)
                     plans.append("\n".join(str(row) for row in cursor.fetchall()))
         prepared.append(without_parameters(sql))
         return execute(sql, params, many, context)
@@ -166,7 +166,8 @@ def generic_plans(statements: Collection[str]) -> Iterator[str]:
             if without_parameters(sql) in statements and HAS_PLAN.match(without_comments(sql)):
                 cursor.execute("SHOW plan_cache_mode")
                 assert cursor.fetchone() == ("force_generic_plan",)
-                cursor.execute(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+                parameters = f"({', '.join(['NULL'] * count)})" if count else ""
+                cursor.execute(f"EXPLAIN EXECUTE {name} {parameters}")
                 yield "\n".join(str(row) for row in cursor.fetchall())
 
 

@@ -49,13 +49,13 @@ def run(project: Path, *arguments: str, settings: str = "settings") -> str:
 
 
 def test_its_tests_pass_with_pytest(project: Path):
-    assert "18 passed" in run(project, "pytest", "-p", "no:cacheprovider", "-q", "shop")
+    assert "21 passed" in run(project, "pytest", "-p", "no:cacheprovider", "-q", "shop")
 
 
 def test_its_test_cases_pass_with_djangos_runner(project: Path):
     (project / "shop/tests/test_with_pytest.py").unlink()
 
-    assert "Ran 15 tests" in run(project, "django", "test", "shop")
+    assert "Ran 18 tests" in run(project, "django", "test", "shop")
 
 
 def test_its_settings_pass_the_checks(project: Path):

@@ -112,12 +112,6 @@ def test_a_result_that_is_not_json_fails_the_job():
     assert result.errors[0].exception_class is TypeError
 
 
-def test_arguments_that_do_not_fit_the_signature_fail_the_job():
-    result = common.add.enqueue(1, 2, 3)
-
-    assert result.errors[0].exception_class is TypeError
-
-
 @pytest.mark.usefixtures("raising")
 @pytest.mark.parametrize("enqueue", [common.fail.enqueue, async_to_sync(common.fail.aenqueue)])
 def test_errors_are_raised_with_raise_errors(enqueue: Callable[..., Any]):

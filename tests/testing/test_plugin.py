@@ -6,6 +6,9 @@ import textwrap
 
 import pytest
 
+from offload.testing import immediate
+from offload.testing.unused import take_unused
+
 pytest_plugins = ["pytester"]
 
 SETTINGS = """
@@ -156,3 +159,50 @@ def test_it_imports_nothing_where_django_has_no_settings(project: pytest.Pyteste
     """
 
     run(project, tests, configured=False).assert_outcomes(passed=1)
+
+
+def test_a_context_manager_that_is_not_entered_fails_the_test(project: pytest.Pytester):
+    tests = """
+        import pytest
+        from offload.testing import assert_enqueues, immediate, recording
+        from project_tasks import double
+
+        pytestmark = [
+            pytest.mark.django_db,
+            pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+        ]
+
+        def test_a_forgotten_assertion():
+            assert_enqueues(double)
+            double.enqueue(1)
+
+        def test_a_forgotten_override():
+            recording()
+
+        def test_another_error_is_shown():
+            immediate()
+            raise ValueError("the cause")
+
+        @recording()
+        @assert_enqueues(double, count=1)
+        def test_decorators():
+            double.enqueue(1)
+
+        def test_blocks():
+            with recording(), assert_enqueues(double):
+                double.enqueue(1)
+            with pytest.raises(TypeError):
+                assert_enqueues(1)
+    """
+    result = run(project, tests)
+
+    result.assert_outcomes(passed=2, failed=3)
+    result.stdout.fnmatch_lines_random(
+        ["*write `with assert_enqueues(...):`*", "*write `with recording():`*", "*the cause*"]
+    )
+
+
+def test_a_context_manager_that_is_not_entered_warns_without_pytest():
+    with pytest.warns(RuntimeWarning, match="with immediate"):
+        immediate()
+    take_unused()

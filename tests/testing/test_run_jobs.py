@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from django.tasks import TaskResultStatus
 from django.tasks.exceptions import InvalidTaskBackend
 from django.test import TestCase, TransactionTestCase, override_settings
 
-from offload import JobState
+from offload import JobState, task_modules
 from offload.backends.database import DatabaseBackend
 from offload.exceptions import JobError, JobExpired, TaskNotFound
 from offload.models import Attempt, Job, Worker
@@ -204,7 +205,7 @@ def test_errors_of_async_tasks_are_raised():
         run_jobs(raise_errors=True, include_scheduled=True)
 
 
-def test_errors_that_no_task_raised_are_raised():
+def test_errors_that_no_task_raised_are_raised(monkeypatch):
     tasks.return_set.enqueue()
     with pytest.raises(TypeError, match="set"):
         run_jobs(raise_errors=True)
@@ -222,6 +223,13 @@ def test_errors_that_no_task_raised_are_raised():
     tasks.note.enqueue()
     Job.objects.filter(state=JobState.READY).update(task_path="tests.testing.broken.task")
     with pytest.raises(JobError, match="ZeroDivisionError"):
+        run_jobs(raise_errors=True)
+
+    monkeypatch.setattr(task_modules, "_failures", {})  # an earlier test may have imported it
+    monkeypatch.setattr(sys, "offload_test_exception", SystemExit("no"), raising=False)
+    tasks.note.enqueue()
+    Job.objects.filter(state=JobState.READY).update(task_path="tests.worker.unimportable.task")
+    with pytest.raises(JobError, match="SystemExit"):
         run_jobs(raise_errors=True)
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.tasks import TaskContext
 from django.utils.translation import gettext_lazy
 
-from offload import Exponential, OffloadResult, task
+from offload import Concurrency, Exponential, Fair, OffloadResult, Rate, task
 
 
 @task
@@ -60,6 +60,19 @@ def report(user_id: int, *, year: int | None = None) -> list[str]:
     return [str(user_id), str(year)]
 
 
+def key_of(user_id: int, **_: Any) -> str:
+    return str(user_id % 10)
+
+
+@task(
+    concurrency=Concurrency("shop.tariffs.places", key=key_of, total=50, name="reports"),
+    rate=Rate(100, per=timedelta(minutes=1), key=key_of, burst=10),
+    fair=Fair(key_of),
+)
+def limited(user_id: int) -> int:
+    return user_id
+
+
 def send(address: str) -> None: ...
 
 
@@ -77,6 +90,7 @@ def check_arguments() -> None:
     attempt.enqueue(1)  # error
     report.enqueue(1, year=2026)
     report.enqueue(1, 2026)  # error
+    limited.enqueue("1")  # error
     send_later.enqueue("a@example.org")
     send_later.enqueue(5)  # error
 
@@ -108,4 +122,11 @@ def check_options() -> None:
     add.using(atomic=True)  # error
     task(max_atempts=5)(send)  # error
     task(send, visibility="onwer")  # error
+    task(send, rate="100/m", fair="{address}")
+    task(send, concurrency=5)  # error
+    task(send, rate_limit="100/m")  # error
+    task(send, fair=key_of)  # error
+    Concurrency(key="{address}")  # error
+    Fair(5)  # error
+    add.using(rate="100/m")  # error
     task(run_after=timedelta(1))(send)  # error

@@ -17,11 +17,14 @@ from django.tasks import default_task_backend
 from offload.watching.watcher import get_watcher
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
+from offload.worker.pools import capacity, waiting_jobs
 from offload.worker.pools.fork_server import fork_server
 from tests.worker import event_log
 
 POOLS = {"in-process": 0, "child-process": 1}
 """How many child processes."""
+WORKER_THREAD = "worker under test"
+"""The name of the thread in which a worker's loop runs."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,7 +59,7 @@ class RunningWorker:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.pool: Any = engine.pool
-        self._thread = threading.Thread(target=engine.run, name="worker under test")
+        self._thread = threading.Thread(target=engine.run, name=WORKER_THREAD)
         self._thread.start()
 
     @property
@@ -84,7 +87,7 @@ def start_worker(transactional_db: None, child_environment: None) -> Iterator[St
     started: list[RunningWorker] = []
 
     def start(processes: int = 0, **choices: Any) -> RunningWorker:
-        fields = {"queues", "excluded", "drain", "max_jobs", "max_memory"}
+        fields = {"queues", "excluded", "drain"}
         config = {name: choices.pop(name) for name in fields & choices.keys()}
         choices = {"threads": 2, "async_slots": 100, "kill_grace_period": 0.3, **choices}
         backend: Any = default_task_backend
@@ -96,6 +99,17 @@ def start_worker(transactional_db: None, child_environment: None) -> Iterator[St
     yield start
     for running in started:
         running.stop(at_once=True)
+
+
+@pytest.fixture
+def takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs wait in the pool, so that each is claimed once and they start in order.
+
+    On a busy machine they may wait longer than the pool allows. It then gives them back, and any
+    worker claims them again: their fence rises.
+    """
+    monkeypatch.setattr(capacity, "STUCK_TIMEOUT", 60.0)
+    monkeypatch.setattr(waiting_jobs, "START_TIMEOUT", 60.0)
 
 
 @pytest.fixture

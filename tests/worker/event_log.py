@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.whole_lines import whole_lines
+
 ENVIRONMENT = "OFFLOAD_TEST_EVENT_LOG"
 
 
@@ -31,10 +33,8 @@ def folder() -> Path:
 
 def entries(kind: str, first: str | None = None) -> list[Entry]:
     """Return the entries of a kind, only those with this first word if given."""
-    path = Path(os.environ[ENVIRONMENT])
-    lines = path.read_text().splitlines() if path.exists() else []
     matching = []
-    for line in lines:
+    for line in whole_lines(Path(os.environ[ENVIRONMENT])):
         pid, kind_of_line, *words = line.split(" ")
         if kind_of_line == kind and (first is None or words[0] == first):
             matching.append(Entry(int(pid), kind_of_line, tuple(words)))

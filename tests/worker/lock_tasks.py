@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from threading import Thread
 
 from django.db import connection, transaction
 
@@ -48,6 +49,21 @@ def write_close_and_meet_lock(token: str) -> None:
     write.func(token)
     connection.close()
     _meet_lock(token)
+
+
+@task
+def write_in_a_thread_and_meet_lock(token: str) -> None:
+    log("call", token)
+    Effect.objects.count()
+    thread = Thread(target=_write_and_close, args=[token])
+    thread.start()
+    thread.join()
+    _meet_lock(token)
+
+
+def _write_and_close(token: str) -> None:
+    Effect.objects.create(token=token)
+    connection.close()
 
 
 def _meet_lock(token: str) -> None:

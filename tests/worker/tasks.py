@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import decimal
 import gc
 import os
 import sys
 import threading
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from django.dispatch import Signal, receiver
 from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone, translation
 
-from offload import Fixed, Retry, Snooze, current_job, is_cancelled, task
+from offload import Fixed, Retry, Snooze, UserFacingError, current_job, is_cancelled, task
 from offload.models import Job
 from offload.tasks import OffloadTask
 from tests.models import Effect
@@ -219,6 +221,11 @@ def fail_with_invalid_backoff() -> None:
 
 
 @task(atomic=True)
+def atomic_add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@task(atomic=True)
 def atomic_write(token: str, *, fails: bool = False) -> str:
     Effect.objects.create(token=token)
     if fails:
@@ -376,6 +383,13 @@ def hold_interpreter() -> None:
 
 
 @task
+def hold_interpreter_until(fifo: str) -> None:
+    """The same, until somebody writes to a pipe."""
+    write("running", current_job().id)
+    ctypes.PyDLL(None).open(fifo.encode(), os.O_RDONLY)
+
+
+@task
 async def block_loop(fifo: str) -> None:
     write("running", current_job().id)
     os.close(os.open(fifo, os.O_RDONLY))
@@ -395,15 +409,22 @@ def stay_in_query() -> None:
 # --- tasks that change their thread or connection -----------------------------------------
 
 
+variable = ContextVar("variable", default=0)
+
+
 @task
-def activate_language(language: str) -> None:
+def change_context(language: str) -> list[Any]:
     translation.activate(language)
     timezone.activate("Asia/Tokyo")
+    decimal.getcontext().prec = 5
+    variable.set(1)
+    return read_context.func()
 
 
 @task
-def read_locale() -> list[str]:
-    return [translation.get_language(), timezone.get_current_timezone_name()]
+def read_context() -> list[Any]:
+    zone = timezone.get_current_timezone_name()
+    return [translation.get_language(), zone, decimal.getcontext().prec, variable.get()]
 
 
 @task
@@ -481,6 +502,38 @@ def use_database() -> list[Any]:
 
 
 @task
+def change_session() -> None:
+    """Change what PostgreSQL keeps with a session."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET search_path TO pg_catalog")
+        cursor.execute("SET TIME ZONE 'Asia/Tokyo'")
+        cursor.execute("CREATE TEMPORARY TABLE left_behind (number int)")
+        cursor.execute("SELECT pg_advisory_lock(42)")
+
+
+@task
+async def achange_session() -> None:
+    await sync_to_async(change_session.func)()
+
+
+@task
+def read_session() -> list[Any]:
+    """Return the search path, the time zone, and what the session has created and locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('search_path'), current_setting('TimeZone'),"
+            " to_regclass('pg_temp.left_behind')::text, pg_try_advisory_xact_lock(42)"
+        )
+        return list(cursor.fetchone())
+
+
+@task
+async def aread_session() -> list[Any]:
+    values: list[Any] = await sync_to_async(read_session.func)()
+    return values
+
+
+@task
 def database_session() -> int:
     """Return the server's id of this connection; 0 on SQLite, which has no server."""
     connection.ensure_connection()
@@ -491,6 +544,21 @@ def database_session() -> int:
         cursor.execute(f"SELECT {function}()")
         (session,) = cursor.fetchone()
     return int(session)
+
+
+@task
+def enter_schema(name: str, *, has_query: bool = True) -> str:
+    """Choose a schema by an attribute, as packages for tenants do; return the one before it."""
+    if has_query:
+        connection.ensure_connection()
+    before = getattr(connection, "schema_name", "")
+    connection.schema_name = name  # type: ignore[attr-defined]
+    return before
+
+
+@task
+async def aenter_schema(name: str, *, has_query: bool = True) -> str:
+    return await sync_to_async(enter_schema.func)(name, has_query=has_query)
 
 
 @task
@@ -526,6 +594,15 @@ def use_memory(mebibytes: int) -> int:
     memory[::4096] = b"x" * len(memory[::4096])
     _kept.append(memory)
     return os.getpid()
+
+
+@task(at_most_once=True)
+def leak_for_ever(gate: str) -> None:
+    """Use more and more memory until a file appears."""
+    write("running", current_job().id)
+    while not Path(gate).exists():
+        use_memory.func(20)
+        _pause(0.02)
 
 
 _kept: list[bytearray] = []
@@ -609,3 +686,13 @@ def double(value: int) -> int:
 @_doubled
 async def adouble(value: int) -> int:
     return value
+
+
+@task
+def refuse_file() -> None:
+    raise UserFacingError("This is not a CSV file.")
+
+
+@task
+async def arefuse_file() -> None:
+    raise UserFacingError("This is not a CSV file.")

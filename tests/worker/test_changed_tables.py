@@ -16,6 +16,8 @@ from tests.tasks import fail
 from tests.worker import event_log, tasks
 from tests.worker.conftest import StartWorker, has_started, until
 
+pytestmark = pytest.mark.usefixtures("takes_nothing_back")
+
 LEASE = 6
 """Seconds; the worker sends a heartbeat every second."""
 

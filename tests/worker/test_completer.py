@@ -10,6 +10,7 @@ from django.db import DataError, Error, OperationalError
 
 from offload import lifecycle
 from offload.lifecycle import JobState
+from offload.store.limit_records import LimitedRequest
 from offload.store.records import (
     ClaimedJob,
     ClaimKey,
@@ -49,6 +50,7 @@ class FakeStore:
         batch: Sequence[FinishedJob],
         request: ClaimRequest,
         progress: ProgressUpdates = (),
+        limited: LimitedRequest | None = None,
     ) -> ExchangeResult:
         self.batches.append(len(batch))
         if progress and self.refused_progress is not None:
@@ -79,7 +81,7 @@ def completer(store: FakeStore, clock: Clock) -> BatchCompleter:
 
 def finished(count: int, *, lost: int = 0) -> list[FinishedJob]:
     jobs = [
-        ClaimedJob._make([str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", 0, "w", ()])
+        ClaimedJob(*[str(n), 1, 1, "path", *[None] * 12, lost, 3, "", "", "", 0, "w"])  # type: ignore[arg-type]
         for n in range(count)
     ]
     return [(job, lifecycle.succeeded("1")) for job in jobs]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
+from django.db.backends.signals import connection_created
 
 from offload import JobState
 from offload.models import Job, Worker
@@ -20,7 +22,7 @@ from offload.worker.upkeep import registration
 from tests.pooler import connect_through, pooler
 from tests.tasks import aadd, add
 from tests.worker import tasks
-from tests.worker.conftest import StartWorker, has_started, until
+from tests.worker.conftest import WORKER_THREAD, StartWorker, has_started, until
 from tests.worker.locking import lock, transaction_elsewhere
 
 needs_server = pytest.mark.skipif(
@@ -133,6 +135,25 @@ def test_jobs_that_others_took_over_are_stopped_even_if_registering_again_fails_
     assert result.wait(30).state == JobState.CANCELLED
 
 
+def test_a_worker_closes_its_own_connection_once_it_has_passed_its_age(
+    start_worker: StartWorker, monkeypatch
+):
+    """The server may close an idle one; the worker's exchanges and duties use it."""
+    opened: list[int] = []
+
+    def remember(connection: Any, **_: Any) -> None:
+        if threading.current_thread().name == WORKER_THREAD:
+            opened.append(id(connection))
+
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0.5)
+    connection_created.connect(remember)
+    try:
+        start_worker(0, lease=1.0)
+        until(lambda: len(opened) > len(set(opened)))
+    finally:
+        connection_created.disconnect(remember)
+
+
 @on_postgresql
 def test_both_connections_of_a_worker_notice_that_the_server_is_unreachable(
     start_worker: StartWorker,
@@ -147,6 +168,7 @@ def test_both_connections_of_a_worker_notice_that_the_server_is_unreachable(
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
+@pytest.mark.usefixtures("takes_nothing_back")
 def test_a_claim_whose_commit_became_visible_late_is_released(start_worker: StartWorker):
     running = start_worker(0, lease=1)
     value(add.enqueue(1))

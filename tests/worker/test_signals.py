@@ -13,13 +13,18 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from offload import JobState
+from offload.live import make_token
 from offload.models import Job
 from tests.settings.base import ROOT
 from tests.tasks import add
 from tests.worker import event_log, tasks
 from tests.worker.conftest import StartWorker, has_started, until
+from tests.workflow_rows import F, Flow, S
 
 STARTED, FINISHED = "started running", "finished {}"
 
@@ -40,7 +45,7 @@ def signals_of(result: Any) -> list[tuple[str, bool]]:
     """Return the signals after enqueueing, and whether each was sent by this process."""
     return [
         (" ".join(entry.words[1:]), entry.pid == os.getpid())
-        for entry in event_log.entries("signal", result.id)
+        for entry in event_log.entries("signal", str(result.id))
     ]
 
 
@@ -144,6 +149,53 @@ def test_a_child_process_sends_the_signals_of_jobs_that_a_worker_ends(
     assert sent == {end: [(name, False) for name in names] for end, names in IN_A_WORKER.items()}
 
 
+def test_nobody_sends_the_signal_of_a_job_that_ends_with_its_worker(
+    start_worker: StartWorker, witness: None
+) -> None:
+    """The worker's own process never runs user code, and its children have been killed."""
+    running = start_worker(1, shutdown_timeout=0.1)
+    with transaction.atomic():
+        result = tasks.loop_forever.enqueue()
+        update(result, max_worker_losses=0)
+    until(lambda: has_started(result))
+
+    running.stop()
+
+    assert Job.objects.get(pk=result.id).state == JobState.FAILED
+    assert sorted(signals_of(result)) == [("enqueued ready", True), (STARTED, False)]
+
+
+@pytest.mark.usefixtures("takes_nothing_back")  # nor replaces the process with the receivers
+def test_a_child_process_sends_the_signals_of_jobs_that_end_because_others_do(
+    start_worker: StartWorker, witness: None
+) -> None:
+    graph = {"a": ((), S), "b": (("a",), S), "c": (("b",), S), "skipped": (("ok",), F)}
+    flow = Flow(
+        graph | {"ok": ((), S)},
+        tasks={"a": tasks.throw, "ok": tasks.log_word},
+        arguments={"a": '[["memory"], {}]', "ok": '[["x"], {}]'},
+    )
+
+    # The child sends them before it exits, for half of this time at most.
+    start_worker(1, drain=True, kill_grace_period=120.0).join()
+
+    for name, state in {"b": "cancelled", "c": "cancelled", "skipped": "skipped"}.items():
+        assert signals_of(flow.row(name)) == [(f"finished {state}", False)]
+    assert signals_of(flow.row()) == [("finished failed", False)]
+
+
+@pytest.mark.usefixtures("takes_nothing_back")  # nor replaces the process with the receivers
+def test_a_child_process_sends_the_signal_of_the_end_that_it_has_stored(
+    start_worker: StartWorker, witness: None
+) -> None:
+    flow = Flow({"a": ((), S)}, tasks={"a": tasks.atomic_add})
+
+    start_worker(1, drain=True, kill_grace_period=120.0).join()
+
+    assert signals_of(flow.row("a")) == [(STARTED, False), ("finished successful", False)]
+    assert signals_of(flow.row()) == [("finished successful", False)]
+
+
 # --- ends and changes that need no worker ---------------------------------------------------
 
 
@@ -176,12 +228,22 @@ def cancel_by_command(result: Any) -> None:
     call_command("offload_jobs", "cancel", result.id, stdout=StringIO())
 
 
+def cancel_by_request(result: Any) -> None:
+    """Press the button of the page, which needs no session with a token."""
+    token = make_token([result.id], scopes=["cancel"])
+    url = reverse("offload:cancel", args=[result.id])
+    headers = {"Authorization": f"Offload {token}"}
+    assert Client().post(url, headers=headers).status_code == 202
+
+
 def retry_by_command(result: Any) -> None:
     call_command("offload_jobs", "retry", result.id, stdout=StringIO())
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("cancel", [lambda result: result.cancel(), cancel_by_command])
+@pytest.mark.parametrize(
+    "cancel", [lambda result: result.cancel(), cancel_by_command, cancel_by_request]
+)
 @pytest.mark.parametrize("retry", [lambda result: result.retry(), retry_by_command])
 def test_who_cancels_or_retries_a_waiting_job_sends_the_signal_after_the_commit(
     heard: Heard, cancel, retry
@@ -222,8 +284,28 @@ def test_a_cancelled_job_is_logged_but_not_as_an_error(heard: Heard, caplog) -> 
     assert (record.levelname, result.id in record.getMessage()) == ("INFO", True)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_workflow_is_not_logged_as_an_error_beside_its_part(
+    start_worker: StartWorker, heard: Heard, caplog
+) -> None:
+    caplog.set_level("INFO")
+    flow = Flow({"a": ((), S)}, tasks={"a": tasks.throw}, arguments={"a": '[["memory"], {}]'})
+
+    start_worker(0, drain=True).join()
+
+    until(lambda: ("finished", "failed") in heard.events[-1:] and len(heard.events) == 3)
+    levels = {
+        str(key): record.levelname
+        for record in caplog.records
+        for key in (flow.row("a").pk, flow.id)
+        if f"id={key} " in record.getMessage() and "state=FAILED" in record.getMessage()
+    }
+    assert levels == {str(flow.row("a").pk): "ERROR", str(flow.id): "INFO"}
+
+
 def test_the_table_in_the_docs_has_a_row_for_each_kind_of_end() -> None:
     page = (ROOT / "docs" / "reference" / "tasks.md").read_text()
     (table,) = re.findall(r"\| the job \|.*?\n\n", page, re.S)
 
-    assert len(table.strip().splitlines()) - 2 == len(IN_A_WORKER) + 3
+    # Four other ends have tests of their own, and three rows are about workflows.
+    assert len(table.strip().splitlines()) - 2 == len(IN_A_WORKER) + 7

@@ -67,10 +67,10 @@ def test_an_idle_worker_polls_with_one_statement(start_worker):
     try:
         running = start_worker(0, poll_interval=0.05, lease=1000)
         until(lambda: not running.engine.poller.expects_jobs)
-        until(lambda: len(statements) >= 60)
+        until(lambda: len(statements) >= 110)
         running.stop()
     finally:
         connection_created.disconnect(install)
 
-    idle = statements[50:60]  # after what every worker does first
+    idle = statements[100:110]  # after what every worker does first
     assert len(set(idle)) == 1, idle

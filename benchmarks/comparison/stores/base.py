@@ -72,11 +72,12 @@ class Server(Store):
             "BENCH_PASSWORD": self.password,
         }
 
-    def _listener_cpu(self) -> CpuTimes:
-        """Return the CPU time of the server on our port, if it runs on this machine."""
-        try:
-            listeners = psutil.net_connections("tcp")
-        except psutil.AccessDenied:
-            return {}
-        pids = {c.pid for c in listeners if c.status == "LISTEN" and c.laddr.port == self.port}
-        return cpu_times(pid for pid in pids if pid)
+
+def listener_cpu(port: int) -> CpuTimes:
+    """Return the CPU time of the server on a port, if it runs on this machine."""
+    try:
+        listeners = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return {}
+    pids = {c.pid for c in listeners if c.status == "LISTEN" and c.laddr.port == port}
+    return cpu_times(pid for pid in pids if pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from comparison.resource_usage import CpuTimes
-from comparison.stores.base import NAME, Server
+from comparison.stores.base import NAME, Server, listener_cpu
 
 
 class MariaDB(Server):
@@ -36,7 +36,7 @@ class MariaDB(Server):
         self._execute(f"ANALYZE TABLE {NAME}.offload_job")
 
     def server_cpu(self) -> CpuTimes:
-        return self._listener_cpu()
+        return listener_cpu(self.port)
 
     def _execute(self, sql: str) -> list[Any]:
         import MySQLdb  # noqa: PLC0415  # optional: it is built from source

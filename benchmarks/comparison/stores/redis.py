@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from comparison.resource_usage import CpuTimes
-from comparison.stores.base import Server
+from comparison.stores.base import Server, listener_cpu
 from comparison.stores.postgresql import PostgreSQL
 
 
@@ -25,18 +25,18 @@ class Redis(Server):
 
     def create(self) -> None:
         self._tables.create()
-        self._flush()
+        self.flush()
 
     def save(self) -> None:
         self._tables.save()
 
     def restore(self) -> None:
         self._tables.restore()
-        self._flush()
+        self.flush()
 
     def drop(self) -> None:
         self._tables.drop()
-        self._flush()
+        self.flush()
 
     def environment(self) -> dict[str, str]:
         return {
@@ -47,14 +47,15 @@ class Redis(Server):
         }
 
     def server_cpu(self) -> CpuTimes:
-        return self._listener_cpu()
+        return listener_cpu(self.port)
 
     def requests(self) -> int:
         (answer,) = self._send("INFO stats")
         line = next(part for part in answer.split("\r\n") if "total_commands_processed" in part)
         return int(line.partition(":")[2])
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Delete all messages and results."""
         for number in (self.messages, self.results):
             self._send(f"SELECT {number}", "FLUSHDB")
 

@@ -1,6 +1,7 @@
 """A minimal Django project for the backends of django.tasks."""
 
 import os
+from typing import Any
 
 PEER = os.environ["BENCH_PEER"]
 STORE = os.environ["BENCH_STORE"]
@@ -9,6 +10,10 @@ BACKENDS = {
     "offload": ("offload", "offload.backends.database.DatabaseBackend"),
     "django-tasks-db": ("django_tasks_db", "django_tasks_db.DatabaseBackend"),
     "django-ox": ("django_ox", "django_ox.backend.OxBackend"),
+    "dj-queue": ("dj_queue", "dj_queue.backend.DjQueueBackend"),
+    # These have no backend: only their jobs use the project.
+    "pgqueuer": ("django.contrib.auth", "django.tasks.backends.dummy.DummyBackend"),
+    "celery-django": ("django_celery_results", "django.tasks.backends.dummy.DummyBackend"),
 }
 APP, BACKEND = BACKENDS[PEER]
 
@@ -17,7 +22,14 @@ USE_TZ = True
 DEBUG = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.contenttypes", APP, "project"]
-TASKS = {"default": {"BACKEND": BACKEND}}
+TASKS: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": os.environ.get("BENCH_BACKEND", BACKEND)}
+}
+if PEER == "dj-queue":  # two processes, as the others have, and schedules of seconds
+    TASKS["default"]["OPTIONS"] = {
+        "workers": [{"queues": "*", "threads": 3, "processes": 2, "polling_interval": 0.1}],
+        "scheduler": {"dynamic_tasks_enabled": True, "polling_interval": 1},
+    }
 
 ENGINES = {
     "sqlite": {
@@ -46,3 +58,13 @@ DATABASES = {
         "CONN_MAX_AGE": None,
     }
 }
+
+QUEUE = "offload-bench"
+"""Beside those of other users of the broker."""
+CELERY_BROKER_URL = os.environ.get("BENCH_URL")
+if PEER == "celery-django":
+    CELERY_TASK_DEFAULT_QUEUE = QUEUE
+if "BENCH_BACKEND" in os.environ:
+    TASKS["default"]["OPTIONS"] = {"celery_queue_prefix": f"{QUEUE}-"}
+RESULTS = os.environ.get("BENCH_RESULTS")
+CELERY_RESULT_BACKEND = os.environ.get("BENCH_RESULTS_URL") if RESULTS == "redis" else RESULTS

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from inspect import isasyncgenfunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -19,16 +19,22 @@ from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.utils.module_loading import import_string
 
+from offload.backends.pauses import new_pause
 from offload.conf import GETTERS, BackendOptions, did_you_mean
 from offload.durations import MAX_SECONDS
-from offload.results import OffloadResult
+from offload.results import OffloadResult, WorkflowResult
 from offload.task_lookup import with_options
 from offload.tasks import Call, OffloadTask
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from offload.backends.messages import Messenger
+    from offload.lifecycle import JobState
     from offload.models import Attempt, Job
+    from offload.operators import PauseOptions
+    from offload.store.queue_records import LimitsChange, Pause, QueueRule
+    from offload.store.workflow_records import NewWorkflow
 
 TASKS_KEYS = ["BACKEND", "OPTIONS", "QUEUES"]
 """Keys of an entry in TASKS."""
@@ -56,6 +62,9 @@ class OffloadBackend(BaseTaskBackend):
     supports_live: ClassVar[bool] = False
     """Whether jobs are rows of `settings.database`, in which pages and waiters see each change."""
 
+    messenger: Messenger | None = None
+    """Tells workers of ready jobs by a broker; None if they find the rows themselves."""
+
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         _require_names(alias, params.get("QUEUES", []))
         super().__init__(alias, params)
@@ -78,13 +87,14 @@ class OffloadBackend(BaseTaskBackend):
         _validate_function(task.func)
         _validate_priority(task.priority)
         _validate_run_after(task.run_after)
-        self._validate_queue(task.queue_name)
+        self.validate_queue(task.queue_name)
         run_after: Any = task.run_after
         if isinstance(run_after, timedelta):
             task = with_options(task, run_after=None)
         super().validate_task(task)
 
-    def _validate_queue(self, name: Any) -> None:
+    def validate_queue(self, name: Any) -> None:
+        """Raise InvalidTask for the name of a queue that this backend cannot have."""
         is_text = isinstance(name, str) and "," not in name
         if not is_text or not 1 <= len(name) <= MAX_QUEUE_NAME_CHARS:
             raise InvalidTask(
@@ -106,6 +116,39 @@ class OffloadBackend(BaseTaskBackend):
     @abstractmethod
     def enqueue_many(self, task: Task[..., Any], calls: Iterable[Call]) -> list[OffloadResult[Any]]:
         """Enqueue one job per call; return their results in the same order."""
+
+    @property
+    @abstractmethod
+    def row_key(self) -> Callable[[UUID], str]:
+        """What converts an id to the value that the backend's rows have."""
+
+    @abstractmethod
+    def enqueue_workflow(self, workflow: NewWorkflow) -> WorkflowResult[Any]:
+        """Add the jobs of a workflow, in the caller's transaction; return that of its own job."""
+
+    @abstractmethod
+    def parts(self, result_id: str) -> list[OffloadResult[Any]]:
+        """Return the parts of a workflow, in the order in which they were added."""
+
+    @abstractmethod
+    def count_parts(self, result_id: str) -> dict[JobState, int]:
+        """Return how many parts of a workflow are in each state; nothing for the other states."""
+
+    @abstractmethod
+    def results_before(self, result_id: str) -> Iterator[Any]:
+        """Yield the results of the jobs that a part of a workflow waited for, in their order."""
+
+    @abstractmethod
+    def unsuccessful_before(self, ids: Collection[UUID]) -> list[tuple[UUID, JobState]]:
+        """Return the jobs that parts of workflows waited for and that did not succeed.
+
+        Args:
+            ids: of the parts.
+
+        Returns:
+            Their ids and states, in the order in which they ended; those only for which the parts
+            waited directly.
+        """
 
     async def aenqueue_many(
         self, task: Task[..., Any], calls: Iterable[Call]
@@ -154,6 +197,50 @@ class OffloadBackend(BaseTaskBackend):
     def retry(self, result_id: str) -> None:
         """Make a finished job ready again; raise InvalidJobState if it succeeded or is active."""
 
+    @abstractmethod
+    def pause_queue(self, name: str, pause: Pause) -> None:
+        """Start no job of a queue any more; replace the pause that it may have."""
+
+    @abstractmethod
+    def resume_queue(self, name: str) -> None:
+        """End the pause of a queue, if it has one."""
+
+    @abstractmethod
+    def limit_queue(self, name: str, change: LimitsChange | None) -> None:
+        """Set limits of a queue; None lets those of the settings count again."""
+
+    @abstractmethod
+    def queue_rules(self) -> dict[str, QueueRule]:
+        """Return what operators have decided about queues, by name."""
+
+    def pause_task(self, path: str, **options: Unpack[PauseOptions]) -> None:
+        """Pause a task; replace its pause if it has one.
+
+        Args:
+            path: of the task.
+            **options: as for `queues.pause`.
+
+        Raises:
+            TypeError, ValueError: for a bad argument.
+        """
+        self.write_task_pause(path, new_pause(**options))
+
+    def resume_task(self, path: str) -> None:
+        """End the pause of a task, if it has one."""
+        self.write_task_pause(path, None)
+
+    @abstractmethod
+    def write_task_pause(self, path: str, pause: Pause | None) -> None:
+        """Give a task a pause, or none."""
+
+    @abstractmethod
+    def task_pauses(self) -> dict[str, tuple[Pause, int]]:
+        """Return the pauses of tasks, by path, each with the number of jobs that it parks."""
+
+    @abstractmethod
+    def count_unfinished(self, queue_name: str | None = None) -> dict[JobState, dict[str, int]]:
+        """Return the jobs of each queue, or of one, by each state of a job that has not ended."""
+
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:  # type: ignore[override]
         for name in self._unknown_keys:
             yield Error(
@@ -162,14 +249,24 @@ class OffloadBackend(BaseTaskBackend):
                 id="offload.E001",
             )
         try:
-            for name in GETTERS:
-                _require_callable(self.alias, name, getattr(self.settings, name))
+            options = self.settings
         except ImproperlyConfigured as error:
+            hint = "Correct OPTIONS: docs/reference/settings.md lists the options and their values."
+            yield Error(str(error), hint=hint, id="offload.E001")
+            return
+        for name in sorted(options.queue_limits.keys() - self.queues if self.queues else ()):
             yield Error(
-                str(error),
-                hint="The options are listed in docs/reference/settings.md.",
+                f"TASKS[{self.alias!r}]: OPTIONS['queue_limits'] names the queue {name!r}, which "
+                f"is not in QUEUES.{did_you_mean(name, sorted(self.queues))}",
+                hint="Correct the name, or add the queue to QUEUES.",
                 id="offload.E001",
             )
+        for name in GETTERS:
+            try:
+                _require_callable(self.alias, name, getattr(options, name))
+            except ImproperlyConfigured as error:
+                hint = f'Set it to the path of a function, such as "mysite.offload.{name}".'
+                yield Error(str(error), hint=hint, id="offload.E001")
 
 
 def offload_backends() -> list[OffloadBackend]:

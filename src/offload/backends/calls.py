@@ -11,12 +11,16 @@ from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 
+from offload.backends.signatures import require_matching_call
 from offload.exceptions import InvalidArguments, TaskNotFound
 from offload.results import OffloadResult
 from offload.serialization import encode_arguments
 from offload.signal_receivers import has_no_receivers
 from offload.task_lookup import find_task
 from offload.tasks import Call
+
+IN_ASYNC = "You cannot call {}() from an async context, which it would block: await {}()."
+"""The message of Django's SynchronousOnlyOperation, which would not say what to call instead."""
 
 type EncodedCall = tuple[str, list[Any], dict[str, Any]]
 """The arguments of a call as JSON text, and as the task will receive them."""
@@ -35,12 +39,15 @@ def encode_calls(
     Raises:
         InvalidTask: if a worker would not find the task.
         InvalidArguments, TypeError: for arguments that are not exact JSON.
+        TypeError: for arguments that the task's function does not take.
     """
     _require_findable(task)
     encoded: list[EncodedCall] = []
     try:
         for call in calls:
-            encoded.append(encode_arguments(*_checked(call), max_bytes=max_bytes))  # noqa: PERF401
+            text, args, kwargs = encode_arguments(*_checked(call), max_bytes=max_bytes)
+            require_matching_call(task, args, kwargs)
+            encoded.append((text, args, kwargs))
     except (InvalidArguments, TypeError) as error:
         if not (isinstance(calls, list) and len(calls) == 1):
             error.add_note(f"It is call {len(encoded)} of enqueue_many(), counted from 0.")

@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.tasks import Task
 from django.tasks.base import TaskError
+from django.tasks.exceptions import InvalidTask
 from django.utils import timezone
 
+from offload.backends.calls import EncodedCall
 from offload.backends.failure_loops import failure_depth
 from offload.conf import BackendOptions
 from offload.durations import seconds
 from offload.lifecycle import CANCELLED_BY_REQUEST, JobState
 from offload.ownership import current_ownership
 from offload.progress import Progress
-from offload.results import OffloadResult, canonical_id, make_result, task_errors
+from offload.results import (
+    OffloadResult,
+    WorkflowResult,
+    canonical_id,
+    make_result,
+    task_errors,
+)
 from offload.serialization import decode
-from offload.store.records import NewJob
+from offload.store.limit_records import WAITS, KeyDetails, LimitNumbers
+from offload.store.records import LimitedCallRow, NewJob, UniqueTerms
+from offload.task_limits import LOADED_AT, limit_of
 from offload.task_lookup import find_task_or_stub
+from offload.task_unique import TaskUnique, unique_of
 from offload.timestamps import to_datetime, to_microseconds
 
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
+    from offload.store.limit_records import KeysToOpen
 
+_TIMES = ("run_after", "expires_at", "enqueued_at")
+"""Columns that the store writes as microseconds."""
+_IDS = ("id", "parent")
+"""Columns that the store writes as text."""
+_MICROSECOND = timedelta(microseconds=1)
 _ERRORS_WITHOUT_ATTEMPT = {
     JobState.CANCELLED: (CANCELLED_BY_REQUEST.class_path, CANCELLED_BY_REQUEST.traceback),
     JobState.EXPIRED: ("offload.exceptions.JobExpired", "The job expired before it was started."),
 }
 """Class path and traceback of the error of a job that finished without a failed attempt."""
+
+
+class CallKeys(NamedTuple):
+    """The keys of calls of a task with a limit.
+
+    Attributes:
+        keys: of each call.
+        details: what workers must know of each of these keys.
+    """
+
+    keys: list[str]
+    details: KeysToOpen
 
 
 class JobBatch:
@@ -52,14 +82,17 @@ class JobBatch:
         key: Callable[[UUID], str],
     ) -> None:
         now = datetime.now(UTC)
-        run_after = _run_after(task, now)
+        self.unique = unique_of(task)
+        run_after = _run_after(task, now, self.unique)
         expires = getattr(task, "expires", None)
         expires_at = run_after + timedelta(seconds=seconds(expires)) if expires else None
         timeout = getattr(task, "timeout", None)
         ownership = current_ownership(options.tenant_getter)
         max_attempts, max_worker_losses = attempt_limits(task, options)
         self.task = task
-        self.state = JobState.READY if run_after <= now else JobState.SCHEDULED
+        self.limit = limit_of(task)
+        waiting = JobState.READY if self.limit is None else JobState.LIMITED
+        self.state = waiting if run_after <= now else JobState.SCHEDULED
         self._columns: dict[str, Any] = {
             "state": int(self.state),
             "backend": backend,
@@ -81,11 +114,98 @@ class JobBatch:
         }
         self._enqueued_at = to_datetime(self._columns["enqueued_at"])
 
+    @property
+    def needs_room(self) -> bool:
+        """Whether a full queue refuses the jobs.
+
+        Work that has begun may end, so those that a job enqueues are let in, and scheduled jobs are
+        not in the queue yet.
+        """
+        return self.state != JobState.SCHEDULED and self._columns["parent"] is None
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a call replaces the arguments of the waiting job that holds its key."""
+        return self.unique is not None and self.unique.replaces
+
+    @property
+    def raises(self) -> bool:
+        """Whether a call whose key another job holds is an error."""
+        return self.unique is not None and self.unique.on_conflict == "raise"
+
+    def unique_terms(self) -> UniqueTerms:
+        """Return what is unique about the jobs."""
+        unique = self.unique
+        assert unique is not None  # noqa: S101  # its callers have checked it
+        within = None if unique.within is None else unique.within // _MICROSECOND
+        maximum = None if unique.maximum is None else unique.maximum // _MICROSECOND
+        return UniqueTerms(
+            int(unique.until),
+            None if within is None else self._columns["enqueued_at"] + within,
+            unique.replaces,
+            maximum,
+        )
+
+    def unique_keys(self, calls: Sequence[EncodedCall]) -> list[str]:
+        """Return the unique keys of calls.
+
+        Raises:
+            InvalidTask: if a key cannot be made of the arguments.
+        """
+        unique = self.unique
+        assert unique is not None  # noqa: S101  # its callers have checked it
+        tenant, owner = self._columns["tenant"], self._columns["owner"]
+        keys: list[str] = []
+        with _numbered(calls, keys):
+            for _, args, kwargs in calls:
+                keys.append(unique.key(args, kwargs, tenant=tenant, owner=owner))
+        return keys
+
+    def limit_keys(self, calls: Sequence[EncodedCall]) -> CallKeys | None:
+        """Return the keys of calls, and what workers must know of them; None without a limit.
+
+        Raises:
+            InvalidTask: if a key cannot be made of the arguments.
+        """
+        if self.limit is None:
+            return None
+        columns = self._columns
+        keys: list[str] = []
+        details: KeysToOpen = {}
+        with _numbered(calls, keys):
+            for _, args, kwargs in calls:
+                key = self.limit.key(args, kwargs, tenant=columns["tenant"], owner=columns["owner"])
+                if key not in details:
+                    details[key] = KeyDetails(
+                        self.limit.name,
+                        LimitNumbers(**self.limit.numbers).to_json(),
+                        columns["backend"],
+                        columns["queue_name"],
+                        columns["is_async"],
+                        self.limit.maximum(args, kwargs),
+                        LOADED_AT,
+                        self.limit.weight(args, kwargs),
+                    )
+                keys.append(key)
+        return CallKeys(keys, details)
+
+    def limited_rows(
+        self, jobs: Iterable[tuple[str, str]], keys: Iterable[str]
+    ) -> list[LimitedCallRow]:
+        """Return the rows of jobs, each with its id, arguments and key."""
+        is_waiting = self.state == JobState.LIMITED
+        return [
+            (job, text, key, WAITS + key if is_waiting else None)
+            for (job, text), key in zip(jobs, keys, strict=True)
+        ]
+
     def row(self, key: str, arguments: str) -> NewJob:
         """Return the row of one job; its arguments are JSON text."""
         return NewJob(id=key, arguments=arguments, **self._columns)
 
-    def result(self, key: str, args: list[Any], kwargs: dict[str, Any]) -> OffloadResult[Any]:
+    def result(
+        self, key: str, args: list[Any], kwargs: dict[str, Any], *, is_new: bool = True
+    ) -> OffloadResult[Any]:
         """Return the result of one job, whose arguments are exact JSON."""
         return make_result(
             task=self.task,
@@ -101,7 +221,38 @@ class JobBatch:
             backend=self._columns["backend"],
             errors=[],
             worker_ids=[],
+            is_new=is_new,
         )
+
+
+def job_of(new_job: NewJob, **columns: Any) -> Job:
+    """Return a row that is to be inserted as the model has it.
+
+    Args:
+        new_job: the row.
+        columns: other columns than those of `NewJob`.
+    """
+    from offload.models import Job  # noqa: PLC0415  # needs the app registry
+
+    values = new_job._asdict()
+    for name in _TIMES:
+        if values[name] is not None:
+            values[name] = to_datetime(values[name])
+    for name in _IDS:
+        if values[name] is not None:
+            values[name] = UUID(values[name])
+    return Job(**values, **columns)
+
+
+@contextmanager
+def _numbered(calls: Sized, done: Sized) -> Iterator[None]:
+    """Add the number of a call to the error about its arguments, if there are several."""
+    try:
+        yield
+    except InvalidTask as error:
+        if len(calls) > 1:
+            error.add_note(f"It is call {len(done)} of enqueue_many(), counted from 0.")
+        raise
 
 
 def attempt_limits(task: Task[..., Any], options: BackendOptions) -> tuple[int, int]:
@@ -114,7 +265,8 @@ def attempt_limits(task: Task[..., Any], options: BackendOptions) -> tuple[int, 
     max_attempts = getattr(task, "max_attempts", None)
     if max_attempts is None:
         max_attempts = options.max_attempts
-    return max_attempts, options.max_worker_losses
+    losses = getattr(task, "max_worker_losses", None)
+    return max_attempts, options.max_worker_losses if losses is None else losses
 
 
 def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
@@ -123,6 +275,7 @@ def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]
     is_deferred = state == JobState.SCHEDULED and job.run_after != job.enqueued_at
     args, kwargs = _arguments(job)
     return make_result(
+        WorkflowResult if job.is_workflow else OffloadResult,
         task=find_task_or_stub(
             job.task_path,
             backend=job.backend,
@@ -142,9 +295,18 @@ def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]
         backend=job.backend,
         errors=_errors(job, state, attempts),
         worker_ids=_worker_ids(job, state, attempts),
-        progress=Progress.from_json(job.progress),
+        progress=progress_of(job),
         _return_value=_return_value(job),
     )
+
+
+def progress_of(job: Job) -> Progress | None:
+    """Return the progress of a job; of a workflow how many of its parts have ended."""
+    if not job.is_workflow:
+        return Progress.from_json(job.progress)
+    total = job.awaited or 0
+    done = total - (job.waiting_on or 0)
+    return Progress(done, total, "", None, job.finished_at or timezone.now())
 
 
 def _errors(job: Job, state: JobState, attempts: Sequence[Attempt]) -> list[TaskError]:
@@ -185,9 +347,11 @@ def _return_value(job: Job) -> Any:
         return None
 
 
-def _run_after(task: Task[..., Any], now: datetime) -> datetime:
+def _run_after(task: Task[..., Any], now: datetime, unique: TaskUnique | None) -> datetime:
     """Return the time from which the job may run; not a past one, which would overtake others."""
     run_after: datetime | timedelta | None = task.run_after
+    if unique is not None and unique.delay is not None:
+        run_after = unique.delay
     if run_after is None:
         return now
     if isinstance(run_after, timedelta):

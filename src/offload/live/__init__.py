@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from offload.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from offload.live.access import grants, visible
@@ -14,18 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DOCUMENT_SCHEMA", "document", "grants", "make_token", "prefetch_status", "visible"]
 
-_MODULES = {
-    "DOCUMENT_SCHEMA": "document_schema",
-    "document": "documents",
-    "grants": "access",
-    "make_token": "tokens",
-    "prefetch_status": "prefetch",
-    "visible": "access",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, when Django's apps are loaded."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "DOCUMENT_SCHEMA": "document_schema",
+        "document": "documents",
+        "grants": "access",
+        "make_token": "tokens",
+        "prefetch_status": "prefetch",
+        "visible": "access",
+    },
+)

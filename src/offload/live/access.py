@@ -8,15 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.core.handlers.asgi import ASGIRequest
 from django.tasks import task_backends
 
 from offload.live.authentication import authenticate
 from offload.live.client_address import client_address
 from offload.live.connection_limits import Client
 from offload.live.display_options import display_options
-from offload.live.jobs import backend_options, find_jobs, job_result
+from offload.live.jobs import backend_options, find_jobs, job_database, job_result
 from offload.live.tokens import Token, read_token
-from offload.ownership import owners_of_request, tenant_of
+from offload.owners import owners_of_request
+from offload.tenants import tenant_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from offload.models import Job
 
 type Grants = frozenset[str]
-"""What a request may do with a job: any of "status", "result" and "cancel"; none means 404."""
+"""What a request may do with a job: any of "status", "result", "cancel" and "events" (receive a
+stream, which needs ASGI); none means 404."""
 
 NO_GRANTS: Grants = frozenset()
 
@@ -134,6 +137,11 @@ class Viewer:
     def _user(self) -> Any:
         return getattr(self._request, "user", None)
 
+    @property
+    def _can_stream(self) -> bool:
+        # The request of Django REST framework is a wrapper.
+        return isinstance(getattr(self._request, "_request", self._request), ASGIRequest)
+
     def _read_tenants(self) -> None:
         """Read the request's tenant in each backend, which `_tenant` keeps."""
         for alias in task_backends:
@@ -151,6 +159,8 @@ class Viewer:
                 granted.add("cancel")
         if not options.expose_result:
             granted.discard("result")
+        if "status" in granted and self._can_stream and job_database(job) is not None:
+            granted.add("events")
         return frozenset(granted)
 
     def _may_see(self, job: Job, visibility: Any, *, is_owner: bool) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
+from offload.getters import import_getter
 from offload.live.jobs import backend_options
 from offload.live.tokens import TokenRefused, has_token
-from offload.ownership import import_getter, owner_of_user
+from offload.owners import owner_of_user
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
+from offload.getters import import_getter
 from offload.live.jobs import backend_options
-from offload.ownership import import_getter
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

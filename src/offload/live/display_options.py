@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from offload.store.workflow_records import read_workflow
 from offload.task_lookup import find_task
 from offload.text import to_single_line
 
@@ -34,15 +35,37 @@ class DisplayOptions(NamedTuple):
 
 
 def display_options(job: Job) -> DisplayOptions:
-    """Return the options of a job's task."""
+    """Return the options of a job's task; of a workflow those of the task whose result it returns.
+
+    The title of a workflow is its name. Callables are made for the arguments of their task, so they
+    do not apply to a workflow.
+    """
+    if job.is_workflow:
+        return _workflow_options(job)
     task = _find_task(job.task_path)
-    title = str(getattr(task, "title", ""))
+    title = str(getattr(task, "title", "")) or _title_from_path(job.task_path)
     visibility: Any = getattr(task, "visibility", "owner")
     expose_result: Any = getattr(task, "expose_result", False)
     if expose_result is not True and not callable(expose_result):
         expose_result = False
-    title = to_single_line(title or _title_from_path(job.task_path), max_chars=MAX_TITLE_CHARS)
-    return DisplayOptions(title, visibility, expose_result)
+    return DisplayOptions(_one_line(title), visibility, expose_result)
+
+
+def _workflow_options(job: Job) -> DisplayOptions:
+    try:
+        definition = read_workflow(getattr(job, "definition", None) or job.arguments)
+        name, path = str(definition["name"]), str(definition["task"])
+    except (ValueError, TypeError, KeyError, RecursionError):  # damaged
+        name, path = _title_from_path(job.task_path), ""
+    task = _find_task(path)
+    visibility: Any = getattr(task, "visibility", "owner")
+    if not isinstance(visibility, str):
+        visibility = "owner"
+    return DisplayOptions(_one_line(name), visibility, getattr(task, "expose_result", None) is True)
+
+
+def _one_line(title: str) -> str:
+    return to_single_line(title, max_chars=MAX_TITLE_CHARS)
 
 
 def _find_task(path: str) -> Task[..., Any] | None:

@@ -30,12 +30,13 @@ _PROGRESS = _object(
     percent={**_or_null(_NUMBER), "minimum": 0, "maximum": 100},
     message=_TEXT,
     step=_or_null(_object(number=_or_null(_INTEGER), of=_or_null(_INTEGER), name=_TEXT)),
-    updated_at=_TIME,
+    updated_at=_or_null(_TIME),
 )
 _ESTIMATE = _object(
     remaining_seconds=_or_null(_INTEGER),
     position=_or_null(_INTEGER),
-    delay={"enum": ["slow", "unserved", None]},
+    delay={"enum": ["concurrency", "paused", "rate", "slow", "unserved", None]},
+    reason=_or_null(_TEXT),
 )
 
 DOCUMENT_SCHEMA: Schema = {

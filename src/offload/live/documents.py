@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
+from offload.backends.rows import progress_of
 from offload.exceptions import UserFacingError
 from offload.imported import find_imported_class
 from offload.lifecycle import WAITING, JobState
@@ -19,6 +20,7 @@ from offload.live.jobs import find_failures
 from offload.live.queue_position import find_queue_positions
 from offload.progress import Progress
 from offload.serialization import decode_strictly
+from offload.store.workflow_records import REFERENCE
 from offload.text import to_single_line
 from offload.timestamps import seconds_since, to_iso, to_utc
 
@@ -48,6 +50,8 @@ _MIN_SCHEDULED_DELAY_MS = 1000
 _MAX_SCHEDULED_DELAY_MS = 60_000
 
 _PHASES = {
+    JobState.LIMITED: "limited",
+    JobState.BLOCKED: "blocked",
     JobState.SCHEDULED: "scheduled",
     JobState.READY: "queued",
     JobState.RUNNING: "running",
@@ -55,6 +59,7 @@ _PHASES = {
     JobState.FAILED: "failed",
     JobState.CANCELLED: "cancelled",
     JobState.EXPIRED: "expired",
+    JobState.SKIPPED: "skipped",
 }
 
 
@@ -112,14 +117,13 @@ def document(
         queue_position: where the job is in the queue, if it has been waiting for long.
     """
     options = display_options(job)
-    progress = Progress.from_json(job.progress)
+    progress = progress_of(job)
     state_fields = _state_fields(job, progress)
-    is_scheduled = job.state == JobState.SCHEDULED
     return {
         "id": str(job.pk),
         "title": options.title,
         **state_fields,
-        "run_after": to_iso(job.run_after) if is_scheduled else None,
+        "run_after": to_iso(_starts_after(job, queue_position)),
         "estimate": _estimate(job, progress, queue_position),
         "result": _inline_result(job, grants, options.expose_result),
         "error": _error(job, state_fields["phase"], failure),
@@ -139,7 +143,7 @@ def job_fields(job: Job) -> dict[str, Any]:
         "title": display_options(job).title,
         "task": job.task_path,
         "queue_name": job.queue_name,
-        **_state_fields(job, Progress.from_json(job.progress)),
+        **_state_fields(job, progress_of(job)),
         "run_after": to_iso(job.run_after),
     }
 
@@ -154,10 +158,10 @@ def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
         "status": state.status.value,
         "is_finished": state.is_finished,
         "version": job.version,
-        "progress": _progress_fields(progress),
+        "progress": _progress_fields(job, progress),
         "attempt": {
             "number": job.attempt,
-            "max": job.max_attempts,
+            "max": job.attempts_allowed,
             "next_at": to_iso(job.run_after) if job_phase == "retrying" else None,
         },
         "enqueued_at": to_iso(job.enqueued_at),
@@ -170,11 +174,14 @@ def _state_fields(job: Job, progress: Progress | None) -> dict[str, Any]:
 def phase(job: Job) -> str:
     """Return the phase of a job, which users see: it has more values than the state."""
     state = JobState(job.state)
-    is_waiting = state in WAITING
+    is_running = state == JobState.RUNNING or (state == JobState.BLOCKED and job.is_workflow)
+    if is_running:
+        return "cancelling" if job.cancel_requested_at else "running"
+    is_waiting = state in WAITING and state != JobState.BLOCKED
     if is_waiting and (job.attempt > 0 or job.worker_losses > 0):
         return "retrying"
-    if state == JobState.RUNNING and job.cancel_requested_at:
-        return "cancelling"
+    if state == JobState.LIMITED and job.limit_key is None:  # parked: its task is paused
+        state = JobState.READY
     if state == JobState.FAILED and job.worker_losses > job.max_worker_losses:
         return "lost"
     return _PHASES[state]
@@ -192,7 +199,7 @@ def poll_delay_ms(job: Job) -> int | None:
             return max(_MIN_SCHEDULED_DELAY_MS, min(delay_ms, _MAX_SCHEDULED_DELAY_MS))
         case JobState.RUNNING:
             age = _age_seconds(job.cancel_requested_at or job.last_attempted_at)
-        case JobState.READY:
+        case JobState.READY | JobState.LIMITED | JobState.BLOCKED:
             age = _age_seconds(job.run_after)
         case _:
             return None
@@ -202,7 +209,7 @@ def poll_delay_ms(job: Job) -> int | None:
 def links(job: Job, grants: Collection[str]) -> dict[str, str | None]:
     """Return the URLs of a job that the reader may request; None for the others."""
     state = JobState(job.state)
-    events = _url("events")
+    events = _url("events") if "events" in grants else None
     is_cancellable = not state.is_finished and not job.cancel_requested_at
     may_cancel = is_cancellable and "cancel" in grants
     has_result = state == JobState.SUCCESSFUL and "result" in grants
@@ -223,17 +230,43 @@ def _url(name: str, job: Job | None = None) -> str | None:
         return None
 
 
-def _progress_fields(progress: Progress | None) -> dict[str, Any] | None:
+def _progress_fields(job: Job, progress: Progress | None) -> dict[str, Any] | None:
+    if job.state == JobState.BLOCKED and not job.is_workflow:
+        return _blocked_fields(job)
     if progress is None:
         return None
+    message = to_single_line(progress.message, max_chars=MAX_TEXT_CHARS)
     return {
         "done": progress.done,
         "total": progress.total,
         "percent": _percent(progress),
-        "message": to_single_line(progress.message, max_chars=MAX_TEXT_CHARS),
+        "message": _parts_message(job) if job.is_workflow else message,
         "step": _step_fields(progress.step),
         "updated_at": to_iso(progress.updated_at),
     }
+
+
+def _blocked_fields(job: Job) -> dict[str, Any]:
+    """Return the progress of those that a part of a workflow waits for; it has none itself."""
+    total, left = job.awaited or 0, job.waiting_on or 0
+    message = gettext("waits for one other")
+    if total > 1:
+        text = gettext("waits for %(left)s of %(total)s others")
+        message = text % {"left": left, "total": total}
+    return {
+        "done": total - left,
+        "total": total,
+        "percent": None,
+        "message": message,
+        "step": None,
+        "updated_at": None,
+    }
+
+
+def _parts_message(job: Job) -> str:
+    total = job.awaited or 0
+    text = gettext("%(done)s of %(total)s parts done")
+    return text % {"done": total - (job.waiting_on or 0), "total": total}
 
 
 def _step_fields(step: Step | None) -> dict[str, Any] | None:
@@ -252,11 +285,20 @@ def _estimate(
     job: Job, progress: Progress | None, queue_position: QueuePosition | None
 ) -> dict[str, Any]:
     """Return the remaining time of a running job, and the queue position of a waiting one."""
+    reason = queue_position.reason if queue_position else ""
     return {
         "remaining_seconds": _remaining_seconds(job, progress),
         "position": queue_position.position if queue_position else None,
         "delay": queue_position.delay if queue_position else None,
+        "reason": to_single_line(reason, max_chars=MAX_TEXT_CHARS) or None,
     }
+
+
+def _starts_after(job: Job, queue_position: QueuePosition | None) -> datetime | None:
+    """Return before which time a waiting job does not start: its own, or the end of a pause."""
+    if queue_position is not None and queue_position.until is not None:
+        return queue_position.until
+    return job.run_after if job.state == JobState.SCHEDULED else None
 
 
 def _remaining_seconds(job: Job, progress: Progress | None) -> int | None:
@@ -277,6 +319,8 @@ def _inline_result(job: Job, grants: Collection[str], expose_result: Any) -> Any
         return None
     text = job.return_value
     if job.state != JobState.SUCCESSFUL or text is None or len(text) > MAX_INLINE_RESULT_CHARS:
+        return None
+    if REFERENCE in text and job.workflow is not None:  # made of the results of other jobs
         return None
     try:
         return decode_strictly(text)

@@ -27,7 +27,9 @@ from offload.live.access import grants
 from offload.live.authentication import try_to_authenticate
 from offload.live.jobs import backend_options, find_jobs, job_result
 from offload.live.responses import problem_response
-from offload.ownership import known_owner_of_request, owner_of_request, reserve_id, tenant_of
+from offload.owners import known_owner_of_request, owner_of_request
+from offload.reserved_ids import reserve_id
+from offload.tenants import tenant_of
 from offload.uuid7 import derive_id
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from offload.backends.base import OffloadBackend, find_backend, offload_backends
 from offload.conf import BackendOptions
 from offload.exceptions import TaskResultExpired
 from offload.lifecycle import JobState
+from offload.serialization import encode_result
+from offload.store.workflow_records import REFERENCE
 
 if TYPE_CHECKING:
     from offload.models import Attempt, Job
@@ -26,9 +29,13 @@ def find_jobs(ids: Collection[UUID]) -> dict[UUID, Job]:
 
 
 def job_id(result: object) -> UUID | None:
-    """Return the id of what `enqueue` returned, or of its text; None for anything else."""
+    """Return the id of a result, or the id that is given as text; None for anything else.
+
+    A result of another class than Django's, such as `AsyncResult`, has a `job_id`.
+    """
+    own = getattr(result, "job_id", None)
     try:
-        return UUID(str(getattr(result, "id", result)))
+        return UUID(str(getattr(result, "id", result) if own is None else own))
     except ValueError:
         return None
 
@@ -49,6 +56,14 @@ def find_failures(jobs: Iterable[Job]) -> dict[UUID, Attempt]:
 def job_result(job: Job) -> OffloadResult[Any]:
     """Return the result of a job, without reading its row again."""
     return job_backend(job).result_of(job)
+
+
+def return_value(job: Job) -> str | None:
+    """Return what a job has returned, as JSON text; of one that added others, made of theirs."""
+    text: str | None = job.return_value
+    if job.workflow is None or text is None or REFERENCE not in text:
+        return text
+    return encode_result(job_result(job).return_value, max_bytes=sys.maxsize)
 
 
 def job_backend(job: Job) -> OffloadBackend:

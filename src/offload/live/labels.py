@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 PHASE_LABELS = {
     "scheduled": _("Scheduled"),
     "queued": _("Waiting"),
+    "limited": _("Waiting for its turn"),
+    "blocked": _("Waiting"),
     "running": _("Running"),
     "retrying": _("Retrying"),
     "cancelling": _("Cancelling"),
@@ -15,6 +17,7 @@ PHASE_LABELS = {
     "lost": _("Failed"),
     "cancelled": _("Cancelled"),
     "expired": _("Expired"),
+    "skipped": _("Skipped"),
 }
 """The label of each phase of a job."""
 
@@ -31,6 +34,9 @@ MESSAGES = {
     "position": _("position {} in the queue"),
     "slow": _("This takes longer than usual."),
     "unserved": _("It cannot be started at the moment. It will start automatically."),
+    "paused": _("Paused. It will start automatically."),
+    "concurrency": _("Others are running first. It will start automatically."),
+    "rate": _("Only so many may start in a given time. It will start automatically."),
     "reference": _("Reference: {}"),
     "offline": _("Reconnecting …"),
     "online": _("Connected again"),

@@ -9,7 +9,7 @@ from uuid import UUID
 from offload.live.access import Viewer
 from offload.live.documents import job_documents
 from offload.live.jobs import find_jobs, job_id
-from offload.ownership import begin_session, visitor_name
+from offload.owners import begin_session, visitor_name
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

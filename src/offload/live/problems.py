@@ -96,6 +96,12 @@ def already_accepted() -> Problem:
     return Problem(409, "already-accepted", title)
 
 
+def already_enqueued() -> Problem:
+    """A job of somebody else, which the client may not see, holds the key of the call."""
+    title = _("The same task has already been started. You are not allowed to see it.")
+    return Problem(409, "already-enqueued", title)
+
+
 def no_result() -> Problem:
     """A job that did not succeed has no result."""
     return Problem(409, "no-result", _("The task did not succeed, so it has no result."))
@@ -132,6 +138,12 @@ def busy(retry_after_seconds: int) -> Problem:
     """The process has reached `max_streams`, or the database does not respond."""
     headers = {"Retry-After": str(retry_after_seconds)}
     return Problem(503, "busy", _("The server is busy. Please try again soon."), headers)
+
+
+def queue_full(retry_after_seconds: int) -> Problem:
+    """Too many jobs wait in the queue."""
+    headers = {"Retry-After": str(retry_after_seconds)}
+    return Problem(503, "queue-full", _("The server is busy. Please try again soon."), headers)
 
 
 def no_stream() -> Problem:

@@ -71,12 +71,16 @@ def job_view(*methods: str) -> Callable[[View], View]:
     return decorate
 
 
-def _refuse(request: HttpRequest, problem: problems.Problem) -> HttpResponseBase:
-    """Return the response of a problem, which is logged as a warning, whatever its status.
+def _refuse(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
+    """Return the response of a problem."""
+    return _log(request, problem.response())
+
+
+def _log(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Log the response of a problem as a warning, whatever its status.
 
     Django would log 501 and 503 as errors, and mail each to ADMINS; any visitor can cause them.
     """
-    response = problem.response()
     log_response(
         "%s: %s",
         response.reason_phrase,
@@ -134,12 +138,18 @@ def job_response(
     return _add_validators(response, etag(job), document["poll_ms"])
 
 
-def problem_response(request: HttpRequest, problem: problems.Problem) -> HttpResponseBase:
+def problem_response(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
     """Return the response to a refused request: a page for a browser, else a problem document."""
-    if not prefers_html(request):
-        return add_privacy_headers(_refuse(request, problem))
-    context = {"problem": problem.document()}
-    return add_privacy_headers(page_response(request, context, status=problem.status))
+    if prefers_html(request):
+        context = {"problem": problem.document()}
+        response = page_response(request, context, status=problem.status)
+        for name, value in problem.headers.items():
+            response.headers[name] = value
+        _log(request, response)
+    else:
+        response = _refuse(request, problem)
+    add_privacy_headers(response)
+    return response
 
 
 def page_response(

@@ -30,7 +30,14 @@ from offload.live.connection_limits import get_connection_limits
 from offload.live.display_options import display_options
 from offload.live.documents import job_document, job_documents, poll_delay_ms
 from offload.live.handoff import HANDOFF_HEADER, HANDOFF_KEY, Handoff
-from offload.live.jobs import find_jobs, has_expired, job_backend, job_database, job_result
+from offload.live.jobs import (
+    find_jobs,
+    has_expired,
+    job_backend,
+    job_database,
+    job_result,
+    return_value,
+)
 from offload.live.long_poll import HeldRequest, close_connections, requested_wait
 from offload.live.queue_position import find_queue_positions
 from offload.live.responses import (
@@ -189,7 +196,7 @@ def result(request: HttpRequest, identifier: UUID) -> HttpResponseBase:
         raise problems.no_result()
     expose_result = display_options(job).expose_result
     if not callable(expose_result):
-        return _json_response(job.return_value or "null")
+        return _json_response(return_value(job) or "null")
     try:
         return _result_response(expose_result(job_result(job)))
     except Http404:

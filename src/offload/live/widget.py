@@ -12,7 +12,7 @@ from django.utils import formats, timezone
 from django.utils.crypto import salted_hmac
 
 from offload.live.labels import MESSAGES, PHASE_LABELS, UNAVAILABLE_LABELS
-from offload.ownership import owners_of_request
+from offload.owners import owners_of_request
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -141,6 +141,7 @@ def _details(document: dict[str, Any]) -> list[str | None]:
     position = estimate.get("position")
     if position is not None:
         details.append(_message("position", position))
+    details.append(estimate.get("reason"))
     return details
 
 

@@ -22,6 +22,7 @@ settings: Any = _settings  # the stubs do not know MAILERS
 type Messages = Iterator[CheckMessage]
 
 DEFAULT = "default"
+HINT = "Its own options are mailer, queue_name, task_backend, priority and leave_out."
 SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 
 
@@ -30,8 +31,7 @@ def check_mailers() -> Messages:
     names = list(settings.MAILERS) if _has_mailers() else [settings.EMAIL_BACKEND]
     for name in names:
         if _enqueues(name) and (problem := _find_problem(name)):
-            hint = "The options are listed in docs/howto/send-mail.md."
-            yield Error(f"{_setting(name)}: {problem}", hint=hint, id="offload.E031")
+            yield Error(f"{_setting(name)}: {problem}", hint=HINT, id="offload.E031")
 
 
 def check_error_reports() -> Messages:

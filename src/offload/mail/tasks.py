@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +11,7 @@ from offload.mail.backend import find_mailers
 from offload.mail.delivery import TemporaryFailure, deliver, format_reply, is_temporary_code
 from offload.mail.message import StoredMessage
 from offload.policies import Exponential
-from offload.tasks import OffloadTask
+from offload.ready_made import ready_made_task
 
 logger = logging.getLogger("offload.mail")
 
@@ -22,25 +20,7 @@ BACKOFF = Exponential(30, maximum=3600)
 TIMEOUT_SECONDS = 1800
 
 
-def _unvalidated_task(**options: Any) -> Callable[[Callable[..., Any]], OffloadTask[..., Any]]:
-    """Create a task without validating it.
-
-    The settings may choose a backend and a queue for email that are not the task's defaults, so
-    the task is validated when it is enqueued.
-    """
-
-    def decorate(func: Callable[..., Any]) -> OffloadTask[..., Any]:
-        values = {field.name: field.default for field in fields(OffloadTask)}
-        values |= {**options, "func": func}
-        task = object.__new__(OffloadTask)
-        for name, value in values.items():
-            object.__setattr__(task, name, value)
-        return task
-
-    return decorate
-
-
-@_unvalidated_task(
+@ready_made_task(
     max_attempts=MAX_ATTEMPTS,
     backoff=BACKOFF,
     retry_on=(TemporaryFailure,),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -14,6 +16,8 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connections
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 from django.tasks.exceptions import InvalidTaskBackend
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from offload.backends.base import OffloadBackend, get_backend
 from offload.conf import MAX_INTEGER, BackendOptions, did_you_mean
@@ -25,14 +29,22 @@ from offload.store.errors import explain, explained
 if TYPE_CHECKING:
     from offload.store.base import Store
 
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""Of the units of a duration, such as 30m."""
 
-def add_backend_arguments(parser: ArgumentParser) -> None:
-    """Add --backend and --database."""
+
+def add_backend_argument(parser: ArgumentParser) -> None:
+    """Add --backend."""
     parser.add_argument(
         "--backend",
         default=DEFAULT_TASK_BACKEND_ALIAS,
         help="Alias in TASKS (default: %(default)s).",
     )
+
+
+def add_backend_arguments(parser: ArgumentParser) -> None:
+    """Add --backend and --database."""
+    add_backend_argument(parser)
     parser.add_argument(
         "--database",
         type=_database_alias,
@@ -156,6 +168,55 @@ def non_negative_number(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ArgumentTypeError(f"must be at least 0, not {text}.")
     return number
+
+
+def parse_moment(text: str) -> datetime | timedelta:
+    """Return a datetime, in the current time zone unless the text names another; or a delay.
+
+    Use it as the type of an argument.
+    """
+    number, unit = (text[:-1], text[-1]) if text[-1:] in SECONDS else (text, "s")
+    try:
+        return timedelta(seconds=non_negative_number(number) * SECONDS[unit])
+    except ArgumentTypeError:
+        pass
+    except OverflowError:
+        raise ArgumentTypeError(f"{text!r} is too long.") from None
+    if len(text) == len("2026-12-01"):
+        text += "T00:00"
+    try:
+        moment = parse_datetime(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r}: {error}.") from None
+    if moment is None:
+        raise ArgumentTypeError(
+            f"{text!r} is no time. Write 2026-12-01T06:00, or a duration such as 90 (seconds), "
+            "30m, 2h or 1d."
+        )
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+
+
+def add_pause_options(parser: ArgumentParser) -> None:
+    """Add the options of a pause: reason, end, and who pauses."""
+    add = parser.add_argument
+    add("--reason", default="", help="Why; shown to operators.")
+    add(
+        "--until",
+        type=parse_moment,
+        metavar="TIME",
+        help="When the pause ends by itself: a time such as 2026-12-01T06:00, or a duration such "
+        "as 2h.",
+    )
+    add("--public", action="store_true", help="Show the reason on pages of waiting jobs, too.")
+    add("--by", help="Who pauses it (default: the user who runs the command).")
+
+
+def current_user() -> str:
+    """Return the name of the user who runs the command; empty if the user has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 @contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from offload.models import Attempt, Job, Worker
+    from offload.store.limit_lines import LimitUse
 
 TIME_FIELDS = (
     "enqueued_at",
@@ -28,6 +29,8 @@ TIME_FIELDS = (
     "expires_at",
 )
 TABLE_HEADER = ("ID", "STATE", "QUEUE", "ATTEMPTS", "SINCE", "TASK")
+WORKFLOW_LABELS = ("name", "part of workflow", "waits for", "parts")
+"""Labels of the details that `workflow_details` returns."""
 SHORT_ID_DIGITS = 8
 """The last digits of an id are random; the first ones are the time."""
 LABEL_WIDTH = 20
@@ -36,7 +39,12 @@ LABEL_WIDTH = 20
 
 def format_table(jobs: Sequence[Job]) -> str:
     """Return one line per job, below a header."""
-    rows = [TABLE_HEADER, *(tuple(map(to_terminal_text, _table_row(job))) for job in jobs)]
+    return format_rows([TABLE_HEADER, *map(_table_row, jobs)])
+
+
+def format_rows(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of texts as lines with aligned columns."""
+    rows = [tuple(map(to_terminal_text, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -45,15 +53,25 @@ def format_table(jobs: Sequence[Job]) -> str:
     return "\n".join(lines)
 
 
-def format_details(job: Job, attempts: Sequence[Attempt], workers: Mapping[UUID, Worker]) -> str:
+def format_details(
+    job: Job,
+    attempts: Sequence[Attempt],
+    workers: Mapping[UUID, Worker],
+    uses: Sequence[LimitUse] = (),
+    others: dict[str, str] | None = None,
+) -> str:
     """Return the details of a job and its failed attempts, one per line.
 
     Args:
         job: the job.
         attempts: its failed attempts.
         workers: those of its workers that are still registered.
+        uses: how far its limit is used up, as `limit_uses` returns it.
+        others: other details by label, such as those that `workflow_details` returns, or the pause
+            of its queue.
     """
-    lines = [_line(label, value) for label, value in _details(job, workers).items() if value]
+    details = _details(job, workers) | {"limit": _format_limit(job, uses)} | (others or {})
+    lines = [format_line(label, value) for label, value in details.items() if value]
     for attempt in attempts:
         lines += _attempt_lines(attempt, workers)
     return "\n".join(lines)
@@ -75,6 +93,11 @@ def operator_document(job: Job) -> dict[str, Any]:
         "backend": job.backend,
         "priority": job.priority,
         "timeout": job.timeout,
+        "limit_key": job.limit_key,
+        "workflow": str(job.workflow) if job.workflow else None,
+        "waiting_on": job.waiting_on,
+        "awaited": job.awaited,
+        "unique_key": job.unique_key,
         "worker": str(job.worker) if job.worker else None,
         "worker_losses": job.worker_losses,
         "last_attempted_at": to_iso(job.last_attempted_at),
@@ -83,6 +106,8 @@ def operator_document(job: Job) -> dict[str, Any]:
         "tenant": job.tenant,
         "request_id": job.request_id,
         "parent": str(job.parent) if job.parent else None,
+        "schedule": job.schedule,
+        "scheduled_for": to_iso(job.scheduled_for),
     }
 
 
@@ -104,15 +129,15 @@ def _table_row(job: Job) -> tuple[str, ...]:
         job.pk.hex[-SHORT_ID_DIGITS:],
         JobState(job.state).label,
         job.queue_name,
-        f"{job.attempt}/{job.max_attempts}",
-        _format_time(_state_since(job)) or "",
+        f"{job.attempt}/{job.attempts_allowed}",
+        format_time(_state_since(job)) or "",
         job.task_path,
     )
 
 
 def _state_since(job: Job) -> datetime | None:
     match JobState(job.state):
-        case JobState.SCHEDULED | JobState.READY:
+        case JobState.SCHEDULED | JobState.READY | JobState.LIMITED | JobState.BLOCKED:
             return job.run_after
         case JobState.RUNNING:
             return job.last_attempted_at
@@ -128,48 +153,94 @@ def _details(job: Job, workers: Mapping[UUID, Worker]) -> dict[str, Any]:
         "id": job.pk,
         "task": job.task_path,
         "state": _format_state(job),
+        **dict.fromkeys(WORKFLOW_LABELS),  # their place
         "queue": f"{job.queue_name} (backend {job.backend!r}, priority {job.priority})",
+        "paused": None,  # its place
         "args": json.dumps(args, ensure_ascii=False),
         "kwargs": json.dumps(kwargs, ensure_ascii=False),
         "attempts": _format_attempts(job),
         "timeout": timeout,
-        **{name: _format_time(getattr(job, name)) for name in TIME_FIELDS},
+        "limit": None,  # its place
+        "unique key": _format_unique_key(job),
+        **{name: format_time(getattr(job, name)) for name in TIME_FIELDS},
         "return value": job.return_value,
         "worker": _format_worker(job.worker, workers),
+        "held up": _format_held_up(job, workers),
         "owner": job.owner,
         "tenant": job.tenant,
         "request id": job.request_id,
         "enqueued by job": job.parent,
+        "schedule": job.schedule,
+        "scheduled for": format_time(job.scheduled_for),
     }
 
 
 def _attempt_lines(attempt: Attempt, workers: Mapping[UUID, Worker]) -> list[str]:
-    started_at, finished_at = _format_time(attempt.started_at), _format_time(attempt.finished_at)
+    started_at, finished_at = format_time(attempt.started_at), format_time(attempt.finished_at)
     return [
         "",
         f"Attempt {attempt.number} did not succeed ({started_at} to {finished_at})",
-        _line("worker", _format_worker(attempt.worker, workers)),
-        _line("exception", f"{attempt.exception_class_path}: {attempt.message}"),
+        format_line("worker", _format_worker(attempt.worker, workers)),
+        format_line("exception", f"{attempt.exception_class_path}: {attempt.message}"),
         to_terminal_lines(attempt.traceback.rstrip()),
     ]
 
 
-def _line(label: str, value: object) -> str:
-    return f"{label + ':':{LABEL_WIDTH}}{to_terminal_text(value)}"
+def format_line(label: str, value: object) -> str:
+    """Return a line of the details: a label, and its value."""
+    label = f"{label}:" if label else ""
+    return f"{label:{LABEL_WIDTH}}{to_terminal_text(value)}"
 
 
 def _format_state(job: Job) -> str:
     state = JobState(job.state)
     if state == JobState.RUNNING and job.cancel_requested_at is not None:
-        return f"{state.label}, cancel requested at {_format_time(job.cancel_requested_at)}"
+        return f"{state.label}, cancel requested at {format_time(job.cancel_requested_at)}"
     return state.label
 
 
+def _format_limit(job: Job, uses: Sequence[LimitUse]) -> str | None:
+    """Return the limit of a job, its key, and how far both are used up."""
+    if job.limit_key is None:
+        return None
+    name, _, key = job.limit_key.partition(":")
+    parts = [f"{name}, key {key!r}" if key else name]
+    for use, of_all in zip(uses, ("", " of all keys"), strict=False):
+        if use.max_running is not None:
+            parts.append(f"{use.running} of {use.max_running} running{of_all}")
+        if use.next_start_at is not None:
+            parts.append(f"next start{of_all} at {format_time(use.next_start_at)}")
+    return "; ".join(parts)
+
+
+def _format_unique_key(job: Job) -> str | None:
+    """Return the key that the job holds, and until when."""
+    if job.unique_key is None:
+        return None
+    states = {JobState.RUNNING: "it is started", JobState.SUCCESSFUL: "it has finished"}
+    ends = []
+    if job.unique_until is not None and job.state < job.unique_until:
+        ends.append(states[JobState(job.unique_until)])
+    if job.unique_within is not None:
+        ends.append(str(format_time(job.unique_within)))
+    return f"{job.unique_key} until {', and '.join(ends)}"
+
+
 def _format_attempts(job: Job) -> str:
-    text = f"{job.attempt} of {job.max_attempts}"
+    text = f"{job.attempt} of {job.attempts_allowed}"
     if job.worker_losses:
         text += f", {job.worker_losses} lost with a worker"
     return text
+
+
+def _format_held_up(job: Job, workers: Mapping[UUID, Worker]) -> str | None:
+    """Say if the job's process does not respond; the job may have ended in the meantime."""
+    worker = workers.get(job.worker) if job.worker else None
+    if job.state != JobState.RUNNING or worker is None:
+        return None
+    if str(job.pk) not in worker.held_up_jobs.split(","):
+        return None
+    return "its child process does not respond: this job, or one beside it, holds the interpreter"
 
 
 def _format_worker(worker_id: UUID | None, workers: Mapping[UUID, Worker]) -> str | None:
@@ -179,7 +250,7 @@ def _format_worker(worker_id: UUID | None, workers: Mapping[UUID, Worker]) -> st
     return f"{worker_id} ({worker or 'no longer running'})"
 
 
-def _format_time(time: datetime | None) -> str | None:
+def format_time(time: datetime | None) -> str | None:
     """Return a time in the current time zone, and the name of the zone."""
     if time is None:
         return None

@@ -43,20 +43,26 @@ class Reloader:
         self._modified_at = self._read_times()
         threading.Thread(target=self._run, name="offload-reloader", daemon=True).start()
 
-    def wait_until_loadable(self, report: Callable[[str], None]) -> None:
+    def wait_until_loadable(self, report: Callable[[str], None], *, is_known_bad: bool) -> None:
         """Return when another process can load the code; until then wait for changes.
 
         Args:
             report: called with a message before each wait.
+            is_known_bad: whether it could not be loaded as it was when this object was started.
         """
         pause = threading.Event().wait
         while True:
             modified_at = self._read_times()
-            if can_load_project():
-                return
-            report("The changed code cannot be loaded, see above. Waiting for the next change.")
+            self._check_files()
+            is_bad = is_known_bad and not self.has_seen_change
+            if not is_bad and can_load_project():
+                if self._read_times() == modified_at:
+                    return
+                continue  # a half-saved file may load, too, but lack some tasks
+            report("The code cannot be loaded, so jobs wait. Waiting for the next change.")
             while self._read_times() == modified_at:
                 pause(CHECK_INTERVAL_SECONDS)
+            is_known_bad = False
 
     def _run(self) -> None:
         pause = threading.Event().wait

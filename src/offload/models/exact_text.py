@@ -35,6 +35,27 @@ class _ExactMixin(_Field):
 class ExactCharField(_ExactMixin, _Char):
     """A CharField that compares exactly."""
 
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Return the type by its long name on PostgreSQL.
+
+        To a primary key that is a "varchar", Django adds an index for LIKE, which nothing here
+        uses. It would have to be written with each change of a limit's key.
+        """
+        name = super().db_type(connection)
+        if connection.vendor == "postgresql" and name is not None:
+            return name.replace("varchar", "character varying")
+        return name
+
+
+class OrderedCharField(ExactCharField):
+    """An ExactCharField whose index is in the order of the characters' codes, for ranges."""
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        parameters: dict[str, Any] = {**super().db_parameters(connection)}
+        if connection.vendor == "postgresql":
+            parameters["collation"] = "C"
+        return parameters
+
 
 class ExactTextField(_ExactMixin, _Text):
     """A TextField that compares exactly."""

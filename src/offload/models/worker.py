@@ -24,6 +24,10 @@ class Worker(models.Model):
     precedes the names of the queues that it does not serve."""
     processes = models.IntegerField()
     threads = models.IntegerField()
+    held_up_jobs = ExactTextField(default="", blank=True)
+    """Ids, separated by commas, of its running jobs in processes that do not respond."""
+    high_load = models.FloatField(null=True, blank=True)
+    """The load of its machine, if the worker claims no jobs because of it."""
     started_at = TimestampField()
     heartbeat_at = TimestampField()
     expires_at = TimestampField()

@@ -11,6 +11,12 @@ class Hint(StrEnum):
 
     WORK = "work"
     """A job is ready or scheduled: workers poll."""
+    LIMITED = "limited"
+    """A job with a limit waits, or one has finished: workers look at the keys of limits."""
+    QUEUES = "queues"
+    """A queue was paused or resumed: workers read which ones are."""
+    WORKFLOW = "workflow"
+    """A part of a workflow has ended, or a workflow is to be cancelled: workers tell its parts."""
     CONTROL = "control"
     """A running job is to be cancelled: workers check the jobs they hold."""
     WATCH = "watch"

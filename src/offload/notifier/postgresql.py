@@ -32,10 +32,14 @@ RECONNECT_DELAY = 1.0
 """Seconds until a lost connection is tried again."""
 
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
-_MISSED_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.CHANGED})
+_MISSED_HINTS = frozenset(Hint) - {Hint.WATCH}
 """Hints that may have been lost while a listener was not connected."""
+_RARE_HINTS = frozenset({Hint.QUEUES, Hint.CONTROL})
 _CHANNELS = {
     Hint.WORK: "offload",
+    Hint.LIMITED: "offload",
+    Hint.QUEUES: "offload",
+    Hint.WORKFLOW: "offload",
     Hint.CONTROL: "offload",
     Hint.WATCH: "offload",
     Hint.CHANGED: "offload_changed",
@@ -60,9 +64,9 @@ class PostgreSQLNotifier(Notifier):
         now = self._clock()
         booked_until = max(self._booked_until.get(hint, 0.0), now)
         # A hint may be left out because listeners poll again a little after the one before. After
-        # CONTROL they do not; it is rare, so all are sent.
+        # those that are rare they do not, so all of these are sent.
         has_used_burst = booked_until - now > (MAX_BURST - 1) * HINT_INTERVAL
-        if has_used_burst and hint != Hint.CONTROL:
+        if has_used_burst and hint not in _RARE_HINTS:
             return
         self._booked_until[hint] = booked_until + HINT_INTERVAL
         _notify(self._using, _CHANNELS[hint], hint)

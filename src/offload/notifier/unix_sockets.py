@@ -32,7 +32,7 @@ MAX_NAME_BYTES = 40
 """Longest name of a socket within its folder."""
 MTIME_RESOLUTION_NS = 100_000_000
 """Time after a change of a folder in which a second change may leave its mtime the same."""
-WORKER_HINTS = frozenset({Hint.WORK, Hint.CONTROL, Hint.WATCH})
+WORKER_HINTS = frozenset(Hint) - {Hint.CHANGED}
 
 
 class UnixSocketNotifier(Notifier):

@@ -15,6 +15,7 @@ _MISSING_CODES = {"42P01", "42703", 1146, 1054}
 # PostgreSQL: lock_not_available, deadlock_detected, serialization_failure. MySQL:
 # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_CHECKREAD (record has changed since last read).
 _CONTENTION_CODES = {"55P03", "40P01", "40001", 1205, 1213, 1020}
+_TIMEOUT_CODES = {"55P03", 1205}
 # MySQL calls these operational: ER_TRUNCATED_WRONG_VALUE_FOR_FIELD, ER_NET_PACKET_TOO_LARGE,
 # ER_DATA_TOO_LONG, ER_CANNOT_CONVERT_STRING.
 _DATA_CODES = {1366, 1153, 1406, 3988}
@@ -62,6 +63,11 @@ def is_contention(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and _code_of(error) in _CONTENTION_CODES
 
 
+def is_lock_timeout(error: BaseException) -> bool:
+    """Return True if another transaction held a lock for too long; this one can go on without."""
+    return isinstance(error, OperationalError) and _code_of(error) in _TIMEOUT_CODES
+
+
 def is_sqlite_lock(error: BaseException | None) -> bool:
     """Return True if another connection held SQLite's lock: this statement changed nothing."""
     return isinstance(error, OperationalError) and "locked" in str(error)
@@ -89,6 +95,8 @@ def explained(using: str) -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:  # MySQL's driver encodes by OPTIONS["charset"]
         raise _refused_text(error, using) from error
+    except QueueUnavailable:  # explained by a block inside
+        raise
     except (DatabaseError, InterfaceError) as error:
         if is_missing_migration(error) or is_unavailable(error):
             raise explain(error, using) from error
@@ -99,6 +107,8 @@ def explained(using: str) -> Iterator[None]:
 
 def explain(error: DatabaseError | InterfaceError, using: str) -> QueueUnavailable:
     """Return an error that explains a database error and its remedy in one line."""
+    if isinstance(error, QueueUnavailable):
+        return error
     text = _first_line(error)
     if is_missing_migration(error):
         return QueueUnavailable(

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
 
 from offload.lifecycle import WAITING, JobState, Outcome
+from offload.models import Job
+from offload.models.exact_text import exact_collation
 from offload.store.base import Store
-from offload.store.exchange import seconds_until
+from offload.store.limit_records import WAITS, LimitedRequest
+from offload.store.poll_results import poll_result
 from offload.store.records import (
     ClaimedJob,
     ClaimKey,
     ClaimRequest,
+    ExtraColumns,
     FinishedJob,
+    NewJob,
+    PollResult,
     ProgressUpdates,
+    UniqueCall,
+    UniqueTerms,
     Watermark,
 )
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
-from offload.store.statements import statement
+from offload.store.statements import finish_statement, statement
+from offload.store.unique_jobs import unique_row
+from offload.store.workflow_notices import TakenNotice
 
 if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
@@ -40,7 +52,48 @@ class MySQLStore(Store):
             with self.connection.cursor() as cursor:
                 cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
+    def insert_unique_rows(
+        self, job: NewJob, calls: Sequence[UniqueCall], terms: UniqueTerms
+    ) -> set[str]:
+        """Look, and insert: the keys are locked, as no index is unique here (see `UniqueLock`)."""
+        held = Job.objects.using(self.using).filter(
+            unique_key__in=[call.unique_key for call in calls]
+        )
+        held_keys = set(held.values_list("unique_key", flat=True))
+        missing = [call for call in calls if call.unique_key not in held_keys]
+        if missing:
+            rows = [unique_row(job, call, terms) for call in missing]
+            with self.connection.cursor() as cursor:
+                cursor.executemany(statement("mysql", "insert_unique"), rows)
+        return {call.id for call in missing}
+
+    def lock_keys(self, keys: Sequence[str]) -> None:
+        delete = statement("mysql", "delete_unique_locks")
+        delete = delete.replace("{collation}", exact_collation(self.connection))
+        with self.connection.cursor() as cursor:
+            for some in batched(keys, MAX_ROWS_PER_STATEMENT):
+                cursor.executemany(statement("mysql", "lock_unique_keys"), [(key,) for key in some])
+                cursor.execute(delete, {"keys": json.dumps(some)})
+
+    def _lock_holders(
+        self,
+        keys: Sequence[str],
+        condition: str,
+        *,
+        exclusively: bool,  # noqa: ARG002  # a shared lock would deadlock when it is raised
+    ) -> list[UUID]:
+        found = statement("mysql", "find_holders").replace("{condition}", condition)
+        ids = self._ids_of(found, {"keys": list(keys)})
+        if not ids:
+            return []
+        # With a single id, MariaDB would keep the lock of a row that does not meet the condition.
+        parameters = {"keys": list(keys), "ids": [self.key(pk) for pk in (UUID(int=0), *ids)]}
+        lock = statement("mysql", "lock_holders").replace("{condition}", condition)
+        return self._ids_of(lock, parameters)
+
+    def _write_outcomes(
+        self, finished: Sequence[FinishedJob], extra: ExtraColumns
+    ) -> dict[ClaimKey, int]:
         """Lock the rows that are still held, then write equal outcomes in one statement each.
 
         No UPDATE ... RETURNING exists here that would return the rows that were still held.
@@ -52,7 +105,7 @@ class MySQLStore(Store):
                 held = _lock_running(cursor, "lock_running", [job.id for job, _ in batch])
                 current = [pair for pair in batch if pair[0].key in held]
                 for pairs in _group_by_outcome(current):
-                    cursor.execute(*_finish_statement(pairs))
+                    cursor.execute(*_finish_statement(pairs, extra))
                 for job, outcome in current:
                     is_cancelled = held[job.key] and outcome.state in WAITING
                     written[job.key] = JobState.CANCELLED if is_cancelled else outcome.state
@@ -85,12 +138,12 @@ class MySQLStore(Store):
                     return names
                 names.append(name)
 
-    def poll(self, backend: str) -> tuple[list[str], float | None]:
+    def poll(self, backend: str) -> PollResult:
         with self.connection.cursor() as cursor:
             cursor.execute(statement("mysql", "poll"), {"backend": backend})
-            first_queue, microseconds = cursor.fetchone()
+            first_queue, *found = cursor.fetchone()
         queues = [] if first_queue is None else self.ready_queues(backend)
-        return queues, seconds_until(microseconds)
+        return poll_result(queues, *found)
 
     def _claim(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
         claimed: list[ClaimedJob] = []
@@ -99,26 +152,93 @@ class MySQLStore(Store):
             for is_async, count in request.by_kind():
                 rows = _lock_ready(cursor, request, is_async=is_async, count=count)
                 if rows:
-                    now = rows[-1][-1]
+                    now = rows[-1][-1] if request.caps is None else request.caps.now or rows[-1][-1]
                 jobs = [ClaimedJob(str(row[0]), *row[1:-1]) for row in rows]
                 jobs.sort(key=ClaimedJob.urgency)
                 claimed += jobs[:count]
-            if claimed:
-                ids = [job.id for job in claimed]
-                parameters: dict[str, Any] = {"worker": worker, "now": now, "ids": ids}
-                cursor.execute(statement("mysql", "mark_claimed"), parameters)
-                if not cursor.rowcount:  # the worker has no row
-                    return []
-        claimed.sort(key=ClaimedJob.urgency)
-        return [_as_marked(job, worker, now) for job in claimed]
+            return _mark_claimed(cursor, claimed, worker, now)
+
+    def _claim_ids(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
+        with self.connection.cursor() as cursor:
+            ids: Any = list(request.ids or ())
+            parameters = {"backend": request.backend, "ids": ids}
+            cursor.execute(statement("mysql", "claim_ids"), parameters)
+            rows = cursor.fetchall()
+            jobs = [ClaimedJob(str(row[0]), *row[1:-1]) for row in rows]
+            return _mark_claimed(cursor, jobs, worker, rows[-1][-1] if rows else 0)
 
     def promote(self) -> int:
         with transaction.atomic(self.using), self.connection.cursor() as cursor:
             cursor.execute(statement("mysql", "due"), {"limit": MAX_ROWS_PER_STATEMENT})
-            ids = [job_id for (job_id,) in cursor.fetchall()]
-            if ids:
-                cursor.execute(statement("mysql", "promote"), {"ids": ids})
-            return len(ids)
+            due = dict(cursor.fetchall())
+            if due:
+                cursor.execute(statement("mysql", "promote"), {"ids": list(due)})
+                self.add_notices(dict.fromkeys(key for key in due.values() if key is not None))
+            return len(due)
+
+    # --- workflows --------------------------------------------------------------------------
+
+    def take_workflow_notices(self, limit: int) -> list[TakenNotice]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("mysql", "take_workflow_notices"), {"limit": limit})
+            rows = cursor.fetchall()
+            if rows:
+                ids = json.dumps([number for *_, number in rows])
+                cursor.execute(statement("mysql", "delete_workflow_notices"), {"ids": ids})
+        return [self.taken_notice(job, told_up_to) for job, told_up_to, _ in rows]
+
+    # --- limits -----------------------------------------------------------------------------
+
+    def _delete_notices(self, ids: Sequence[int]) -> list[int]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("mysql", "lock_notices"), {"ids": list(ids)})
+            locked = [number for (number,) in cursor.fetchall()]
+            if locked:
+                cursor.execute(statement("mysql", "delete_notices"), {"ids": json.dumps(locked)})
+        return locked
+
+    def _with_waiting_jobs(self, keys: Collection[str]) -> set[str]:
+        if not keys:
+            return set()
+        sql = " UNION ALL ".join([statement("mysql", "lines_with_jobs")] * len(keys))
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [WAITS + key for key in keys])
+            return {line.removeprefix(WAITS) for (line,) in cursor.fetchall()}
+
+    def claim_of_keys(
+        self,
+        worker: str,
+        request: LimitedRequest,
+        kinds: Sequence[bool],
+        counts: Mapping[str, int],
+        now: int,
+    ) -> list[ClaimedJob]:
+        parameters = self._from_where(request, kinds)
+        sql = self._of_queues("claim_limited", request)
+        rows: list[tuple[Any, ...]] = []
+        with self.connection.cursor() as cursor:
+            for key, count in counts.items():
+                cursor.execute(sql, {**parameters, "limit_key": key, "count": count})
+                rows += cursor.fetchall()
+            if not rows:
+                return []
+            marked: dict[str, Any] = {"worker": worker, "now": now, "ids": [row[0] for row in rows]}
+            cursor.execute(statement("mysql", "mark_claimed"), marked)
+            if not cursor.rowcount:  # the worker has no row
+                return []
+        return [_as_marked(ClaimedJob(str(row[0]), *row[1:]), worker, now) for row in rows]
+
+    def _of_queues(self, name: str, request: LimitedRequest) -> str:
+        """Return a statement with its condition of queues, as an IN cannot be empty here."""
+        conditions = []
+        if request.queues:
+            conditions.append("queue_name IN %(queues)s")
+        if request.excluded:
+            conditions.append("queue_name NOT IN %(excluded)s")
+        return statement("mysql", name).replace("{queues}", " AND ".join(conditions) or "TRUE")
+
+    def _list(self, values: Sequence[Any]) -> Any:
+        return list(values)
 
     def diagnose(self) -> dict[str, str]:
         with self.connection.cursor() as cursor:
@@ -149,8 +269,12 @@ def _lock_ready(
     rows: list[tuple[Any, ...]] = []
     if count <= 0:
         return rows
-    limit = request.per_queue(count)
     for queue in sorted(request.queues):
+        limit = request.per_queue(count)
+        if request.caps is not None:
+            limit = request.caps.limit(queue, limit, is_async=is_async)
+        if limit <= 0:
+            continue
         parameters: dict[str, Any] = {
             "backend": request.backend,
             "queue": queue,
@@ -194,6 +318,20 @@ def _lock_ready_above(
     return rows
 
 
+def _mark_claimed(
+    cursor: CursorWrapper, jobs: list[ClaimedJob], worker: str, now: int
+) -> list[ClaimedJob]:
+    """Mark locked jobs as running at a worker; return them, most urgent first."""
+    if not jobs:
+        return []
+    parameters: dict[str, Any] = {"worker": worker, "now": now, "ids": [job.id for job in jobs]}
+    cursor.execute(statement("mysql", "mark_claimed"), parameters)
+    if not cursor.rowcount:  # the worker has no row
+        return []
+    jobs.sort(key=ClaimedJob.urgency)
+    return [_as_marked(job, worker, now) for job in jobs]
+
+
 def _as_marked(job: ClaimedJob, worker: str, now: int) -> ClaimedJob:
     """Return a job as mark_claimed.sql has left its row."""
     return job._replace(
@@ -215,7 +353,9 @@ def _group_by_outcome(finished: Iterable[FinishedJob]) -> Iterable[list[Finished
     return groups.values()
 
 
-def _finish_statement(group: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]]:
+def _finish_statement(
+    group: Sequence[FinishedJob], extra: ExtraColumns
+) -> tuple[str, dict[str, Any]]:
     """Return the statement that finishes a group of jobs, and its parameters."""
     outcome: Outcome = group[0][1]
     return_values = ((job.id, outcome.return_value) for job, outcome in group)
@@ -227,7 +367,8 @@ def _finish_statement(group: Sequence[FinishedJob]) -> tuple[str, dict[str, Any]
         "discount": int(not outcome.counts),
         "loss": int(outcome.worker_lost),
     }
-    return statement("mysql", "finish").replace("{return_values}", cases), parameters
+    sql = finish_statement("mysql", extra).replace("{return_values}", cases)
+    return sql, parameters
 
 
 def _progress_statement(updates: Mapping[ClaimKey, str]) -> tuple[str, dict[str, Any]]:

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db.backends.postgresql import base as backend
 
 from offload.store.base import Store
+from offload.store.limit_keys import opening
+from offload.store.limit_records import ClosedKey, KeysToOpen, LimitedRequest, LimitNumbers
+from offload.store.new_workflows import PART_COLUMNS
 from offload.store.records import (
     CallRow,
     ClaimedJob,
     ClaimKey,
     ClaimRequest,
+    ExtraColumns,
     FinishedJob,
+    LimitedCallRow,
     NewJob,
     ProgressUpdates,
+    UniqueCall,
+    UniqueTerms,
     Watermark,
 )
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
-from offload.store.statements import statement
+from offload.store.statements import CLOCKS, finish_statement, statement
+from offload.store.unique_jobs import slot
+from offload.store.workflow_records import NewDependency
+from offload.timestamps import now_microseconds
 
 # JIT would compile the claim as soon as the planner expects many ready jobs. Joins must be loops
-# over the primary key, even if the table was empty when its statistics were taken. The settings
-# last for the transaction only, because a pooler may give this session to other clients.
+# over the primary key, even if the table was empty when its statistics were taken. A bitmap has no
+# order: the first of many keys would be found by sorting all. The settings last for the transaction
+# only, because a pooler may give this session to other clients.
 _SETTINGS = """SELECT
     set_config('lock_timeout', %s, TRUE), set_config('jit', 'off', TRUE),
     set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE),
-    set_config('enable_seqscan', 'off', TRUE),
+    set_config('enable_seqscan', 'off', TRUE), set_config('enable_bitmapscan', 'off', TRUE),
     set_config('plan_cache_mode', 'force_generic_plan', TRUE)"""
 
 _KEEPALIVES = {
@@ -74,6 +86,25 @@ class PostgreSQLStore(Store):
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "insert_many"), parameters)
 
+    def _insert_limited_rows(self, job: NewJob, calls: Sequence[LimitedCallRow]) -> None:
+        names = ("ids", "arguments", "limit_keys", "limit_slots")
+        parameters = job._asdict() | _array_parameters(names, calls)
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "insert_limited"), parameters)
+
+    def insert_unique_rows(
+        self, job: NewJob, calls: Sequence[UniqueCall], terms: UniqueTerms
+    ) -> set[str]:
+        names = ("ids", "arguments", "limit_keys", "unique_keys", "limit_slots")
+        rows = [(*call, slot(call, job.state)) for call in calls]
+        parameters = job._asdict() | terms._asdict() | _array_parameters(names, rows)
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "insert_unique"), parameters)
+            return {str(pk) for (pk,) in cursor.fetchall()}
+
+    def _lock(self, exclusively: bool) -> str:  # noqa: FBT001
+        return "FOR NO KEY UPDATE" if exclusively else "FOR SHARE"
+
     @contextmanager
     def _pipeline(self) -> Iterator[None]:
         """Send BEGIN, the settings and the next statement in one round trip."""
@@ -101,26 +132,35 @@ class PostgreSQLStore(Store):
             return connection.make_debug_cursor(cursor)
         return connection.make_cursor(cursor)
 
+    def settle_rollback(self) -> None:
+        """Let the driver forget its prepared statements, which it does after any rollback.
+
+        In a pipeline, the driver forgets them when one answer arrives, and the server with the next
+        statement: one that the driver prepared in between would be lost in the server only.
+        """
+        with self.connection.cursor() as cursor:  # Django's own, which prepares nothing
+            for _ in range(2):
+                cursor.execute("SELECT 1")
+                cursor.fetchone()
+
     def _prepare_transaction(self, *, waits: bool) -> None:  # noqa: ARG002  # claims need it too
         with self._cursor() as cursor:
             cursor.execute(_SETTINGS, [f"{LOCK_TIMEOUT_SECONDS}s"])
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
-        rows = [
-            (
-                job.id,
-                job.fence,
-                int(outcome.state),
-                int(outcome.delay * 1_000_000),
-                int(not outcome.counts),
-                int(outcome.worker_lost),
-                outcome.return_value,
-            )
-            for job, outcome in finished
-        ]
-        names = ("ids", "fences", "states", "delays", "discounts", "losses", "return_values")
+    def _write_outcomes(
+        self, finished: Sequence[FinishedJob], extra: ExtraColumns
+    ) -> dict[ClaimKey, int]:
+        parameters = {
+            "ids": _array([job.id for job, _ in finished]),
+            "fences": _numbers([job.fence for job, _ in finished]),
+            "states": _numbers([int(outcome.state) for _, outcome in finished]),
+            "delays": _numbers([int(outcome.delay * 1_000_000) for _, outcome in finished]),
+            "discounts": _numbers([int(not outcome.counts) for _, outcome in finished]),
+            "losses": _numbers([int(outcome.worker_lost) for _, outcome in finished]),
+            "return_values": _array([outcome.return_value for _, outcome in finished]),
+        }
         with self._cursor() as cursor:
-            cursor.execute(statement("postgresql", "finish"), _array_parameters(names, rows))
+            cursor.execute(finish_statement("postgresql", extra), parameters)
             return {(job_id, fence): state for job_id, fence, state in cursor.fetchall()}
 
     def keep_progress(
@@ -148,7 +188,11 @@ class PostgreSQLStore(Store):
         if request.watermarks:
             ready = "ready_above"
             parameters |= _array_parameters(WATERMARK_PARAMETERS, request.watermarks)
-        sql = statement("postgresql", "claim").replace("{ready}", statement("postgresql", ready))
+        if request.caps is not None:
+            counts = [request.caps.counts.get(name, (None, None)) for name in request.queues]
+            parameters |= _array_parameters(("sync_caps", "async_caps"), counts)
+            parameters["now"] = request.caps.now or now_microseconds()
+        sql = claim_statement(ready, has_caps=request.caps is not None)
         with self._cursor() as cursor:
             cursor.execute(sql, parameters)
             claimed = [ClaimedJob(*row) for row in cursor.fetchall()]
@@ -156,10 +200,112 @@ class PostgreSQLStore(Store):
         claimed.sort(key=ClaimedJob.urgency)
         return claimed
 
+    def _claim_ids(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
+        ids = _array(request.ids or ())
+        parameters = {"worker": worker, "backend": request.backend, "ids": ids}
+        with self._cursor() as cursor:
+            cursor.execute(statement("postgresql", "claim_ids"), parameters)
+            return sorted((ClaimedJob(*row) for row in cursor.fetchall()), key=ClaimedJob.urgency)
+
     def promote(self) -> int:
         with self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "promote"), {"limit": MAX_ROWS_PER_STATEMENT})
-            return int(cursor.rowcount)
+            keys = [key for (key,) in cursor.fetchall()]
+        self.add_notices(dict.fromkeys(key for key in keys if key is not None))
+        return len(keys)
+
+    # --- workflows --------------------------------------------------------------------------
+
+    def _insert_part_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._execute_arrays("insert_parts", PART_COLUMNS, rows)
+
+    def _insert_dependencies(self, dependencies: Sequence[NewDependency]) -> None:
+        self._execute_arrays("insert_dependencies", NewDependency._fields, dependencies)
+
+    # --- limits -----------------------------------------------------------------------------
+
+    def _insert_notice_rows(self, rows: Sequence[tuple[str, str]]) -> None:
+        self._execute_arrays("add_notices", ("limit_keys", "details"), rows)
+
+    def _write_definitions(self, code: Sequence[tuple[str, str, int, int]]) -> None:
+        columns = ("names", "definitions", "loaded_at", "seen_at")
+        self._execute_arrays("keep_definitions", columns, code)
+
+    def _make_missing(self, rows: Sequence[dict[str, Any]]) -> Collection[str]:
+        """Add rows by a statement that is planned each time, for the size that the table has now.
+
+        A plan that was made while it was empty would scan it.
+        """
+        columns = (
+            *("limit_key", "name", "parent", "backend", "queue_name", "is_async"),
+            *("max_running", "weight"),
+        )
+        parameters = _array_parameters(columns, _values(columns, rows))
+        parameters["open_at"] = rows[0]["open_at"]
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement("postgresql", "add_keys"), parameters)
+            return {key for (key,) in cursor.fetchall()}
+
+    def _open_unlocked(self, keys: KeysToOpen, limits: Mapping[str, LimitNumbers]) -> set[str]:
+        rows = [opening(key, details, limits) for key, details in keys.items()]
+        columns = (
+            *("limit_key", "parent", "is_known", "backend", "queue_name", "is_async"),
+            *("max_running", "weight"),
+        )
+        parameters = _array_parameters(columns, _values(columns, rows))
+        with self._cursor() as cursor:
+            cursor.execute(statement("postgresql", "open_keys"), parameters)
+            return {key for (key,) in cursor.fetchall()}
+
+    def claim_of_keys(
+        self,
+        worker: str,
+        request: LimitedRequest,
+        kinds: Sequence[bool],
+        counts: Mapping[str, int],
+        now: int,
+    ) -> list[ClaimedJob]:
+        parameters = self._from_where(request, kinds) | {"worker": worker, "now": now}
+        parameters |= _array_parameters(("limit_keys", "counts"), list(counts.items()))
+        with self._cursor() as cursor:
+            cursor.execute(statement("postgresql", "claim_limited"), parameters)
+            return [ClaimedJob(*row) for row in cursor.fetchall()]
+
+    def close_keys(self, closed: Sequence[ClosedKey]) -> None:
+        if closed:
+            self._execute_arrays("close_keys", ClosedKey._fields, closed)
+
+    def _list(self, values: Sequence[Any]) -> Any:
+        return _array(values)
+
+    def _execute_arrays(
+        self, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Execute a statement whose parameters are one array for each column of the rows."""
+        with self._cursor() as cursor:
+            cursor.execute(statement("postgresql", name), _array_parameters(columns, rows))
+
+
+@cache
+def claim_statement(ready: str, *, has_caps: bool) -> str:
+    """Return the claim: how it finds ready jobs, and whether it knows limits of queues."""
+    queues, per_queue = "unnest(%(queues)s::text[]) AS queue (name)", "kind.per_queue"
+    start = CLOCKS["postgresql"]
+    if has_caps:
+        queues = (
+            "unnest(%(queues)s::text[], %(sync_caps)s::int[], %(async_caps)s::int[])"
+            " AS queue (name, sync_cap, async_cap)"
+        )
+        per_queue = (
+            "least(kind.per_queue,"
+            " CASE WHEN kind.is_async THEN queue.async_cap ELSE queue.sync_cap END)"
+        )
+        start = "%(now)s"  # the time that the rates of queues go by
+    sql = statement("postgresql", "claim").replace("{ready}", statement("postgresql", ready))
+    parts = {"queues": queues, "per_queue": per_queue, "start": start}
+    for name, text in parts.items():
+        sql = sql.replace(f"{{{name}}}", text)
+    return sql
 
 
 _is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
@@ -186,9 +332,18 @@ def _array_parameters(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> 
     return {name: _array(values) for name, values in zip(names, columns, strict=True)}
 
 
+def _values(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Sequence[tuple[Any, ...]]:
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
 def _array(values: Iterable[str | float | None]) -> str:
     """Return an array in PostgreSQL's text format, ten times as fast as the driver does."""
     return f"{{{','.join(map(_array_item, values))}}}"
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """Return an array of numbers, which need no quotes."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _array_item(value: str | float | None) -> str:

@@ -15,11 +15,20 @@ from django.db.models import Count, Q
 from offload.lifecycle import JobState
 from offload.models import Job, Worker
 from offload.store import get_store
+from offload.store.limit_lines import (
+    LINE_ORDER,
+    due_lines,
+    limited_jobs,
+    limited_queues,
+)
+from offload.store.limit_records import WAITS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
+
+    from offload.store.queue_records import Rules
 
 WINDOW_SIZE = 100_000
 """Newest finished jobs that one filtered query reads, at most."""
@@ -40,12 +49,14 @@ class JobFilter:
         state: one state, or None for any.
         queue_name: one queue, or None for any.
         task: the task's path or its function's name, or None for any.
+        workflow: the workflow of which they are parts, or None for any job.
     """
 
     backend: str
     state: JobState | None = None
     queue_name: str | None = None
     task: str | None = None
+    workflow: UUID | None = None
 
     def condition(self) -> Q:
         """Return the filter as a condition of a query."""
@@ -56,6 +67,8 @@ class JobFilter:
             condition &= Q(queue_name=self.queue_name)
         if self.task is not None:
             condition &= Q(task_path=self.task) | Q(task_path__endswith=f".{self.task}")
+        if self.workflow is not None:
+            condition &= Q(workflow=self.workflow)
         return condition
 
 
@@ -64,6 +77,9 @@ def list_jobs(
 ) -> list[Job]:
     """Return jobs: ready ones in the order in which they will run, finished ones newest first.
 
+    Limited jobs are in the order in which they will run within each key, key by key; parts of one
+    workflow in the order in which they were added.
+
     Args:
         using: alias in DATABASES.
         job_filter: which jobs.
@@ -71,20 +87,25 @@ def list_jobs(
         search_all: search all finished jobs of the state, not only the newest 100,000.
     """
     rows = Job.objects.using(using)
+    if job_filter.workflow is not None:
+        return list(rows.filter(job_filter.condition()).order_by("id")[:limit])
     match job_filter.state:
         case JobState.READY:
             return _find_ready(using, job_filter, limit)
+        case JobState.LIMITED:
+            limited = limited_jobs(using, job_filter.backend).filter(job_filter.condition())
+            return list(limited.order_by(*LINE_ORDER)[:limit])
         case JobState.SCHEDULED:
             return list(rows.filter(job_filter.condition()).order_by("run_after")[:limit])
         case JobState.RUNNING:
             running = rows.filter(job_filter.condition())
             return list(running.order_by("last_attempted_at", "id")[:limit])
-        case None:
+        case None | JobState.BLOCKED:
             field = "id"
         case finished_state:
             field = "finished_at"
             rows = rows.filter(state=finished_state, finished_at__isnull=False)
-    newest = rows.order_by(f"-{field}")
+    newest: QuerySet[Job] = rows.order_by(f"-{field}")
     if not search_all:
         newest = _limit_to_window(newest, field)
     return list(newest.filter(job_filter.condition())[:limit])
@@ -114,11 +135,26 @@ def has_jobs(using: str, backend: str, queue_name: str) -> bool:
     return Job.objects.using(using).filter(backend=backend, queue_name=queue_name).exists()
 
 
-def count_unfinished(using: str, backend: str) -> dict[JobState, dict[str, int]]:
-    """Return the number of jobs in each queue, for each state of a job that has not finished."""
+def count_unfinished(
+    using: str, backend: str, queue_name: str | None = None
+) -> dict[JobState, dict[str, int]]:
+    """Return the number of jobs in each queue, for each state of a job that has not finished.
+
+    Args:
+        using: alias in DATABASES.
+        backend: alias in TASKS.
+        queue_name: only this queue; None for all.
+    """
+    jobs = Job.objects.using(using).filter(backend=backend)
+    states = {  # an index for each
+        JobState.RUNNING: jobs.filter(state=JobState.RUNNING),
+        JobState.READY: jobs.filter(state=JobState.READY),
+        JobState.LIMITED: limited_jobs(using, backend),
+        JobState.SCHEDULED: jobs.filter(state=JobState.SCHEDULED),
+    }
     counts: dict[JobState, dict[str, int]] = {}
-    for state in (JobState.RUNNING, JobState.READY, JobState.SCHEDULED):  # an index for each
-        rows = Job.objects.using(using).filter(state=state, backend=backend)
+    for state, unfinished in states.items():
+        rows = unfinished if queue_name is None else unfinished.filter(queue_name=queue_name)
         queues = rows.values_list("queue_name").annotate(count=Count("id")).order_by("queue_name")
         counts[state] = dict(queues)
     return counts
@@ -148,9 +184,13 @@ def recent_tasks(using: str, backend: str) -> list[str]:
 
 
 def oldest_wait(using: str, backend: str, queue_name: str | None = None) -> float | None:
-    """Return for how many seconds the oldest waiting job has been due; None if no job waits."""
+    """Return for how many seconds the oldest waiting job has been due; None if no job waits.
+
+    Jobs of paused queues and tasks do not count. A job that waits for its limit counts only for the
+    time in which its limit lets it start: before, more workers would not help.
+    """
     store = get_store(using)
-    rows: Any = Job.objects.using(using).filter(backend=backend)
+    rows: Any = _unpaused(Job.objects.using(using).filter(backend=backend), store.rules(backend))
     rows = rows.annotate(now=store.now()).values_list("run_after", "now")
     queues = store.ready_queues(backend) if queue_name is None else [queue_name]
     waits: list[tuple[datetime, datetime]] = []
@@ -163,6 +203,11 @@ def oldest_wait(using: str, backend: str, queue_name: str | None = None) -> floa
     if queue_name is not None:
         due = due.filter(queue_name=queue_name)
     waits += due.order_by("run_after")[:1]
+    if queue_name is not None:
+        rows = rows.filter(queue_name=queue_name)
+    for limit_key, may_start_at in due_lines(using, backend).items():
+        line = _oldest_of_each_priority(rows.filter(limit_slot=WAITS + limit_key))
+        waits += [(max(since, may_start_at or since), now) for since, now in line]
     return max(((now - since).total_seconds() for since, now in waits), default=None)
 
 
@@ -182,20 +227,35 @@ def _oldest_of_each_priority(ready: Any) -> list[tuple[datetime, datetime]]:
 def unserved_queues(using: str, backend: str) -> dict[str, int]:
     """Return the queues that have jobs to run but no live worker, with the number of such jobs.
 
+    Paused queues are left out, and jobs of paused tasks.
+
     At most MAX_COUNTED_JOBS are counted of each queue.
     """
     store = get_store(using)
     workers = live_workers(using, backend)
-    rows = Job.objects.using(using).filter(backend=backend)
+    rules = store.rules(backend)
+    rows = _unpaused(Job.objects.using(using).filter(backend=backend), rules)
     due = rows.filter(state=JobState.SCHEDULED, run_after__lte=store.now())
     names = {*store.ready_queues(backend), *due.values_list("queue_name", flat=True).distinct()}
+    names |= limited_queues(using, backend)
+    names -= rules.paused_queues.keys()
     counts = {}
     for name in sorted(names):
         if not any(serves(worker, name) for worker in workers):
             ready = rows.filter(state=JobState.READY, queue_name=name)[:MAX_COUNTED_JOBS]
             scheduled = due.filter(queue_name=name)[:MAX_COUNTED_JOBS]
-            counts[name] = min(ready.count() + scheduled.count(), MAX_COUNTED_JOBS)
+            in_lines = _unpaused(limited_jobs(using, backend), rules).filter(queue_name=name)
+            limited = in_lines.filter(limit_slot__gte=WAITS)[:MAX_COUNTED_JOBS]
+            if count := ready.count() + scheduled.count() + limited.count():
+                counts[name] = min(count, MAX_COUNTED_JOBS)
     return counts
+
+
+def _unpaused(jobs: QuerySet[Job], rules: Rules) -> QuerySet[Job]:
+    """Leave out the jobs whose queue or task is paused."""
+    if rules.paused_queues:
+        jobs = jobs.exclude(queue_name__in=rules.paused_queues)
+    return jobs.exclude(task_path__in=rules.tasks) if rules.tasks else jobs
 
 
 def live_workers(using: str, backend: str, queue_name: str | None = None) -> list[Worker]:

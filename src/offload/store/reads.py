@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import Case, When
 
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
-from offload.store.records import JobSnapshot
+from offload.store.records import JobSnapshot, ReadyJob
 from offload.store.statements import statement
+from offload.timestamps import now_microseconds, to_datetime
 
+_DEFINITION = Case(When(run_when=None, awaited__isnull=False, then="arguments"))
+"""The arguments of a workflow's own job; NULL for other jobs."""
 _STATES_WITHOUT_FAILURE = {JobState.RUNNING, JobState.SUCCESSFUL}
 """States in which the first attempt at a job has not failed."""
 
@@ -37,6 +42,17 @@ class JobReads:
             return None, []
         return row, self.attempts_at(row)
 
+    def read_many(self, jobs: Collection[UUID]) -> list[tuple[Job, list[Attempt]]]:
+        """Return the jobs that exist, in the order of their ids, with their failed attempts."""
+        rows = list(Job.objects.using(self.using).filter(pk__in=jobs).order_by("pk"))
+        attempts: defaultdict[UUID, list[Attempt]] = defaultdict(list)
+        claimed = [row.pk for row in rows if row.fence]
+        if claimed:
+            failures = Attempt.objects.using(self.using).filter(job_id__in=claimed)
+            for attempt in failures.order_by("job_id", "fence"):
+                attempts[attempt.job_id].append(attempt)
+        return [(row, attempts[row.pk]) for row in rows]
+
     def attempts_at(self, job: Job) -> list[Attempt]:
         """Return a job's failed attempts, in order; no query if none can have failed."""
         if job.fence == 0:
@@ -46,8 +62,12 @@ class JobReads:
         return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("fence"))
 
     def find(self, jobs: Collection[UUID]) -> list[Job]:
-        """Return the jobs that exist; their arguments are read on first access."""
-        return list(Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments"))
+        """Return the jobs that exist; their arguments are read on first access.
+
+        Those of a workflow, which have its title, are in the attribute `definition`.
+        """
+        rows = Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments")
+        return list(rows.annotate(definition=_DEFINITION))
 
     def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:
         """Return the last failed attempt of each job that has one."""
@@ -104,6 +124,33 @@ class JobReads:
         with connections[self.using].cursor() as cursor:
             cursor.execute(statement(self.dialect, "ready_order"), parameters)
             return [UUID(str(pk)) for (pk,) in cursor.fetchall()]
+
+    def next_ready(
+        self, backend: str, queue_name: str, *, is_async: bool, limit: int
+    ) -> list[ReadyJob]:
+        """Return ready jobs of one queue and kind, in the order in which they will run.
+
+        Args:
+            backend, queue_name, is_async, limit: those of `ready_order`.
+        """
+        waits = Job.objects.using(self.using).filter(
+            state=JobState.READY, backend=backend, queue_name=queue_name, is_async=is_async
+        )
+        columns = ("pk", "priority", "version", "fence", "run_after", "enqueued_at", "schedule")
+        rows = waits.order_by("-priority", "run_after", "pk").values_list(*columns, "workflow")
+        now = to_datetime(now_microseconds())
+        jobs = []
+        for pk, priority, version, fence, run_after, enqueued_at, schedule, workflow in rows[
+            :limit
+        ]:
+            is_untouched = fence == 0 and run_after <= enqueued_at
+            is_untouched = is_untouched and schedule is None and workflow is None
+            waited = (now - run_after).total_seconds()
+            key = self.key(pk)
+            jobs.append(
+                ReadyJob(key, queue_name, is_async, priority, version, waited, is_untouched)
+            )
+        return jobs
 
     def key(self, value: Any) -> str:
         """Return an id as this database's driver takes and returns it in raw SQL."""

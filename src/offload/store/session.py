@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ from django.db.models.expressions import RawSQL
 
 from offload.models import Job
 from offload.store.reads import JobReads
-from offload.store.statements import CLOCKS
+from offload.store.statements import CLOCKS, statement
 from offload.timestamps import now_microseconds
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class Session(JobReads, ABC):
         sql = f"({CLOCKS[self.dialect]} + {int(after * 1_000_000)})"
         return RawSQL(sql, (), output_field=field)  # noqa: S611  # no text from outside
 
+    def current_time(self) -> int:
+        """Return the time of the database's clock, in microseconds since 1970 UTC."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {CLOCKS[self.dialect]}")
+            return int(cursor.fetchone()[0])
+
     def clock_of_this_process(self) -> AbstractContextManager[None]:
         """Replace the database's clock in this thread's statements: a test may have set ours."""
         return self.connection.execute_wrapper(self._replace_clock)
@@ -83,9 +90,31 @@ class Session(JobReads, ABC):
         """
         return ""
 
+    def _cursor(self) -> Any:
+        """Return a cursor whose statements are planned once, if the driver can do that."""
+        return self.connection.cursor()
+
+    def _fetch_unlogged(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a query by the driver's own cursor, which Django's log of queries does not show."""
+        connection = self.connection
+        connection.ensure_connection()
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, name), parameters)
+            return list(cursor.fetchall())
+
+    def prepare_read_before_insert(self) -> None:  # only SQLite needs it
+        """Let a transaction read although it writes afterwards."""
+
+    def _list(self, values: Sequence[Any]) -> Any:
+        """Return a list as a parameter of a statement."""
+        return json.dumps(list(values))
+
     def _pipeline(self) -> AbstractContextManager[object]:
         """Send the statements within without waiting for each answer, if the driver can."""
         return nullcontext()
+
+    def settle_rollback(self) -> None:  # only PostgreSQL's driver needs it
+        """Let the driver take note that a savepoint was rolled back, before the next statement."""
 
     def _prepare_transaction(self, *, waits: bool) -> None:
         """Limit each wait for a lock in this transaction to LOCK_TIMEOUT_SECONDS.
@@ -96,3 +125,10 @@ class Session(JobReads, ABC):
         Args:
             waits: whether the transaction will wait for locks at all.
         """
+
+
+def seconds_until(microseconds: int | None) -> float | None:
+    """Return the seconds until a time, 0 if it has passed; None if there is no such time."""
+    if microseconds is None:
+        return None
+    return max(0.0, microseconds / 1_000_000)

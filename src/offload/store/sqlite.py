@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from sqlite3 import Connection, Cursor, ProgrammingError
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError
 from django.db.models import Value
 
-from offload.lifecycle import WAITING
+from offload.lifecycle import WAITING, JobState
 from offload.models import Job
 from offload.notifier import is_in_memory
 from offload.store.base import Store
 from offload.store.errors import is_sqlite_lock
+from offload.store.limit_records import LimitedRequest
+from offload.store.queue_records import QueueCaps
 from offload.store.records import (
     ClaimedJob,
     ClaimKey,
     ClaimRequest,
     ExchangeResult,
+    ExtraColumns,
     FinishedJob,
+    NewJob,
     ProgressUpdates,
+    UniqueCall,
+    UniqueTerms,
 )
 from offload.store.session import MAX_ROWS_PER_STATEMENT
-from offload.store.statements import statement
+from offload.store.statements import finish_statement, statement
+from offload.store.unique_jobs import unique_row
 from offload.timestamps import now_microseconds, to_datetime
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s|%s")
 
 
 class SQLiteStore(Store):
@@ -81,9 +92,10 @@ class SQLiteStore(Store):
         finished: Sequence[FinishedJob],
         request: ClaimRequest,
         progress: ProgressUpdates = (),
+        limited: LimitedRequest | None = None,
     ) -> ExchangeResult:
-        if finished or request:
-            return super().exchange(worker, finished, request, progress)
+        if finished or request or limited:
+            return super().exchange(worker, finished, request, progress, limited)
         # A task that reports progress may itself hold the only write lock, for long.
         with self._without_lock_timeout():
             try:
@@ -103,9 +115,12 @@ class SQLiteStore(Store):
             with self._raw() as connection:
                 connection.execute("UPDATE offload_worker SET pid = pid WHERE FALSE")
 
-    def _write_outcomes(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
+    def _write_outcomes(
+        self, finished: Sequence[FinishedJob], extra: ExtraColumns
+    ) -> dict[ClaimKey, int]:
         now = now_microseconds()
-        sql, state_sql = statement("sqlite", "finish"), statement("sqlite", "state")
+        finish, end = (finish_statement("sqlite", extra, name) for name in ("finish", "end"))
+        state_sql = statement("sqlite", "state")
         written: dict[ClaimKey, int] = {}
         with self._raw() as connection:
             for job, outcome in finished:
@@ -118,7 +133,9 @@ class SQLiteStore(Store):
                     outcome.return_value,
                     now,
                 )
-                if connection.execute(sql, values).rowcount:
+                is_end = outcome.state > JobState.RUNNING
+                is_plain = is_end and outcome.counts and not outcome.worker_lost
+                if connection.execute(end if is_plain else finish, values).rowcount:
                     written[job.key] = outcome.state
                     if outcome.state in WAITING:  # unless its cancellation was requested
                         (written[job.key],) = connection.execute(state_sql, [job.id]).fetchone()
@@ -149,18 +166,70 @@ class SQLiteStore(Store):
                 "per_queue": request.per_queue(count),
                 "now": now_microseconds(),
             }
-            rows = self._execute("claim", parameters).fetchall()  # unread rows make COMMIT fail
+            # All rows: unread ones make COMMIT fail.
+            if request.caps is None:
+                rows = self._execute("claim", parameters).fetchall()
+            else:
+                rows = self._claim_within_limits(request, request.caps, parameters)
             claimed += [ClaimedJob(*row) for row in rows]
         claimed.sort(key=ClaimedJob.urgency)
         return claimed
 
+    def _claim_ids(self, worker: str, request: ClaimRequest) -> list[ClaimedJob]:
+        parameters = {
+            "worker": worker,
+            "backend": request.backend,
+            "ids": json.dumps(list(request.ids or ())),
+            "now": now_microseconds(),
+        }
+        rows = self._execute("claim_ids", parameters).fetchall()
+        return sorted((ClaimedJob(*row) for row in rows), key=ClaimedJob.urgency)
+
+    def _claim_within_limits(
+        self, request: ClaimRequest, caps: QueueCaps, parameters: dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """Claim jobs of one kind; a LIMIT cannot depend on the queue, so each has a SELECT."""
+        branch = statement("sqlite", "ready_of_queue")
+        branches = []
+        for number, queue in enumerate(request.queues):
+            limit = caps.limit(queue, parameters["per_queue"], is_async=parameters["is_async"])
+            if limit > 0:
+                branches.append(branch.replace("{n}", str(number)))
+                parameters |= {f"queue{number}": queue, f"limit{number}": limit}
+        if not branches:
+            return []
+        sql = statement("sqlite", "claim_of_limited_queues")
+        sql = sql.replace("{branches}", " UNION ALL ".join(branches))
+        with self._raw() as connection:
+            return list(
+                connection.execute(sql, {**parameters, "now": caps.now or parameters["now"]})
+            )
+
+    def insert_unique_rows(
+        self, job: NewJob, calls: Sequence[UniqueCall], terms: UniqueTerms
+    ) -> set[str]:
+        inserted = set()
+        with self.connection.cursor() as cursor:
+            for call in calls:
+                cursor.execute(statement("sqlite", "insert_unique"), unique_row(job, call, terms))
+                if cursor.rowcount:
+                    inserted.add(call.id)
+        return inserted
+
     def promote(self) -> int:
         parameters = {"now": now_microseconds(), "limit": MAX_ROWS_PER_STATEMENT}
-        return self._execute("promote", parameters).rowcount
+        rows = self._execute("promote", parameters).fetchall()
+        self.add_notices(dict.fromkeys(key for (key,) in rows if key is not None))
+        return len(rows)
 
     def _execute(self, name: str, parameters: Mapping[str, Any]) -> Cursor:
         with self._raw() as connection:
             return connection.execute(statement("sqlite", name), parameters)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._raw() as connection, closing(_RawCursor(connection)) as cursor:
+            yield cursor
 
     @contextmanager
     def _raw(self) -> Iterator[Connection]:
@@ -182,9 +251,33 @@ class SQLiteStore(Store):
             with suppress(ProgrammingError):  # the connection failed and was closed
                 connection.execute(f"PRAGMA busy_timeout = {busy_timeout}")
 
+    def _fetch_unlogged(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            return list(cursor.execute(statement("sqlite", name), parameters))
+
+    def prepare_read_before_insert(self) -> None:
+        """Take the write lock, in a transaction: see `_prepare_transaction`."""
+        if self.connection.in_atomic_block:
+            self._prepare_transaction(waits=True)
+
     def now(self, *, after: float = 0.0) -> Any:
         moment = to_datetime(now_microseconds() + int(after * 1_000_000))
         return Value(moment, output_field=Job._meta.get_field("run_after"))
 
+    def current_time(self) -> int:
+        return now_microseconds()
+
     def key(self, value: Any) -> str:
         return value.hex if isinstance(value, UUID) else str(value)
+
+
+class _RawCursor(Cursor):
+    """The driver's cursor for statements with the placeholders of Django's."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> Self:
+        return super().execute(_with_native_placeholders(sql), parameters)
+
+
+@cache
+def _with_native_placeholders(sql: str) -> str:
+    return _PLACEHOLDER.sub(lambda found: f":{found[1]}" if found[1] else "?", sql)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
 
 from offload.failpoints import failpoint
+from offload.lifecycle import JobState
 from offload.models import Job, Worker
-from offload.store.exchange import Exchange, cancelled_by_request
+from offload.store.exchange import Exchange, cancelled_by_request, limit_keys
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.store.session import MAX_ROWS_PER_STATEMENT
@@ -34,10 +35,30 @@ class Workers(Exchange):
         worker.expires_at = self.now(after=lease)
         worker.save(using=self.using, force_insert=True)
 
-    def heartbeat(self, worker: UUID, *, lease: float) -> bool:
-        """Renew a worker's lease; return False if other workers have taken over its jobs."""
+    def heartbeat(
+        self,
+        worker: UUID,
+        *,
+        lease: float,
+        held_up: Collection[ClaimKey] = (),
+        high_load: float | None = None,
+    ) -> bool:
+        """Renew a worker's lease; return False if other workers have taken over its jobs.
+
+        Args:
+            worker: its id.
+            lease: seconds for which it holds its jobs without another heartbeat.
+            held_up: its running jobs in processes that do not respond.
+            high_load: the load of its machine, if it claims no jobs because of it.
+        """
         rows = Worker.objects.using(self.using).filter(pk=worker)
-        return bool(rows.update(heartbeat_at=self.now(), expires_at=self.now(after=lease)))
+        updated = rows.update(
+            heartbeat_at=self.now(),
+            expires_at=self.now(after=lease),
+            held_up_jobs=",".join(str(UUID(job)) for job, _ in held_up),
+            high_load=high_load,
+        )
+        return bool(updated)
 
     def deregister(self, worker: UUID) -> None:
         """Remove a worker that holds no jobs."""
@@ -106,6 +127,8 @@ class Workers(Exchange):
             failpoint("rescue.before_finish")
             self._prepare_transaction(waits=bool(outcomes))
             states = self._finish(outcomes)
+            self.add_workflow_notices(_ended_parts(outcomes, states))
+            self.add_notices(dict.fromkeys(limit_keys(outcomes)))
         cancelled = {job.key: outcome for job, outcome in cancelled_by_request(outcomes, states)}
         return [
             (job, cancelled.get(job.key, outcome)) for job, outcome in outcomes if job.key in states
@@ -114,7 +137,21 @@ class Workers(Exchange):
     def _read_claimed(self, name: str, parameters: dict[str, Any]) -> list[ClaimedJob]:
         with self.connection.cursor() as cursor:
             cursor.execute(statement(self.dialect, name), parameters)
+            jobs = [ClaimedJob(*row) for row in cursor.fetchall()]
             return [
-                ClaimedJob._make((self.key(job_id), *columns, self.key(worker), ()))
-                for job_id, *columns, worker in cursor.fetchall()
+                job._replace(
+                    id=self.key(job.id),
+                    worker=self.key(job.worker),
+                    workflow=None if job.workflow is None else self.key(job.workflow),
+                )
+                for job in jobs
             ]
+
+
+def _ended_parts(outcomes: Sequence[FinishedJob], states: Mapping[ClaimKey, int]) -> list[str]:
+    """Return the parts of workflows that do not run again, for a worker to tell their ends."""
+    return [
+        job.id
+        for job, _ in outcomes
+        if job.workflow is not None and job.key in states and JobState(states[job.key]).is_finished
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from offload.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from offload.testing.assertions import (
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from offload.testing.backends import ImmediateBackend, RecordingBackend
     from offload.testing.overrides import immediate, recording
     from offload.testing.runner import arun_jobs, run_jobs
+    from offload.testing.schedules import assert_scheduled, run_schedules
 
 __all__ = [
     "ImmediateBackend",
@@ -23,28 +25,28 @@ __all__ = [
     "assert_enqueued",
     "assert_enqueues",
     "assert_not_enqueued",
+    "assert_scheduled",
     "enqueued_jobs",
     "immediate",
     "recording",
     "run_jobs",
+    "run_schedules",
 ]
 
-_MODULES = {
-    "ImmediateBackend": "backends",
-    "RecordingBackend": "backends",
-    "arun_jobs": "runner",
-    "assert_enqueued": "assertions",
-    "assert_enqueues": "assertions",
-    "assert_not_enqueued": "assertions",
-    "enqueued_jobs": "assertions",
-    "immediate": "overrides",
-    "recording": "overrides",
-    "run_jobs": "runner",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name on first use: pytest imports the plugin in every project."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ImmediateBackend": "backends",
+        "RecordingBackend": "backends",
+        "arun_jobs": "runner",
+        "assert_enqueued": "assertions",
+        "assert_enqueues": "assertions",
+        "assert_not_enqueued": "assertions",
+        "assert_scheduled": "schedules",
+        "enqueued_jobs": "assertions",
+        "immediate": "overrides",
+        "recording": "overrides",
+        "run_jobs": "runner",
+        "run_schedules": "schedules",
+    },
+)

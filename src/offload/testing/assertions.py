@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ContextDecorator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task
@@ -13,6 +13,7 @@ from offload.results import OffloadResult
 from offload.serialization import decode
 from offload.testing.expected_job import ExpectedCall, ExpectedJob, expect
 from offload.testing.jobs import find_rows, get_inspectable_backend, require_queue
+from offload.testing.unused import MustBeEntered
 
 if TYPE_CHECKING:
     from offload.models import Job
@@ -74,27 +75,57 @@ def assert_not_enqueued(
     _check(expected, matching, 0, rows)
 
 
-@contextmanager
 def assert_enqueues(
     task: Task[..., Any],
     *,
     count: int | None = None,
     backend: str | None = None,
     **attributes: Unpack[ExpectedCall],
-) -> Iterator[list[OffloadResult[Any]]]:
+) -> AbstractContextManager[list[OffloadResult[Any]]]:
     """Fail unless the block enqueues jobs of a task; after the block they are in the list.
 
     with assert_enqueues(send_report, args=[42]) as jobs:
         client.post("/orders/")
+
+    Warns:
+        RuntimeWarning: without `with`, which the pytest plugin turns into a failure.
     """
-    expected = expect("assert_enqueues", task, attributes)
-    earlier = {row.pk for row in _rows(expected, backend)}
-    jobs: list[OffloadResult[Any]] = []
-    yield jobs
-    rows = [row for row in _rows(expected, backend) if row.pk not in earlier]
-    matching = [row for row in rows if expected.matches(row)]
-    _check(expected, matching, count, rows)
-    jobs += _results(matching)
+    return _Enqueues(expect("assert_enqueues", task, attributes), count, backend)
+
+
+class _Enqueues(MustBeEntered, ContextDecorator):
+    """The context manager of `assert_enqueues`.
+
+    Args:
+        expected: what the jobs must be.
+        count: their exact number; at least one if None.
+        backend: alias in TASKS; the task's if None.
+    """
+
+    def __init__(self, expected: ExpectedJob, count: int | None, backend: str | None) -> None:
+        self.call = "assert_enqueues(...)"
+        self._expected = expected
+        self._count = count
+        self._backend = backend
+
+    def __call__(self, func: Any) -> Any:
+        self.is_used = True
+        return super().__call__(func)
+
+    def __enter__(self) -> list[OffloadResult[Any]]:
+        self.is_used = True
+        self._earlier = {row.pk for row in _rows(self._expected, self._backend)}
+        self._jobs: list[OffloadResult[Any]] = []
+        return self._jobs
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        rows = _rows(self._expected, self._backend)
+        rows = [row for row in rows if row.pk not in self._earlier]
+        matching = [row for row in rows if self._expected.matches(row)]
+        _check(self._expected, matching, self._count, rows)
+        self._jobs += _results(matching)
 
 
 def _rows(expected: ExpectedJob, backend: str | None) -> list[Job]:
@@ -155,5 +186,6 @@ def _format_row(row: Any) -> str:
     delay = row.run_after - row.enqueued_at
     if delay:
         attributes.append(f"run_after={delay}")
-    attributes.append(JobState(row.state).label)
+    state = JobState(row.state)
+    attributes.append("waits for its limit" if state == JobState.LIMITED else state.label)
     return f"{row.task_path}({', '.join(arguments)})  {', '.join(attributes)}"

@@ -19,10 +19,13 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, connections
 
 from offload import exceptions
-from offload.exceptions import Interruption, JobError
-from offload.lifecycle import JobState, Outcome
+from offload.exceptions import Interruption, JobError, TaskNotFound
+from offload.lifecycle import JobState, Outcome, failed
 from offload.progress import OnProgress
-from offload.worker.execution.executor import OutcomeWriter, execute, execute_async
+from offload.task_lookup import find_task
+from offload.worker.execution.executor import execute, execute_async
+from offload.worker.execution.stored_outcomes import OutcomeWriter
+from offload.worker.execution.tracebacks import describe_exception
 from offload.worker.runners.progress_buffer import ProgressBuffer
 
 if TYPE_CHECKING:
@@ -43,6 +46,9 @@ def run_attempt(job: ClaimedJob, store: OutcomeWriter) -> tuple[Outcome, BaseExc
     Raises:
         BaseException: an exception that stops the test and not only the task, such as Ctrl-C.
     """
+    outcome = _unimportable_outcome(job.task_path)
+    if outcome is not None:
+        return outcome, _stored_error(outcome)
     raised: list[BaseException] = []
     progress_buffer = ProgressBuffer()
     with _run_on_commit_callbacks():
@@ -58,6 +64,17 @@ def run_attempt(job: ClaimedJob, store: OutcomeWriter) -> tuple[Outcome, BaseExc
     return outcome, error or _stored_error(outcome)
 
 
+def _unimportable_outcome(task_path: str) -> Outcome | None:
+    """Return a failure if the task's module cannot be imported: a test waits for no other code."""
+    try:
+        find_task(task_path)
+    except TaskNotFound:
+        pass
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # which imports may raise
+        return failed(describe_exception(error))
+    return None
+
+
 def _execute(
     job: ClaimedJob,
     store: OutcomeWriter,
@@ -67,7 +84,7 @@ def _execute(
     if job.is_async:
         with _restore_transactions():
             gate = _record_errors(raised, nullcontext())
-            return async_to_sync(execute_async)(job, gate, on_progress=on_progress)
+            return async_to_sync(execute_async)(job, gate, on_progress=on_progress, store=store)
     gate = _record_errors(raised, _restore_transactions())
     return execute(job, gate, on_progress=on_progress, using=store.using, store=store)
 

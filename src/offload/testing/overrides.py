@@ -10,6 +10,7 @@ from django.test.utils import override_settings
 from django.utils.module_loading import import_string
 
 from offload.backends.base import OffloadBackend
+from offload.testing.unused import MustBeEntered
 
 if TYPE_CHECKING:
     from offload.testing.recorded import RecordedJob
@@ -22,20 +23,25 @@ def immediate(*, raise_errors: bool = False) -> override_settings:
         raise_errors: `enqueue` raises the exception of a job that fails.
     """
     extra_options = {"raise_errors": True} if raise_errors else {}
-    return _override("offload.testing.ImmediateBackend", extra_options)
+    return _override("immediate()", "offload.testing.ImmediateBackend", extra_options)
 
 
 def recording() -> override_settings:
     """Record each job without running it: for a `with` block, a test, or a TestCase class."""
-    return _override("offload.testing.RecordingBackend", {})
+    return _override("recording()", "offload.testing.RecordingBackend", {})
 
 
-class _OverriddenTasks(override_settings):
+class _OverriddenTasks(MustBeEntered, override_settings):
     """An override of TASKS, in which each block and each test has its own recorded jobs."""
+
+    def __call__(self, decorated: Any) -> Any:
+        self.is_used = True
+        return super().__call__(decorated)
 
     def enable(self) -> None:
         from offload.testing.recorded import replace_jobs  # noqa: PLC0415  # app registry
 
+        self.is_used = True
         self._outer_jobs: dict[UUID, RecordedJob] = replace_jobs({})
         super().enable()
 
@@ -59,13 +65,15 @@ class _OverriddenTasks(override_settings):
         return decorated  # type: ignore[no-any-return]
 
 
-def _override(backend: str, extra_options: dict[str, Any]) -> override_settings:
+def _override(call: str, backend: str, extra_options: dict[str, Any]) -> override_settings:
     """Return an override of TASKS with another backend, and the same queues and options."""
     tasks = {}
     for alias, params in settings.TASKS.items():
         options = {**_offload_options(params), **extra_options}
         tasks[alias] = {**params, "BACKEND": backend, "OPTIONS": options}
-    return _OverriddenTasks(TASKS=tasks)
+    override = _OverriddenTasks(TASKS=tasks)
+    override.call = call
+    return override
 
 
 def _offload_options(params: dict[str, Any]) -> dict[str, Any]:

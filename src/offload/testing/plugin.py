@@ -17,6 +17,20 @@ def pytest_runtest_setup() -> None:
         recorded.clear_jobs()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test that calls `assert_enqueues`, `immediate` or `recording` without `with`."""
+    messages = []
+    try:
+        yield
+    finally:
+        unused = sys.modules.get("offload.testing.unused")
+        if unused is not None:
+            messages = unused.take_unused()
+    if messages:
+        pytest.fail(messages[0], pytrace=False)
+
+
 @pytest.fixture
 def offload_immediate() -> Iterator[None]:
     """Run each job when it is enqueued: `offload.testing.immediate`."""

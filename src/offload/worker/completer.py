@@ -14,8 +14,10 @@ from django.db import DatabaseError, InterfaceError
 
 from offload import lifecycle
 from offload.lifecycle import JobFailure
+from offload.results import canonical_id
 from offload.store.base import Store
 from offload.store.errors import is_about_data, is_contention
+from offload.store.limit_records import LimitedRequest
 from offload.store.records import ClaimKey, ClaimRequest, ExchangeResult, FinishedJob
 from offload.text import to_terminal_text
 
@@ -155,7 +157,7 @@ class BatchCompleter:
         self._progress = {key: text for key, text in self._progress.items() if key in held}
 
     def exchange(
-        self, worker: str, request: ClaimRequest
+        self, worker: str, request: ClaimRequest, limited: LimitedRequest | None = None
     ) -> tuple[list[FinishedJob], ExchangeResult]:
         """Write a batch and all progress, and claim jobs, in one transaction.
 
@@ -167,7 +169,8 @@ class BatchCompleter:
         """
         batch = self._next_batch()
         try:
-            result = self._store.exchange(worker, batch, request, sorted(self._progress.items()))
+            progress = sorted(self._progress.items())
+            result = self._store.exchange(worker, batch, request, progress, limited)
         except (DatabaseError, InterfaceError) as error:
             if self._progress and is_about_data(error):
                 self._discard_progress(error)
@@ -262,7 +265,8 @@ def _as_failed(finished: FinishedJob, error: DatabaseError | InterfaceError) -> 
     """Replace an outcome that the database refuses by a failure that every database accepts."""
     job, outcome = finished
     reason = to_terminal_text(error)
-    logger.error("Cannot store the outcome of job %s, storing a failure: %s", job.id, reason)
+    message = "Task id=%s path=%s has an outcome that cannot be stored; storing a failure: %s"
+    logger.error(message, canonical_id(job.id), job.task_path, reason)
     path, message, traceback = outcome.failure or (
         "offload.exceptions.InvalidResult",
         f"The return value cannot be stored: {error}"[:2000],

@@ -11,7 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 from offload.backends.base import get_backend
 from offload.conf import BackendOptions
 from offload.worker.engine import Engine
-from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools.child_limits import ChildLimits
+from offload.worker.pools.child_memory import BYTES_PER_MEBIBYTE
+from offload.worker.pools.idle import IdlePool
 from offload.worker.pools.in_process import InProcessPool
 from offload.worker.pools.processes import ProcessPool
 
@@ -29,9 +31,9 @@ class WorkerConfig:
         queues: names of the queues; empty for all.
         excluded: names of queues to leave out.
         drain: stop when no job is ready.
-        max_jobs: jobs after which a child process is replaced.
-        max_memory: bytes of memory above which a child process is replaced.
         shows_logs: whether children print a line when a job starts or finishes.
+        duties_only: whether it runs no jobs, and only enqueues schedules, promotes, rescues, prunes
+            and so on.
     """
 
     backend: str = "default"
@@ -39,9 +41,8 @@ class WorkerConfig:
     queues: Sequence[str] = ()
     excluded: Sequence[str] = ()
     drain: bool = False
-    max_jobs: int | None = None
-    max_memory: int | None = None
     shows_logs: bool = False
+    duties_only: bool = False
 
 
 def make_engine(config: WorkerConfig) -> Engine:
@@ -68,14 +69,11 @@ def make_engine(config: WorkerConfig) -> Engine:
 
 def _make_pool(config: WorkerConfig) -> Pool:
     options = config.options
+    if config.duties_only:
+        return make_in_process_pool(options, IdlePool)
     if options.processes == 0:
-        return InProcessPool(
-            threads=options.threads,
-            async_slots=options.async_slots,
-            async_threads=options.async_threads,
-            kill_grace_period=options.kill_grace_period,
-            using=options.database,
-        )
+        return make_in_process_pool(options)
+    max_memory = options.max_memory_per_child
     limits = ChildLimits(
         threads=options.threads,
         async_slots=options.async_slots,
@@ -83,7 +81,20 @@ def _make_pool(config: WorkerConfig) -> Pool:
         kill_grace_period=options.kill_grace_period,
         using=options.database,
         lease=options.lease,
-        max_jobs=config.max_jobs,
-        max_memory=config.max_memory,
+        max_jobs=options.max_jobs_per_child,
+        max_memory=max_memory and max_memory * BYTES_PER_MEBIBYTE,
     )
     return ProcessPool(processes=options.processes, limits=limits, shows_logs=config.shows_logs)
+
+
+def make_in_process_pool(
+    options: BackendOptions, kind: type[InProcessPool] = InProcessPool
+) -> InProcessPool:
+    """Return a pool whose jobs run in threads of this process."""
+    return kind(
+        threads=options.threads,
+        async_slots=options.async_slots,
+        async_threads=options.async_threads,
+        kill_grace_period=options.kill_grace_period,
+        using=options.database,
+    )

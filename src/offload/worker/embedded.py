@@ -13,6 +13,7 @@ from django.conf import settings
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 from offload.backends.base import get_backend
+from offload.worker.child.project import import_tasks
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.logs import show_job_lines
 
@@ -69,14 +70,14 @@ class EmbeddedWorker:
     def stop(self) -> None:
         """Let running jobs finish, and wait until the worker has stopped."""
         with self._lock:
-            if self._engine is None or self._thread is None:
-                return
-            self._engine.stop()
-            self._thread.join()
+            if self._engine is not None and self._thread is not None and self.is_running:
+                self._engine.stop()
+                self._thread.join()
             self._engine = self._thread = None
 
     def _run(self) -> None:
         assert self._engine is not None  # noqa: S101  # for the type checker
+        import_tasks()  # their limits and schedules
         try:
             self._engine.run()
         except Exception:

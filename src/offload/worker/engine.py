@@ -11,36 +11,41 @@ import logging
 import select
 import time
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from offload.backends.base import get_backend
 from offload.conf import BackendOptions
 from offload.failpoints import failpoint
-from offload.lifecycle import JobState, Outcome, released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
-from offload.store.records import ClaimedJob, ClaimKey, ClaimRequest, ExchangeResult, FinishedJob
+from offload.store.records import ClaimedJob
 from offload.wakeup import Wakeup
 from offload.worker.change_hints import ChangeHints
+from offload.worker.claiming.machine_load import MachineLoad
 from offload.worker.claiming.poller import Poller
 from offload.worker.claiming.reruns import Reruns
 from offload.worker.claiming.served_queues import ServedQueues
 from offload.worker.completer import BatchCompleter
+from offload.worker.exchanges import Exchanges
+from offload.worker.held_jobs import HeldJobs
 from offload.worker.outage import Outage
-from offload.worker.pools.base import interrupted_outcome
-from offload.worker.timers import Duty, Timer
+from offload.worker.timers import NEVER, Duty, Timer
+from offload.worker.upkeep.limit_numbers import LimitUpkeep
 from offload.worker.upkeep.maintenance import Maintenance
+from offload.worker.upkeep.parked_jobs import ParkedUpkeep
 from offload.worker.upkeep.registration import Registration
+from offload.worker.upkeep.schedules import ScheduleUpkeep
+from offload.worker.upkeep.unsent_jobs import UnsentJobs
+from offload.worker.upkeep.workflow_notices import WorkflowUpkeep
 
 if TYPE_CHECKING:
+    from offload.notifier import Notifier
     from offload.worker.pools.base import Pool
 
 logger = logging.getLogger("offload.worker")
 
-MAX_LINGER = 0.005
-"""Seconds that outcomes wait for others at most, while the pool has enough jobs."""
 TICK = 0.1
 """Seconds between two checks of time limits while jobs run."""
 FINAL_WRITE_TIMEOUT = 5.0
@@ -63,6 +68,8 @@ class Engine:
     """
 
     on_stopping: Callable[[Sequence[ClaimedJob]], None] | None = None
+    _sending: UnsentJobs | None = None
+    """Sends messages about jobs whose backend has a broker."""
 
     def __init__(
         self,
@@ -79,14 +86,10 @@ class Engine:
         notifier = get_notifier(options.database)
         self._hints = ChangeHints(notifier)
         self.pool = pool
-        served = ServedQueues(backend, frozenset(queues), frozenset(excluded))
-        self.poller = Poller(
-            self._store,
-            notifier,
-            served=served,
-            poll_interval=options.poll_interval,
-            hints=self._hints,
+        served = ServedQueues(
+            backend, frozenset(queues), frozenset(excluded), options.limits_of_queues
         )
+        self.poller = self._make_poller(notifier, served)
         if drain:
             self.poller.reruns = Reruns(self._store, served)
         self.is_drained = False
@@ -95,22 +98,53 @@ class Engine:
         self.registration = Registration(
             self._store, backend, served.registered_names, pool, options.lease
         )
+        self._held_jobs = HeldJobs(self._store, self.registration, pool, self.completer)
         self._maintenance = Maintenance(self._store, self.registration, options, pool, self.poller)
         self._heartbeat = Timer(self._send_heartbeat, options.heartbeat_interval)
-        self._duties: list[Duty] = [self.poller, *self._maintenance.timers, self._hints]
+        self._duties = self._make_duties()
         self._outage = Outage(options.database)
         self._wakeup = Wakeup()
-        self._no_claim = ClaimRequest(backend, ())
+        self._exchanges = Exchanges(
+            self.registration, pool, self.poller, self.completer, self._hints, self._outage
+        )
+        self._exchanges.load = MachineLoad(options.max_load, self._note_load)
+        self._duties.append(self._exchanges.load.timer)
         self._deadline: float | None = None
         """Until when running jobs may finish, once the worker stops (monotonic clock)."""
-        self._lost_keys: set[ClaimKey] = set()
-        """Jobs that run here although the worker does not hold them any more."""
+
+    def _make_poller(self, notifier: Notifier, served: ServedQueues) -> Poller:
+        """Return what decides which jobs to claim."""
+        return Poller(
+            self._store,
+            notifier,
+            served=served,
+            poll_interval=self._options.poll_interval,
+            hints=self._hints,
+        )
+
+    def _make_duties(self) -> list[Duty]:
+        """Return what the loop does besides claims, outcomes and heartbeats."""
+        backend = self.registration.backend
+        limits = LimitUpkeep(self._store, backend, self.pool)
+        schedules = ScheduleUpkeep(self._store, backend, self.pool, self.poller)
+        workflows = WorkflowUpkeep(
+            self._store, self.registration, self.pool, self.poller, self._hints
+        )
+        parked = ParkedUpkeep(self._store, self.poller)
+        duties: list[Duty] = [self.poller, self.poller.rules, parked, schedules, workflows]
+        duties += [limits.timer, schedules.timer, *self._maintenance.timers, self._hints]
+        messenger = get_backend(backend).messenger
+        if messenger is not None:
+            self._sending = UnsentJobs(self._store, self.poller, messenger)
+            duties.append(self._sending)
+        return duties
 
     def run(self) -> None:
         """Run jobs until `stop` is called, or until no job is left if it drains."""
         self._store.dedicate_connection()
         if line := self._store.enable_concurrency():
             logger.warning(line)
+        self._exchanges.load.read()
         self.pool.start()
         failpoint("worker.started")
         try:
@@ -125,8 +159,13 @@ class Engine:
 
         Safe in any thread and in a signal handler.
         """
+        self._exchanges.claims = False
         now = time.monotonic()
         self._deadline = now if self._deadline else now + self._options.shutdown_timeout
+        self._wakeup.notify()
+
+    def wake(self) -> None:
+        """Let the loop make its next step at once; safe in any thread."""
         self._wakeup.notify()
 
     def step(self) -> None:
@@ -144,10 +183,10 @@ class Engine:
             # Before the duties, as clients may wait for the jobs; after them while exchanges keep
             # failing at locks, or the duties would never run.
             if not self._outage.is_contended:
-                self._exchange_if_due()
+                self._exchanges.run_if_due()
             for duty in self._duties:
                 duty.run_if_due(now)
-            self._exchange_if_due()
+            self._exchanges.run_if_due()
             self._resume_after_outage()
             self._check_whether_drained()
         except (DatabaseError, InterfaceError) as error:
@@ -165,6 +204,8 @@ class Engine:
         hints = self.poller.receive(ready)
         if Hint.CONTROL in hints:
             self._heartbeat.make_due()
+        if Hint.WORK in hints and self._sending is not None:
+            self._sending.expect()
         if Hint.WATCH in hints:
             self._hints.remember_subscribers()
 
@@ -188,11 +229,12 @@ class Engine:
         now = time.monotonic()
         if now < self._outage.retry_at:
             return min(TICK, self._outage.retry_at - now)
-        if self._is_exchange_due():
+        due_in = self._exchanges.due_in
+        if due_in <= 0:
             return 0.0
         next_times = [duty.due_at for duty in self._duties]
         next_times.append(self._heartbeat.due_at)
-        next_times.append(now + self.completer.due_in(linger=MAX_LINGER))
+        next_times.append(now + due_in)
         if self._deadline is not None:
             next_times.append(self._deadline)
         max_wait = TICK if self.pool.held_jobs() else self.poller.max_wait
@@ -200,74 +242,17 @@ class Engine:
 
     def _collect(self) -> None:
         """Move finished jobs and progress from the pool to the completer."""
-        finished = self.pool.collect()
-        if self._lost_keys:
-            finished = [(job, self._actual_outcome(job, outcome)) for job, outcome in finished]
+        finished = self._held_jobs.actual_outcomes(self.pool.collect())
         self.completer.add_progress(self.pool.progress())
         self.completer.add(finished)
+        if any(job.limit_key is not None for job, _ in finished):
+            self.poller.limited.expect()
+        if any(job.workflow is not None for job, _ in finished):
+            self.poller.expect_jobs()  # in the exchange that releases them
+        if any(self.poller.has_limits(job.queue_name) for job, _ in finished):
+            self.poller.expect_all()
         if any(outcome.written for _, outcome in finished):
             self._hints.jobs_changed()  # the tasks wrote these: no exchange sends the hint
-
-    def _actual_outcome(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
-        """Return the outcome; a job that was stopped because it was lost was not cancelled."""
-        if job.key in self._lost_keys and outcome.state == JobState.CANCELLED:
-            return interrupted_outcome(job, "its worker lost it")
-        return outcome
-
-    # --- the exchange -----------------------------------------------------------------------
-
-    def _is_exchange_due(self) -> bool:
-        """Return whether to claim jobs or write outcomes now.
-
-        While the pool has enough jobs, outcomes wait a moment to share a transaction: one for each
-        outcome would cost more than a short job.
-        """
-        if self._deadline is not None:
-            return self.completer.due_in() <= 0
-        if not self.completer.is_full and self.poller.should_claim(self.pool):
-            return True
-        linger = MAX_LINGER if self.pool.is_backed_up else 0.0
-        return self.completer.due_in(linger=linger) <= 0
-
-    def _exchange_if_due(self) -> None:
-        if self._is_exchange_due():
-            self._exchange()
-
-    def _exchange(self) -> None:
-        """Write outcomes and progress and claim jobs in one transaction; then send hints."""
-        request = self._claim_request()
-        if not (request or self.completer.has_writes):
-            return
-        finished, result = self.completer.exchange(self.registration.key, request)
-        failpoint("worker.exchanged")
-        if request:
-            self.poller.learn(request, result)
-        if result.claimed:
-            self.pool.submit(result.claimed)
-        if result.claimed or result.progress_written:
-            self._hints.jobs_changed_soon()
-        if finished:
-            self._publish(finished, result)
-
-    def _claim_request(self) -> ClaimRequest:
-        if self._deadline is not None or self.completer.is_full:
-            return self._no_claim
-        return self.poller.claim_request(self.pool)
-
-    def _publish(self, finished: Sequence[FinishedJob], result: ExchangeResult) -> None:
-        """Notify workers of the jobs that will run again, and subscribers of all jobs."""
-        # In an outage, outcomes are refused too if only the answer to an earlier write was lost.
-        if result.refused and not self._outage:
-            ids = ", ".join(job.id for job in result.refused)
-            logger.warning("Discarded outcomes of jobs that this worker had lost: %s", ids)
-        if result.cancelled:
-            self.pool.announce_finished(result.cancelled)
-        states = {outcome.state for _, outcome in finished}
-        self.poller.jobs_run_again(finished)
-        if JobState.READY in states:
-            self.poller.jobs_made_ready()
-        else:
-            self._hints.jobs_changed()
 
     # --- the heartbeat ----------------------------------------------------------------------
 
@@ -275,18 +260,14 @@ class Engine:
         """Renew the lease, and compare the jobs in the pool with those in the database."""
         self._close_old_connection()
         if not self.registration.heartbeat():
-            self._find_lost_jobs()
+            self._held_jobs.find_lost()
             self.poller.expect_jobs()  # without the row, claims found none
-        self._stop_lost_jobs()
-        held = self.registration.held_jobs({job.key for job in self.pool.held_jobs()})
-        self.pool.cancel([key for key, is_cancel_requested in held.items() if is_cancel_requested])
-        self._release_unknown_jobs(held.keys())
-        self.completer.retain_progress(held.keys())
+        self._held_jobs.compare()
 
-    def _find_lost_jobs(self) -> None:
-        """Find the jobs in the pool that others have taken over, or whose rows are gone."""
-        held = self._store.held_jobs(self.registration.id)
-        self._lost_keys = {job.key for job in self.pool.held_jobs()} - held.keys()
+    def _note_load(self) -> None:
+        """Let health checks see in the worker's row whether the load pauses its claims."""
+        self.registration.high_load = self._exchanges.load.current
+        self._heartbeat.make_due()
 
     def _close_old_connection(self) -> None:
         """Close the worker's own connection if it has passed its CONN_MAX_AGE.
@@ -297,29 +278,9 @@ class Engine:
         if connection.settings_dict["CONN_MAX_AGE"]:
             connection.close_if_unusable_or_obsolete()
 
-    def _stop_lost_jobs(self) -> None:
-        """Stop the lost jobs, and those claimed under an earlier id: others run them."""
-        worker = self.registration.key
-        self._lost_keys = {
-            job.key
-            for job in self.pool.held_jobs()
-            if job.worker != worker or job.key in self._lost_keys
-        }
-        self.pool.cancel(list(self._lost_keys))
-
-    def _release_unknown_jobs(self, held: AbstractSet[ClaimKey]) -> None:
-        """Release jobs that were claimed by an exchange whose answer was lost.
-
-        Its commit may become visible late, so each heartbeat checks this.
-        """
-        known = {job.key for job in self.pool.held_jobs()} | self.completer.keys
-        if held - known:
-            claimed = self._store.claimed_by(self.registration.key)
-            self.completer.add((job, released()) for job in claimed if job.key not in known)
-
     def _resume_after_outage(self) -> None:
         if self._outage:
-            self._release_unknown_jobs(self._store.held_jobs(self.registration.id).keys())
+            self._held_jobs.release_unknown()
             logger.warning("The job queue answers again.")
             self.poller.expect_jobs()
         self._outage.clear()
@@ -337,7 +298,11 @@ class Engine:
     def _may_have_jobs(self) -> bool:
         """Return whether jobs run, may be ready, or run again soon."""
         reruns = self.poller.reruns
-        if not self._is_idle or self.poller.expects_jobs:
+        if not self._is_idle or self.poller.expects_jobs or self.poller.limited.are_left:
+            return True
+        if self.poller.awaits_rates or self.poller.parked_at < NEVER:
+            return True
+        if self.poller.limited_due_in(self.pool) <= 0.0 or self.poller.workflow_notices_at < NEVER:
             return True
         return reruns is not None and reruns.are_waiting()
 
@@ -374,10 +339,8 @@ class Engine:
     def _try_to_deregister(self) -> bool:
         """Write the last outcomes and remove the worker's row; return False if that failed."""
         try:
-            self._release_unknown_jobs(self._store.held_jobs(self.registration.id).keys())
-            while self.completer.has_batch:
-                finished, result = self.completer.exchange(self.registration.key, self._no_claim)
-                self._publish(finished, result)
+            self._held_jobs.release_unknown()
+            self._exchanges.write_all()
             if self.completer:
                 return False
             failpoint("worker.stopped")

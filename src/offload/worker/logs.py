@@ -9,17 +9,18 @@ from typing import Any
 
 from django.conf import settings
 
-from offload.signal_receivers import effective_handlers
+from offload.task_log import effective_handlers
 from offload.text import format_exception, to_terminal_text
 
 
 def show_job_lines() -> None:
     """Print the records of Django's and our task loggers, unless LOGGING handles them.
 
-    Django's default logging configuration prints them only if DEBUG is on.
+    Django's default logging configuration prints them only if DEBUG is on. Tasks that come from
+    Celery have loggers below "celery".
     """
     configured = settings.LOGGING.get("loggers", {}) if settings.LOGGING else {}
-    for name in ("django.tasks", "offload"):
+    for name in ("django.tasks", "offload", "celery"):
         logger = logging.getLogger(name)
         printed_level = _printed_level(logger)
         is_printed = printed_level <= logging.INFO and logger.isEnabledFor(logging.INFO)

@@ -52,7 +52,7 @@ def test_mixed_jobs_are_measured_under_their_own_name(sandbox, config, name):
     draining.drain_mixed(sandbox, config, name, 0.2, measurements)
 
     if name == "amixed":
-        rate, other = draining.MAX_MIXED_PER_SECOND, "mixed"
+        rate, other = draining.MAX_ASYNC_MIXED_PER_SECOND, "mixed"
     else:
         rate, other = 1 / draining.MIXED_AVERAGE_SECONDS, "amixed"
     assert len(sandbox.starts.read()) == int(0.2 * rate)

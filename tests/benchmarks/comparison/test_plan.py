@@ -17,6 +17,13 @@ def test_a_named_stage_is_shorter_with_quick():
     assert plan.mixed_seconds == QUICK.mixed_seconds
 
 
+def test_other_configurations_can_be_left_out():
+    assert make_plan(["amixed"], runs=None, is_quick=False).all_configs
+    plan = make_plan(["amixed"], runs=None, is_quick=False, first_config=True)
+
+    assert not plan.all_configs
+
+
 def test_only_draining_and_enqueueing_are_repeated():
     assert make_plan(["drain", "pickup"], runs=5, is_quick=False).runs == 5
     assert make_plan(["pickup", "idle"], runs=5, is_quick=False).runs == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comparison.contenders import CONTENDERS
+from comparison.contenders import ALL_CONTENDERS
 from comparison.measurements import ANY_CONFIG, Measurements
 from comparison.report import report
 from comparison.targets import DRAINS, LIMITS, best_drain_rate, targets
@@ -14,7 +14,7 @@ TIMES = ("enqueue p50", "pickup p50", "result p50", "idle requests", "idle cpu")
 def make_measurements(*, rate: float, time: float) -> Measurements:
     """Return measurements in which django-offload has these numbers, and each peer has 100."""
     measurements = Measurements()
-    for contender in CONTENDERS:
+    for contender in ALL_CONTENDERS:
         for label in (ANY_CONFIG, *(config.label for config in contender.configs)):
             for name in (*RATES, *TIMES):
                 ours = rate if name in RATES else time
@@ -34,7 +34,7 @@ def test_low_rates_and_long_times_reach_no_target():
 
     assert [target.label for target in targets(measurements) if target.is_reached] == []
     number = len(list(targets(measurements)))
-    assert report(measurements, CONTENDERS).count("| **no** |") == number
+    assert report(measurements, ALL_CONTENDERS).count("| **no** |") == number
 
 
 def test_a_target_is_a_ratio_of_two_measured_rates():
@@ -46,7 +46,7 @@ def test_a_target_is_a_ratio_of_two_measured_rates():
 
     assert (target.ratio, target.is_reached) == (10, True)
     row = "| offload-postgresql drain /s | 1,000 | celery-redis | 100 | 10.00 | >= 10 | yes |"
-    assert row in report(measurements, CONTENDERS)
+    assert row in report(measurements, ALL_CONTENDERS)
 
 
 def test_the_best_median_of_all_configurations_counts():

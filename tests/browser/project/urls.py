@@ -12,6 +12,7 @@ urlpatterns = [
     path("sign-in/", views.sign_in),
     path("sign-out/", views.sign_out),
     path("enqueue/", views.enqueue),
+    path("import/", views.start_import),
     path("token/", views.token),
     path("backdate/", views.backdate),
     path("busy-worker/", views.busy_worker),

@@ -17,6 +17,7 @@ from offload.live.tokens import make_token
 from offload.models import Job, Worker
 from offload.store import get_store
 from offload.uuid7 import new_id
+from tests.browser.project import tasks
 from tests.browser.project.tasks import controlled
 
 
@@ -35,7 +36,19 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 def enqueue(request: HttpRequest) -> HttpResponse:
     """Enqueue a job that the test controls."""
-    return JsonResponse({"id": controlled.enqueue(request.GET["control"]).id})
+    task = getattr(tasks, request.GET["task"])
+    return JsonResponse({"id": task.enqueue(request.GET["control"]).id})
+
+
+def start_import(request: HttpRequest) -> HttpResponse:
+    """Enqueue a workflow of four parts, the first of which the test controls."""
+    with offload.workflow("Picture import") as flow:
+        first = flow.add(controlled, request.GET["control"])
+        others = flow.map(tasks.at_once, ["a", "b"])
+        last = flow.add(tasks.merge, first, others).named("merge")
+        flow.returns(last)
+    part = flow.result.node("merge")
+    return JsonResponse({"whole": flow.result.id, "part": part.id})
 
 
 def token(request: HttpRequest) -> HttpResponse:

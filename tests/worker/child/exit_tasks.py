@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 from offload import current_job, task
@@ -26,3 +28,16 @@ def log_at_exit_and_die() -> None:
 @task
 def hang_at_exit() -> None:
     atexit.register(threading.Event().wait)
+
+
+@task
+def log_in_thread_at_exit() -> None:
+    """Leave a thread that works on when the thread of the job has ended, as a client may."""
+    job, thread = current_job().id, threading.current_thread()
+
+    def work_on() -> None:
+        thread.join()
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        event_log.write("exited", job)
+
+    threading.Thread(target=work_on, daemon=False).start()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import marshal
+import os
 import queue
 import socket
 import threading
 from collections.abc import Iterator
+from zlib import crc32
 
 import pytest
 
-from offload.worker.child.channel import CHUNK_BYTES, HEADER, Channel
+from offload.worker.child.channel import (
+    CHUNK_BYTES,
+    HEADER,
+    MAX_MESSAGE_BYTES,
+    Channel,
+    MalformedMessage,
+)
 
 
 @pytest.fixture
@@ -56,3 +64,39 @@ def test_a_message_as_long_as_one_read_is_received_at_once(
     finally:
         sender.close()  # unblocks a reader that still waits
         thread.join()
+
+
+BODY = marshal.dumps(("text", "after"))
+
+
+def header(size: int, checksum: int = 0) -> bytes:
+    return HEADER.pack(size, size ^ 0xFFFFFFFF, checksum)
+
+
+def framed(body: bytes) -> bytes:
+    return header(len(body), crc32(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (HEADER.pack(0x7FFFFFFF, 0, 0), "bytes that are not a message"),
+        (header(MAX_MESSAGE_BYTES + 1), "bytes that are not a message"),
+        (header(len(BODY)) + BODY, "whose bytes have changed"),
+        (framed(b"text"), "cannot be read"),
+        (framed(marshal.dumps(5)), "a int, which is not a message"),
+    ],
+)
+def test_other_bytes_are_refused_without_waiting_for_more(
+    channels: tuple[Channel, Channel], data: bytes, reason: str
+) -> None:
+    receiver, sender = channels
+    received = []
+    sender.send("before")
+    os.write(sender.fileno(), data)
+
+    with pytest.raises(MalformedMessage, match=reason):  # noqa: PT012  # after the first message
+        for message in receiver.receive():
+            received.append(message)  # noqa: PERF402
+
+    assert received == [("before",)]

@@ -16,7 +16,7 @@ def has_logged(result: Any) -> bool:
 
 
 def test_a_child_that_is_replaced_runs_its_exit_handlers(start_worker: StartWorker):
-    start_worker(1, max_jobs=1, kill_grace_period=20.0)
+    start_worker(1, max_jobs_per_child=1, kill_grace_period=20.0)
     first, second = exit_tasks.log_at_exit.enqueue(), exit_tasks.log_at_exit.enqueue()
 
     until(lambda: has_logged(first) and has_logged(second))
@@ -45,3 +45,12 @@ def test_a_killed_child_runs_no_exit_handlers(start_worker: StartWorker):
 
     assert has_logged(stopped)
     assert not has_logged(killed)
+
+
+def test_a_child_that_exits_waits_for_the_threads_that_tasks_left(start_worker: StartWorker):
+    worker = start_worker(1, kill_grace_period=20.0)
+    result = exit_tasks.log_in_thread_at_exit.enqueue().wait(30)
+
+    worker.stop()
+
+    assert has_logged(result)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 from django.db import connection
 from django.test import override_settings
 
-from offload.worker.child.project import ProjectError, describe_project
+from offload import Concurrency
+from offload.worker.child.project import ProjectError, describe_project, load_tasks
+from tests.checks.test_limits import limit
+from tests.worker.child.projects import SETTINGS, project, run
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "sqlite", reason="these projects have a database of their own"
 )
 
 HERE = Path(__file__).parent
+SETTINGS_OF_SHOP = f"{SETTINGS}INSTALLED_APPS += ['shop']\n"
 TASKS = ["say", "fail", "end_program", "end_async_program", "end_forked_process", "use_pool"]
 TASKS_OF_CHILDREN = ["end_process_of_fork_server", "look_at_context", "look_at_handler"]
 
@@ -38,21 +41,6 @@ class Drained(NamedTuple):
     events: list[str]
     buffered: str
     processes: int
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the project's main script."""
-    names = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH")
-    inherited = {name: value for name, value in os.environ.items() if name not in names}
-    return subprocess.run(
-        [sys.executable, "app.py", *arguments],
-        cwd=folder,
-        env={**inherited, **environment},
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["in-process", "child-process"])
@@ -118,30 +106,11 @@ def test_child_processes_survive_ctrl_c_although_an_import_set_a_handler(drained
 # --- projects that children cannot load ---------------------------------------------------------
 
 
-def project(folder: Path, main: str, **files: str) -> None:
-    (folder / "app.py").write_text(
-        f"import sys\n{main}\n"
-        "from django.core.management import execute_from_command_line\n"
-        "if __name__ == '__main__': execute_from_command_line(sys.argv)\n"
-    )
-    for name, text in files.items():
-        (folder / f"{name}.py").write_text(text)
-
-
-SETTINGS = """
-SECRET_KEY = "only for tests"
-INSTALLED_APPS = ["offload"]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
-TASKS = {"default": {"BACKEND": "offload.backends.database.DatabaseBackend"}}
-"""
-
-
 def test_the_worker_says_why_its_child_processes_cannot_start(tmp_path):
     """As with `pymysql.install_as_MySQLdb()` in `manage.py`."""
     main = "import types; sys.modules['stand_in'] = types.ModuleType('stand_in')"
     project(tmp_path, main, shop_settings=f"import stand_in\n{SETTINGS}")
     named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
-    assert run(tmp_path, "migrate", **named).returncode == 0
 
     worker = run(tmp_path, "offload_worker", "--processes", "1", "--drain", **named)
 
@@ -152,8 +121,8 @@ def test_the_worker_says_why_its_child_processes_cannot_start(tmp_path):
     assert "--processes 0" in message
 
 
-def test_settings_that_an_import_hook_computes_reach_the_child_processes(tmp_path):
-    """As with django-configurations."""
+def test_computed_settings_and_the_option_pythonpath_reach_the_child_processes(tmp_path):
+    """The settings are computed by an import hook, as with django-configurations."""
     main = """
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
@@ -171,45 +140,7 @@ class Finder:
             return ModuleSpec(name, Loader(PathFinder.find_spec(name, path)))
 sys.meta_path.insert(0, Finder())
 """
-    body = "".join(f"    {line}\n" for line in SETTINGS.strip().splitlines())
-    project(tmp_path, main, shop_settings=f"class Production:\n{body}")
-    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
-    assert run(tmp_path, "migrate", **named).returncode == 0
-
-    worker = run(tmp_path, "offload_worker", "--processes", "1", "--drain", **named)
-
-    assert worker.returncode == 0, worker.stderr
-
-
-def drain_shop(folder: Path, main: str, settings: str, tasks: str, *arguments: str) -> str:
-    """Run three jobs `look` of a project with an app; return the worker's output."""
-    (folder / "shop").mkdir()
-    settings = f"{SETTINGS}INSTALLED_APPS += ['shop']{settings}"
-    project(folder, main, **{"shop_settings": settings, "shop/tasks": tasks})
-    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
-    assert run(folder, "migrate", **named).returncode == 0
-    enqueue = "from shop.tasks import look; [look.enqueue() for _ in range(3)]"
-    assert run(folder, "shell", "-c", enqueue, **named).returncode == 0
-    worker = run(folder, "offload_worker", "--drain", "--processes", "1", *arguments, **named)
-    assert worker.returncode == 0, worker.stderr
-    assert (folder / "seen").read_text().splitlines() == ["yes"] * 3, worker.stderr
-    return worker.stderr
-
-
-def test_a_fork_server_that_hangs_is_killed_and_replaced(tmp_path):
-    main = """
-import offload.worker.pools.fork_server
-offload.worker.pools.fork_server.FORK_TIMEOUT = 0.5
-"""
-    hook = """
-import os, threading
-from pathlib import Path
-def hang_once():
-    if not Path("hung").exists():
-        Path("hung").touch()
-        threading.Event().wait()
-os.register_at_fork(before=hang_once)
-"""
+    body = "".join(f"    {line}\n" for line in SETTINGS_OF_SHOP.strip().splitlines())
     tasks = """
 import offload
 @offload.task
@@ -217,10 +148,36 @@ def look():
     with open("seen", "a") as seen:
         print("yes", file=seen)
 """
+    (tmp_path / "lib" / "shop").mkdir(parents=True)
+    files = {"shop_settings": f"class Production:\n{body}", "lib/shop/tasks": tasks}
+    project(tmp_path, main, **files)
 
-    output = drain_shop(tmp_path, main, hook, tasks)
+    drain(tmp_path, "--pythonpath", "lib")
 
-    assert "the fork server did not answer for 0.5 s" in output
+
+def drain_shop(folder: Path, tasks: str, *arguments: str) -> str:
+    """Run three jobs `look` of a project with an app; return the worker's output."""
+    (folder / "shop").mkdir()
+    project(folder, "", **{"shop_settings": SETTINGS_OF_SHOP, "shop/tasks": tasks})
+    return drain(folder, arguments=arguments)
+
+
+def drain(folder: Path, *options: str, arguments: Sequence[str] = ()) -> str:
+    """Run three jobs `look`, whose tasks write "yes"; return the worker's output.
+
+    Args:
+        folder: of the project.
+        options: for all commands.
+        arguments: for the worker.
+    """
+    named = {"DJANGO_SETTINGS_MODULE": "shop_settings"}
+    enqueue = "from shop.tasks import look; [look.enqueue() for _ in range(3)]"
+    assert run(folder, "shell", "-c", enqueue, *options, **named).returncode == 0
+    arguments = ["--drain", "--processes", "1", *arguments]
+    worker = run(folder, "offload_worker", *arguments, *options, **named)
+    assert worker.returncode == 0, worker.stderr
+    assert (folder / "seen").read_text().splitlines() == ["yes"] * 3, worker.stderr
+    return worker.stderr
 
 
 def test_what_an_import_made_outlives_the_children_but_not_the_fork_server(tmp_path):
@@ -244,7 +201,7 @@ def look():
     to_send.append("yes" if exists else "no")
 """
 
-    output = drain_shop(tmp_path, "", "", tasks, "--max-jobs", "1")
+    output = drain_shop(tmp_path, tasks, "--max-jobs-per-child", "1")
 
     assert "Error" not in output
     assert not list(tmp_path.glob("tmp*"))
@@ -256,3 +213,61 @@ def test_a_setting_that_cannot_be_passed_on_is_named():
         pytest.raises(ProjectError, match="The setting SHOW cannot be passed to child"),
     ):
         describe_project()
+
+
+def test_a_fork_server_that_dies_is_found_although_a_program_that_it_started_goes_on(tmp_path):
+    tasks = """
+import os, signal, subprocess
+program = subprocess.Popen(["sleep", "30"], close_fds=False, stdout=-3, stderr=-3)
+open("pid", "w").write(str(program.pid))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "shop").mkdir()
+    project(tmp_path, "", **{"shop_settings": SETTINGS_OF_SHOP, "shop/tasks": tasks})
+
+    worker = run(tmp_path, "offload_worker", DJANGO_SETTINGS_MODULE="shop_settings")
+
+    assert "could not load the project (exit code -9)" in worker.stderr
+    program = psutil.Process(int((tmp_path / "pid").read_text()))
+    assert program.status() == psutil.STATUS_SLEEPING
+    program.kill()
+
+
+# --- system checks ----------------------------------------------------------------------------
+
+DISAGREEING_TASKS = """
+import offload
+@offload.task(concurrency=offload.Concurrency(3, name="crm"))
+def push(): ...
+@offload.task(concurrency=offload.Concurrency(5, name="crm"))
+def pull(): ...
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_no_worker_starts_if_a_check_of_the_tasks_finds_an_error(tmp_path, processes):
+    (tmp_path / "shop").mkdir()
+    files = {"shop_settings": SETTINGS_OF_SHOP, "shop/tasks": DISAGREEING_TASKS}
+    project(tmp_path, "", **files)
+
+    arguments = ("offload_worker", "--drain", "--processes", processes)
+    worker = run(tmp_path, *arguments, DJANGO_SETTINGS_MODULE="shop_settings")
+
+    assert worker.returncode == 1
+    assert "CommandError: System checks of the tasks found errors" in worker.stderr
+    assert "(offload.E041) The tasks shop.tasks.push and shop.tasks.pull share" in worker.stderr
+    assert "HINT: Give both tasks" in worker.stderr
+    assert "Traceback" not in worker.stderr
+
+
+def test_a_silenced_error_stops_no_worker_and_warnings_are_logged(monkeypatch, settings, caplog):
+    settings.TASKS = {"default": {"BACKEND": "tests.checks.test_limits.ForeignBackend"}}
+    limits = [limit(path, Concurrency(len(path), name="crm")) for path in ("push", "export")]
+    monkeypatch.setattr("offload.task_limits._defined", {item.path: item for item in limits})
+    assert "offload.E041" in load_tasks(needs_all=False)
+
+    # The other one is of tasks of Celery's that this backend cannot run.
+    settings.SILENCED_SYSTEM_CHECKS = ["offload.E041", "offload.E091"]
+
+    assert load_tasks(needs_all=False) == ""
+    assert "(offload.W042) The task push has a limit" in caplog.text

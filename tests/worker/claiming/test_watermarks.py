@@ -237,14 +237,15 @@ def test_a_poll_does_not_query_queue_names_while_watermarks_are_used(claimer: Cl
     add.using(run_after=timedelta(seconds=30)).enqueue(2)
     claimer.claim(1, took=SLOW)
 
-    queues, due = claimer.watermarks.poll()
-    assert queues is None
-    assert due is not None
-    assert 20 < due <= 30
+    result, leaves_out_queues = claimer.watermarks.poll()
+    assert leaves_out_queues
+    assert result.scheduled_in is not None
+    assert 20 < result.scheduled_in <= 30
     claimer.wait_for_sweep()
-    queues, due = claimer.watermarks.poll()
-    assert queues == ["default"]
-    assert due is not None
+    result, leaves_out_queues = claimer.watermarks.poll()
+    assert not leaves_out_queues
+    assert result.queues == ["default"]
+    assert result.scheduled_in is not None
 
 
 @needs_watermarks

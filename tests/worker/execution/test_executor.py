@@ -6,19 +6,23 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection, connections
 from django.dispatch import Signal
 from django.tasks.signals import task_finished, task_started
 from django.test import override_settings
 
 from offload import task_modules
 from offload.backends.database import DatabaseBackend
-from offload.lifecycle import JobState, Outcome
+from offload.lifecycle import CANCELLED_BY_REQUEST, JobState, Outcome, cancelled
 from offload.models import Job
 from offload.timestamps import now_microseconds
+from offload.worker.execution import executor
+from offload.worker.execution.announcements import announce_finished
 from tests.jobs import claim, register_worker
 from tests.models import Effect
 from tests.tasks import aadd, add, attempt_number, fail, plain
@@ -160,15 +164,23 @@ def test_a_function_that_is_no_task_is_not_called():
     "error", [RuntimeError, SyntaxError, ImportError, SystemExit, KeyboardInterrupt, GeneratorExit]
 )
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_module_that_cannot_be_imported_fails_the_job(error, is_async, monkeypatch):
+def test_a_job_waits_while_its_module_cannot_be_imported(error, is_async, monkeypatch, caplog):
     monkeypatch.setattr(sys, "offload_test_exception", error("broken module"), raising=False)
     monkeypatch.setattr(task_modules, "FAILURE_SECONDS", 0)  # the next error is another
 
-    outcome = run(claimed("tests.worker.unimportable.task", is_async=is_async))
+    executor._log_import_error.cache_clear()
+    job = claimed("tests.worker.unimportable.task", is_async=is_async)
 
-    assert outcome.state == JobState.FAILED
-    assert failure_of(outcome)[0] == f"builtins.{error.__name__}"
-    assert "broken module" in failure_of(outcome)[1]
+    outcomes = [run(job), run(job)]
+
+    assert [outcome.state for outcome in outcomes] == [JobState.SCHEDULED] * 2
+    assert not any(outcome.counts or outcome.failure for outcome in outcomes)
+    [record] = errors_in(caplog)
+    assert f"({error.__name__}: broken module)" in record.getMessage()
+    assert record.exc_info
+    assert run(job, lambda: True).state == JobState.CANCELLED
+    long_ago = now_microseconds() - 1
+    assert run(job._replace(expires_at=long_ago)).state == JobState.EXPIRED
 
 
 def test_a_queue_that_the_settings_no_longer_have_does_not_matter():
@@ -489,6 +501,16 @@ def test_a_failure_is_logged_as_one_error_that_names_job_and_task(name, caplog):
     assert record.exc_info
 
 
+def test_a_failure_that_tells_the_user_what_to_do_is_no_error_in_the_log(caplog):
+    caplog.set_level(logging.INFO, "django.tasks")
+
+    for task in (tasks.refuse_file, tasks.arefuse_file):
+        assert run(claimed(task)).state == JobState.FAILED
+
+    finished = [r for r in caplog.records if "state=FAILED" in r.getMessage()]
+    assert [record.levelname for record in finished] == ["INFO", "INFO"]
+
+
 @pytest.mark.parametrize(
     ("task", "arguments", "level"),
     [
@@ -584,3 +606,27 @@ def test_an_atomic_task_that_was_committed_is_successful_whatever_its_hooks_rais
         ("finished", "SUCCESSFUL", None),
     ]
     assert "on_commit() callback failed" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_announces_jobs_leaves_no_connection_open(monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    seen: list[bool] = []
+
+    def count_effects(**_: Any) -> None:
+        Effect.objects.count()
+        seen.append(connection.connection is not None)
+
+    def announce() -> None:
+        announce_finished([(claimed(add, 1), cancelled(CANCELLED_BY_REQUEST))])
+        seen.append(connection.connection is not None)
+
+    task_finished.connect(count_effects)
+    try:
+        thread = threading.Thread(target=announce)
+        thread.start()
+        thread.join()
+    finally:
+        task_finished.disconnect(count_effects)
+
+    assert seen == [True, False]

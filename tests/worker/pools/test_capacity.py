@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from offload.lifecycle import released, succeeded
 from offload.store.records import ClaimedJob
-from offload.worker.pools.capacity import STUCK_TIMEOUT, Capacity
-from offload.worker.pools.run_times import MAX_WAITING_JOBS, RunTimes
+from offload.worker.pools.capacity import MAX_SYNC_LINGER, STUCK_TIMEOUT, Capacity
+from offload.worker.pools.run_times import MAX_SECONDS_TO_START, MAX_WAITING_JOBS, RunTimes
 from tests.tasks import aadd, add
 from tests.worker.clock import Clock
 from tests.worker.job_runs import claimed
@@ -32,6 +34,19 @@ def capacity(run_times: RunTimes, clock: Clock) -> Capacity:
 
 def make_jobs(count: int) -> list[ClaimedJob]:
     return [claimed(add) for _ in range(count)]
+
+
+def take_async(capacity: Capacity, count: int) -> int:
+    """Take async jobs; return the number of the first."""
+    return capacity.take([claimed(aadd) for _ in range(count)])
+
+
+def finish_steadily(capacity: Capacity, clock: Clock, numbers: Iterable[int]) -> None:
+    """Finish one job in each millisecond, and take another one instead."""
+    for number in numbers:
+        clock.now += 0.001
+        capacity.settle([(number, succeeded("1"), 0.1)])
+        take_async(capacity, 1)
 
 
 def record_short_jobs(run_times: RunTimes) -> None:
@@ -67,7 +82,7 @@ def test_more_jobs_are_claimed_when_half_of_the_waiting_ones_have_finished(capac
     record_short_jobs(run_times)
     first = capacity.take(make_jobs(MAX_WAITING_JOBS))
     rows = [(first + index, succeeded("1"), 0.00001) for index in range(MAX_WAITING_JOBS)]
-    half = MAX_WAITING_JOBS // 2
+    half = (MAX_WAITING_JOBS - SLOTS) // 2
 
     capacity.settle(rows[: half - 1])
     assert capacity.free(is_async=False) > 0
@@ -76,6 +91,52 @@ def test_more_jobs_are_claimed_when_half_of_the_waiting_ones_have_finished(capac
 
     capacity.settle(rows[half - 1 : half])
     assert capacity.should_refill(is_async=False)
+
+
+def test_async_jobs_wait_for_a_slot_if_so_many_finish_that_they_start_soon(
+    capacity, run_times, clock
+):
+    run_times.record("tests.tasks.aadd", 0.1, 1000)
+    first = take_async(capacity, 100)
+    finish_steadily(capacity, clock, range(first, first + 1000))
+    may_wait = capacity.free(is_async=True)
+    assert may_wait == pytest.approx(MAX_SECONDS_TO_START * 1000, abs=5)
+    assert capacity.should_refill(is_async=True)
+
+    first = take_async(capacity, may_wait)
+    assert not capacity.should_refill(is_async=True)
+    assert capacity.is_backed_up
+    assert capacity.linger == pytest.approx(MAX_SECONDS_TO_START / 2, rel=0.2)
+
+
+def test_no_async_job_waits_while_none_of_the_others_finishes(capacity, run_times, clock):
+    run_times.record("tests.tasks.aadd", 0.1, 1000)
+    first = take_async(capacity, 100)
+    assert capacity.free(is_async=True) == 0
+
+    finish_steadily(capacity, clock, range(first, first + 1000))
+    clock.now += 1.0
+    assert capacity.free(is_async=True) == 0
+
+
+def test_no_job_waits_for_one_of_few_slots_that_run_longer_jobs(capacity, run_times):
+    run_times.record("tests.tasks.add", 0.1, 1000)
+
+    capacity.take(make_jobs(SLOTS))
+
+    assert capacity.free(is_async=False) == 0
+
+
+def test_outcomes_wait_for_others_half_as_long_as_jobs_wait_for_a_slot(capacity, run_times):
+    run_times.record("tests.tasks.add", 0.004, 1000)
+    capacity.take(make_jobs(SLOTS))
+    assert capacity.linger == 0
+
+    capacity.take(make_jobs(2 * SLOTS))
+    assert capacity.linger == pytest.approx(0.004)
+
+    capacity.take(make_jobs(10 * SLOTS))
+    assert capacity.linger == MAX_SYNC_LINGER
 
 
 def test_more_jobs_are_claimed_as_soon_as_a_slot_is_free(capacity):

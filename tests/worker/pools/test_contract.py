@@ -12,9 +12,11 @@ import pytest
 
 from offload import JobState, lifecycle
 from offload.lifecycle import JobFailure
-from offload.store.records import ClaimedJob
+from offload.store import get_store
+from offload.store.records import ClaimedJob, EndedJob
+from offload.worker.pools import waiting_jobs
 from offload.worker.pools.base import Pool
-from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools.child_limits import ChildLimits
 from offload.worker.pools.in_process import InProcessPool
 from offload.worker.pools.processes import ProcessPool
 from tests.tasks import aadd, add
@@ -28,23 +30,30 @@ LIMITS: dict[str, Any] = {
     "threads": THREADS,
     "async_slots": ASYNC_SLOTS,
     "async_threads": 2,
-    "kill_grace_period": 0.3,
     "using": "default",
 }
 KINDS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
-def make_in_process_pool() -> Pool:
-    return InProcessPool(**LIMITS)
+pytestmark = pytest.mark.usefixtures("takes_nothing_back")
 
 
-def make_process_pool() -> Pool:
-    return ProcessPool(processes=1, limits=ChildLimits(**LIMITS, lease=30.0))
+def make_in_process_pool(**limits: Any) -> Pool:
+    return InProcessPool(**LIMITS, **limits)
+
+
+def make_process_pool(**limits: Any) -> Pool:
+    return ProcessPool(processes=1, limits=ChildLimits(**LIMITS, **limits, lease=30.0))
+
+
+@pytest.fixture
+def kill_grace_period() -> float:
+    return 0.3
 
 
 @pytest.fixture(params=[make_in_process_pool, make_process_pool], ids=["in process", "processes"])
-def running(request: pytest.FixtureRequest) -> Iterator[RunningPool]:
-    running = RunningPool(request.param())
+def running(request: pytest.FixtureRequest, kill_grace_period: float) -> Iterator[RunningPool]:
+    running = RunningPool(request.param(kill_grace_period=kill_grace_period))
     yield running
     running.pool.stop()
 
@@ -109,8 +118,11 @@ def test_jobs_above_the_slots_wait_and_can_be_released(running, pool, gate, is_a
     assert {outcome.state for outcome in running.wait(*jobs)} == {JobState.SUCCESSFUL}
 
 
-def test_jobs_behind_a_task_that_blocks_the_event_loop_are_released(running, pool, fifo):
+def test_jobs_behind_a_task_that_blocks_the_event_loop_are_released(
+    running, pool, fifo, monkeypatch
+):
     """They would wait as long as it, although slots are free."""
+    monkeypatch.setattr(waiting_jobs, "START_TIMEOUT", 1.0)
     blocking = claimed(tasks.block_loop, str(fifo))
     running.start_jobs(blocking)
     waiting = claimed(aadd, 1)
@@ -159,6 +171,7 @@ def test_a_running_job_is_cancelled(running, pool, task):
     assert outcome.state == JobState.CANCELLED
 
 
+@pytest.mark.parametrize("kill_grace_period", [30.0])
 @pytest.mark.parametrize("task", [tasks.loop_forever, tasks.sleep_forever])
 def test_a_job_is_stopped_at_its_time_limit(running, task):
     (outcome,) = running.run(claimed(task, timeout=0.1, max_attempts=1))
@@ -176,6 +189,7 @@ def test_a_job_that_does_not_stop_when_interrupted_is_finished_without_it(runnin
 
     assert outcome.state == JobState.FAILED
     assert "timeout of 1 s, and did not stop when interrupted" in outcome.failure[1]
+    until(lambda: running.step() or running.pool.capacity(is_async=False))
     (outcome,) = running.run(claimed(add, 1))
     assert outcome.return_value == "1"
 
@@ -191,6 +205,36 @@ def test_a_stop_releases_running_jobs_and_loses_those_that_run_at_most_once(runn
     assert released == lifecycle.released()
     assert lost.state == JobState.FAILED
     assert lost.worker_lost
+
+
+@pytest.mark.django_db(transaction=True)
+def test_receivers_are_called_for_jobs_that_ended_because_others_did(running, pool):
+    running.run(claimed(tasks.noop))  # the process loads the module with the receivers
+    result = tasks.noop.enqueue()
+    get_store("default").cancel(UUID(result.id))
+
+    pool.announce_ended([EndedJob(result.id, int(JobState.CANCELLED))])
+
+    (entry,) = until(lambda: running.step() or event_log.entries("finished", result.id))
+    assert entry.words[2:] == ("FAILED", "-")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_receivers_are_called_although_the_pool_stops_while_a_process_seems_stalled(
+    child_environment: None,
+) -> None:
+    running = RunningPool(make_process_pool(kill_grace_period=120.0))
+    running.run(claimed(tasks.noop))  # the process loads the module with the receivers
+    result = tasks.noop.enqueue()
+    get_store("default").cancel(UUID(result.id))
+    (child,) = running.pool._children  # type: ignore[attr-defined]
+    child.jobs.seconds_stalled = 1.0  # as on a machine that has stalled itself
+
+    running.pool.announce_ended([EndedJob(result.id, int(JobState.CANCELLED))])
+    assert not event_log.entries("finished", result.id)
+    running.pool.stop()
+
+    assert len(event_log.entries("finished", result.id)) == 1
 
 
 def test_receivers_are_called_for_jobs_that_finished_elsewhere(running, pool):

@@ -8,13 +8,15 @@ import pytest
 
 from offload import JobState, lifecycle
 from offload.store.records import ClaimedJob
-from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools.child_limits import ChildLimits
 from offload.worker.pools.processes import ProcessPool
 from tests.tasks import add
 from tests.worker import tasks
 from tests.worker.conftest import until
 from tests.worker.job_runs import claimed
 from tests.worker.pools.running_pool import RunningPool, has_started
+
+pytestmark = pytest.mark.usefixtures("takes_nothing_back")
 
 LIMITS = ChildLimits(
     threads=2, async_slots=3, async_threads=1, kill_grace_period=0.3, using="default", lease=30.0

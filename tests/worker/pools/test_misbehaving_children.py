@@ -8,8 +8,10 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 from zlib import crc32
 
 import psutil
@@ -18,8 +20,8 @@ import pytest
 from offload import JobState
 from offload.lifecycle import succeeded
 from offload.worker.child.channel import HEADER
-from offload.worker.pools import processes
-from offload.worker.pools.child_process import ChildLimits
+from offload.worker.pools import child_pings, processes
+from offload.worker.pools.child_limits import ChildLimits
 from offload.worker.pools.processes import ProcessPool
 from tests.worker import misbehaving_tasks, tasks
 from tests.worker.conftest import until
@@ -101,6 +103,10 @@ BYTES = {
     "failure of one text": message("finished", [row(failure=("a",))]),
     "progress of nothing": message("progress", {("x", 1): "{}", 5: 6}),
     "no progress": message("progress", 1),
+    "no limits": message("limits", 1, {"default": 2}),
+    "limits that cannot be read": message("limits", 1, {"default": {"crm": "{"}}),
+    "unknown number of a limit": message("limits", 1, {"default": {"crm": '{"speed": 1}'}}),
+    "limit that is no number": message("limits", 1, {"default": {"crm": '{"total": "1"}'}}),
 }
 
 
@@ -221,6 +227,33 @@ def test_a_child_that_starts_no_more_jobs_is_replaced_but_not_without_end(start,
     assert running.wait(first)[0].worker_lost
     pids.append(pid_of(running))
     assert len(set(pids)) == 3
+
+
+def test_a_job_that_holds_the_interpreter_is_named_until_it_goes_on(
+    start, log, monkeypatch, gate, fifo
+):
+    monkeypatch.setattr(child_pings, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(child_pings, "UNRESPONSIVE_TIMEOUT", 0.3)
+    running = start()
+    pid = pid_of(running)
+    harmless = claimed(tasks.hold, str(gate))
+    running.start_jobs(harmless)
+    give_up_at = time.monotonic() + 0.6
+    until(lambda: running.step() or time.monotonic() > give_up_at)
+    assert not log.text
+    job = claimed(tasks.hold_interpreter_until, str(fifo))
+    running.start_jobs(job)
+
+    until(lambda: running.step() or log.text)
+    assert f"Child process {pid} has not responded for 0.3 s" in log.text
+    assert f"{UUID(job.id)} ({job.task_path})" in log.text
+    assert set(running.pool.held_up_jobs()) == {job, harmless}
+
+    os.close(os.open(fifo, os.O_WRONLY))
+    assert running.wait(job)[0].state == JobState.SUCCESSFUL
+    until(lambda: running.step() or "responds again" in log.text)
+    assert running.pool.held_up_jobs() == []
+    assert len(log.records) == 2
 
 
 def test_a_frozen_child_without_jobs_is_killed_when_it_is_replaced(start, log, monkeypatch):

@@ -316,6 +316,35 @@ def test_a_job_that_makes_no_calls_gives_its_thread_to_one_that_waits(start_loop
     assert last
 
 
+def test_a_job_that_waits_for_a_busy_loop_keeps_its_thread(start_loop, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REST", 0.0)
+    harness = start_loop(1)
+    calling, may_return = threading.Event(), threading.Event()
+
+    def call() -> int:
+        calling.set()
+        may_return.wait(LIMIT)
+        return connection_number()
+
+    async def count_twice() -> list[int]:
+        return [await sync_to_async(call)(), await sync_to_async(connection_number)()]
+
+    async def follow() -> int:
+        await reach(calling)
+        return await sync_to_async(connection_number)()
+
+    async def hold_up_the_loop() -> None:
+        threads = harness.runner._threads
+        while not threads._waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        may_return.set()
+        until(lambda: threads._resting)
+
+    jobs = job_of(count_twice), job_of(follow), job_of(hold_up_the_loop)
+    (first, last), other, _ = play_all(harness, *jobs)
+    assert first == last == other
+
+
 @pytest.mark.parametrize("holding", ["a transaction", "an open cursor"])
 def test_a_job_keeps_the_thread_that_it_needs(start_loop, holding, monkeypatch):
     monkeypatch.setattr(module, "MAX_REST", 0.0)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.db import Error, connection, connections
 from django.db.backends.signals import connection_created
+from django.tasks.signals import task_finished, task_started
 
 from offload import JobState
+from offload.models import Job
 from offload.worker.execution.connections import reset_connections
 from offload.worker.runners import threads
 from tests.tasks import add
@@ -54,6 +58,19 @@ def test_a_task_interrupted_in_a_query_does_not_leave_its_connection_to_the_next
     assert after.return_value == [False, 1, False, True]
 
 
+@pytest.mark.parametrize("has_query", [True, False])
+@pytest.mark.parametrize("enter_schema", [tasks.enter_schema, tasks.aenter_schema])
+def test_what_a_task_sets_on_a_connection_does_not_reach_the_next_job(
+    start_worker: StartWorker, enter_schema, has_query
+):
+    """Otherwise the jobs of one tenant would run in the schema of another."""
+    start_worker(0, threads=1, async_threads=1)
+
+    for name in ("acme", "bolt"):
+        result = enter_schema.enqueue(name, has_query=has_query).wait(LIMIT)
+        assert result.return_value == "", result.errors
+
+
 def test_a_connection_that_got_too_old_while_no_job_ran_is_not_used(monkeypatch, start_worker):
     """The server may have closed it meanwhile; here it has."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0.5)
@@ -69,12 +86,103 @@ def test_a_connection_that_got_too_old_while_no_job_ran_is_not_used(monkeypatch,
     assert after.return_value[0] is False
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no server")
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True},
+        {"CONN_MAX_AGE": 0.5},
+    ],
+    ids=["with health checks", "up to an age"],
+)
+def test_the_first_jobs_after_a_pause_and_their_receivers_find_connections_that_work(
+    monkeypatch, start_worker: StartWorker, receivers: list[str], kept: dict[str, Any]
+):
+    """Also if the server has closed all of them, as after a restart or at an idle timeout."""
+    for name, value in kept.items():
+        monkeypatch.setitem(connections.settings["default"], name, value)
+    earlier = _other_sessions()  # threads that other tests have left may use them again
+    start_worker(0, threads=1, async_threads=1)
+    for task in (tasks.use_database, tasks.ause_database):
+        assert task.enqueue().wait(LIMIT).state == JobState.SUCCESSFUL
+    until(lambda: len(receivers) == 4)
+    is_too_old_at = time.monotonic() + 0.5
+
+    until(lambda: time.monotonic() > is_too_old_at)
+    for session in _other_sessions() - earlier:  # of the worker, its listener and its jobs
+        with suppress(Error):  # it has ended meanwhile
+            _close_session(session)
+    after = [task.enqueue() for task in (tasks.use_database, tasks.ause_database)]
+
+    for result in after:
+        assert result.wait(LIMIT).state == JobState.SUCCESSFUL, result.errors
+        assert result.attempts == 1
+    until(lambda: len(receivers) == 8)
+    assert set(receivers) == {"it works"}
+
+
+@pytest.fixture
+def receivers() -> Iterator[list[str]]:
+    """What receivers of the signals of a worker found when they used the database."""
+    found: list[str] = []
+
+    def query(**_: Any) -> None:
+        try:
+            Job.objects.exists()
+        except Error as error:
+            found.append(repr(error))
+        else:
+            found.append("it works")
+
+    for signal in (task_started, task_finished):
+        signal.connect(query)
+    yield found
+    for signal in (task_started, task_finished):
+        signal.disconnect(query)
+
+
+def _other_sessions() -> set[int]:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        else:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            )
+        return {session for (session,) in cursor.fetchall()}
+
+
 def _close_session(session: int) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT pg_terminate_backend(%s)", [session])
         elif connection.vendor == "mysql":
             cursor.execute("KILL %s", [session])
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="what PostgreSQL keeps per session")
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (tasks.change_session, tasks.read_session),
+        (tasks.achange_session, tasks.aread_session),
+        (tasks.change_session, tasks.aread_session),
+        (tasks.achange_session, tasks.read_session),
+    ],
+)
+def test_what_a_job_changes_in_its_database_session_ends_with_the_job(start_worker, change, read):
+    assert connection.settings_dict["CONN_MAX_AGE"] == 0
+    start_worker(0, threads=1, async_threads=1)
+    before = read.enqueue().wait(LIMIT).return_value
+
+    assert change.enqueue().wait(LIMIT).state == JobState.SUCCESSFUL
+
+    assert read.enqueue().wait(LIMIT).return_value == before
+    assert before[2:] == [None, True]
 
 
 @pytest.mark.django_db(transaction=True)

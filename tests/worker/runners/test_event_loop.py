@@ -82,3 +82,15 @@ def test_a_job_that_never_waits_counts_for_all_slots_as_no_other_ran_beside_it(s
 
     assert harness.run(tasks.anoop).run_seconds == 50
     assert harness.run(tasks.yield_often, 1).run_seconds == 1
+
+
+def test_more_reports_follow_while_nearly_all_slots_run_jobs(start, gate):
+    harness = start(make_event_loop, slots=8)
+    numbers = harness.submit(*(claimed(tasks.ahold, str(gate)) for _ in range(7)), claimed(aadd, 1))
+
+    report = harness.report()
+    gate.touch()
+    next_report = harness.report()
+
+    assert (report.number, report.more_follow) == (numbers[-1], True)
+    assert not next_report.more_follow

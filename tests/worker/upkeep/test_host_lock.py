@@ -16,6 +16,7 @@ import pytest
 from offload.uuid7 import new_id
 from offload.worker.upkeep import host_lock as module
 from offload.worker.upkeep.host_lock import HostLock
+from tests.worker.conftest import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/shm")
 
@@ -45,6 +46,18 @@ def worker(host_lock: HostLock) -> UUID:
 
 def test_a_running_worker_has_not_exited(host_lock, worker, database):
     assert host_lock.exited_workers() == HostLock(database).exited_workers() == set()
+
+
+def test_a_copy_of_the_process_does_not_hold_the_lock(host_lock, worker, database):
+    copy = os.fork()
+    if copy == 0:
+        signal.pause()
+    try:
+        host_lock.close()
+        until(lambda: host_lock.exited_workers() == {worker})  # once the copy has begun
+    finally:
+        os.kill(copy, signal.SIGKILL)
+        os.waitpid(copy, 0)
 
 
 def test_the_last_worker_removes_the_folder(host_lock, worker, database):

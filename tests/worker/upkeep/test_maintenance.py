@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from offload.conf import BackendOptions
 from offload.lifecycle import JobState, succeeded
-from offload.models import Job, Worker
+from offload.models import Job, Limit, LimitKey, Worker
 from offload.notifier import Hint
-from offload.store import get_store, retention
+from offload.store import get_store, idle_keys, retention
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, FinishedJob
+from offload.store.records import ClaimedJob, EndedJob, FinishedJob
+from offload.timestamps import now_microseconds
 from offload.worker.change_hints import ChangeHints
 from offload.worker.claiming.poller import Poller
 from offload.worker.claiming.served_queues import ServedQueues
@@ -45,10 +46,15 @@ class Pool:
 
     processes, threads = 0, 1
 
+    def held_up_jobs(self) -> list[Any]:
+        return []
+
     def capacity(self, *, is_async: bool) -> int:
         return 0
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None: ...
+
+    def announce_ended(self, ended: Sequence[EndedJob]) -> None: ...
 
 
 class LiveWorker:
@@ -137,7 +143,7 @@ def test_a_worker_that_sends_a_heartbeat_after_a_stall_keeps_its_jobs(
     worker.rescue(after=ENOUGH)
 
     assert not is_lost(job)
-    assert not worker.store.finish([(job, succeeded("1"))])  # none is refused
+    assert not worker.store.finish([(job, succeeded("1"))]).refused  # none is refused
 
 
 def test_a_worker_that_sends_heartbeats_while_the_clock_jumps_is_suspected_anew(
@@ -258,6 +264,36 @@ def test_batches_follow_each_other_until_no_old_job_is_left(
 
     assert pauses == [module.MIN_PRUNE_PAUSE, module.MIN_PRUNE_PAUSE, None]
     assert not Job.objects.exists()
+
+
+def test_keys_of_limits_are_pruned_in_batches(
+    worker: LiveWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle_keys, "MAX_ROWS_PER_STATEMENT", 3)
+    LimitKey.objects.bulk_create(
+        LimitKey(limit_key=f"calls:{number}", name="calls", backend="default")
+        for number in range(7)
+    )
+
+    pauses = [worker.maintenance.prune_keys() for _ in range(3)]
+
+    assert pauses == [module.MIN_PRUNE_PAUSE, module.MIN_PRUNE_PAUSE, None]
+    assert not LimitKey.objects.exists()
+
+
+def test_limits_that_no_code_has_are_deleted_when_their_jobs_are(
+    worker: LiveWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="offload.worker")
+    now = now_microseconds()
+    for days in (8, 31):  # failed jobs are kept for 30 days
+        seen_at = now - days * 86_400_000_000
+        Limit.objects.create(name=f"unseen-{days}", definition="{}", seen_at=seen_at)
+
+    worker.maintenance.prune_limits()
+
+    assert Limit.objects.get().name == "unseen-8"
+    assert "Deleted the limit 'unseen-31': no code has had it for 30 days." in caplog.text
 
 
 def test_slow_pruning_takes_a_part_of_the_time(

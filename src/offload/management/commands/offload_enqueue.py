@@ -6,7 +6,6 @@ import inspect
 import json
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -14,17 +13,14 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.tasks import Task
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
-from offload.conf import did_you_mean
+from offload.backends.signatures import require_matching_call
 from offload.exceptions import OffloadError, TaskNotFound
 from offload.lifecycle import JobState
-from offload.management.arguments import non_negative_number, resolve_backend
+from offload.management.arguments import non_negative_number, parse_moment, resolve_backend
 from offload.management.base import OffloadCommand
 from offload.results import OffloadResult
-from offload.task_lookup import find_task
-from offload.task_modules import task_module
+from offload.task_lookup import explain_missing, find_task
 from offload.text import to_terminal_text
 
 
@@ -54,9 +50,9 @@ class Command(OffloadCommand):
         add("--priority", type=int, help="From -100 to 100 (default: the task's).")
         add(
             "--run-after",
-            type=_moment,
+            type=parse_moment,
             metavar="TIME",
-            help="When the job may run: seconds from now, or a time such as 2026-12-01T06:00.",
+            help="When the job may run: a time such as 2026-12-01T06:00, or a duration such as 2h.",
         )
         add("--backend", help="Alias in TASKS (default: the task's).")
         add(
@@ -78,6 +74,8 @@ class Command(OffloadCommand):
         if options["verbosity"] > 0:
             self.stdout.write(result.id)
             self.stdout.flush()
+            if not getattr(result, "is_new", True):
+                self.stderr.write("No job was made: this one holds the key of the call.")
         if options["wait"] is not None:
             _wait(result, options["wait"])
 
@@ -86,37 +84,23 @@ def _find_task(path: str) -> Task[..., Any]:
     try:
         return find_task(path)
     except TaskNotFound as error:
-        raise CommandError(f"There is no task {path!r}.{_hint(path)}") from error
+        raise CommandError(f"There is no task {path!r}.{explain_missing(path)}") from error
     except (Exception, SystemExit) as error:
         reason = to_terminal_text(f"{type(error).__name__}: {error}")
         raise CommandError(f"The module of {path!r} cannot be imported: {reason}") from error
-
-
-def _hint(path: str) -> str:
-    module_path, _, name = path.rpartition(".")
-    if not module_path:
-        return " Pass its whole path, such as shop.tasks.send_digest."
-    module = task_module(module_path)
-    if module is None:
-        return f" The module {module_path!r} belongs to no installed app."
-    tasks = [name for name, value in vars(module).items() if isinstance(value, Task)]
-    if not tasks:
-        return f" The module {module_path!r} does not exist, or has no tasks."
-    return did_you_mean(name, sorted(tasks))
 
 
 def _require_matching_arguments(
     task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
 ) -> None:
     """Raise CommandError if the task's function does not take the arguments."""
-    signature = inspect.signature(task.func)
-    context = [None] if task.takes_context else []
     try:
-        signature.bind(*context, *args, **kwargs)
+        require_matching_call(task, args, kwargs)
     except TypeError as error:
+        signature = inspect.signature(task.func)
         raise CommandError(
-            f"Wrong arguments: {error}. The task is {task.name}{signature}; pass its arguments "
-            "with --args '[...]' or --kwargs '{...}'."
+            f"Wrong arguments: {error}. It is {task.name}{signature}; pass its arguments with "
+            "--args '[...]' or --kwargs '{...}'."
         ) from error
 
 
@@ -164,22 +148,3 @@ def _json[T](kind: type[T]) -> Callable[[str], T]:
         return value
 
     return parse
-
-
-def _moment(text: str) -> datetime | timedelta:
-    """Return a datetime, in the current time zone unless the text names another; or a delay."""
-    try:
-        return timedelta(seconds=non_negative_number(text))
-    except ArgumentTypeError:
-        pass
-    except OverflowError:
-        raise ArgumentTypeError(f"{text} seconds are too long.") from None
-    try:
-        moment = parse_datetime(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}.") from None
-    if moment is None:
-        raise ArgumentTypeError(
-            f"{text!r} is neither a number of seconds nor a time such as 2026-12-01T06:00."
-        )
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 from offload.backends.base import offload_backends
-from offload.checks import missing_migrations
+from offload.checks.migrations import missing_migrations
 from offload.management.arguments import (
     add_backend_arguments,
     non_negative_number,
@@ -25,6 +25,9 @@ from offload.management.arguments import (
     resolve_store,
 )
 from offload.management.base import OffloadCommand
+from offload.management.database_wait import describe_file
+from offload.management.queue_formatting import describe_pause
+from offload.store import get_store
 from offload.store.errors import explain, migrate_command
 from offload.store.queries import (
     MAX_COUNTED_JOBS,
@@ -119,7 +122,8 @@ def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
     """Run the checks in order; after one fails, skip those that depend on it."""
     try:
         connections[using].ensure_connection()
-        yield CheckResult("database", ok=True, message=f"DATABASES[{using!r}] responds.")
+        message = f"DATABASES[{using!r}]{describe_file(using)} responds."
+        yield CheckResult("database", ok=True, message=message)
         migrations = _check_migrations(using)
         yield migrations
         if migrations.ok:
@@ -127,6 +131,7 @@ def _run_checks(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
             # A container's probe asks about its own worker, whose restart helps no other queue.
             if options["queue"] is None and not options["this_host"]:
                 yield from _check_unserved_queues(using, options["backends"])
+            yield from _report_pauses(using, options)
             yield _check_queue(using, options)
     except (DatabaseError, InterfaceError) as error:
         connections[using].close()
@@ -153,6 +158,8 @@ def _check_workers(using: str, options: dict[str, Any]) -> CheckResult:
         served += f" on this host ({hostname})"
     if workers:
         message = f"Serving {served}: {_format_workers(workers)}."
+        message += "".join(map(_describe_held_up, workers))
+        message += "".join(map(_describe_load, workers))
         return CheckResult("worker", ok=True, message=message)
     message = f"No worker serves {served}. Start one: {_worker_command(backend, queue)}"
     return CheckResult("worker", ok=False, message=message)
@@ -183,11 +190,25 @@ def _check_unserved_queues(using: str, backends: list[str]) -> Iterator[CheckRes
             yield CheckResult("worker", ok=False, message=message)
 
 
+def _report_pauses(using: str, options: dict[str, Any]) -> Iterator[CheckResult]:
+    """Yield each paused queue and task, which is no failure: somebody has decided it."""
+    for backend in options["backends"]:
+        rules = get_store(using).rules(backend)
+        for queue, pause in sorted(rules.paused_queues.items()):
+            if options["queue"] in {None, queue}:
+                name = to_terminal_text(repr(queue))
+                message = f"Queue {name} is {describe_pause(pause)}."
+                yield CheckResult("queue", ok=True, message=message)
+        for path, row in sorted(rules.tasks.items()):
+            message = f"Task {to_terminal_text(path)} is {describe_pause(row.pause)}."
+            yield CheckResult("task", ok=True, message=message)
+
+
 def _check_queue(using: str, options: dict[str, Any]) -> CheckResult:
     max_age = options["max_age"]
     age = oldest_wait(using, options["backend"], options["queue"])
     if age is None:
-        return CheckResult("queue", ok=True, message="No job is waiting.")
+        return CheckResult("queue", ok=True, message="No job is waiting for a worker.")
     shown_age = max(0.0, age)  # below 0 if the clocks of hosts differ
     message = f"The oldest waiting job has been ready for {shown_age:,.1f} s"
     if max_age is None or age <= max_age:
@@ -201,9 +222,38 @@ def _check_queue(using: str, options: dict[str, Any]) -> CheckResult:
 
 
 def _format_workers(workers: list[Worker]) -> str:
-    names = ", ".join(str(worker) for worker in workers[:MAX_WORKERS_SHOWN])
+    names = ", ".join(map(_format_worker, workers[:MAX_WORKERS_SHOWN]))
     hidden = len(workers) - MAX_WORKERS_SHOWN
     return f"{names} and {hidden} more" if hidden > 0 else names
+
+
+def _format_worker(worker: Worker) -> str:
+    served, *others = worker.queues.split(",")
+    queues = ", ".join(filter(None, [served, *others]))
+    if not served:
+        queues = f"all queues but {queues}" if queues else "all queues"
+    return f"{worker} ({to_terminal_text(queues)})"
+
+
+def _describe_held_up(worker: Worker) -> str:
+    """Return a sentence about the jobs of processes that do not respond; nothing without any."""
+    if not worker.held_up_jobs:
+        return ""
+    return (
+        f" A child process of {worker} does not respond, as a job holds its interpreter. Running "
+        f"there: {worker.held_up_jobs.replace(',', ', ')}. To end a job: "
+        "python manage.py offload_jobs cancel ID"
+    )
+
+
+def _describe_load(worker: Worker) -> str:
+    """Return a sentence about a worker that the load of its machine slows down."""
+    if worker.high_load is None:
+        return ""
+    return (
+        f" {worker} claims only one job a minute, as the load of its machine is above max_load: "
+        f"{worker.high_load:.1f}."
+    )
 
 
 def _worker_command(backend: str, queue: str | None) -> str:

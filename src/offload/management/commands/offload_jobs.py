@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
+from django.tasks.exceptions import InvalidTask
 
-from offload.backends.changes import PARTICIPLES, cancel_job, explain_state, retry_job
+from offload.backends.changes import PARTICIPLES, Retries, cancel_job, explain_state
 from offload.conf import did_you_mean
-from offload.lifecycle import CANCELLABLE, RETRYABLE, JobState
+from offload.exceptions import InvalidJobState
+from offload.lifecycle import CANCELLABLE, RETRYABLE, WAITING, JobState
 from offload.management.arguments import (
     add_backend_arguments,
     add_common_options,
@@ -34,6 +36,9 @@ from offload.management.formatting import (
     format_table,
     operator_document,
 )
+from offload.management.queue_formatting import describe_pause, pause_document
+from offload.management.workflow_formatting import workflow_details
+from offload.store.limit_lines import limit_uses
 from offload.store.queries import (
     JobFilter,
     find_by_prefix,
@@ -45,6 +50,8 @@ from offload.store.queries import (
 
 if TYPE_CHECKING:
     from offload.models import Job
+    from offload.store.limit_lines import LimitUse
+    from offload.store.queue_records import Pause
 
 BATCH_SIZE = 100
 """Maximum number of jobs changed in one transaction."""
@@ -63,6 +70,7 @@ class Command(OffloadCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         list_ = actions.add_parser("list", help="List jobs.")
         _add_filters(list_, limit=DEFAULT_LIST_LIMIT)
+        list_.add_argument("--workflow", metavar="ID", help="Only the parts of this workflow.")
         list_.add_argument("--json", action="store_true", help="Print a JSON list.")
         show = actions.add_parser("show", help="Show the details of one job.")
         show.add_argument("id", help="The job's id, or its last or first eight digits.")
@@ -109,8 +117,9 @@ class Command(OffloadCommand):
         job, attempts = self.store.read(self._identify(options["id"]))
         if job is None:
             raise CommandError(_not_found(options["id"]))
+        what, pause = self._pause_of(job)
         if options["json"]:
-            document = operator_document(job)
+            document = operator_document(job) | {"pause": pause_document(pause)}
             document["attempts"] = [attempt_document(attempt) for attempt in attempts]
             self.stdout.write(format_json(document))
             return
@@ -118,16 +127,48 @@ class Command(OffloadCommand):
         if job.worker:
             worker_ids.add(job.worker)
         workers = find_workers(self.store.using, list(worker_ids))
-        self.stdout.write(format_details(job, attempts, workers))
+        uses: list[LimitUse] = []
+        if job.limit_key is not None and not JobState(job.state).is_finished:
+            uses = limit_uses(self.store.using, job.limit_key)
+        paused = "" if pause is None else f"{what} is {describe_pause(pause)}"
+        others = {"paused": paused, **workflow_details(self.store, job)}
+        self.stdout.write(format_details(job, attempts, workers, uses, others))
+
+    def _pause_of(self, job: Job) -> tuple[str, Pause | None]:
+        """Return "queue" or "task" and the pause that keeps a job waiting; None if it may start."""
+        if job.state not in WAITING:
+            return "", None
+        rules = self.store.rules(job.backend)
+        what = "the queue" if job.queue_name in rules.paused_queues else "the task"
+        return what, rules.pause_of(job.queue_name, job.task_path)
 
     def _retry(self, options: dict[str, Any]) -> None:
         ids = self._select("retry", options, RETRYABLE, default=[JobState.FAILED])
         if not ids:
             return
-        retried = self._change(ids, partial(retry_job, self.store))
-        self.stdout.write(f"{sum(retried.values()):,} retried.")
-        refused = [pk for pk, is_retried in retried.items() if not is_retried]
-        self._require_none_refused(refused, "retry")
+        reasons: list[str] = []
+        retries = Retries(self.store, set(ids))
+
+        def retry(pk: UUID) -> bool | None:
+            try:
+                return retries.retry(pk)
+            except (InvalidJobState, InvalidTask) as error:
+                reasons.append(str(error))
+                return None
+
+        retried = self._change(ids, retry)
+        self.stdout.write(f"{sum(map(bool, retried.values())):,} retried.")
+        refused = [
+            pk
+            for pk, is_retried in retried.items()
+            if is_retried is False and not self._runs_with_its_workflow(pk, retried)
+        ]
+        self._require_none_refused(refused, "retry", reasons)
+
+    def _runs_with_its_workflow(self, job: UUID, retried: Mapping[UUID, bool | None]) -> bool:
+        """Return whether a job was refused because its workflow was retried with all its parts."""
+        row, _ = self.store.read(job)
+        return row is not None and row.workflow is not None and bool(retried.get(row.workflow))
 
     def _cancel(self, options: dict[str, Any]) -> None:
         running_first = CANCELLABLE[::-1]
@@ -209,6 +250,7 @@ class Command(OffloadCommand):
                     state=state,
                     queue_name=options["queue"],
                     task=options["task"],
+                    workflow=self._workflow(options),
                 )
                 jobs += list_jobs(
                     self.store.using, job_filter, limit=remaining, search_all=search_all
@@ -217,6 +259,10 @@ class Command(OffloadCommand):
             self._require_known_queue(options["queue"])
             self._require_known_task(options["task"])
         return jobs
+
+    def _workflow(self, options: dict[str, Any]) -> UUID | None:
+        text: str | None = options.get("workflow")
+        return None if text is None else self._identify(text)
 
     def _require_known_queue(self, name: str | None) -> None:
         queues = sorted(self.backend.queues)
@@ -273,15 +319,23 @@ class Command(OffloadCommand):
                     results[pk] = change(pk)
         return results
 
-    def _require_none_refused(self, refused: Sequence[UUID], action: str) -> None:
-        """Raise CommandError with the states of the jobs that could not be changed."""
-        reasons = []
+    def _require_none_refused(
+        self, refused: Sequence[UUID], action: str, reasons: Sequence[str] = ()
+    ) -> None:
+        """Raise CommandError with the states of the jobs that could not be changed.
+
+        Args:
+            refused: the jobs.
+            action: "retry" or "cancel".
+            reasons: why others could not be changed.
+        """
+        reasons = [*reasons]
         for pk in refused:
             job, _ = self.store.read(pk)
             if job is None:
                 reasons.append(f"The job {pk} no longer exists.")
             else:
-                reasons.append(explain_state(pk, JobState(job.state), action))
+                reasons.append(explain_state(job, action))
         if reasons:
             raise CommandError("\n".join(reasons))
 

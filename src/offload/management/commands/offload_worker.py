@@ -26,21 +26,22 @@ from offload.management.arguments import (
     resolve_backend,
     whole_number,
 )
-from offload.management.database_wait import wait_for_database
+from offload.management.database_wait import describe_file, wait_for_database
 from offload.management.reloader import Reloader
 from offload.management.unfinished import describe_unfinished
 from offload.results import canonical_id
 from offload.store import get_store
 from offload.store.records import ClaimedJob
 from offload.text import to_terminal_text
-from offload.worker.child.project import ProjectError
+from offload.worker.child.project import ProjectError, load_tasks
 from offload.worker.child.stop_signals import STOP_SIGNALS
 from offload.worker.config import WorkerConfig, make_engine
 from offload.worker.engine import Engine
 from offload.worker.logs import show_job_lines
 from offload.worker.pools.fork_server import fork_server
 
-BYTES_PER_MEBIBYTE = 1024**2
+PER_CHILD = ("max_jobs_per_child", "max_memory_per_child")
+"""Options about child processes."""
 MAX_JOBS_SHOWN = 10
 """How many running jobs a stopping worker names."""
 
@@ -72,6 +73,11 @@ class Command(BaseCommand):
             "--drain",
             action="store_true",
             help="Exit when no job is left that could run now; with 1 if stopped before.",
+        )
+        add(
+            "--duties-only",
+            action="store_true",
+            help="Run no jobs: do only what workers do besides, for a fleet of Celery workers.",
         )
         add(
             "--reload",
@@ -110,29 +116,35 @@ class Command(BaseCommand):
 
     def _run(self, engine: Engine, reloader: Reloader | None) -> None:
         """Run jobs until the worker is stopped, which it also is while the project is loaded."""
-        has_changed = False
+        is_loaded = True
         try:
-            if engine.pool.processes:
-                fork_server.start()
+            _load_tasks(engine, needs_all=reloader is not None)
             self._stop_at_signals(engine)
             engine.run()
-            has_changed = reloader is not None and reloader.has_seen_change
         except KeyboardInterrupt:
             self._is_stopped = True
         except ProjectError as error:
             if reloader is None:
                 raise CommandError(str(error)) from error
             self._write(str(error))
-            has_changed = True
-        if reloader is not None and has_changed and not self._is_stopped:
-            self._restart(reloader)
+            is_loaded = False
+        if reloader is None or self._is_stopped:
+            return
+        if reloader.has_seen_change or not is_loaded:
+            self._restart(reloader, is_loaded=is_loaded)
 
-    def _restart(self, reloader: Reloader) -> None:
-        """Start this command again once its code can be loaded; return if it is stopped before."""
-        self._write("Code changed: restarting.")
+    def _restart(self, reloader: Reloader, *, is_loaded: bool) -> None:
+        """Start this command again once its code can be loaded; return if it is stopped before.
+
+        Args:
+            reloader: which knows when code changes.
+            is_loaded: whether the code could be loaded before it changed.
+        """
+        if is_loaded:
+            self._write("Code changed: restarting.")
         _raise_at_signals()
         with suppress(KeyboardInterrupt):
-            reloader.wait_until_loadable(self._write)
+            reloader.wait_until_loadable(self._write, is_known_bad=not is_loaded)
             fork_server.stop()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
@@ -140,25 +152,25 @@ class Command(BaseCommand):
         backend = resolve_backend(options["backend"])
         try:
             backend_options = _with_arguments(backend.settings, options)
+            if options["duties_only"]:
+                backend_options = replace(backend_options, processes=0)
             get_store(backend_options.database)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         for name in (*options["queues"], *options["exclude_queues"]):
             require_queue(backend, name)
-        if backend_options.processes == 0 and (options["max_jobs"] or options["max_memory"]):
-            raise CommandError("--max-jobs and --max-memory need at least --processes 1.")
-        max_memory = options["max_memory"]
-        if max_memory is not None:
-            max_memory *= BYTES_PER_MEBIBYTE
+        if backend_options.processes == 0 and any(options[name] for name in PER_CHILD):
+            raise CommandError(
+                "--max-jobs-per-child and --max-memory-per-child need at least --processes 1."
+            )
         return WorkerConfig(
             backend=backend.alias,
             options=backend_options,
             queues=options["queues"],
             excluded=options["exclude_queues"],
             drain=options["drain"],
-            max_jobs=options["max_jobs"],
-            max_memory=max_memory,
             shows_logs=options["verbosity"] > 0,
+            duties_only=options["duties_only"],
         )
 
     def _prepare_engine(self, config: WorkerConfig) -> Engine:
@@ -202,17 +214,32 @@ def _add_capacity_arguments(parser: CommandParser) -> None:
         type=at_least_one,
         help="Tasks written with async def that one process runs at once.",
     )
-    add("--max-jobs", type=at_least_one, help="Restart a child process after N jobs.")
     add(
-        "--max-memory",
+        "--max-jobs-per-child",
         type=at_least_one,
-        help="Restart a child process when it uses more than N MiB.",
+        metavar="N",
+        help="Replace a child process after N jobs.",
+    )
+    add(
+        "--max-memory-per-child",
+        type=at_least_one,
+        metavar="MIB",
+        help="Replace a child process that uses more than MIB; kill it at twice as much.",
+    )
+    add(
+        "--max-load",
+        type=non_negative_number,
+        metavar="LOAD",
+        help="Claim no jobs while the load average of the machine is above LOAD.",
     )
 
 
 def _with_arguments(backend_options: BackendOptions, arguments: dict[str, Any]) -> BackendOptions:
     """Return the backend's OPTIONS, some overridden by arguments of the command line."""
-    names = ("processes", "threads", "async_slots", "shutdown_timeout", "database")
+    names = (
+        *("processes", "threads", "async_slots", "shutdown_timeout", "database"),
+        *(*PER_CHILD, "max_load"),
+    )
     overrides = {name: arguments[name] for name in names if arguments[name] is not None}
     return replace(backend_options, **overrides)
 
@@ -223,6 +250,22 @@ def _is_reload_enabled(options: dict[str, Any]) -> bool:
     if options["reload"] is None:
         return settings.DEBUG
     return bool(options["reload"])
+
+
+def _load_tasks(engine: Engine, *, needs_all: bool) -> None:
+    """Import the tasks where jobs will run.
+
+    Args:
+        engine: the worker.
+        needs_all: whether no job may run if a `tasks` module cannot be imported.
+
+    Raises:
+        ProjectError: if the project cannot be loaded.
+    """
+    if engine.pool.processes:
+        fork_server.start(needs_all_tasks=needs_all)
+    elif problem := load_tasks(needs_all=needs_all):
+        raise ProjectError(problem)
 
 
 def _raise_at_signals() -> None:
@@ -254,7 +297,9 @@ def _banner(config: WorkerConfig, *, reloads: bool) -> str:
     queues = ", ".join(config.queues or sorted(task_backends[config.backend].queues)) or "all"
     if config.excluded:
         queues += f" except {', '.join(config.excluded)}"
-    if options.processes:
+    if config.duties_only:
+        place = "other workers; this one has duties only"
+    elif options.processes:
         plural = "es" if options.processes > 1 else ""
         place = f"{options.processes} process{plural} x {options.threads} threads, "
         place += f"{options.async_slots} async tasks each"
@@ -264,8 +309,21 @@ def _banner(config: WorkerConfig, *, reloads: bool) -> str:
     return (
         f"django-offload {offload.__version__}, pid {os.getpid()}\n"
         f"  queues    {queues} (backend {config.backend!r})\n"
-        f"  database  {options.database!r}\n"
+        f"  database  {options.database!r}{describe_file(options.database)}\n"
         f"  runs in   {place}\n"
+        f"{_limits_line(options)}"
         f"  restarts  {restarts}\n"
         "Stop with Ctrl-C."
     )
+
+
+def _limits_line(options: BackendOptions) -> str:
+    """Return the line about the limits of child processes and of the load; empty without any."""
+    limits = []
+    if options.processes and options.max_jobs_per_child is not None:
+        limits.append(f"{options.max_jobs_per_child:,} jobs per process")
+    if options.processes and options.max_memory_per_child is not None:
+        limits.append(f"{options.max_memory_per_child:,} MiB per process")
+    if options.max_load is not None:
+        limits.append(f"load {options.max_load:g}")
+    return f"  at most   {', '.join(limits)}\n" if limits else ""

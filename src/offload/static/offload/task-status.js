@@ -26,13 +26,14 @@ function details({ is_finished, error, progress, estimate }) {
   if (is_finished && !error) return [];
   if (error) return [error.title, error.detail, text("reference", error.reference)];
   const { step, message } = progress ?? {};
-  const { remaining_seconds: left, position } = estimate ?? {};
+  const { remaining_seconds: left, position, reason } = estimate ?? {};
   const seconds = `0${left % 60}`.slice(-2);
   return [
     step && `${step.number}${step.of ? `/${step.of}` : ""} ${step.name}`,
     message,
     left != null && text("remaining", `${Math.floor(left / 60)}:${seconds}`),
     position && text("position", position),
+    reason,
   ];
 }
 
@@ -299,7 +300,7 @@ class Hub {
 
   async #stream() {
     const states = () => this.#states(this.#ids);
-    const queued = () => states().some(({ phase }) => phase === "queued");
+    const queued = () => states().some(({ phase }) => /queued|limited/.test(phase));
     const known = states().map(({ id, version }) => `${id}.${version}`);
     const headers = { Accept: "text/event-stream", "Last-Event-ID": `${known}` };
     this.#setTimer("queued", QUEUED_MS, () => queued() && this.restart());

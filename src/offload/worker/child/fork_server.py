@@ -9,6 +9,7 @@ import contextvars
 import errno
 import faulthandler
 import gc
+import json
 import os
 import pickle
 import selectors
@@ -19,6 +20,7 @@ import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 from offload.worker.child.exit_handlers import leave_cleanup_to_the_parent, run_exit_handlers
 from offload.worker.child.stop_signals import leave_stop_signals_to_the_worker
@@ -26,29 +28,32 @@ from offload.worker.parent_death import die_with_parent
 
 NUMBER = struct.Struct("=q")
 """A process id or an exit code."""
-IS_LOADED = b""
-"""The report of a server that has loaded the project; others are the text of an error."""
+FAILURE, LIMITS, SCHEDULES = "failure", "limits", "schedules"
+"""Keys of the report: why the project could not be loaded, or the limits of its tasks and its
+schedules."""
 EXIT_TIMEOUT = 5.0
 """Seconds that the server's exit handlers may take."""
 
 
-def main(descriptor: int) -> None:
+def main(connection: int, project: int) -> None:
     """Load the project and serve.
 
     Args:
-        descriptor: a socket, from which the project is read, and then the requests.
+        connection: a socket to the worker, to which the report is sent, and then the requests come.
+        project: a file with what to load.
     """
     leave_stop_signals_to_the_worker()
     die_with_parent()
     if hasattr(faulthandler, "register"):  # Ctrl-\ in a terminal shows the stacks of children, too
         faulthandler.register(signal.SIGQUIT, all_threads=True)
-    worker = socket.socket(fileno=descriptor)
-    report = _load(worker)
+    worker = socket.socket(fileno=connection)
+    report = _load(project)
     leave_stop_signals_to_the_worker()  # again: the project may have set handlers of its own
     try:
         with suppress(OSError):  # the worker has exited
-            worker.sendall(NUMBER.pack(len(report)) + report)
-            if report == IS_LOADED:
+            text = json.dumps(report).encode()
+            worker.sendall(NUMBER.pack(len(text)) + text)
+            if LIMITS in report:
                 ForkServerMain(worker).serve()
         run_exit_handlers(EXIT_TIMEOUT)
     finally:
@@ -56,32 +61,45 @@ def main(descriptor: int) -> None:
         os._exit(0)
 
 
-def _load(worker: socket.socket) -> bytes:
-    """Load the project that the worker sends; return the report."""
+def _load(file: int) -> dict[str, Any]:
+    """Load the project that the worker has written to a file; return the report."""
     try:
-        with worker.makefile("rb") as stream:
+        with os.fdopen(file, "rb") as stream:
             project = pickle.load(stream)  # noqa: S301  # from the worker
-        from offload.worker.child.project import Project, load_project  # noqa: PLC0415
+        from offload.worker.child.project import (  # noqa: PLC0415
+            Project,
+            close_connections,
+            load_project,
+        )
 
-        load_project(Project(*project))
+        if problem := load_project(Project(*project)):
+            return {FAILURE: problem}
         import_module("offload.worker.child.main")
+        limits = import_module("offload.worker.limits_in_code").limits_in_code()
+        schedules = import_module("offload.worker.schedules_in_code").schedules_in_code()
+        close_connections()  # the number of a schedule's limit may come from a query
+        report = {
+            LIMITS: (limits.loaded_at, limits.numbers),
+            SCHEDULES: schedules._asdict(),
+        }
     except BaseException as error:  # noqa: BLE001  # also of SystemExit
         traceback.print_exc()
-        return f"{type(error).__name__}: {error}".encode(errors="replace")
+        text = f"{type(error).__name__}: {error}"
+        return {FAILURE: text.encode(errors="replace").decode()}  # it is printed
     finally:
         _flush()  # or each child would print it again
     # Everything loaded so far is never freed. A garbage collection in a child would write to all
     # of these memory pages, which the children otherwise share.
     gc.collect()
     gc.freeze()
-    return IS_LOADED
+    return report
 
 
 class ForkServerMain:
     """Forks a child for each request.
 
     A request has two descriptors: the child's connection to the worker, and a pipe. The server
-    answers with the process id, or a negative error number, and writes the exit code to the pipe.
+    writes the process id to the pipe, or a negative error number, and later the exit code.
 
     Args:
         worker: the connection to the worker.
@@ -122,11 +140,12 @@ class ForkServerMain:
         if answer == 0:
             self._run_child(end, status)
         os.close(end)
+        with suppress(OSError):  # the worker waits no more
+            os.write(status, NUMBER.pack(answer))
         if answer > 0:
             self._statuses[answer] = status
         else:
             os.close(status)
-        self._worker.sendall(NUMBER.pack(answer))
         return True
 
     def _reap(self) -> None:

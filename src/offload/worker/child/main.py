@@ -13,19 +13,23 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from offload.exceptions import JobCancelled
 from offload.failpoints import failpoint
 from offload.lifecycle import Outcome
-from offload.store.records import ClaimedJob
+from offload.process_starts import announce_start
+from offload.store.records import ClaimedJob, EndedJob
+from offload.task_limits import observe_limits
 from offload.worker.child.channel import CHUNK_BYTES, Channel, MessageKind
 from offload.worker.child.exit_handlers import run_exit_handlers
 from offload.worker.child.project import close_connections
 from offload.worker.child.report_writer import ReportWriter
 from offload.worker.child.stop_signals import restore_stop_signals_in_forks
-from offload.worker.execution.executor import announce_finished
+from offload.worker.execution.announcements import announce_ended_alone, announce_finished
+from offload.worker.execution.sqlite_connections import prepare_all_connections
 from offload.worker.logs import show_job_lines
 from offload.worker.parent_death import die_with_parent
 from offload.worker.runners.base import split_by_kind
@@ -49,6 +53,7 @@ class ChildOptions(NamedTuple):
         using: alias in DATABASES where the jobs are stored.
         kill_grace_period: seconds that the exit handlers may take.
         shows_logs: whether it prints a line for each job's start and finish.
+        is_first: whether it is the first child of its worker.
     """
 
     threads: int
@@ -57,6 +62,7 @@ class ChildOptions(NamedTuple):
     using: str
     kill_grace_period: float
     shows_logs: bool
+    is_first: bool = False
 
 
 def send_options(child: socket.socket, options: ChildOptions, slot_memory: int) -> None:
@@ -76,9 +82,13 @@ def main(end: socket.socket) -> None:
     message, descriptors, _, _ = socket.recv_fds(end, CHUNK_BYTES, 1)
     if not message:
         os._exit(0)  # the worker has exited
+    for descriptor in (end.fileno(), *descriptors):  # not for programs that tasks start
+        os.set_inheritable(descriptor, False)  # noqa: FBT003
     options = ChildOptions(*marshal.loads(message))  # noqa: S302  # from the worker
     if options.shows_logs:
         show_job_lines()
+    announce_start(is_first=options.is_first)
+    close_connections()
     failpoint("child.started")
     ChildMain(end, options, descriptors[0]).run()
     run_exit_handlers(options.kill_grace_period)
@@ -97,7 +107,7 @@ class ChildMain:
     def __init__(self, end: socket.socket, options: ChildOptions, slot_memory: int) -> None:
         threads, async_slots, async_threads, using = options[:4]
         self._channel = Channel(end)
-        slots = SlotTable(threads + async_slots, slot_memory)
+        slots = self._slots = SlotTable(threads + async_slots, slot_memory)
         self._writer = ReportWriter(end, slots)
         on_finish, on_progress = self._writer.report, self._writer.progress_buffer.add
         self._threads = ThreadRunner(threads, on_finish, slots, using, on_progress)
@@ -108,10 +118,16 @@ class ChildMain:
         self._runners = (self._threads, self._event_loop)
         self._has_limits = False
         """Whether some job has a time limit or was cancelled."""
+        self._using = using
+        self._announcing: list[threading.Thread] = []
+        """Threads that call receivers."""
+        self._max_announcing = options.kill_grace_period / 2
         self._is_stopped = False
 
     def run(self) -> None:
         """Handle messages until the worker sends STOP; exit if that becomes impossible."""
+        prepare_all_connections()
+        observe_limits(self._writer.send_limits)
         self._writer.send(MessageKind.READY)
         try:
             while not self._is_stopped:
@@ -121,6 +137,7 @@ class ChildMain:
             os._exit(1)
         for runner in self._runners:
             runner.stop()
+        self._finish_announcing()
         self._writer.stop()
 
     def _step(self) -> None:
@@ -144,7 +161,11 @@ class ChildMain:
             case MessageKind.CANCEL, keys:
                 self._cancel(keys)
             case MessageKind.ANNOUNCE_FINISHED, job, outcome:
-                self._announce_finished(ClaimedJob(*job), Outcome(*outcome))
+                self._announce(announce_finished, [(ClaimedJob(*job), Outcome(*outcome))])
+            case MessageKind.ANNOUNCE_ENDED, rows:
+                self._announce(announce_ended_alone, list(map(EndedJob._make, rows)), self._using)
+            case (MessageKind.PING,):
+                self._slots.count_answered()
             case (MessageKind.STOP,):
                 self._is_stopped = True
 
@@ -161,10 +182,17 @@ class ChildMain:
             for runner in self._runners:
                 runner.interrupt(key, JobCancelled)
 
-    def _announce_finished(self, job: ClaimedJob, outcome: Outcome) -> None:
-        """Call the receivers in another thread: slow ones must not hold up messages."""
-        finished = [(job, outcome)]
-        threading.Thread(target=announce_finished, args=(finished,), daemon=True).start()
+    def _announce(self, announce: Callable[..., None], *arguments: Any) -> None:
+        """Send signals in another thread: slow receivers must not hold up messages."""
+        self._announcing = [thread for thread in self._announcing if thread.is_alive()]
+        self._announcing.append(threading.Thread(target=announce, args=arguments, daemon=True))
+        self._announcing[-1].start()
+
+    def _finish_announcing(self) -> None:
+        """Wait for receivers: a worker that drains stops right after the last workflow."""
+        deadline = time.monotonic() + self._max_announcing
+        for thread in self._announcing:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()

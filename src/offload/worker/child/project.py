@@ -20,6 +20,7 @@ from zipimport import zipimporter
 import django
 from django.conf import global_settings, settings
 from django.core.cache import caches
+from django.core.checks import ERROR, run_checks
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
@@ -29,16 +30,27 @@ PLAIN_LOADERS = (SourceFileLoader, SourcelessFileLoader, zipimporter)
 """Loaders with which another process gets the same settings from the same module."""
 
 
+TASKS_NOT_IMPORTED = "A tasks module could not be imported."
+"""Why a project with all its tasks could not be loaded; the traceback has been logged."""
+TASKS_IN_ERROR = "System checks of the tasks found errors, so no worker starts:"
+"""How the reason begins why a project with unusable options of its tasks is not run."""
+CHECKS_OF_TASKS = "offload_tasks"
+"""The tag of the system checks of the tasks that a process has loaded."""
+_has_imported_tasks = False
+
+
 class Project(NamedTuple):
     """What another process needs to load this project.
 
     Attributes:
         settings_module: the name of the settings module; None if `settings` replaces it.
         settings: the settings that differ from Django's defaults, pickled by name.
+        needs_all_tasks: whether a `tasks` module that cannot be imported is an error.
     """
 
     settings_module: str | None
     settings: dict[str, bytes]
+    needs_all_tasks: bool = False
 
 
 class ProjectError(Exception):
@@ -58,18 +70,56 @@ def describe_project() -> Project:
     return Project(None, {name: _pickled(name, value) for name, value in _changed_settings()})
 
 
-def load_project(project: Project) -> None:
-    """Set up Django and import the tasks; leave nothing open that forked processes would share."""
+def load_project(project: Project) -> str:
+    """Set up Django and import the tasks; leave nothing open that forked processes would share.
+
+    Returns:
+        Why no job may run; empty if jobs may.
+    """
     if project.settings_module is None:
         values = {name: pickle.loads(value) for name, value in project.settings.items()}  # noqa: S301
         settings.configure(**values)
     django.setup()
+    problem = load_tasks(needs_all=project.needs_all_tasks)
+    close_connections()
+    return problem
+
+
+def load_tasks(*, needs_all: bool) -> str:
+    """Import the tasks and check their options; log the warnings.
+
+    Args:
+        needs_all: whether no job may run if a `tasks` module cannot be imported.
+
+    Returns:
+        Why no job may run; empty if jobs may.
+    """
+    if not import_tasks() and needs_all:
+        return TASKS_NOT_IMPORTED
+    messages = [found for found in run_checks(tags=[CHECKS_OF_TASKS]) if not found.is_silenced()]
+    for found in messages:
+        if found.level < ERROR:
+            logger.warning("%s", found)
+    errors = [str(found) for found in messages if found.level >= ERROR]
+    return "\n\n".join([TASKS_IN_ERROR, *errors]) if errors else ""
+
+
+def import_tasks() -> bool:
+    """Import the apps' `tasks` modules; log the error if one cannot be imported."""
+    global _has_imported_tasks  # noqa: PLW0603  # of the process
     try:
         autodiscover_modules("tasks")
     except Exception:
-        # Jobs of that module will fail with the same error; the tasks of other modules can run.
-        logger.exception("A tasks module could not be imported.")
-    close_connections()
+        # Jobs of that module will wait; the tasks of other modules can run.
+        logger.exception("%s Its jobs wait.", TASKS_NOT_IMPORTED)
+        return False
+    _has_imported_tasks = True
+    return True
+
+
+def has_imported_tasks() -> bool:
+    """Return whether this process has imported all `tasks` modules."""
+    return _has_imported_tasks
 
 
 def close_connections() -> None:

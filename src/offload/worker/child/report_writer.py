@@ -7,13 +7,16 @@ import logging
 import os
 import resource
 import socket
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from offload.failpoints import failpoint
 from offload.progress import MIN_READ_INTERVAL
 from offload.worker.child.channel import Channel, MessageKind
+from offload.worker.limits_in_code import limits_in_code
 from offload.worker.runners.base import FinishReport
 from offload.worker.runners.progress_buffer import ProgressBuffer
 from offload.worker.runners.slot_table import SlotTable
@@ -21,16 +24,19 @@ from offload.worker.runners.slot_table import SlotTable
 logger = logging.getLogger("offload.worker")
 
 MAX_REPORT_DELAY = 0.002
-"""Seconds that a report waits for others to join it, while more jobs wait behind it."""
+"""Seconds that a report waits for others to join it, if more follow."""
 MIN_DESCRIPTORS = 16
 """If fewer file descriptors are free, jobs are about to fail. Lower if the limit is low."""
+HAS_PROC = Path("/proc/self/statm").exists()
+"""Whether the worker can read how much memory this process uses."""
 
 
 class ReportWriter:
     """Sends finished jobs and progress in batches, from a thread of its own.
 
     A thread that wakes for each short job would take the interpreter from the next job each time,
-    so a report waits a little for others as long as more jobs wait behind it.
+    so a report waits a little for others if more follow. And as long as some have arrived since it
+    sent the last ones, it looks for the next ones by itself: to wake it costs as much as a job.
 
     If it cannot send any more, the process exits: without reports it is of no use, and the worker
     then knows at once which jobs are lost.
@@ -52,6 +58,7 @@ class ReportWriter:
         self._has_work = threading.Event()
         self._must_send_now = threading.Event()
         self.progress_buffer = ProgressBuffer(wake=self._has_work.set)
+        self._has_new_limits = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="offload-writer", daemon=True)
         self._thread.start()
@@ -70,6 +77,11 @@ class ReportWriter:
         self._must_send_now.set()
         self._has_work.set()
 
+    def send_limits(self) -> None:
+        """Send the limits of the loaded tasks soon: a module may be loading several."""
+        self._has_new_limits = True
+        self._has_work.set()
+
     def stop(self) -> None:
         """Send everything and wait for the thread to exit."""
         self._is_stopping = True
@@ -85,13 +97,20 @@ class ReportWriter:
             os._exit(1)
 
     def _send_until_stopped(self) -> None:
+        has_sent = False
         while True:
             self._has_work.wait(MIN_READ_INTERVAL if self.progress_buffer else None)
             self._must_send_now.wait(MAX_REPORT_DELAY)
             self._must_send_now.clear()
-            self._has_work.clear()
+            if not has_sent:
+                self._has_work.clear()
+            has_sent = bool(self._reports)
             is_stopping = self._is_stopping  # read after the clear, or a `stop` could be missed
             self._send_reports()
+            if self._has_new_limits:
+                self._has_new_limits = False
+                limits = limits_in_code()
+                self._send(MessageKind.LIMITS, limits.loaded_at, limits.numbers)
             while self._messages:
                 self._send(*self._messages.pop(0))
             if is_stopping:
@@ -109,6 +128,8 @@ class ReportWriter:
         del self._reports[:count]
         self._send_progress()
         if count:
+            if not HAS_PROC:
+                self._slots.peak_memory = peak_memory()
             rows = [(number, tuple(outcome), seconds) for number, outcome, seconds, _ in reports]
             failpoint("child.reporting")
             if not self._is_exhausted and self._has_few_descriptors():
@@ -135,3 +156,9 @@ class ReportWriter:
         if limit == resource.RLIM_INFINITY:
             return False
         return lowest >= limit - min(MIN_DESCRIPTORS, limit // 8)
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has used."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

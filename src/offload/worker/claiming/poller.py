@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from offload.lifecycle import JobState
 from offload.notifier import Hint
 from offload.store.records import ClaimRequest
 from offload.store.session import MAX_ROWS_PER_STATEMENT
+from offload.worker.claiming.limited_jobs import MAX_DRAIN_DELAY, LimitedJobs, count_held
+from offload.worker.claiming.queue_rules import KnownRules
 from offload.worker.claiming.watermarks import Watermarks
 from offload.worker.cooldown import Cooldown
 from offload.worker.timers import NEVER, jittered
@@ -19,6 +22,7 @@ from offload.worker.timers import NEVER, jittered
 if TYPE_CHECKING:
     from offload.notifier import Listener, Notifier
     from offload.store.base import Store
+    from offload.store.limit_records import LimitedRequest
     from offload.store.records import ExchangeResult, FinishedJob
     from offload.worker.change_hints import ChangeHints
     from offload.worker.claiming.reruns import Reruns
@@ -70,17 +74,33 @@ class Poller:
         self._poll_interval = poll_interval
         self._hints = hints
         self._clock = clock
-        self._queues = sorted(served.names) or [ANY_QUEUE]
+        self.rules = KnownRules(
+            store,
+            served,
+            on_resume=self.expect_all,
+            on_task_resume=self._expect_parked,
+            clock=clock,
+        )
+        self._rates_until = 0.0
+        """When the rates of queues let more jobs start, as of the last claims."""
         self._watermarks = Watermarks(store, served, clock=clock)
         self._cooldown = Cooldown(clock)
         """The pause after a slow query of the whole queue."""
+        self.limited = LimitedJobs(served, clock=clock)
         self._expected_kinds = set(KINDS)
         """Kinds of which more jobs may be ready."""
         self._poll_at = 0.0
         self._poll_after_hints_at = NEVER
         self._promote_at = NEVER
         """When the next scheduled job is due, as of the last poll."""
+        self.schedules_at = NEVER
+        """When to look at the schedules, as of the last poll (monotonic clock)."""
         self._recheck_delay = MIN_RECHECK_DELAY
+        self.workflow_notices_at = NEVER
+        """When to take notices about workflows."""
+        self.parked_at = 0.0
+        """When to look for parked jobs whose pauses are over (monotonic clock): once at the start,
+        as polls miss those of which the row of the pause was deleted."""
         self.reruns: Reruns | None = None
         """For a draining worker: the jobs that run again soon."""
 
@@ -89,7 +109,7 @@ class Poller:
     @cached_property
     def _listener(self) -> Listener:
         """Opened at first use, as it belongs to the thread that runs the worker."""
-        return self._notifier.listen(Hint.WORK, Hint.CONTROL, Hint.WATCH)
+        return self._notifier.listen(*sorted(set(Hint) - {Hint.CHANGED}))
 
     def fileno(self) -> int | None:
         """Return the descriptor that is readable when hints arrive; None if there is none."""
@@ -113,6 +133,13 @@ class Poller:
         if Hint.WORK in hints:
             self.expect_jobs()
             self._poll_after_hints()
+        if Hint.LIMITED in hints:
+            self.limited.expect()
+        if Hint.QUEUES in hints:
+            self.rules.expire()
+            self.parked_at = 0.0  # jobs that other workers have parked before they stopped
+        if Hint.WORKFLOW in hints:
+            self.workflow_notices_at = 0.0
         if not ready and self._listener.changed():
             self.expect_jobs()
         if self._expected_kinds and self._is_sweep_due:
@@ -131,24 +158,52 @@ class Poller:
 
     def should_claim(self, pool: Pool) -> bool:
         """Return whether the pool needs more jobs of a kind of which some may be ready."""
-        return any(pool.should_refill(is_async=is_async) for is_async in self._expected_kinds)
+        return any(
+            pool.should_refill(is_async=is_async) and self._room(pool, is_async=is_async) > 0
+            for is_async in self._expected_kinds
+        )
 
     def claim_request(self, pool: Pool) -> ClaimRequest:
         """Return how many jobs to claim now, and from where. The request is false if none."""
-        slots = {is_async: pool.capacity(is_async=is_async) for is_async in self._expected_kinds}
+        self.rules.read_if_old()
+        slots = {is_async: self._room(pool, is_async=is_async) for is_async in self._expected_kinds}
+        queues = self._served.open_names
         request = ClaimRequest(
             self._served.backend,
-            self._queues,
+            [ANY_QUEUE] if queues is None else queues,
             sync_slots=slots.get(False, 0),
             async_slots=slots.get(True, 0),
+            paused_tasks=self._served.paused_tasks,
         )
         request = self._watermarks.narrow(request)
         if not request.queues:
             self._expected_kinds.clear()
+        if request and (limits := self._served.limits_among(request.queues)):
+            free = pool.free_slots(is_async=False), pool.free_slots(is_async=True)
+            request = replace(request, limits=limits, free=free)
         return request
 
+    def limited_due_in(self, pool: Pool) -> float:
+        """Return the seconds until jobs with a limit may be claimed; infinity if none may."""
+        return self.limited.due_in(pool, self._expected_kinds)
+
+    def limited_request(self, pool: Pool) -> LimitedRequest | None:
+        """Return how many jobs with a limit to claim now, and from where; None if none."""
+        return self.limited.request(pool, self._expected_kinds)
+
     def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
-        """Update which jobs to expect: after a claim that was not full, no more of its kind."""
+        """Update which jobs to expect: after a claim that was not full, no more of its kind.
+
+        Args:
+            request: how many jobs were requested.
+            result: of the exchange. Its jobs with a limit were not claimed by this request.
+        """
+        if any(job.limit_key is not None for job in result.claimed):
+            ordinary = [job for job in result.claimed if job.limit_key is None]
+            result = replace(result, claimed=ordinary)
+        self._learn_rates(result)
+        if result.is_partial:
+            return
         self._watermarks.learn(request, result)
         is_short = False
         has_claimed = False
@@ -159,6 +214,33 @@ class Poller:
                 has_claimed = has_claimed or claimed > 0
         if is_short:
             self._recheck(has_claimed=has_claimed)
+
+    @property
+    def backend(self) -> str:
+        """Alias in TASKS of the queues."""
+        return self._served.backend
+
+    def open_among(self, queues: Iterable[str]) -> set[str]:
+        """Return those of some queues that the worker serves, and that are not paused."""
+        self.rules.read_if_old()
+        return self._served.among(queues)
+
+    def has_limits(self, queue: str) -> bool:
+        """Return whether a queue has limits, so that a job that ends may let another one start."""
+        return queue in self._served.limits
+
+    @property
+    def awaits_rates(self) -> bool:
+        """Whether a draining worker waits for the rate of a queue."""
+        return self._clock() < self._rates_until
+
+    def _learn_rates(self, result: ExchangeResult) -> None:
+        """Look again when the rate of a queue lets more jobs start."""
+        if result.queues_in is None:
+            return
+        self.poll_within(result.queues_in)
+        if result.queues_in <= MAX_DRAIN_DELAY:
+            self._rates_until = self._clock() + result.queues_in
 
     # --- polls ------------------------------------------------------------------------------
 
@@ -191,12 +273,19 @@ class Poller:
         now = self._clock()
         if self._cooldown.is_over:
             with self._cooldown.measure():
-                queues, due_in = self._watermarks.poll()
-            if queues is None or self._served.among(queues):
+                result, leaves_out_queues = self._watermarks.poll()
+            if leaves_out_queues or self._served.among(result.queues):
                 self.expect_jobs()
-            self._promote_at = NEVER if due_in is None else now + due_in
+            self._promote_at = NEVER if result.scheduled_in is None else now + result.scheduled_in
+            self.limited.expect_in(result.limited_in)
+            self.schedules_at = NEVER if result.schedule_in is None else now + result.schedule_in
+            if result.has_workflow_notices:
+                self.workflow_notices_at = 0.0
+            if result.has_parked:
+                self._expect_parked()
         else:
             self.expect_jobs()
+            self.schedules_at = now
         if self._promote_at <= now:
             self.promote()
         else:
@@ -227,11 +316,30 @@ class Poller:
         if delays:
             self.poll_within(min(delays))
 
+    def expect_all(self) -> None:
+        """Claim jobs with a limit and others: a queue was resumed, or one of its jobs has ended."""
+        self.expect_jobs()
+        self.limited.expect()
+
     def expect_jobs(self) -> None:
         """Claim jobs of both kinds as soon as the pool needs some."""
         self._expected_kinds.update(KINDS)
 
     # --- details ----------------------------------------------------------------------------
+
+    def _expect_parked(self) -> None:
+        """Look soon for parked jobs, and for pauses of tasks."""
+        self.parked_at = 0.0
+        self.rules.expect_pauses()
+
+    def _room(self, pool: Pool, *, is_async: bool) -> int:
+        """Return how many jobs of a kind to claim: not into the slots of jobs with a limit."""
+        capacity = pool.capacity(is_async=is_async)
+        if not (capacity and self.limited.is_due(is_async=is_async)):
+            return capacity
+        own = pool.slots(is_async=is_async) - self.limited.share(pool, is_async=is_async)
+        held = count_held(pool, is_async=is_async, are_limited=False)
+        return min(capacity, max(0, own - held))
 
     @property
     def _is_sweep_due(self) -> bool:

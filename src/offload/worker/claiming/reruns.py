@@ -52,7 +52,11 @@ class Reruns:
         now = self._clock()
         if self._due_at and min(self._due_at.values()) <= now:
             due = [job for job, due_at in self._due_at.items() if due_at <= now]
-            waiting = {job.pk for job in self._store.find(due) if job.state in WAITING}
+            waiting = {
+                job.pk
+                for job in self._store.find(due)
+                if job.state in WAITING and self._served.among([job.queue_name])
+            }
             for job in due:
                 if job in waiting:
                     self._due_at[job] = now + RECHECK_INTERVAL

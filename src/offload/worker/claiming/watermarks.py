@@ -9,11 +9,11 @@ the heads: for jobs that are more urgent or older than the watermarks, and jobs 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from offload.store.records import ClaimRequest, ExchangeResult, Watermark
+from offload.store.records import ClaimRequest, ExchangeResult, PollResult, Watermark
 from offload.worker.cooldown import Cooldown
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Watermarks:
         self._ready_queues_seconds = 0.0
         if not request:
             return request
+        for key in [key for key in self._watermarks if key[0] in self._served.paused]:
+            del self._watermarks[key]
         if self.seconds_to_sweep:
             watermarks = sorted(self._watermarks.values(), key=Watermark.urgency)
             queues = sorted({watermark.queue_name for watermark in watermarks})
@@ -92,22 +94,20 @@ class Watermarks:
             key = (job.queue_name, job.is_async, job.priority)
             self._watermarks[key] = Watermark(*key, job.run_after, job.id)
 
-    def poll(self) -> tuple[Sequence[str] | None, float | None]:
-        """Query which queues have ready jobs and when the next scheduled job is due.
+    def poll(self) -> tuple[PollResult, bool]:
+        """Query which queues have ready jobs, and when scheduled and limited jobs are due.
 
         Returns:
-            The names of the queues, or None if that query would be slow; and the seconds until
-            the next scheduled job is due, or None if there is no such job.
+            What the poll found; and whether it left out the queues, which would be slow.
         """
         if self.seconds_to_sweep:
             # No backend has this name: no queue is read, but scheduled jobs of all backends are.
-            _, due_in = self._store.poll("")
-            return None, due_in
+            return self._store.poll(""), True
         started_at = self._clock()
-        queues, due_in = self._store.poll(self._served.backend)
-        if not self._served.among(queues):
+        result = self._store.poll(self._served.backend)
+        if not self._served.among(result.queues):
             self._record_no_ready_jobs(self._clock() - started_at)
-        return queues, due_in
+        return result, False
 
     def _finish_sweep(self, request: ClaimRequest, result: ExchangeResult) -> None:
         """Record a sweep for the requested kinds; delay the next one if this one was slow."""

@@ -6,32 +6,45 @@ Nothing else calls the user's code: the task, its backoff, and the receivers of 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.transaction import TransactionManagementError
 from django.tasks.signals import task_finished, task_started
 
-from offload import exceptions, lifecycle
-from offload.exceptions import InvalidResult, JobError, Retry
+from offload import lifecycle
+from offload.exceptions import Retry
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, Outcome
-from offload.ownership import ownership_from
 from offload.progress import OnProgress, ignore_progress
-from offload.serialization import encode_result
 from offload.signal_receivers import has_only_django_receivers
 from offload.store import get_store
-from offload.store.records import ClaimedJob, ClaimKey, FinishedJob, ProgressUpdates
+from offload.store.records import ClaimedJob
 from offload.text import to_terminal_text
-from offload.worker.execution.connections import reset_connections
-from offload.worker.execution.job_run import IsCancelled, JobRun, never_cancelled
+from offload.worker.execution.announcements import announce_ended
+from offload.worker.execution.forked_copies import end_copies_with_their_code
+from offload.worker.execution.job_run import (
+    IsCancelled,
+    JobRun,
+    ResultsUnread,
+    never_cancelled,
+)
 from offload.worker.execution.retry_decision import decide_outcome
 from offload.worker.execution.sqlite_locks import acall_past_locks, call_past_locks
+from offload.worker.execution.stored_outcomes import (
+    ClaimLost,
+    CommitLost,
+    OutcomeWriter,
+    succeed,
+    write_in_transaction,
+    write_with_parts,
+)
 from offload.worker.execution.tracebacks import describe_exception
 
 if TYPE_CHECKING:
@@ -43,31 +56,17 @@ type Gate = AbstractContextManager[Any]
 """Entered around the task's code, where a JobTimeout or JobCancelled may be raised."""
 
 
+end_copies_with_their_code()  # wherever jobs run, also in a test's process
+
 _RETRY = f"{Retry.__module__}.{Retry.__qualname__}"
 
 
-class OutcomeWriter(Protocol):
-    """The methods of the store that an attempt calls.
-
-    Attributes:
-        using: alias in DATABASES where a task with `atomic=True` runs in a transaction.
-    """
-
-    using: str
-
-    def finish(self, finished: Sequence[FinishedJob]) -> list[ClaimedJob]: ...
-
-    def keep_progress(
-        self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
-    ) -> set[ClaimKey]: ...
+IMPORT_RETRY_SECONDS = 30.0
+"""Time after which a job runs again whose task's module could not be imported."""
 
 
-class ClaimLost(Exception):
-    """Another worker has claimed the job: the effects of an atomic task are rolled back."""
-
-
-class CommitLost(Exception):
-    """The database failed around the task's code: its transaction may be rolled back."""
+RESULTS_RETRY_SECONDS = 1.0
+"""Time after which a job runs again whose arguments could not be read from the database."""
 
 
 def execute(
@@ -94,6 +93,8 @@ def execute(
     run = JobRun(job, is_cancelled, on_progress)
     try:
         run.start()
+        if run.refers_to_results:
+            run.fill_in_results(store or get_store(using))
         run.announce_start()
         failpoint("executor.started")
         if getattr(run.task, "atomic", False):
@@ -104,7 +105,9 @@ def execute(
             with gate:
                 value = call_past_locks(run, run.call)
             failpoint("executor.returned")
-            outcome = _succeed(run, value)
+            outcome = succeed(run, value)
+            if run.new_parts is not None:
+                outcome = write_with_parts(run, outcome, store or get_store(using))
         run.announce_finish(outcome)
     except BaseException as error:  # noqa: BLE001  # any exception of a task becomes its outcome
         outcome = _fail(run, error)
@@ -112,6 +115,8 @@ def execute(
             run.announce_finish(outcome)
     if run.reporter is not None:
         run.reporter.close()
+    if outcome.written and run.ended:
+        announce_ended(run.ended, using)
     return outcome
 
 
@@ -120,17 +125,29 @@ async def execute_async(
     gate: Gate,
     is_cancelled: IsCancelled = never_cancelled,
     on_progress: OnProgress = ignore_progress,
+    store: OutcomeWriter | None = None,
 ) -> Outcome:
-    """Run one attempt on this event loop and return its outcome; raise nothing."""
+    """Run one attempt on this event loop and return its outcome; raise nothing.
+
+    Args:
+        job, gate, is_cancelled, on_progress: those of `execute`.
+        store: where the job is stored, if not in its database's store.
+    """
     run = JobRun(job, is_cancelled, on_progress)
     try:
         run.start()
+        if run.refers_to_results:
+            await sync_to_async(run.fill_in_results)(store or get_store(run.options.database))
         await _announce_async(task_started, run.announce_start)
         failpoint("executor.started")
         with gate:
             value = await acall_past_locks(run, run.acall)
         failpoint("executor.returned")
-        outcome = _succeed(run, value)
+        if run.additions is None:
+            outcome = succeed(run, value)
+        else:
+            writer = store or get_store(run.options.database)
+            outcome = await sync_to_async(_add_parts)(run, value, writer)
         await _announce_async(task_finished, run.announce_finish, outcome)
     except BaseException as error:  # noqa: BLE001  # any exception of a task becomes its outcome
         outcome = _fail(run, error)
@@ -138,25 +155,9 @@ async def execute_async(
             await _announce_async(task_finished, run.announce_finish, outcome)
     if run.reporter is not None:
         run.reporter.close()
+    if outcome.written and run.ended:
+        await sync_to_async(announce_ended)(run.ended, run.options.database)
     return outcome
-
-
-def announce_finished(finished: Sequence[FinishedJob]) -> None:
-    """Send `task_finished` for jobs that finished without an executor, such as lost ones.
-
-    Receivers may be slow, so call it in a thread of its own, whose connections it closes.
-    """
-    for job, outcome in finished:
-        path, message, _ = outcome.failure or ("", "", "")
-        kind = getattr(exceptions, path.rpartition(".")[2], JobError)
-        try:
-            raise kind(message)  # noqa: TRY301  # Django's receiver logs the current exception
-        except BaseException:  # noqa: BLE001
-            run = JobRun(job)
-            with ownership_from(run.ownership):  # which `start` sets in other cases
-                run.announce_finish(outcome)
-        reset_connections()
-    reset_connections(close_all=True)
 
 
 async def _announce_async(
@@ -176,7 +177,7 @@ def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
     committed = Event()
     is_nested = transaction.get_connection(store.using).in_atomic_block
     try:
-        with run.fork_boundary, transaction.atomic(store.using):
+        with transaction.atomic(store.using):
             if not is_nested:  # the transaction of a TestCase collects callbacks for the test
                 transaction.on_commit(committed.set, using=store.using)
             is_in_task = True
@@ -184,20 +185,26 @@ def _run_atomically(run: JobRun, gate: Gate, store: OutcomeWriter) -> Outcome:
                 value = run.call()
             _require_connection(store.using)
             is_in_task = False
-            outcome = _succeed(run, value)
+            outcome = succeed(run, value)
             failpoint("executor.atomic_returned")
-            _write_in_transaction(run, outcome, store)
+            write_in_transaction(run, outcome, store)
             failpoint("executor.atomic_finished")
     except BaseException as error:
         if committed.is_set():
-            message = "An on_commit() callback failed after task id=%s had succeeded."
-            logger.exception(message, run.id)
+            message = "Task id=%s path=%s had succeeded before an on_commit() callback failed."
+            logger.exception(message, run.id, run.job.task_path)
         elif is_in_task or not isinstance(error, OperationalError | InterfaceError):
             raise
         else:
             raise CommitLost(str(error).strip()) from error
     failpoint("executor.atomic_committed")
     return outcome._replace(written=True)
+
+
+def _add_parts(run: JobRun, value: Any, store: OutcomeWriter) -> Outcome:
+    """Return the outcome of a task that returned; write it if the task adds parts."""
+    outcome = succeed(run, value)
+    return outcome if run.new_parts is None else write_with_parts(run, outcome, store)
 
 
 def _require_connection(using: str) -> None:
@@ -210,44 +217,66 @@ def _require_connection(using: str) -> None:
         )
 
 
-def _write_in_transaction(run: JobRun, outcome: Outcome, store: OutcomeWriter) -> None:
-    """Write the outcome and the last progress, which the worker would write too late.
-
-    Raises:
-        ClaimLost: another worker holds the job.
-    """
-    if store.finish([(run.job, outcome)]):
-        raise ClaimLost
-    if run.reporter is not None:
-        key = run.job.key
-        store.keep_progress([(key, run.reporter.snapshot())], finished=[key])
-
-
-def _succeed(run: JobRun, value: Any) -> Outcome:
-    try:
-        return lifecycle.succeeded(encode_result(value, max_bytes=run.options.max_result_size))
-    except (ValueError, RecursionError) as error:  # a TypeError stays one, as in Django
-        raise InvalidResult(str(error)) from error
-
-
 def _fail(run: JobRun, error: BaseException) -> Outcome:
     """Return the outcome of an attempt that raised, while the exception is being handled."""
     if isinstance(error, ClaimLost):
-        logger.warning("Task id=%s was taken over by another worker.", run.id)
+        message = "Task id=%s path=%s was taken over by another worker."
+        logger.warning(message, run.id, run.job.task_path)
         return lifecycle.released()._replace(written=True)
+    if error is run.import_error:
+        return _wait_for_code(run, error)
+    if isinstance(error, ResultsUnread):
+        return _wait_for_results(run, error)
     try:
         if isinstance(error, CommitLost):
             outcome = _commit_lost_outcome(run.job, error)
         else:
-            with run.fork_boundary:
-                outcome = decide_outcome(
-                    error, run.job, run.task, run.result, is_cancelled=run.is_cancelled()
-                )
+            outcome = decide_outcome(
+                error, run.job, run.task, run.result, is_cancelled=run.is_cancelled()
+            )
     except BaseException as problem:  # noqa: BLE001  # raised by the exception's own methods
         outcome = lifecycle.failed(describe_exception(problem))
     if not JobState(outcome.state).is_finished:
         _log_retry(run, outcome)
     return outcome
+
+
+def _wait_for_code(run: JobRun, error: BaseException) -> Outcome:
+    """Return the outcome of a job whose code cannot be loaded: half a deployment, or half a file.
+
+    It says nothing about the job, which waits until the code has been mended.
+    """
+    path = run.job.task_path
+    _log_import_error(path.rpartition(".")[0], f"{type(error).__name__}: {error!s:.1000}")
+    outcome = lifecycle.snoozed(IMPORT_RETRY_SECONDS)
+    if run.is_cancelled():
+        return lifecycle.cancelled_instead(outcome)
+    with suppress(Exception):  # raised by a log handler
+        message = "Task id=%s path=%s waits for its code; running again in %.1f s"
+        logger.info(message, run.id, path, outcome.delay)
+    return outcome
+
+
+def _wait_for_results(run: JobRun, error: ResultsUnread) -> Outcome:
+    """Return the outcome of a job for which the results of others could not be read."""
+    outcome = lifecycle.snoozed(RESULTS_RETRY_SECONDS)
+    if run.is_cancelled():
+        return lifecycle.cancelled_instead(outcome)
+    with suppress(Exception):  # raised by a log handler
+        message = "Task id=%s path=%s could not read its arguments (%s); running again in %.1f s"
+        reason = to_terminal_text(error)
+        logger.warning(message, run.id, run.job.task_path, reason, outcome.delay)
+    return outcome
+
+
+@lru_cache(maxsize=100)
+def _log_import_error(module: str, reason: str) -> None:
+    """Log the current exception, once in each process although each job of the module raises it."""
+    with suppress(Exception):  # raised by a log handler
+        message = "The module %s cannot be imported (%s). The jobs of its tasks wait."
+        logger.error(
+            message, to_terminal_text(module), to_terminal_text(reason), exc_info=sys.exception()
+        )
 
 
 def _commit_lost_outcome(job: ClaimedJob, error: CommitLost) -> Outcome:
@@ -270,7 +299,9 @@ def _log_retry(run: JobRun, outcome: Outcome) -> None:
         reason = "snoozed"
     else:
         path, message, _ = outcome.failure
-        reason = f"attempt {job.attempt} of {job.max_attempts} failed ({path}: {message})"
+        # A Retry may allow more attempts than the task does.
+        of_all = f" of {job.max_attempts}" if job.attempt < job.max_attempts else ""
+        reason = f"attempt {job.attempt}{of_all} failed ({path}: {message})"
         if path != _RETRY:
             level = logging.WARNING
     with suppress(Exception):  # raised by a log handler

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from functools import cache, cached_property, lru_cache
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.signals import setting_changed
+from django.db import DatabaseError, InterfaceError
 from django.dispatch import receiver
 from django.tasks import Task, TaskContext, task_backends
 from django.tasks.exceptions import InvalidTaskBackend
@@ -18,17 +20,24 @@ from django.tasks.signals import task_finished, task_started
 from offload.backends.base import OffloadBackend
 from offload.conf import BackendOptions
 from offload.context import CurrentJob, enter_job
-from offload.exceptions import JobExpired, current_timeout
+from offload.exceptions import (
+    JobExpired,
+    PartsFailed,
+    TaskNotFound,
+    UserFacingError,
+    current_timeout,
+)
 from offload.lifecycle import JobState, Outcome
 from offload.ownership import Cause, Ownership, set_ownership_source
 from offload.progress import OnProgress, ProgressReporter, ignore_progress
 from offload.results import OffloadResult, canonical_id, make_result, task_errors
 from offload.serialization import decode
-from offload.signal_receivers import cancellation, has_no_receivers
-from offload.store.records import ClaimedJob
+from offload.signal_receivers import has_no_receivers
+from offload.store.records import ClaimedJob, EndedJob
+from offload.store.workflow_records import REFERENCE, NewParts
+from offload.task_log import foreseen
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
-from offload.worker.execution.fork_boundary import fork_boundary
 from offload.worker.execution.sqlite_connections import SQLiteChanges
 
 if TYPE_CHECKING:
@@ -45,6 +54,23 @@ def never_cancelled() -> bool:
     return False
 
 
+class ResultsUnread(Exception):
+    """The database failed while the results were read to which the arguments refer."""
+
+
+class ResultReader(Protocol):
+    """The method of the store that reads the results of other parts of a workflow."""
+
+    def fill_in(self, job: str, value: Any, *, max_size: int, of_arguments: bool) -> Any: ...
+
+
+class Additions(Protocol):
+    """The parts that a task adds to its workflow, as `current_workflow()` collects them."""
+
+    def complete(self, value: Any) -> tuple[NewParts | None, Any]:
+        """Return the rows of the parts, and the task's return value with references to results."""
+
+
 class JobRun:
     """A job during one attempt: its task, arguments, result and progress.
 
@@ -54,13 +80,23 @@ class JobRun:
         job: the claimed job.
         is_cancelled: returns whether cancellation of the job was requested.
         on_progress: called with the reporter when the progress changed.
-        fork_boundary: around all code of the project, which may fork.
         reporter: the progress; None until the task reports some.
+        import_error: what the import of the task's module raised.
         task: the task, or a stub if it cannot be found.
         args, kwargs: the arguments it was enqueued with.
+        additions: the parts that the task adds to its workflow; None if it adds none.
+        new_parts: their rows, once the task has returned.
+        is_skipped: whether what waits for the result of this part is skipped.
+        ended: jobs of its workflow that ended when the executor stored its outcome.
+        will_be_called_again: whether the task is called again at once if it raises an exception.
     """
 
     reporter: ProgressReporter | None = None
+    import_error: BaseException | None = None
+    additions: Additions | None = None
+    new_parts: NewParts | None = None
+    is_skipped: bool = False
+    ended: Sequence[EndedJob] = ()
     _problem: BaseException | None = None
     _has_succeeded: bool | None = None
 
@@ -73,7 +109,7 @@ class JobRun:
         self.job = job
         self.is_cancelled = is_cancelled
         self.on_progress = on_progress
-        self.fork_boundary = fork_boundary()
+        self.will_be_called_again: Callable[[Exception], bool] = lambda _: False
         self.options, self._sender = _options_and_sender(job.backend)
         try:
             args, kwargs = decode(job.arguments)
@@ -89,6 +125,16 @@ class JobRun:
         """The job's id as results show it."""
         return canonical_id(self.job.id)
 
+    @property
+    def backend(self) -> str:
+        """The alias of the job's backend."""
+        return self.job.backend
+
+    @property
+    def workflow(self) -> str | None:
+        """The id of its workflow as results show it; None without one."""
+        return None if self.job.workflow is None else canonical_id(self.job.workflow)
+
     @cached_property
     def result(self) -> OffloadResult[Any]:
         """The job as receivers, backoffs and tasks with a context see it.
@@ -103,28 +149,58 @@ class JobRun:
         changes: SQLiteChanges = self.__dict__.setdefault("sqlite_changes", SQLiteChanges())
         return changes
 
+    def enter(self) -> None:
+        """Set this context's `current_job()` and the ownership of jobs that are enqueued in it."""
+        set_ownership_source(self.ownership)
+        enter_job(self)
+
     def start(self) -> None:
-        """Set this context's `current_job()` and the ownership of jobs that the task enqueues.
+        """Enter the job, and check whether it can run.
 
         Raises:
             TaskNotFound: the task does not exist; or an exception of its module's import.
             JobExpired: the job is too old to start.
             ValueError: the row's arguments cannot be read.
         """
-        set_ownership_source(self.ownership)
-        if self._problem is not None:
-            raise self._problem
+        self.enter()  # first: receivers are also called for a job that cannot run
         job = self.job
         # A lost or released attempt does not count: maybe its function was never entered.
         if job.attempt == 1 and job.expires_at is not None and job.expires_at < now_microseconds():
             raise JobExpired(f"The job expired at {to_datetime(job.expires_at):%Y-%m-%d %H:%M:%S}.")
+        if self._problem is not None:
+            raise self._problem
         if job.timeout is not None:
             current_timeout.set(job.timeout)
-        enter_job(self)
+
+    @property
+    def refers_to_results(self) -> bool:
+        """Whether results of other parts of its workflow are to stand in its arguments."""
+        return self.job.workflow is not None and REFERENCE in self.job.arguments
+
+    def fill_in_results(self, store: ResultReader) -> None:
+        """Put the results of other parts into the arguments.
+
+        Raises:
+            InvalidArguments: if they are too large.
+            ResultsUnread: if the database fails.
+        """
+        max_size = self.options.max_arguments_size
+        value = [self.args, self.kwargs]
+        try:
+            value = store.fill_in(self.job.id, value, max_size=max_size, of_arguments=True)
+        except (DatabaseError, InterfaceError) as error:
+            raise ResultsUnread(str(error).strip()) from error
+        self.args, self.kwargs = value
 
     def current_job(self) -> CurrentJob:
         """Return what `current_job()` returns to the task."""
-        return CurrentJob(self.id, len(self.job.previous) + 1, self.is_cancelled)
+        tick = self.job.scheduled_for
+        return CurrentJob(
+            self.id,
+            len(self.job.previous) + 1,
+            self.is_cancelled,
+            None if tick is None else to_datetime(tick),
+        )
 
     def open_reporter(self) -> ProgressReporter:
         """Return the reporter. It is created once, also if several threads call at once."""
@@ -141,21 +217,17 @@ class JobRun:
 
     def call(self) -> Any:
         """Call the function directly where possible, as `Task.call` inspects it each time."""
-        task = self.task
+        task, self.is_skipped = self.task, False
         is_plain = type(task).call is _CALL and not _is_async(task.func)
         call = task.func if is_plain else task.call
-        context = self._context
-        with self.fork_boundary:
-            return call(*context, *self.args, **self.kwargs)
+        return call(*self._context, *self.args, **self.kwargs)
 
     async def acall(self) -> Any:
         """Call the function directly where possible, as `Task.acall` inspects it each time."""
-        task = self.task
+        task, self.is_skipped = self.task, False
         is_plain = type(task).acall is _ACALL and _is_async(task.func)
         call = task.func if is_plain else task.acall
-        context = self._context
-        with self.fork_boundary:
-            return await call(*context, *self.args, **self.kwargs)
+        return await call(*self._context, *self.args, **self.kwargs)
 
     def announce_start(self) -> None:
         """Call the receivers of Django's `task_started`, and log their exceptions."""
@@ -167,12 +239,27 @@ class JobRun:
         Call it while the exception of a failed job is being handled: Django's receiver logs it.
         """
         self._has_succeeded = outcome.state == JobState.SUCCESSFUL
-        if outcome.state == JobState.CANCELLED:
-            with cancellation():
+        expected = (UserFacingError, *getattr(self.task, "throws", ()))
+        if outcome.state == JobState.CANCELLED or isinstance(sys.exception(), expected):
+            with foreseen():
                 self._announce(task_finished, logging.INFO, outcome)
             return
         level = logging.INFO if outcome.failure is None else logging.ERROR
         self._announce(task_finished, level, outcome)
+
+    def announce_end(self, result: OffloadResult[Any]) -> None:
+        """Call the receivers of `task_finished` for a job that has ended without an attempt.
+
+        That parts of a workflow failed is foreseen: each of them was logged when it did.
+
+        Args:
+            result: the job as it is now.
+        """
+        self.__dict__["result"] = result
+        self._has_succeeded = result.state in {JobState.SUCCESSFUL, JobState.SKIPPED}
+        is_foreseen = result.state == JobState.CANCELLED or isinstance(sys.exception(), PartsFailed)
+        with foreseen() if is_foreseen else nullcontext():
+            self._announce(task_finished, log_level(result.state))
 
     def _announce(self, signal: Signal, level: int, outcome: Outcome | None = None) -> None:
         try:
@@ -180,11 +267,11 @@ class JobRun:
                 return
             if outcome is not None:
                 self._complete_result(outcome)
-            with self.fork_boundary:
-                signal.send_robust(self._sender, task_result=self.result)
+            signal.send_robust(self._sender, task_result=self.result)
         except BaseException:
             with suppress(Exception):  # raised by a log handler, which may be what failed
-                logger.exception("A signal receiver failed for job %s.", self.id)
+                message = "Task id=%s path=%s: a receiver of its signals failed."
+                logger.exception(message, self.id, self.job.task_path)
 
     def _complete_result(self, outcome: Outcome) -> None:
         state = JobState(outcome.state)
@@ -201,10 +288,11 @@ class JobRun:
     def _find_task(self) -> Task[..., Any]:
         job = self.job
         try:
-            with self.fork_boundary:
-                return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
+            return find_task_for_job(job.task_path, job.backend, job.queue_name, job.priority)
         except BaseException as error:  # noqa: BLE001  # the import of a module may raise anything
             self._problem = error
+            if not isinstance(error, TaskNotFound):
+                self.import_error = error
             return find_task_or_stub(
                 job.task_path, backend=job.backend, queue_name=job.queue_name, priority=job.priority
             )
@@ -213,6 +301,11 @@ class JobRun:
     def _context(self) -> tuple[TaskContext[..., Any], ...]:
         """The task's leading argument, if it takes its context."""
         return (TaskContext(task_result=self.result),) if self.task.takes_context else ()
+
+
+def log_level(state: int) -> int:
+    """Return the level of the line that Django's receiver logs for a job that has finished."""
+    return logging.ERROR if state in {JobState.FAILED, JobState.EXPIRED} else logging.INFO
 
 
 _is_async = lru_cache(maxsize=1000)(iscoroutinefunction)

@@ -40,16 +40,27 @@ def decide_outcome(
     """
     if isinstance(error, Snooze) and not is_cancelled:
         return lifecycle.snoozed(error.delay)
-    failure = describe_exception(error)
+    failure = describe_exception(_cause(error))
     if isinstance(error, JobExpired):
         return lifecycle.expired(failure)
     if _is_cancellation(error, is_cancelled=is_cancelled):
         return lifecycle.cancelled(failure)
-    if job.attempt >= job.max_attempts or not _is_retryable(error, task):
+    if job.attempt >= _max_attempts(error, job) or not _is_retryable(error, task):
         return lifecycle.failed(failure)
     if is_cancelled:
         return lifecycle.cancelled(failure)
     return lifecycle.retried(failure, _retry_delay(error, job, task, result))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the exception that the attempt failed with, which a Retry may carry."""
+    cause = error.cause if isinstance(error, Retry) else None
+    return error if cause is None else cause
+
+
+def _max_attempts(error: BaseException, job: ClaimedJob) -> int:
+    own = error.max_attempts if isinstance(error, Retry) else None
+    return job.max_attempts if own is None else own
 
 
 def _is_cancellation(error: BaseException, *, is_cancelled: bool) -> bool:

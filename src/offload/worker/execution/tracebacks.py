@@ -18,7 +18,9 @@ MAX_TRACEBACK_CHARS = 32_000
 MAX_PATH_CHARS = 255
 """Length of a stored class path."""
 
-_WORKER_FOLDER = str(Path(__file__).parents[1])
+_PACKAGE = Path(__file__).parents[2]
+_FOLDERS = (f"{_PACKAGE / 'worker'}/", f"{_PACKAGE / 'celery'}/")
+"""Folders of this package through which a task is called."""
 _CALLERS = ("django/tasks/base.py", "asgiref/sync.py", "contextlib.py", "/transaction.py")
 """Files of other packages through which the worker calls a task."""
 
@@ -70,7 +72,7 @@ def _skip_own_frames(first: TracebackType | None) -> TracebackType | None:
     current = first
     while current is not None:
         filename = current.tb_frame.f_code.co_filename
-        if not filename.startswith(_WORKER_FOLDER) and not filename.endswith(_CALLERS):
+        if not filename.startswith(_FOLDERS) and not filename.endswith(_CALLERS):
             return current
         current = current.tb_next
     return first

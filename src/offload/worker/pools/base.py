@@ -10,8 +10,10 @@ from offload.exceptions import Interruption, JobCancelled, JobTimeout
 from offload.lifecycle import JobFailure, Outcome
 from offload.policies import DEFAULT_BACKOFF
 from offload.store.losses import lost_outcome
-from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
+from offload.store.records import ClaimedJob, ClaimKey, EndedJob, FinishedJob
+from offload.worker.limits_in_code import LimitsInCode
 from offload.worker.pools.capacity import Capacity
+from offload.worker.schedules_in_code import SchedulesInCode
 
 
 class Pool(ABC):
@@ -34,6 +36,14 @@ class Pool(ABC):
         """
 
     @abstractmethod
+    def limits_in_code(self) -> LimitsInCode:
+        """Return the limits of the tasks that are loaded where the jobs run."""
+
+    @abstractmethod
+    def schedules_in_code(self) -> SchedulesInCode | None:
+        """Return the schedules that are loaded where the jobs run; None before they are."""
+
+    @abstractmethod
     def descriptors(self) -> tuple[list[int], list[int]]:
         """Return the file descriptors to poll: for reading and for writing.
 
@@ -45,6 +55,14 @@ class Pool(ABC):
         """Return how many more jobs of a kind can be submitted."""
 
     @abstractmethod
+    def slots(self, *, is_async: bool) -> int:
+        """Return how many jobs of a kind run at once."""
+
+    @abstractmethod
+    def free_slots(self, *, is_async: bool) -> int:
+        """Return how many more jobs of a kind would start at once."""
+
+    @abstractmethod
     def should_refill(self, *, is_async: bool) -> bool:
         """Return True if it is time to claim more jobs of a kind."""
 
@@ -52,6 +70,11 @@ class Pool(ABC):
     @abstractmethod
     def is_backed_up(self) -> bool:
         """Whether jobs wait here for a slot."""
+
+    @property
+    @abstractmethod
+    def linger(self) -> float:
+        """Seconds that outcomes may wait for others, while enough jobs wait here; else 0."""
 
     @abstractmethod
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
@@ -88,12 +111,20 @@ class Pool(ABC):
         """Send Django's `task_finished` for jobs that no runner finished, such as lost ones."""
 
     @abstractmethod
+    def announce_ended(self, ended: Sequence[EndedJob]) -> None:
+        """Send Django's `task_finished` for jobs of workflows that ended because others did."""
+
+    @abstractmethod
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that `collect` has not returned."""
 
     @abstractmethod
     def running_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that have started and not finished."""
+
+    @abstractmethod
+    def held_up_jobs(self) -> list[ClaimedJob]:
+        """Return the running jobs of processes that do not respond, as one of them may hold it."""
 
     @abstractmethod
     def stop(self) -> None:

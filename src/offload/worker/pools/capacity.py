@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -9,10 +10,17 @@ from dataclasses import dataclass, field
 
 from offload.lifecycle import Outcome
 from offload.store.records import ClaimedJob, FinishedJob
-from offload.worker.pools.run_times import MAX_WAITING_SECONDS, RunTimes
+from offload.worker.pools.run_times import MAX_SECONDS_TO_START, MAX_WAITING_SECONDS, RunTimes
 
 STUCK_TIMEOUT = 0.2
 """Seconds without a finished job of a kind after which its waiting jobs are released."""
+
+MAX_SYNC_LINGER = 0.005
+"""Seconds that outcomes wait for others at most, while enough jobs wait for a thread."""
+MAX_ASYNC_LINGER = 0.02
+"""The same while enough jobs wait for the event loop, which runs others if none waits."""
+FLOW_SECONDS = 0.1
+"""Seconds after which a finished job counts only a third in the rate of finished jobs."""
 
 type Row = tuple[int, tuple[object, ...], float | None]
 """A job's number, its outcome, and its run time in seconds; None if it was not started."""
@@ -24,28 +32,42 @@ class _Kind:
 
     Attributes:
         slots: how many run at once.
+        max_linger: seconds that outcomes wait for others at most, while jobs wait for a slot.
         last_number: the number of the last one that was taken; 0 if none was.
         count: how many are held.
         tasks: how many of each task are held.
         changed_at: when the first one was taken or the last one finished (monotonic clock).
+        flow: how many have finished up to `flow_at`; the earlier, the less each counts.
         is_stuck: whether no more jobs are taken ahead, as they would wait behind long ones.
     """
 
     slots: int
+    max_linger: float
     last_number: int = 0
     count: int = 0
     tasks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     changed_at: float = 0.0
+    flow: float = 0.0
+    flow_at: float = 0.0
     is_stuck: bool = False
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether some of the jobs wait for a slot."""
-        return self.count > self.slots
+    def waiting(self) -> int:
+        """How many of the jobs wait for a slot."""
+        return max(self.count - self.slots, 0)
+
+    def count_finished(self, count: int, now: float) -> None:
+        """Count jobs that have finished just now."""
+        self.flow = self.finished_per_second(now) * FLOW_SECONDS + count
+        self.flow_at = now
+
+    def finished_per_second(self, now: float) -> float:
+        """Return how many jobs have finished per second of late."""
+        return self.flow / FLOW_SECONDS * math.exp((self.flow_at - now) / FLOW_SECONDS)
 
     def is_overdue(self, now: float) -> bool:
         """Return whether jobs wait, and none has finished for STUCK_TIMEOUT."""
-        return self.has_waiting and now - self.changed_at > STUCK_TIMEOUT
+        return self.waiting > 0 and now - self.changed_at > STUCK_TIMEOUT
 
 
 class Capacity:
@@ -71,8 +93,8 @@ class Capacity:
         self.held: dict[int, ClaimedJob] = {}
         self.run_times = run_times
         self._clock = clock
-        self._sync = _Kind(threads)
-        self._async = _Kind(async_slots)
+        self._sync = _Kind(threads, MAX_SYNC_LINGER)
+        self._async = _Kind(async_slots, MAX_ASYNC_LINGER)
         self._next_number = 1
 
     def __len__(self) -> int:
@@ -85,24 +107,35 @@ class Capacity:
     def free(self, *, is_async: bool) -> int:
         """Return how many more jobs can be taken: for free slots, and to wait for one."""
         kind = self._async if is_async else self._sync
-        free_slots = max(kind.slots - kind.count, 0)
+        free_slots = self.free_slots(is_async=is_async)
         if kind.is_stuck:
             return free_slots
-        estimate = self.run_times.estimate
-        held_seconds = sum(estimate(path) * count for path, count in kind.tasks.items())
+        held_seconds = self._held_seconds(kind)
         free_seconds = MAX_WAITING_SECONDS * kind.slots - held_seconds
         ahead = int(free_seconds / self.run_times.mean)
+        if is_async and held_seconds:
+            expected = kind.slots * kind.count / held_seconds
+            per_second = min(expected, kind.finished_per_second(self._clock()))
+            ahead = max(ahead, free_slots + int(MAX_SECONDS_TO_START * per_second) - kind.waiting)
         return max(free_slots, min(ahead, self.run_times.max_waiting - kind.count))
 
-    def should_refill(self, *, is_async: bool) -> bool:
-        """Return True if no job waits for a slot, or half of those that may wait have started."""
+    def free_slots(self, *, is_async: bool) -> int:
+        """Return how many more jobs can start at once."""
         kind = self._async if is_async else self._sync
-        free = self.free(is_async=is_async)
-        return free > 0 and (not kind.has_waiting or free >= kind.count)
+        return max(kind.slots - kind.count, 0)
+
+    def should_refill(self, *, is_async: bool) -> bool:
+        """Return True if at least as many jobs can be taken as wait for a slot here."""
+        kind = self._async if is_async else self._sync
+        return self.free(is_async=is_async) >= max(kind.waiting, 1)
 
     def slots(self, *, is_async: bool) -> int:
         """Return how many jobs of a kind run at once."""
         return (self._async if is_async else self._sync).slots
+
+    def count(self, *, is_async: bool) -> int:
+        """Return how many jobs of a kind are held."""
+        return (self._async if is_async else self._sync).count
 
     def last_number(self, *, is_async: bool) -> int:
         """Return the number of the job of a kind that was taken last; 0 if none was."""
@@ -111,7 +144,22 @@ class Capacity:
     @property
     def is_backed_up(self) -> bool:
         """Whether jobs wait for a slot."""
-        return self._sync.has_waiting or self._async.has_waiting
+        return self._sync.waiting > 0 or self._async.waiting > 0
+
+    @property
+    def linger(self) -> float:
+        """Seconds that outcomes may wait for others; 0 if no job waits for a slot.
+
+        At most half of the time until none waits any more, as some have started by now.
+        """
+        return min(
+            (
+                min(kind.max_linger, self._seconds_to_empty(kind) / 2)
+                for kind in (self._sync, self._async)
+                if kind.waiting
+            ),
+            default=0.0,
+        )
 
     def take(self, jobs: Sequence[ClaimedJob]) -> int:
         """Add jobs and number them consecutively; return the number of the first."""
@@ -150,6 +198,7 @@ class Capacity:
             if seconds is not None:
                 kind.is_stuck = False
                 run_times[job.task_path].append(seconds)
+        self._async.count_finished(sum(bool(job.is_async) for job, _ in settled), now)
         for path, times in run_times.items():
             self.run_times.record(path, sum(times) / len(times), len(times))
         return settled
@@ -176,6 +225,14 @@ class Capacity:
             for job, seconds in run_times:
                 self.run_times.record(job.task_path, seconds)
         return [kind is self._async for kind in stuck]
+
+    def _held_seconds(self, kind: _Kind) -> float:
+        estimate = self.run_times.estimate
+        return sum(estimate(path) * count for path, count in kind.tasks.items())
+
+    def _seconds_to_empty(self, kind: _Kind) -> float:
+        """Return the estimated seconds until no job of a kind waits for a slot."""
+        return self._held_seconds(kind) * kind.waiting / kind.count / kind.slots
 
     def _run_times_so_far(
         self, running: Iterable[tuple[int, float]], now: float

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-READY_TIMEOUT = 120.0
-"""Seconds in which a child becomes ready."""
-CLOSED_TIMEOUT = 1.0
-"""Seconds in which a child exits after it has closed its connection."""
-STOPPED_CHECK_INTERVAL = 1.0
-"""Seconds between two looks at whether a signal has stopped a child."""
+from offload.worker.pools.time_limits import (
+    CLOSED_TIMEOUT,
+    READY_TIMEOUT,
+    STOPPED_CHECK_INTERVAL,
+)
 
 
 class Stopwatch:

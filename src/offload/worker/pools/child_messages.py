@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from offload.lifecycle import TRANSITIONS, JobState, succeeded
+from offload.store.limit_records import LimitNumbers
 from offload.worker.child.channel import Channel, MalformedMessage, MessageKind
 from offload.worker.runners.slot_table import SlotTable
 
@@ -17,6 +18,8 @@ _TYPES_OF_OUTCOMES = set(
 )
 _SUCCESS = tuple(succeeded("null"))
 _TYPES_OF_FAILURE = (str, str, str)
+_TYPES_OF_PATHS = {"max_running_path": [str], "weight_path": [str]}
+_TYPES_OF_NUMBERS = [int, type(None)]
 
 
 class MessageReader:
@@ -62,6 +65,8 @@ def _is_known(message: tuple[Any, ...]) -> bool:
             return _are_finished_rows(rows)
         case MessageKind.PROGRESS, dict(progress):
             return all(map(_is_progress, progress.items()))
+        case MessageKind.LIMITS, int(), dict(numbers):
+            return all(map(_are_limits, numbers.items()))
         case (MessageKind.READY | MessageKind.EXHAUSTED,):
             return True
     return False
@@ -94,3 +99,18 @@ def _is_outcome(outcome: Any) -> bool:
 def _is_progress(item: Any) -> bool:
     (job, fence), text = item
     return type(job) is str and type(fence) is int and type(text) is str
+
+
+def _are_limits(item: Any) -> bool:
+    """Return whether the limits of a backend have readable numbers."""
+    alias, limits = item
+    if type(alias) is not str or type(limits) is not dict:
+        return False
+    for name, text in limits.items():
+        numbers = LimitNumbers.from_json(text)  # raises what `_check` expects
+        if type(name) is not str:
+            return False
+        for field, value in numbers._asdict().items():
+            if type(value) not in _TYPES_OF_PATHS.get(field, _TYPES_OF_NUMBERS):
+                return False
+    return True

@@ -8,135 +8,82 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from offload.exceptions import Interruption, JobCancelled
-from offload.lifecycle import Outcome, released
-from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.worker.child.channel import Channel, MalformedMessage, MessageKind
 from offload.worker.child.main import ChildOptions, send_options
-from offload.worker.pools.base import (
-    find_unresponsive,
-    interrupted_outcome,
-    unresponsive_outcome,
-)
-from offload.worker.pools.capacity import Capacity
-from offload.worker.pools.child_health import ChildHealth, Stopwatch
+from offload.worker.limits_in_code import LimitsInCode
+from offload.worker.pools.capacity import Capacity, Row
+from offload.worker.pools.child_health import ChildHealth
+from offload.worker.pools.child_jobs import ChildJobs
+from offload.worker.pools.child_limits import ChildLimits
+from offload.worker.pools.child_memory import ChildMemory
 from offload.worker.pools.child_messages import MessageReader
-from offload.worker.pools.fork_server import ForkServer
+from offload.worker.pools.child_pings import ChildPings
+from offload.worker.pools.forked_process import ForkedProcess
 from offload.worker.pools.run_times import RunTimes
-from offload.worker.pools.waiting_jobs import WaitingJobs
+from offload.worker.pools.time_limits import CHECK_INTERVAL, KILL_TIMEOUT, STOP_TIMEOUT
 from offload.worker.runners.slot_table import SlotTable, create_shared_memory
 
 logger = logging.getLogger("offload.worker")
 
-STOP_TIMEOUT = 1.0
-"""Seconds in which a process exits after STOP, in addition to the kill grace period."""
-KILL_TIMEOUT = 5.0
-"""Seconds that the worker waits at its end for the exit of a process that it has killed."""
-CHECK_INTERVAL = 0.05
-"""Seconds between two looks at what a child process does, at least."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildLimits:
-    """The limits of one child process.
-
-    Attributes:
-        threads: sync jobs that run at once.
-        async_slots: async jobs that run at once.
-        async_threads: threads for their sync code.
-        kill_grace_period: seconds that a job has to stop after an interruption, and the exit
-            handlers of the process at its end.
-        using: alias in DATABASES where the jobs are stored.
-        lease: seconds for which a signal may stop the process, before it is killed.
-        max_jobs: finished jobs after which the child is replaced; None for no limit.
-        max_memory: bytes of resident memory above which it is replaced; None for no limit.
-    """
-
-    threads: int
-    async_slots: int
-    async_threads: int
-    kill_grace_period: float
-    using: str
-    lease: float
-    max_jobs: int | None = None
-    max_memory: int | None = None
-
 
 class ChildProcess:
-    """One child process, the jobs it holds, and whether it must be killed or replaced.
+    """One child process: what it is sent and sends, and whether it must be killed or replaced.
 
     Args:
-        server: forks the process.
+        process: has been forked.
         limits: its limits.
         run_times: how long tasks run; shared by all children.
         progress: receives the progress of its jobs.
         shows_logs: whether it prints a line for each job's start and finish.
+        runs_one_job: whether the pool submits one job at a time, and nothing else runs here.
+
+    Attributes:
+        jobs: the jobs that it holds.
+        limits_in_code: the limits of the tasks that it has loaded, if it has loaded more of them.
     """
 
     is_ready = False
     is_retiring = False
     """Whether it gets no more jobs and is replaced."""
-    runs_one_job = False
-    """Whether the pool submits one job at a time, and nothing else runs here."""
-    seconds_stalled = 0.0
-    """For how long it has a free slot and has not reached the jobs that were taken back."""
+    is_used_up = False
+    """Whether it is replaced because it has reached a limit."""
     _check_at = 0.0
-    _kill_at = 0.0
     _is_killed = False
     _fault: str | None = None
     """Why it was killed, if it misbehaved."""
     _stop_sent_at: float | None = None
-    _finished = 0
-    """How many jobs have run."""
 
     def __init__(
         self,
-        server: ForkServer,
+        process: ForkedProcess,
         limits: ChildLimits,
         run_times: RunTimes,
         progress: dict[ClaimKey, str],
         *,
         shows_logs: bool,
+        runs_one_job: bool = False,
     ) -> None:
-        self._capacity = Capacity(limits.threads, limits.async_slots, run_times)
+        self.process = process
+        self.runs_one_job = runs_one_job
         self._limits = limits
         self._progress = progress
-        self._cancelled_at: dict[ClaimKey, float] = {}
-        self._unresponsive: dict[ClaimKey, type[Interruption]] = {}
-        """The jobs for which the process must be killed."""
-        self._settled: list[FinishedJob] = []
-        """Jobs that were taken back, for the next `collect`."""
-        own_end, child_end = socket.socketpair()
-        with child_end:
-            self.process = server.fork(child_end)
-        options = ChildOptions(
-            limits.threads,
-            limits.async_slots,
-            limits.async_threads,
-            limits.using,
+        slots = _send_options(process.end, limits, shows_logs=shows_logs)
+        self.jobs = ChildJobs(
+            Capacity(limits.threads, limits.async_slots, run_times),
+            slots,
             limits.kill_grace_period,
-            shows_logs,
+            process=f"Child process {self.pid}",
         )
-        memory = create_shared_memory()
-        self._slots = SlotTable(limits.threads + limits.async_slots, memory)
-        send_options(own_end, options, memory)
-        os.close(memory)
-        self._waiting = {
-            is_async: WaitingJobs(
-                self._slots, self._capacity, is_async=is_async, process=f"Child process {self.pid}"
-            )
-            for is_async in (False, True)
-        }
         self._health = ChildHealth(self.pid, limits.lease)
-        self._stalled = Stopwatch()
-        own_end.setblocking(False)  # noqa: FBT003
-        self.channel = Channel(own_end)
-        self._reader = MessageReader(self.channel, self._slots)
+        self._memory = ChildMemory(self.pid, limits.max_memory, lambda: slots.peak_memory)
+        process.end.setblocking(False)  # noqa: FBT003
+        self.channel = Channel(process.end)
+        self.limits_in_code = LimitsInCode()
+        self._reader = MessageReader(self.channel, slots)
+        self._pings = ChildPings(self.pid, self.channel, slots)
 
     @property
     def pid(self) -> int:
@@ -144,12 +91,12 @@ class ChildProcess:
 
     @property
     def accepts_jobs(self) -> bool:
-        return self._is_usable and not self.runs_one_job and not self._unresponsive
+        return self._is_usable and not self.runs_one_job and not self.jobs.ignore_interruptions
 
     @property
     def is_idle(self) -> bool:
         """Whether it could run jobs and has none."""
-        return self._is_usable and not self._capacity.held
+        return self._is_usable and not self.jobs.capacity
 
     @property
     def _is_usable(self) -> bool:
@@ -173,71 +120,56 @@ class ChildProcess:
 
     def capacity(self, *, is_async: bool) -> int:
         """Return how many more jobs of a kind it can take."""
-        if not self.accepts_jobs or self._waiting[is_async].is_suspended:
+        if not self.accepts_jobs or self.jobs.is_suspended(is_async=is_async):
             return 0
-        free = self._capacity.free(is_async=is_async)
+        free = self.jobs.capacity.free(is_async=is_async)
         if self._limits.max_jobs is None:
             return free
-        jobs_left = self._limits.max_jobs - self._finished - len(self._capacity)
+        jobs_left = self._limits.max_jobs - self.jobs.finished - len(self.jobs.capacity)
         return max(0, min(free, jobs_left))
+
+    def free_slots(self, *, is_async: bool) -> int:
+        """Return how many more jobs of a kind would start at once."""
+        free = self.jobs.capacity.free_slots(is_async=is_async)
+        return min(free, self.capacity(is_async=is_async))
 
     def should_refill(self, *, is_async: bool) -> bool:
         """Return True if it is time to submit more jobs of a kind."""
         if self.capacity(is_async=is_async) == 0:
             return False
-        return self._capacity.should_refill(is_async=is_async)
+        return self.jobs.capacity.should_refill(is_async=is_async)
 
     @property
-    def is_backed_up(self) -> bool:
-        """Whether jobs wait here for a slot."""
-        return self._capacity.is_backed_up
-
-    def held_jobs(self) -> list[ClaimedJob]:
-        """Return the jobs that have not finished."""
-        return list(self._capacity.held.values())
-
-    def running_jobs(self) -> list[ClaimedJob]:
-        """Return the jobs that have started and not finished."""
-        return self._capacity.jobs(self._slots.running())
+    def held_up_jobs(self) -> list[ClaimedJob]:
+        """The running jobs, if one of them keeps the process from responding."""
+        return self.jobs.running if self._pings.is_unresponsive else []
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Send jobs to the child, in the order in which they should start."""
         if jobs:
-            first = self._capacity.take(jobs)
+            first = self.jobs.capacity.take(jobs)
             self.channel.send(MessageKind.RUN, first, list(map(tuple, jobs)))
+            self._retire_after_last_job()
 
     def collect(self) -> list[FinishedJob]:
         """Handle the child's messages; return the jobs that finished or were released."""
-        settled, self._settled = self._settled, []
+        rows: list[Row] = []
         try:
             for message in self._reader.read() if self._fault is None else ():
-                settled += self._handle(message)
+                rows += self._handle(message)
         except MalformedMessage as error:
             self._kill_because(f"it sent {error}")
-        if self._cancelled_at or self._unresponsive:
-            for job, _ in settled:
-                self._cancelled_at.pop(job.key, None)
-                self._unresponsive.pop(job.key, None)
-        return settled
+        return self.jobs.settle(rows)
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         """Interrupt jobs, if this child holds them."""
-        held = {job.key for job in self._capacity.held.values()}
-        new = held.intersection(keys) - self._cancelled_at.keys()
+        new = self.jobs.note_cancelled(keys)
         if new:
-            self._cancelled_at.update(dict.fromkeys(new, time.monotonic()))
             self.channel.send(MessageKind.CANCEL, list(new))
 
-    def release_waiting(self) -> None:
-        """Take back the jobs that have not started; `collect` returns them a moment later."""
-        now = time.monotonic()
-        for waiting in self._waiting.values():
-            waiting.take_back(now)
-
-    def announce_finished(self, finished: FinishedJob) -> None:
-        """Send Django's `task_finished` in the child."""
-        job, outcome = finished
-        self.channel.send(MessageKind.ANNOUNCE_FINISHED, tuple(job), tuple(outcome))
+    def announce(self, message: tuple[Any, ...]) -> None:
+        """Let the child send Django's `task_finished` for jobs that finished elsewhere."""
+        self.channel.send(*message)
 
     def enforce_limits(self, now: float) -> None:
         """Kill the process if a job does not stop; take back jobs that it does not start.
@@ -247,27 +179,27 @@ class ChildProcess:
         if now < self._check_at:
             return
         self._check_at = now + CHECK_INTERVAL
-        self._find_unresponsive(now)
-        if self._unresponsive and self._must_be_killed(now):
+        if self.jobs.must_be_killed(now):
             self._kill()
-        self._take_back_waiting(now)
+        self.jobs.take_back_waiting(now)
+        self._pings.step(now, self.jobs)
         fault = self._health.find_fault(
             now, is_ready=self.is_ready, is_closed=self.channel.is_closed
         )
         if fault is not None:
             self._kill_because(fault)
-        self._retire_if_used_up()
+        self._enforce_memory_limit(now)
         self._stop_if_retired(now)
 
     def retire(self) -> None:
         """Accept no more jobs, and exit after the running ones."""
         self.is_retiring = True
-        self.release_waiting()
+        self.jobs.release_waiting()
 
     def stop(self) -> None:
         """Stop the process, or kill it if it holds jobs."""
         self.is_retiring = True
-        if self._capacity.held:
+        if self.jobs.capacity:
             self._kill()
         else:
             self._stop_if_retired(time.monotonic())
@@ -286,24 +218,20 @@ class ChildProcess:
         if self.process.exitcode == -signal.SIGALRM:
             logger.warning("The exit handlers of child process %s took too long.", self.pid)
         finished = self.collect()
-        by_worker = by_worker or self._is_killed
-        rows = [
-            (number, self._outcome_of_exit(number, job, reason, by_worker=by_worker), None)
-            for number, job in self._capacity.held.items()
-        ]
-        finished += self._capacity.settle(rows)
+        finished += self.jobs.end(reason, by_worker=by_worker or self._is_killed)
         self.channel.close()
         self.process.close()
         return finished
 
-    def _handle(self, message: tuple[Any, ...]) -> list[FinishedJob]:
+    def _handle(self, message: tuple[Any, ...]) -> list[Row]:
+        """Handle a message; return the rows of the jobs that it says have finished."""
         match message:
             case MessageKind.FINISHED, rows:
-                self._finished += sum(seconds is not None for _, _, seconds in rows)
-                return self._capacity.settle(rows)
+                return list(rows)
             case MessageKind.PROGRESS, progress:
-                held = {job.key for job in self._capacity.held.values()}
-                self._progress |= {key: progress[key] for key in held & progress.keys()}
+                self._progress |= {key: progress[key] for key in self.jobs.keys & progress.keys()}
+            case MessageKind.LIMITS, loaded_at, numbers:
+                self.limits_in_code = LimitsInCode(loaded_at, numbers)
             case (MessageKind.READY,):
                 self.is_ready = True
             case (MessageKind.EXHAUSTED,):
@@ -314,65 +242,37 @@ class ChildProcess:
                 self.retire()
         return []
 
-    def _outcome_of_exit(
-        self, number: int, job: ClaimedJob, reason: str, *, by_worker: bool
-    ) -> Outcome:
-        if job.key in self._unresponsive:
-            return unresponsive_outcome(job, self._unresponsive[job.key])
-        if not self._slots.has_started(number, is_async=bool(job.is_async)):
-            return released()
-        if job.key in self._cancelled_at:
-            return unresponsive_outcome(job, JobCancelled)
-        if by_worker:
-            return interrupted_outcome(job, reason)
-        return lost_outcome(job, reason)
+    def _retire_after_last_job(self) -> None:
+        """Let another process take its place as soon as this one holds its last jobs."""
+        max_jobs = self._limits.max_jobs
+        if max_jobs is not None and self.jobs.finished + len(self.jobs.capacity) >= max_jobs:
+            self.is_retiring = self.is_used_up = True
 
-    def _find_unresponsive(self, now: float) -> None:
-        unresponsive = find_unresponsive(
-            self._capacity,
-            self._slots.running(),
-            self._cancelled_at,
-            kill_grace_period=self._limits.kill_grace_period,
-            now=now,
-        )
-        for _, job, kind in unresponsive:
-            if not self._unresponsive:
-                self._kill_at = now + self._limits.kill_grace_period
-                self.release_waiting()
-            self._unresponsive.setdefault(job.key, kind)
+    def _enforce_memory_limit(self, now: float) -> None:
+        """Replace the process if it uses too much memory; kill it if a job lets it grow on.
 
-    def _take_back_waiting(self, now: float) -> None:
-        """Take back jobs that wait behind long ones, or that the child does not start."""
-        stuck = self._capacity.detect_stuck(self._slots.running())
-        for is_async, waiting in self._waiting.items():
-            numbers = waiting.step(now, is_stuck=is_async in stuck)
-            self._settled += self._capacity.settle((n, released(), None) for n in numbers)
-        is_stalled = any(waiting.is_stalled for waiting in self._waiting.values())
-        self.seconds_stalled = self._stalled.seconds(now, is_true=is_stalled)
-
-    def _must_be_killed(self, now: float) -> bool:
-        holds_others = len(self._capacity) > len(self._unresponsive)
-        return now > self._kill_at or not holds_others
-
-    def _retire_if_used_up(self) -> None:
-        if not self.is_retiring and self._is_used_up():
+        Each process runs a job at least, or a limit that is too low would let none run.
+        """
+        if not self.is_ready or self._fault is not None:
+            return
+        self._memory.read(now)
+        fault = self._memory.fault
+        if fault is not None and self.jobs.capacity:
+            self._kill_because(fault)
+        elif self._memory.is_above_limit and self.jobs.finished and not self.is_retiring:
+            logger.info("Child process %s uses %s, and is replaced.", self.pid, self._memory)
+            self.is_used_up = True
             self.retire()
 
     def _stop_if_retired(self, now: float) -> None:
         """Send STOP once no job is left; kill a process that does not react to it."""
-        if not self.is_retiring or self._capacity.held:
+        if not self.is_retiring or self.jobs.capacity:
             return
         if self._stop_sent_at is None:
             self._stop_sent_at = now
             self.channel.send(MessageKind.STOP)
         elif now > self._stop_sent_at + self._limits.kill_grace_period + STOP_TIMEOUT:
             self._kill()
-
-    def _is_used_up(self) -> bool:
-        max_jobs, max_memory = self._limits.max_jobs, self._limits.max_memory
-        if max_jobs is not None and self._finished >= max_jobs:
-            return True
-        return max_memory is not None and _resident_bytes(self.pid) > max_memory
 
     def _kill_because(self, fault: str) -> None:
         """Kill a process that misbehaves; its running jobs count as lost."""
@@ -387,10 +287,19 @@ class ChildProcess:
         self.process.kill()
 
 
-def _resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process; 0 where it cannot be read."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _send_options(end: socket.socket, limits: ChildLimits, *, shows_logs: bool) -> SlotTable:
+    """Send a new child its options and the memory of its slot table; return the table."""
+    options = ChildOptions(
+        limits.threads,
+        limits.async_slots,
+        limits.async_threads,
+        limits.using,
+        limits.kill_grace_period,
+        shows_logs,
+        limits.is_first,
+    )
+    memory = create_shared_memory()
+    slots = SlotTable(limits.threads + limits.async_slots, memory)
+    send_options(end, options, memory)
+    os.close(memory)
+    return slots

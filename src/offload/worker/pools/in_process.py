@@ -13,10 +13,12 @@ from threading import Thread
 
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
-from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
+from offload.process_starts import announce_start
+from offload.store.records import ClaimedJob, ClaimKey, EndedJob, FinishedJob
 from offload.wakeup import Wakeup
 from offload.worker.child.stop_signals import restore_stop_signals_in_forks
-from offload.worker.execution.executor import announce_finished
+from offload.worker.execution.announcements import announce_ended_alone, announce_finished
+from offload.worker.limits_in_code import LimitsInCode, limits_in_code
 from offload.worker.pools.base import (
     Pool,
     find_unresponsive,
@@ -31,6 +33,7 @@ from offload.worker.runners.event_loop import EventLoopRunner
 from offload.worker.runners.progress_buffer import ProgressBuffer
 from offload.worker.runners.slot_table import SlotTable
 from offload.worker.runners.threads import ThreadRunner
+from offload.worker.schedules_in_code import SchedulesInCode, schedules_in_code
 
 
 class InProcessPool(Pool):
@@ -45,6 +48,8 @@ class InProcessPool(Pool):
     """
 
     processes = 0
+    abandoned = 0
+    """How many jobs have finished although their code may still run."""
     _threads: ThreadRunner
     _event_loop: EventLoopRunner
     _waiting: dict[bool, WaitingJobs]
@@ -75,6 +80,7 @@ class InProcessPool(Pool):
 
     def start(self) -> None:
         restore_stop_signals_in_forks()
+        announce_start(is_first=True)
         self._threads = ThreadRunner(
             self.threads,
             self._report,
@@ -88,6 +94,12 @@ class InProcessPool(Pool):
             True: self._make_waiting(self._event_loop, is_async=True),
         }
 
+    def limits_in_code(self) -> LimitsInCode:
+        return limits_in_code()
+
+    def schedules_in_code(self) -> SchedulesInCode | None:
+        return schedules_in_code()
+
     def descriptors(self) -> tuple[list[int], list[int]]:
         return [self._wakeup.fileno()], []
 
@@ -95,6 +107,14 @@ class InProcessPool(Pool):
         if self._waiting[is_async].is_suspended:
             return 0
         return self._capacity.free(is_async=is_async)
+
+    def slots(self, *, is_async: bool) -> int:
+        return self._capacity.slots(is_async=is_async)
+
+    def free_slots(self, *, is_async: bool) -> int:
+        if self._waiting[is_async].is_suspended:
+            return 0
+        return self._capacity.free_slots(is_async=is_async)
 
     def should_refill(self, *, is_async: bool) -> bool:
         if self._waiting[is_async].is_suspended:
@@ -104,6 +124,10 @@ class InProcessPool(Pool):
     @property
     def is_backed_up(self) -> bool:
         return self._capacity.is_backed_up
+
+    @property
+    def linger(self) -> float:
+        return self._capacity.linger
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         first = self._capacity.take(jobs)
@@ -163,11 +187,20 @@ class InProcessPool(Pool):
         if finished:  # in a thread of its own: receivers may be slow
             Thread(target=announce_finished, args=(list(finished),), daemon=True).start()
 
+    def announce_ended(self, ended: Sequence[EndedJob]) -> None:
+        if ended:
+            arguments = (list(ended), self._using)
+            Thread(target=announce_ended_alone, args=arguments, daemon=True).start()
+
     def held_jobs(self) -> list[ClaimedJob]:
         return list(self._capacity.held.values())
 
     def running_jobs(self) -> list[ClaimedJob]:
         return self._capacity.jobs(self._running())
+
+    def held_up_jobs(self) -> list[ClaimedJob]:
+        """Return none: a job that held this process would hold the worker's loop, too."""
+        return []
 
     def stop(self) -> None:
         for runner in self._runners:
@@ -214,6 +247,7 @@ class InProcessPool(Pool):
             self._abandoned_loops.append(self._event_loop)
             self._event_loop = self._make_event_loop()
             self._waiting[True] = self._make_waiting(self._event_loop, is_async=True)
+        self.abandoned += 1
         outcome = unresponsive_outcome(job, kind)
         self._report(FinishReport(number, outcome, None))
         if JobState(outcome.state).is_finished:

@@ -8,23 +8,27 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from itertools import batched
+from typing import Any
 
 from offload.lifecycle import JobState, released
-from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
-from offload.worker.child.project import ProjectError
+from offload.store.records import ClaimedJob, ClaimKey, EndedJob, FinishedJob
+from offload.worker.child.channel import MessageKind
+from offload.worker.limits_in_code import LimitsInCode
 from offload.worker.pools.base import Pool
-from offload.worker.pools.child_process import ChildLimits, ChildProcess
+from offload.worker.pools.child_limits import ChildLimits
+from offload.worker.pools.child_process import ChildProcess
+from offload.worker.pools.child_starts import ChildStarts
 from offload.worker.pools.fork_server import fork_server
 from offload.worker.pools.run_times import RunTimes
+from offload.worker.pools.time_limits import REPLACE_TIMEOUT
+from offload.worker.schedules_in_code import SchedulesInCode
 
 logger = logging.getLogger("offload.worker")
 
-MAX_RESTART_DELAY = 60.0
-"""Seconds between two tries to start a child process, at most."""
-REPLACE_TIMEOUT = 5.0
-"""Seconds after which a child is replaced that could start jobs and does not."""
-MAX_DOUBLINGS = 6
-"""Doublings of the delay until it is longer than MAX_RESTART_DELAY."""
+MAX_ANNOUNCED = 1000
+"""Jobs of workflows in one message to a child."""
 
 
 class ProcessPool(Pool):
@@ -43,21 +47,33 @@ class ProcessPool(Pool):
         self._shows_logs = shows_logs
         self._run_times = RunTimes()
         self._children: list[ChildProcess] = []
+        self._has_started_one = False
         self._finished: list[FinishedJob] = []
         self._last_chances: deque[ClaimedJob] = deque()
         """Jobs that wait for a process of their own."""
-        self._unannounced: deque[FinishedJob] = deque()
+        self._unannounced: deque[tuple[Any, ...]] = deque()
+        """Messages to any child, for the signals of jobs that finished elsewhere."""
         self._progress: dict[ClaimKey, str] = {}
-        self._failed_starts = 0
-        self._restart_at = 0.0
+        self._limits_of_dead = LimitsInCode()
+        """The limits of the tasks that dead children had loaded."""
+        self._starts = ChildStarts()
         self._is_stopped = False
 
     def start(self) -> None:
         fork_server.start()
         self._start_missing()
 
+    def limits_in_code(self) -> LimitsInCode:
+        limits = fork_server.limits_in_code.merged_with(self._limits_of_dead)
+        for child in self._children:
+            limits = limits.merged_with(child.limits_in_code)
+        return limits
+
+    def schedules_in_code(self) -> SchedulesInCode | None:
+        return fork_server.schedules_in_code
+
     def descriptors(self) -> tuple[list[int], list[int]]:
-        readers: list[int] = []
+        readers = self._starts.descriptors()
         writers: list[int] = []
         for child in self._children:
             readers.append(child.process.sentinel)
@@ -69,7 +85,14 @@ class ProcessPool(Pool):
 
     def capacity(self, *, is_async: bool) -> int:
         total = sum(child.capacity(is_async=is_async) for child in self._children)
-        return max(0, total - len(self._last_chances))
+        return max(0, self._limited_to_slots(total, is_async=is_async) - len(self._last_chances))
+
+    def slots(self, *, is_async: bool) -> int:
+        return self.processes * (self._limits.async_slots if is_async else self._limits.threads)
+
+    def free_slots(self, *, is_async: bool) -> int:
+        free = sum(child.free_slots(is_async=is_async) for child in self._children)
+        return max(0, self._limited_to_slots(free, is_async=is_async) - len(self._last_chances))
 
     def should_refill(self, *, is_async: bool) -> bool:
         if self._last_chances and not self.capacity(is_async=is_async):
@@ -78,7 +101,12 @@ class ProcessPool(Pool):
 
     @property
     def is_backed_up(self) -> bool:
-        return any(child.is_backed_up for child in self._children)
+        return any(child.jobs.capacity.is_backed_up for child in self._children)
+
+    @property
+    def linger(self) -> float:
+        capacities = (child.jobs.capacity for child in self._children)
+        return min((c.linger for c in capacities if c.is_backed_up), default=0.0)
 
     def submit(self, jobs: Sequence[ClaimedJob]) -> None:
         """Distribute jobs, the most urgent ones to the children with the most capacity."""
@@ -103,6 +131,7 @@ class ProcessPool(Pool):
 
     def enforce_limits(self) -> None:
         now = time.monotonic()
+        self._add_started(now)
         for child in list(self._children):
             if child.process.is_alive():
                 child.enforce_limits(now)
@@ -110,7 +139,7 @@ class ProcessPool(Pool):
                 self._remove_dead(child)
         self._replace_stalled()
         self._run_last_chances()
-        if not self._is_stopped and now >= self._restart_at:
+        if not self._is_stopped:
             self._start_missing()
         if self._unannounced:
             self._announce()
@@ -123,30 +152,57 @@ class ProcessPool(Pool):
     def release_waiting(self) -> None:
         self._release_last_chances({job.key for job in self._last_chances})
         for child in self._children:
-            child.release_waiting()
+            child.jobs.release_waiting()
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
         """Send the signal in a child, maybe a later one: the worker runs no user code."""
-        self._unannounced += finished
+        for job, outcome in finished:
+            self._unannounced.append((MessageKind.ANNOUNCE_FINISHED, tuple(job), tuple(outcome)))
+        self._announce()
+
+    def announce_ended(self, ended: Sequence[EndedJob]) -> None:
+        """Let a child send the signals, as `announce_finished` does."""
+        for batch in batched(map(tuple, ended), MAX_ANNOUNCED):
+            self._unannounced.append((MessageKind.ANNOUNCE_ENDED, list(batch)))
         self._announce()
 
     def held_jobs(self) -> list[ClaimedJob]:
-        held = [job for child in self._children for job in child.held_jobs()]
+        held = [job for child in self._children for job in child.jobs.held]
         return [*held, *self._last_chances]
 
     def running_jobs(self) -> list[ClaimedJob]:
-        return [job for child in self._children for job in child.running_jobs()]
+        return [job for child in self._children for job in child.jobs.running]
+
+    def held_up_jobs(self) -> list[ClaimedJob]:
+        return [job for child in self._children for job in child.held_up_jobs]
 
     def stop(self) -> None:
         self._is_stopped = True
+        self._starts.stop()
         self._release_last_chances({job.key for job in self._last_chances})
+        self._announce(is_last=True)
         for child in self._children:
             child.stop()
         for child in self._children:
             self._finished += child.reap(reason="the worker was stopped", by_worker=True)
         self._children.clear()
 
+    def _limited_to_slots(self, count: int, *, is_async: bool) -> int:
+        """Return how many of so many jobs may run beside those of processes at a limit.
+
+        Such a process runs its last jobs, and another has taken its place: together they run as
+        many jobs at once as one. Meanwhile no jobs are taken ahead, which the second would start.
+        """
+        usual = [child for child in self._children if not child.runs_one_job]
+        if not any(child.is_used_up for child in usual):
+            return count
+        held = sum(child.jobs.capacity.count(is_async=is_async) for child in usual)
+        return min(count, self.slots(is_async=is_async) - held)
+
     def _distribute(self, jobs: list[ClaimedJob], *, is_async: bool) -> None:
+        if not self._children:  # the last one died after the claim
+            self._finished += [(job, released()) for job in jobs]
+            return
         while jobs:
             children = self._children_by_capacity(is_async=is_async)
             share = math.ceil(len(jobs) / len(children))
@@ -178,19 +234,22 @@ class ProcessPool(Pool):
                 child.submit([self._last_chances.popleft()])
             elif child.is_idle:
                 child.retire()
-        starting = sum(not child.is_ready for child in alone)
-        if len(self._last_chances) > starting and len(alone) < self.processes * self.threads:
-            self._start_child(runs_one_job=True)
+        requested = self._starts.count(runs_one_job=True)
+        starting = sum(not child.is_ready for child in alone) + requested
+        has_room = len(alone) + requested < self.processes * self.threads
+        if len(self._last_chances) > starting and has_room:
+            self._starts.request(1, runs_one_job=True)
 
     def _release_last_chances(self, keys: AbstractSet[ClaimKey]) -> None:
         self._finished += [(job, released()) for job in self._last_chances if job.key in keys]
         self._last_chances = deque(job for job in self._last_chances if job.key not in keys)
 
-    def _announce(self) -> None:
+    def _announce(self, *, is_last: bool = False) -> None:
+        """Pass the messages to a child that responds; at the end, to one that may still respond."""
         for child in self._children:
-            if child.accepts_jobs and not child.seconds_stalled:
+            if child.accepts_jobs and (is_last or not child.jobs.seconds_stalled):
                 while self._unannounced:
-                    child.announce_finished(self._unannounced.popleft())
+                    child.announce(self._unannounced.popleft())
                 return
 
     def _replace_stalled(self) -> None:
@@ -201,52 +260,47 @@ class ProcessPool(Pool):
         """
         retiring = sum(child.is_retiring for child in self._children)
         for child in self._children:
-            is_stalled = child.seconds_stalled > REPLACE_TIMEOUT
+            is_stalled = child.jobs.seconds_stalled > REPLACE_TIMEOUT
             if is_stalled and not child.is_retiring and retiring < self.processes:
                 logger.warning("Child process %s starts no more jobs, and is replaced.", child.pid)
                 child.retire()
                 retiring += 1
 
     def _start_missing(self) -> None:
-        working = [
-            child for child in self._children if not child.is_retiring and not child.runs_one_job
-        ]
-        for _ in range(self.processes - len(working)):
-            if not self._start_child():
-                return
+        """Start processes in the places of those that are gone, or that finish their last jobs.
 
-    def _start_child(self, *, runs_one_job: bool = False) -> bool:
-        """Start a child process; return False, and try again later, if that fails."""
-        try:
+        These may be as many as the pool has processes, so that limits which let a process run few
+        jobs cannot fill the machine with processes.
+        """
+        usual = [child for child in self._children if not child.runs_one_job]
+        working = sum(not child.is_retiring for child in usual)
+        requested = self._starts.count(runs_one_job=False)
+        missing = self.processes - working - requested
+        self._starts.request(min(missing, 2 * self.processes - len(usual) - requested))
+
+    def _add_started(self, now: float) -> None:
+        """Add the processes that the fork server has forked."""
+        for process, runs_one_job in self._starts.take_started(now):
             child = ChildProcess(
-                fork_server,
-                self._limits,
+                process,
+                replace(self._limits, is_first=not self._has_started_one),
                 self._run_times,
                 self._progress,
                 shows_logs=self._shows_logs,
+                runs_one_job=runs_one_job,
             )
-        except (OSError, ProjectError) as error:
-            self._delay_restart(f"{type(error).__name__}: {error}")
-            return False
-        child.runs_one_job = runs_one_job
-        self._children.append(child)
-        return True
-
-    def _delay_restart(self, reason: str) -> None:
-        """Double the delay before the next try to start a child process."""
-        self._failed_starts += 1
-        delay = min(MAX_RESTART_DELAY, 2.0 ** min(self._failed_starts - 1, MAX_DOUBLINGS))
-        self._restart_at = time.monotonic() + delay
-        logger.error("A child process could not start (%s). Trying again in %.0f s.", reason, delay)
+            self._has_started_one = True
+            self._children.append(child)
 
     def _remove_dead(self, child: ChildProcess) -> None:
         """Return the jobs of a child that has exited to their queues."""
         self._finished += child.collect()
         self._children.remove(child)
+        self._limits_of_dead = self._limits_of_dead.merged_with(child.limits_in_code)
         if not child.is_ready:
-            self._delay_restart(child.exit_description)
+            self._starts.delay(child.exit_description)
         else:
-            self._failed_starts = 0
+            self._starts.reset_delay()
             if not child.is_exit_expected:
                 logger.warning("Child process %s died: %s.", child.pid, child.exit_description)
         taken_back = child.reap(reason=f"its process died: {child.exit_description}")

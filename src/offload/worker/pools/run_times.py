@@ -4,6 +4,9 @@ from __future__ import annotations
 
 MAX_WAITING_SECONDS = 0.05
 """Seconds of estimated work that may wait for each slot."""
+MAX_SECONDS_TO_START = 0.04
+"""Seconds that an async job may wait for a slot, however long the running ones take: of so many,
+some finish soon."""
 MAX_WAITING_JOBS = 1000
 """Jobs that may wait for a slot, however short they are."""
 MAX_WAITING_PER_FINISHED = 4

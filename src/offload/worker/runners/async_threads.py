@@ -10,27 +10,37 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextvars import Context, ContextVar
 from functools import partial
 from queue import SimpleQueue
 from types import AsyncGeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.db import connections
 from django.db.models import QuerySet
 
-from offload.worker.execution.connections import is_in_transaction, reset_connections
-from offload.worker.execution.fork_boundary import fork_boundary
+from offload.worker.execution.connections import (
+    are_in_transaction,
+    can_stay_open,
+    reset_connections,
+)
+from offload.worker.runners.sync_calls import FinishedCalls, SyncCall
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("offload.worker")
 
 MAX_REST = 0.05
 """Seconds without a call after which a job gives its thread to a job that waits for one."""
+REST_TURNS = 5
+"""Turns of the event loop that this takes at least. A job whose call has returned goes on after
+three: if a busy loop needs longer for them than `MAX_REST`, the job does not rest, but waits."""
 
 _borrower: ContextVar[Borrower | None] = ContextVar("offload_borrower", default=None)
 _READS_IN_CHUNKS = QuerySet.aiterator.__code__
@@ -41,7 +51,7 @@ class AsyncThreads(Executor):
 
     A job gets a thread with its first call of `sync_to_async`, and keeps it until it ends: its
     calls share connections and transactions, and run one after another. If all threads are used,
-    jobs wait for one in the order of their calls. A job that has made no call for `MAX_REST` then
+    jobs wait for one in the order of their calls. A job that then makes no call for `MAX_REST`
     loses its thread and its connections, unless it is in a transaction.
 
     Args:
@@ -52,12 +62,13 @@ class AsyncThreads(Executor):
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self._limit = limit
         self._loop = loop
+        self.finished_calls = FinishedCalls(loop)
         self._lock = threading.Lock()
         self._started = 0
         self._idle: list[AsyncThread] = []
         self._waiting: deque[Borrower] = deque()
-        self._resting: dict[Borrower, float] = {}
-        """The jobs that have a thread, but no call for it; in the order in which they rest."""
+        self._resting: dict[Borrower, int] = {}
+        """The jobs that have a thread, but no call for it; during how many turns others waited."""
         self._takes_over = False
         """Whether `_take_over` is scheduled."""
         self._is_stopped = False
@@ -77,14 +88,26 @@ class AsyncThreads(Executor):
     def leave(self, borrower: Borrower) -> None:
         """Give the thread back once its current call has ended."""
         borrower.is_ended = True
-        if borrower.calls is not None:  # it has made some
-            with self._lock:
-                if self._resting.pop(borrower, None) is not None and borrower.thread is not None:
-                    borrower.thread.inbox.put(borrower)
+        if borrower.calls is None:  # it has made none
+            return
+        with self._lock:
+            thread = borrower.thread
+            if self._resting.pop(borrower, None) is None or thread is None:
+                return
+            if can_stay_open(thread.connections):
+                self._pass_on(thread, borrower)  # the next job's first call resets them
+            else:
+                thread.inbox.put(borrower)
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function in the thread of the job that the current context belongs to."""
-        call = Call(partial(function, *args, **kwargs))
+    def submit(  # type: ignore[override]
+        self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Any]:
+        """Call a function in the thread of the job that the current context belongs to.
+
+        `run_in_executor` takes a future of asyncio as it is, instead of making one that waits for
+        the usual kind.
+        """
+        call = SyncCall(partial(function, *args, **kwargs))
         borrower = _borrower.get()
         if borrower is None or borrower.is_ended:
             # A receiver of a signal, or what outlives its job: it borrows for this call only.
@@ -122,26 +145,20 @@ class AsyncThreads(Executor):
 
         sys.set_asyncgen_hooks(firstiter=note)
 
-    def next_call(self, thread: AsyncThread, borrower: Borrower) -> Call | None:
+    def next_call(self, thread: AsyncThread, borrower: Borrower) -> SyncCall | None:
         """Return the next call of a job; without one, let it rest unless it has ended."""
         with self._lock:
             if borrower.calls:
                 return borrower.calls.popleft()
             thread.is_kept = not borrower.is_ended
             if thread.is_kept:
-                self._resting[borrower] = time.monotonic()
+                self._resting[borrower] = 0
             return None
 
-    def next_borrower(self, thread: AsyncThread, borrower: Borrower) -> Borrower | None:
-        """Take the thread from a job that has ended; return the one that waits longest."""
+    def take_back(self, thread: AsyncThread, borrower: Borrower) -> None:
+        """Take the thread from a job that has ended, for the one that waits longest."""
         with self._lock:
-            borrower.thread = None
-            if self._waiting:
-                return self._lend(thread, self._waiting.popleft())
-            self._idle.append(thread)
-            if self._is_stopped:
-                thread.inbox.put(None)
-            return None
+            self._pass_on(thread, borrower)
 
     def _find_thread(self, borrower: Borrower) -> None:
         if self._idle:
@@ -153,6 +170,15 @@ class AsyncThreads(Executor):
             self._wait(borrower)
             return
         thread.inbox.put(self._lend(thread, borrower))
+
+    def _pass_on(self, thread: AsyncThread, borrower: Borrower) -> None:
+        borrower.thread = None
+        if self._waiting:
+            thread.inbox.put(self._lend(thread, self._waiting.popleft()))
+            return
+        self._idle.append(thread)
+        if self._is_stopped:
+            thread.inbox.put(None)
 
     def _lend(self, thread: AsyncThread, borrower: Borrower) -> Borrower:
         borrower.is_waiting = False
@@ -169,26 +195,28 @@ class AsyncThreads(Executor):
     def _take_over(self) -> None:
         """Give the threads of jobs that have rested long enough to those that wait."""
         with self._lock:
-            rested_since = time.monotonic() - MAX_REST
-            for borrower, since in list(self._resting.items()):
-                if not self._waiting or since > rested_since:
-                    break
+            for borrower, turns in list(self._resting.items()):
+                self._resting[borrower] = turns + 1
+                if not self._waiting or turns < REST_TURNS:
+                    continue
                 thread = borrower.thread
-                if thread is not None and not thread.is_in_transaction and not borrower.is_reading:
+                if thread is None or borrower.is_reading:
+                    continue
+                if not are_in_transaction(thread.connections):
                     del self._resting[borrower]
                     borrower.thread = None
                     thread.must_close = True
                     thread.inbox.put(self._lend(thread, self._waiting.popleft()))
             self._takes_over = bool(self._waiting)
             if self._takes_over:
-                self._loop.call_later(MAX_REST / 2, self._take_over)
+                self._loop.call_later(MAX_REST / REST_TURNS, self._take_over)
 
 
 class Borrower:
     """An async job, which borrows a thread for its calls of sync code."""
 
     # Not set in `__init__`: most jobs have no sync code.
-    calls: deque[Call] | None = None
+    calls: deque[SyncCall] | None = None
     """The calls that have not started; None before the first one."""
     is_ended = False
     is_waiting = False
@@ -210,7 +238,8 @@ class AsyncThread:
         """A job that has calls or has ended; None to exit."""
         self.is_kept = False
         """Whether the job that made the last call has not ended."""
-        self.is_in_transaction = False
+        self.connections: Sequence[BaseDatabaseWrapper] = ()
+        """Those that the last call used or found open."""
         self.must_close = False
         """Whether its connections belong to a job that goes on without it."""
         self._threads = threads
@@ -222,45 +251,24 @@ class AsyncThread:
         while (borrower := self.inbox.get()) is not None:
             if borrower is not served:
                 self._reset(close_all=self.must_close)
-            served = self._serve(borrower)
+            self._serve(borrower)
+            served = borrower if self.is_kept else None
         self._reset(close_all=True)
 
-    def _serve(self, borrower: Borrower) -> Borrower | None:
-        """Run the calls of a job; return it if it rests, or None if no job uses the thread."""
-        current: Borrower | None = borrower
-        while current is not None:
-            while (call := self._threads.next_call(self, current)) is not None:
-                call.run()
-                self.is_in_transaction = is_in_transaction()
-            if self.is_kept:
-                return current
-            self._reset()
-            current = self._threads.next_borrower(self, current)
-        return None
+    def _serve(self, borrower: Borrower) -> None:
+        """Run the calls of a job, until it rests or has ended."""
+        while (call := self._threads.next_call(self, borrower)) is not None:
+            call.run()
+            self.connections = connections.all(initialized_only=True)
+            self._threads.finished_calls.add(call)
+        if not self.is_kept:
+            if not can_stay_open(self.connections):
+                self._reset()
+            self._threads.take_back(self, borrower)
 
     def _reset(self, *, close_all: bool = False) -> None:
-        self.must_close = self.is_in_transaction = False
+        self.must_close = False
         try:
             reset_connections(close_all=close_all)
         except Exception:
             logger.exception("Could not reset a database connection of an async task.")
-
-
-class Call:
-    """A call of sync code, and the future of its result."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.future: Future[Any] = Future()
-        self._function = function
-
-    def run(self) -> None:
-        """Run it, unless it was cancelled while it waited."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            with fork_boundary():
-                result = self._function()
-        except BaseException as error:  # noqa: BLE001  # the job handles it
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)

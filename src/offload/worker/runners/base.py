@@ -37,7 +37,7 @@ class FinishReport(NamedTuple):
     run_seconds: float | None
     """None if the job was not started."""
     more_follow: bool = False
-    """Whether more jobs wait behind it, so that their reports may be sent together."""
+    """Whether other jobs wait behind it or finish soon, so that reports may be sent together."""
 
 
 type OnFinish = Callable[[FinishReport], None]

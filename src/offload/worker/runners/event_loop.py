@@ -49,6 +49,8 @@ class EventLoopRunner(Runner):
     ) -> None:
         super().__init__(on_finish, slots, on_progress)
         self._async_slots = async_slots
+        self._many_jobs = async_slots - async_slots // 8
+        """If so many run, some finish soon, and a report may wait for theirs."""
         self._async_threads = async_threads
         self._free_slots = list(range(first_slot, first_slot + async_slots))
         self._running: dict[ClaimKey, RunningCall] = {}
@@ -184,7 +186,8 @@ class EventLoopRunner(Runner):
         self.slots.finish(running.slot)
         self._free_slots.append(running.slot)
         run_seconds = occupied_slots * (time.monotonic() - running.started_at)
-        self.on_finish(FinishReport(running.number, outcome, run_seconds, bool(self.waiting)))
+        more_follow = bool(self.waiting) or len(self._running) >= self._many_jobs
+        self.on_finish(FinishReport(running.number, outcome, run_seconds, more_follow))
 
     def _interrupt_running(self, key: ClaimKey, kind: type[Interruption]) -> None:
         running = self._running.get(key)

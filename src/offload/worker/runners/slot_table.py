@@ -13,9 +13,13 @@ import tempfile
 from contextlib import suppress
 
 _WORD_BYTES = 8
-_HEADER_WORDS = 3
+_HEADER_WORDS = 5
 _SENT = 2
 """Index of the number of messages that the child has sent; before it, what was taken back."""
+_ANSWERED = 3
+"""Index of the number of pings that the child has answered."""
+_PEAK_MEMORY = 4
+"""Index of the most bytes that the child has used, where the worker cannot read its memory."""
 
 
 def create_shared_memory() -> int:
@@ -108,6 +112,24 @@ class SlotTable:
     def sent(self) -> int:
         """How many messages the child has sent."""
         return self._header[_SENT]
+
+    def count_answered(self) -> None:
+        """Count a ping of the worker, by which the child answers it."""
+        self._header[_ANSWERED] += 1
+
+    @property
+    def answered(self) -> int:
+        """How many pings the child has answered."""
+        return self._header[_ANSWERED]
+
+    @property
+    def peak_memory(self) -> int:
+        """The most bytes that the child has used; 0 if it has not written them."""
+        return self._header[_PEAK_MEMORY]
+
+    @peak_memory.setter
+    def peak_memory(self, count: int) -> None:
+        self._header[_PEAK_MEMORY] = count
 
 
 def _forbid_shrinking(descriptor: int) -> None:

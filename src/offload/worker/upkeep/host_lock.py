@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import time
 from io import FileIO
 from pathlib import Path
 from uuid import UUID
+from weakref import WeakSet
 
 from offload.failpoints import failpoint
 from offload.private_folders import (
@@ -30,6 +32,10 @@ MAX_UNLOCKED_SECONDS = 60.0
 """A worker that has not locked its file for this long was killed before it could."""
 
 
+_locks: WeakSet[HostLock] = WeakSet()
+"""Those of this process."""
+
+
 class HostLock:
     """The lock of one worker, which can also check those of other workers on this host.
 
@@ -40,6 +46,7 @@ class HostLock:
     def __init__(self, database: str) -> None:
         self._database = database
         self._folder = _create_folder(database)
+        _locks.add(self)
         self._path: Path | None = None
         self._file: FileIO | None = None
 
@@ -97,6 +104,15 @@ class HostLock:
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 (self._folder / str(worker)).unlink()
+
+
+def _leave_locks_to_parent() -> None:
+    """Close the files in a copy of the process: it would keep them locked after the worker died."""
+    for lock in list(_locks):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_parent)
 
 
 def _worker_of(path: Path) -> UUID | None:

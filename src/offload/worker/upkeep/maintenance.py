@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from offload.failpoints import failpoint
@@ -30,6 +31,10 @@ RESCUE_INTERVAL = 5.0
 CONFIRMATION_HEARTBEATS = 1.5
 """An expired worker is dead if it sends no heartbeat for this many more intervals."""
 PRUNE_INTERVAL = 60.0
+PRUNE_KEYS_INTERVAL = 600.0
+PRUNE_LIMITS_INTERVAL = 3600.0
+MIN_UNSEEN = timedelta(days=7)
+"""For how long no code has had a limit that is deleted, at least."""
 MIN_PRUNE_PAUSE = 0.2
 """Seconds between two full batches, at least."""
 PRUNE_PAUSE_FACTOR = 4
@@ -77,9 +82,13 @@ class Maintenance:
         self._suspects: dict[UUID, _Suspect] = {}
         self._search_cooldown = Cooldown(clock)
         """The pause after a slow search for lost jobs while no worker is known to be dead."""
+        self._last_key = ""
+        """The last key of a limit that was looked at for pruning."""
         self.timers = [
             Timer(self.rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
             Timer(self.prune, PRUNE_INTERVAL),
+            Timer(self.prune_keys, PRUNE_KEYS_INTERVAL),
+            Timer(self.prune_limits, PRUNE_LIMITS_INTERVAL),
         ]
 
     def rescue(self) -> float | None:
@@ -127,6 +136,27 @@ class Maintenance:
         if not is_any_full:
             return None
         return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
+
+    def prune_keys(self) -> float | None:
+        """Delete a batch of the keys of limits that are not in use.
+
+        Returns:
+            Seconds until the next batch; None after the last one.
+        """
+        started_at = self._clock()
+        _, self._last_key = self._store.prune_keys(after=self._last_key)
+        if not self._last_key:
+            return None
+        return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
+
+    def prune_limits(self) -> None:
+        """Delete limits that no code has had for so long that no job with them can be retried."""
+        periods = (self._options.keep_successful, self._options.keep_failed)
+        if any(period is None for period in periods):
+            return
+        unseen = max(MIN_UNSEEN, *(period for period in periods if period is not None))
+        for name in self._store.prune_limits(unseen // timedelta(microseconds=1)):
+            logger.info("Deleted the limit %r: no code has had it for %d days.", name, unseen.days)
 
     def _update_suspects(self) -> None:
         """Find the workers whose lease has expired, and remember when each was first found."""

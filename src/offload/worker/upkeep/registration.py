@@ -36,6 +36,9 @@ class Registration:
         queues: names of the queues that it serves; empty for all.
         pool: runs the jobs.
         lease: seconds without a heartbeat after which other workers may take over its jobs.
+
+    Attributes:
+        high_load: the load of the machine, if the worker claims no jobs because of it.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Registration:
         self._pool = pool
         self._lease = lease
         self.id = new_id()
+        self.high_load: float | None = None
         self.host_lock = HostLock(store.address)
         self._is_registered = False
         self._renewed_at = 0.0
@@ -75,7 +79,10 @@ class Registration:
         """
         failpoint("registration.heartbeat")
         now = time.monotonic()
-        if self._store.heartbeat(self.id, lease=self._lease):
+        held_up = [job.key for job in self._pool.held_up_jobs()]
+        if self._store.heartbeat(
+            self.id, lease=self._lease, held_up=held_up, high_load=self.high_load
+        ):
             self._renewed_at = now
             return True
         self._is_registered = False
@@ -103,6 +110,7 @@ class Registration:
             queues=",".join(self._queues),
             processes=self._pool.processes,
             threads=self._pool.threads,
+            high_load=self.high_load,
         )
         self.id = worker_id
         self.host_lock.acquire(self.id)

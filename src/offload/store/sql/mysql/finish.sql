@@ -12,4 +12,6 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
         THEN {clock} + %(delay)s
         ELSE run_after END,
     return_value = CASE id {return_values} END
+    {limit_slot}
+    {unique_key}
 WHERE id IN %(ids)s

@@ -8,7 +8,7 @@ WITH picked AS MATERIALIZED (
             (FALSE, %(sync_slots)s, %(sync_per_queue)s),
             (TRUE, %(async_slots)s, %(async_per_queue)s)
     ) AS kind (is_async, count, per_queue)
-    CROSS JOIN unnest(%(queues)s::text[]) AS queue (name)
+    CROSS JOIN {queues}
     CROSS JOIN LATERAL (
         {ready}
     ) AS ready
@@ -19,9 +19,11 @@ UPDATE offload_job SET
     progress = NULL,
     fence = fence + 1,
     attempt = attempt + 1,
+    unique_key = CASE WHEN unique_until > {RUNNING} OR unique_within > {clock}
+        THEN unique_key END,
     worker = %(worker)s,
-    last_attempted_at = {clock},
-    started_at = coalesce(started_at, {clock})
+    last_attempted_at = {start},
+    started_at = coalesce(started_at, {start})
 WHERE id = ANY (ARRAY(SELECT id FROM picked WHERE fits))
     AND EXISTS (SELECT FROM offload_worker WHERE offload_worker.id = %(worker)s)
 RETURNING {claim_columns}

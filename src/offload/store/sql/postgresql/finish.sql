@@ -14,6 +14,8 @@ UPDATE offload_job AS job SET
     finished_at = CASE WHEN finished.state >= {SUCCESSFUL} OR job.cancel_requested_at IS NOT NULL
         THEN finished.now END,
     return_value = finished.return_value
+    {limit_slot}
+    {unique_key}
 FROM (
     SELECT *, {clock} AS now
     FROM unnest(

@@ -1,4 +1,7 @@
-UPDATE offload_job SET state = {READY}, version = version + 1
+UPDATE offload_job SET
+    state = CASE WHEN limit_key IS NULL THEN {READY} ELSE {LIMITED} END,
+    limit_slot = 'w:' || limit_key,
+    version = version + 1
 WHERE id = ANY (ARRAY(
     SELECT id FROM offload_job
     WHERE state = {SCHEDULED}
@@ -7,3 +10,4 @@ WHERE id = ANY (ARRAY(
     LIMIT %(limit)s
     FOR NO KEY UPDATE SKIP LOCKED
 ))
+RETURNING limit_key

@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
         AND queue_name = queue.name AND is_async = kind.is_async
         AND priority = start.priority AND (run_after, id) >= (start.run_after, start.id)
     ORDER BY run_after, id
-    LIMIT kind.per_queue
+    LIMIT {per_queue}
     FOR NO KEY UPDATE SKIP LOCKED
 ) AS above
-LIMIT kind.per_queue
+LIMIT {per_queue}

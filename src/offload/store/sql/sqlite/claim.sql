@@ -1,12 +1,4 @@
-UPDATE offload_job SET
-    state = {RUNNING},
-    version = version + 1,
-    progress = NULL,
-    fence = fence + 1,
-    attempt = attempt + 1,
-    worker = :worker,
-    last_attempted_at = :now,
-    started_at = coalesce(started_at, :now)
+{mark_claimed.sql}
 WHERE id IN (
     SELECT ready.id
     FROM json_each(:queues) AS queue

@@ -10,4 +10,6 @@ UPDATE offload_job SET
     finished_at = CASE WHEN ?3 >= {SUCCESSFUL} OR cancel_requested_at IS NOT NULL
         THEN ?8 END,
     return_value = ?7
+    {limit_slot}
+    {unique_key}
 WHERE id = ?1 AND fence = ?2 AND state = {RUNNING}

@@ -1,0 +1,32 @@
+"""The jobs as Celery has them; for django-offload, only the import differs."""
+
+from __future__ import annotations
+
+import os
+
+from job_bodies import record_start, work
+from project.models import Item
+
+if os.environ["BENCH_PEER"] == "offload":
+    from offload.celery import shared_task
+else:
+    from celery import shared_task
+
+
+@shared_task
+def noop(sent: int) -> int:
+    record_start(sent)
+    return 1
+
+
+@shared_task
+def mixed(sent: int, kind: str) -> int:
+    record_start(sent)
+    work(kind, lambda: Item.objects.get(pk=1))
+    return 1
+
+
+@shared_task
+def big(sent: int, text: str) -> int:
+    record_start(sent)
+    return len(text)

@@ -1,0 +1,125 @@
+"""The output of `offload_queues`, and pauses in the output of other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from offload.management.formatting import format_line, format_rows, format_time
+from offload.policies.queue_limits import NAMES
+from offload.queues.words import describe
+from offload.text import to_terminal_text
+from offload.timestamps import to_iso
+
+if TYPE_CHECKING:
+    from offload.paused_tasks.status import TaskStatus
+    from offload.queues.status import QueueStatus
+    from offload.store.queue_records import Pause
+
+QUEUES_HEADER = (
+    *("NAME", "PAUSED", "CONCURRENCY", "RATE", "MAX QUEUED"),
+    *("WAITING", "SCHEDULED", "RUNNING"),
+)
+ABSENT = "-"
+
+
+def format_queues(queues: Sequence[QueueStatus]) -> str:
+    """Return one line per queue, below a header."""
+    return format_rows([QUEUES_HEADER, *map(_row, queues)])
+
+
+def format_queue(queue: QueueStatus) -> str:
+    """Return the details of a queue, one per line."""
+    details: dict[str, Any] = {"name": queue.name, "paused": format_paused(queue)}
+    details |= format_pause(queue)
+    details |= {name.replace("_", " "): _limit(queue, name) for name in NAMES}
+    if "burst" in describe(queue.limits):
+        details["burst"] = _limit(queue, "burst")
+    if queue.limits_changed_at is not None:
+        by = f" by {queue.limits_changed_by}" if queue.limits_changed_by else ""
+        details["changed"] = f"{format_time(queue.limits_changed_at)}{by}"
+        if queue.limits_reason:
+            details["reason of change"] = queue.limits_reason
+    details |= {name: f"{getattr(queue, name):,}" for name in ("waiting", "scheduled", "running")}
+    return "\n".join(format_line(label, value) for label, value in details.items())
+
+
+def format_paused(paused: QueueStatus | TaskStatus) -> str:
+    """Return whether a queue or a task is paused, and until when."""
+    if not paused.is_paused:
+        return "no"
+    return "yes" if paused.paused_until is None else f"until {format_time(paused.paused_until)}"
+
+
+def format_pause(paused: QueueStatus | TaskStatus) -> dict[str, str]:
+    """Return the details of a pause by label; none if there is no pause."""
+    if not paused.is_paused:
+        return {}
+    by = f" by {paused.changed_by}" if paused.changed_by else ""
+    shown = " (shown on pages)" if paused.is_reason_public else ""
+    return {
+        "since": f"{format_time(paused.paused_at)}{by}",
+        "reason": f"{paused.reason or '-'}{shown}",
+    }
+
+
+def queue_document(queue: QueueStatus) -> dict[str, Any]:
+    """Return a queue as JSON values."""
+    return {
+        "name": queue.name,
+        "is_paused": queue.is_paused,
+        "reason": queue.reason,
+        "is_reason_public": queue.is_reason_public,
+        "changed_by": queue.changed_by,
+        "paused_at": to_iso(queue.paused_at),
+        "paused_until": to_iso(queue.paused_until),
+        "limits": describe(queue.limits),
+        "settings": describe(queue.settings),
+        "limits_reason": queue.limits_reason,
+        "limits_changed_by": queue.limits_changed_by,
+        "limits_changed_at": to_iso(queue.limits_changed_at),
+        "waiting": queue.waiting,
+        "scheduled": queue.scheduled,
+        "running": queue.running,
+    }
+
+
+def pause_document(pause: Pause | None) -> dict[str, Any] | None:
+    """Return a pause as JSON values; None without one."""
+    if pause is None:
+        return None
+    return {
+        "reason": pause.reason,
+        "changed_by": pause.changed_by,
+        "paused_at": to_iso(pause.paused_at),
+        "paused_until": to_iso(pause.until),
+    }
+
+
+def describe_pause(pause: Pause) -> str:
+    """Return a pause in words, such as "paused until 14:00 by ada: The provider is down"."""
+    text = "paused"
+    if pause.until is not None:
+        text += f" until {format_time(pause.until)}"
+    if pause.changed_by:
+        text += f" by {pause.changed_by}"
+    return to_terminal_text(f"{text}: {pause.reason}" if pause.reason else text)
+
+
+def _row(queue: QueueStatus) -> tuple[str, ...]:
+    counts = (f"{getattr(queue, name):,}" for name in ("waiting", "scheduled", "running"))
+    limits = (_limit(queue, name) for name in NAMES)
+    return (queue.name, format_paused(queue), *limits, *counts)
+
+
+def _limit(queue: QueueStatus, name: str) -> str:
+    """Return a limit in force, and the one of the settings if it is another."""
+    limit, setting = (describe(limits).get(name) for limits in (queue.limits, queue.settings))
+    text = ABSENT if limit is None else _number(limit)
+    if limit != setting:
+        text += f" (settings: {'none' if setting is None else _number(setting)})"
+    return text
+
+
+def _number(limit: int | str) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else limit

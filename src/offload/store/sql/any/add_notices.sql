@@ -1,0 +1,1 @@
+INSERT INTO offload_limitnotice (limit_key, details) VALUES (%s, %s)

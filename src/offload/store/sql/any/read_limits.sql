@@ -1,0 +1,1 @@
+SELECT name, definition, override, loaded_at, seen_at FROM offload_limit

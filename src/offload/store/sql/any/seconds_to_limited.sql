@@ -1,0 +1,1 @@
+SELECT {limited_due.sql}

@@ -1,0 +1,1 @@
+SELECT {schedule_due.sql}

@@ -1,0 +1,1 @@
+SELECT id FROM offload_limitnotice FORCE INDEX (PRIMARY) WHERE id IN %(ids)s FOR UPDATE SKIP LOCKED

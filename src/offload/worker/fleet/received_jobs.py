@@ -1,0 +1,240 @@
+"""Claims the jobs of the messages that a process has received, in place of a poller."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from offload.lifecycle import JobState
+from offload.notifier import Hint
+from offload.store.limit_records import LimitedRequest
+from offload.store.records import ClaimRequest
+from offload.worker.claiming.limited_jobs import LimitedJobs
+from offload.worker.claiming.poller import Poller
+from offload.worker.fleet.tickets import Ticket, share_out
+from offload.worker.timers import NEVER
+
+if TYPE_CHECKING:
+    from offload.backends.messages import JobMessage
+    from offload.notifier import Listener
+    from offload.store.records import ClaimKey, ExchangeResult, FinishedJob
+    from offload.worker.pools.base import Pool
+
+MAX_WAITING_SECONDS = 1.0
+"""Seconds that jobs wait for a slot here, before another message lets other processes run them."""
+KINDS = (False, True)
+"""The kinds of jobs, by `is_async`."""
+
+
+class ReceivedJobs(Poller):
+    """Claims the jobs of messages, and polls for nothing.
+
+    Jobs are claimed by their ids, and only for free slots: when a process dies, or is killed
+    because a job does not stop, the jobs that waited behind that one have lost nothing.
+
+    For tasks and queues with limits, it claims whichever jobs may start next, as any worker does:
+    as many as there are ids in the messages.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limited = LimitedTickets(self)
+        self._poll_at = NEVER
+        self._incoming: deque[Ticket] = deque()
+        """Messages that other threads have received, and that the loop has not taken yet."""
+        self._tickets: dict[Ticket, float] = {}
+        """Messages that are not done, and when each arrived (monotonic clock)."""
+
+    def add(self, ticket: Ticket) -> None:
+        """Add the jobs of a message; called from any thread."""
+        self._incoming.append(ticket)
+
+    @cached_property
+    def _listener(self) -> Listener:
+        return self._notifier.listen(Hint.CONTROL, Hint.QUEUES, Hint.WATCH)
+
+    def run_if_due(self, now: float) -> None:
+        """Do nothing: messages take the place of polls."""
+
+    # --- claims -----------------------------------------------------------------------------
+
+    @property
+    def expects_jobs(self) -> bool:
+        self._take_incoming()
+        return any(ticket.waiting for ticket in self._tickets)
+
+    def should_claim(self, pool: Pool) -> bool:
+        self._take_incoming()
+        return any(
+            ticket.waiting
+            and not ticket.has_limit
+            and pool.free_slots(is_async=ticket.is_async) > 0
+            for ticket in self._tickets
+        )
+
+    def claim_request(self, pool: Pool) -> ClaimRequest:
+        self._take_incoming()
+        self.rules.read_if_old()
+        self._drop_closed()
+        ids: list[str] = []
+        for is_async in KINDS:
+            waiting = (
+                pk
+                for ticket in self._tickets
+                if ticket.is_async is is_async and not self._is_limited(ticket)
+                for pk in ticket.waiting
+            )
+            ids += islice(waiting, pool.free_slots(is_async=is_async))
+        if ids:
+            paused = self._served.paused_tasks
+            return ClaimRequest(self._served.backend, (), ids=tuple(ids), paused_tasks=paused)
+        return self._request_within_limits(pool)
+
+    def limited_due_in(self, pool: Pool) -> float:
+        return 0.0 if self.limited_request(pool) else NEVER
+
+    def limited_request(self, pool: Pool) -> LimitedRequest | None:
+        """Return how many jobs of tasks with a limit to claim, of one queue and kind."""
+        tickets = self._next_limited(has_limit=True)
+        slots = self._slots(tickets, pool)
+        if not any(slots):
+            return None
+        queue = tickets[0].queue_name
+        limits = self._served.limits_among([queue])
+        paused = self._served.paused_tasks
+        return LimitedRequest(
+            self._served.backend, (queue,), (), *slots, limits=limits, paused_tasks=paused
+        )
+
+    def learn(self, request: ClaimRequest, result: ExchangeResult) -> None:
+        """Remember which of the requested jobs run here; other workers have or had the rest."""
+        ordinary = [job for job in result.claimed if job.limit_key is None]
+        if request.ids is None:
+            if request:
+                tickets = self._next_limited(has_limit=False)
+                share_out(ordinary, tickets, request.sync_slots + request.async_slots)
+            return
+        claimed = {job.id: job.key for job in ordinary}
+        for ticket in self._tickets:
+            if self._is_limited(ticket):
+                continue
+            for pk in [pk for pk in request.ids if pk in ticket.waiting]:
+                del ticket.waiting[pk]
+                if pk in claimed:
+                    ticket.claims.add(claimed[pk])
+
+    def learn_limited(self, request: LimitedRequest, result: ExchangeResult) -> None:
+        """Remember which jobs of tasks with a limit run here."""
+        claimed = [job for job in result.claimed if job.limit_key is not None]
+        tickets = self._next_limited(has_limit=True)
+        share_out(claimed, tickets, request.sync_slots + request.async_slots)
+
+    def jobs_run_again(self, finished: Sequence[FinishedJob]) -> None:
+        """Tell a worker with duties, which makes them ready when they are due, of their time."""
+        if any(outcome.state == JobState.SCHEDULED for _, outcome in finished):
+            self._hints.jobs_made_ready()
+
+    # --- messages ---------------------------------------------------------------------------
+
+    def settle(self, active: Collection[ClaimKey]) -> None:
+        """Forget the messages that are done; with a limit, a finished job lets another start.
+
+        Args:
+            active: the claims that run here, or whose outcomes were not written yet.
+        """
+        for ticket in list(self._tickets):
+            ended = ticket.end_claims(active)
+            if self._is_limited(ticket):
+                ticket.waiting |= dict.fromkeys(ended)
+            if ticket.settle():
+                del self._tickets[ticket]
+
+    def give_up_waiting(self) -> list[JobMessage]:
+        """Return messages about jobs that have waited here for long, so that others run them.
+
+        So jobs with limits do not occupy a slot of Celery's for longer, one after the other.
+        """
+        latest = time.monotonic() - MAX_WAITING_SECONDS
+        late = [ticket for ticket, since in self._tickets.items() if since < latest]
+        messages = [message for ticket in late for message in ticket.messages()]
+        for ticket in late:
+            ticket.waiting.clear()
+        return messages
+
+    def abandon(self) -> None:
+        """Wake the threads that wait for their messages, as nothing runs here any more."""
+        self._take_incoming()
+        for ticket in self._tickets:
+            ticket.done.set()
+
+    def _take_incoming(self) -> None:
+        while self._incoming:
+            self._tickets[self._incoming.popleft()] = time.monotonic()
+
+    def _drop_closed(self) -> None:
+        """Drop messages of paused queues: a worker with duties sends them after the pause."""
+        queues = {ticket.queue_name for ticket in self._tickets}
+        closed = queues - self._served.among(queues)
+        for ticket in self._tickets:
+            if ticket.queue_name in closed:
+                ticket.waiting.clear()
+
+    # --- limits -----------------------------------------------------------------------------
+
+    def _is_limited(self, ticket: Ticket) -> bool:
+        """Return whether limits decide which jobs start for a message."""
+        return ticket.has_limit or ticket.queue_name in self._served.limits
+
+    def _next_limited(self, *, has_limit: bool) -> list[Ticket]:
+        """Return the messages of the first queue and kind where limits decide.
+
+        Args:
+            has_limit: whether those of the task decide, or only those of the queue.
+        """
+        waiting = [
+            ticket
+            for ticket in self._tickets
+            if ticket.waiting and ticket.has_limit is has_limit and self._is_limited(ticket)
+        ]
+        first = waiting[0] if waiting else None
+        return [
+            ticket
+            for ticket in waiting
+            if first is not None
+            and (ticket.queue_name, ticket.is_async) == (first.queue_name, first.is_async)
+        ]
+
+    def _slots(self, tickets: Sequence[Ticket], pool: Pool) -> tuple[int, int]:
+        """Return how many sync and async jobs to claim: no more than start at once."""
+        if not tickets:
+            return 0, 0
+        is_async = tickets[0].is_async
+        count = sum(len(ticket.waiting) for ticket in tickets)
+        count = min(count, pool.free_slots(is_async=is_async))
+        return (0, count) if is_async else (count, 0)
+
+    def _request_within_limits(self, pool: Pool) -> ClaimRequest:
+        """Return how many jobs of one queue with limits to claim."""
+        tickets = self._next_limited(has_limit=False)
+        slots = self._slots(tickets, pool)
+        queues = [ticket.queue_name for ticket in tickets[:1]]
+        limits = self._served.limits_among(queues)
+        free = pool.free_slots(is_async=False), pool.free_slots(is_async=True)
+        request = ClaimRequest(self._served.backend, queues, *slots, limits=limits, free=free)
+        return replace(request, paused_tasks=self._served.paused_tasks)
+
+
+class LimitedTickets(LimitedJobs):
+    """Tells `ReceivedJobs` which jobs with a limit were claimed."""
+
+    def __init__(self, received: ReceivedJobs) -> None:
+        super().__init__(received._served)  # noqa: SLF001  # of this module
+        self._received = received
+
+    def learn(self, request: LimitedRequest, result: ExchangeResult) -> None:
+        self._received.learn_limited(request, result)

@@ -1,0 +1,252 @@
+"""The parent of Celery's processes, which looks after silent ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connections
+from django.tasks import default_task_backend
+
+from offload import JobState
+from offload.models import Attempt, Job, Worker
+from offload.notifier import Hint
+from offload.store import get_store
+from offload.store.base import Store
+from offload.worker.fleet.warden import Warden
+from offload.worker.outage import MAX_RETRY_DELAY
+from tests.jobs import claim, register_worker
+from tests.tasks import add
+from tests.worker.clock import Clock
+from tests.worker.fake_notifier import FakeNotifier
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def warden(clock: Clock) -> Warden:
+    return Warden(clock)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing until it is killed, or the test has ended."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        yield process
+
+
+def interval() -> float:
+    backend: Any = default_task_backend
+    return float(backend.settings.heartbeat_interval)
+
+
+def announce(warden: Warden, child: subprocess.Popen[bytes], worker: str, monkeypatch: Any) -> None:
+    """Write the heartbeat of a child process."""
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: child.pid)
+        warden.announce("default", UUID(worker))
+
+
+def run_overdue_job(worker: str) -> Any:
+    """Let a job run for longer than it may, and for the grace period, too."""
+    result = add.using(timeout=1).enqueue(1)
+    claim(worker)
+    job = Job.objects.get(pk=result.id)
+    started = job.last_attempted_at
+    assert started is not None
+    Job.objects.filter(pk=job.pk).update(last_attempted_at=started - timedelta(hours=1))
+    return result
+
+
+@contextmanager
+def outage(monkeypatch: pytest.MonkeyPatch, *methods: str) -> Iterator[None]:
+    """Let the first statements of the warden fail, or some methods of the store."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OperationalError("the server is gone")
+
+    with monkeypatch.context() as patch:
+        for method in methods or ("heartbeat", "held_jobs"):
+            patch.setattr(Store, method, fail)
+        yield
+
+
+def state(result: Any) -> JobState:
+    return JobState(Job.objects.get(pk=result.id).state)
+
+
+def test_a_silent_process_with_an_overdue_job_is_killed(warden, child, clock, monkeypatch) -> None:
+    worker = register_worker()
+    result = run_overdue_job(worker)
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+
+    clock.now += 2 * interval() + MAX_RETRY_DELAY
+    warden.step()
+
+    assert child.wait(20) < 0
+    assert state(result) == JobState.FAILED
+    assert Attempt.objects.get().exception_class_path == "offload.exceptions.JobTimeout"
+
+
+def test_time_limits_go_by_the_clock_of_the_database(warden, child, clock, monkeypatch) -> None:
+    """That clock said when the job started."""
+    add.using(timeout=1).enqueue(1)
+    claim(worker := register_worker())
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+    clock.now += 2 * interval() + MAX_RETRY_DELAY
+    warden.step()
+    assert child.poll() is None
+
+    store = get_store("default")
+    time_there = store.current_time() + 3_600_000_000
+    monkeypatch.setattr(type(store), "current_time", lambda _: time_there)
+    warden.step()
+
+    assert child.wait(20) < 0
+
+
+def test_outcomes_of_a_killed_process_are_written_after_an_outage(
+    warden, child, clock, monkeypatch
+) -> None:
+    result = run_overdue_job(worker := register_worker())
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+    clock.now += 2 * interval() + MAX_RETRY_DELAY
+    notifier = FakeNotifier()
+    monkeypatch.setattr("offload.worker.fleet.warden.get_notifier", lambda _: notifier)
+    with outage(monkeypatch, "exchange"):
+        warden.step()
+    assert (child.wait(20) < 0, state(result)) == (True, JobState.RUNNING)
+
+    warden.step()
+    warden.step()
+
+    assert state(result) == JobState.FAILED
+    assert notifier.sent == [Hint.WORK, Hint.CHANGED]
+
+
+def test_the_lease_of_a_silent_process_is_renewed(warden, child, clock, monkeypatch) -> None:
+    worker = register_worker()
+    Worker.objects.update(expires_at=LONG_AGO)
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+
+    clock.now += 2 * interval()
+    warden.step()
+
+    assert Worker.objects.get().expires_at > LONG_AGO
+    assert child.poll() is None
+
+
+def test_a_process_may_send_a_heartbeat_after_an_outage(warden, child, clock, monkeypatch) -> None:
+    """Until then its jobs run for the database, although they have ended."""
+    worker = register_worker()
+    result = run_overdue_job(worker)
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+
+    with outage(monkeypatch):
+        clock.now += 100 * interval()
+        warden.step()
+    clock.now += MAX_RETRY_DELAY
+    warden.step()
+    assert (child.poll(), state(result)) == (None, JobState.RUNNING)
+
+    clock.now += 2 * interval()
+    warden.step()
+    assert child.wait(20) < 0
+
+
+def test_a_process_may_try_again_after_a_short_outage(warden, child, clock, monkeypatch) -> None:
+    """It was over before the warden looked."""
+    worker = register_worker()
+    run_overdue_job(worker)
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+
+    clock.now += 1.5 * interval() + MAX_RETRY_DELAY
+    warden.step()
+
+    assert child.poll() is None
+
+
+def test_a_database_that_answers_late_is_no_reason_to_kill(
+    warden, child, clock, monkeypatch
+) -> None:
+    run_overdue_job(worker := register_worker())
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+    clock.now += 100 * interval()
+
+    def answer_late(*_: Any, **__: Any) -> bool:
+        clock.now += 60
+        return True
+
+    monkeypatch.setattr(Store, "heartbeat", answer_late)
+    warden.step()
+
+    assert child.poll() is None
+
+
+def test_an_outage_is_logged_once(warden, child, clock, monkeypatch, caplog) -> None:
+    announce(warden, child, register_worker(), monkeypatch)
+    warden.step()
+    clock.now += 2 * interval()
+
+    for _ in range(2):
+        with outage(monkeypatch):
+            for _ in range(5):
+                warden.step()
+                clock.now += 0.25
+        warden.step()
+
+    assert caplog.text.count("were not renewed: the server is gone") == 2
+
+
+def test_connections_are_closed_after_an_error(warden, child, clock, monkeypatch) -> None:
+    announce(warden, child, register_worker(), monkeypatch)
+    warden.step()
+    clock.now += 2 * interval()
+    closed = []
+    monkeypatch.setattr(connections, "close_all", lambda: closed.append(True))
+
+    with outage(monkeypatch):
+        warden.step()
+
+    assert closed == [True]
+
+
+def test_an_unexpected_error_does_not_end_the_warden(
+    warden, child, clock, monkeypatch, caplog
+) -> None:
+    worker = register_worker()
+    announce(warden, child, worker, monkeypatch)
+    warden.step()
+    clock.now += 2 * interval()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "held_jobs", None)
+        warden.step()
+    Worker.objects.update(expires_at=LONG_AGO)
+    clock.now += 2 * interval()
+
+    warden.step()
+
+    assert "were not looked after" in caplog.text
+    assert get_store("default").held_jobs(UUID(worker)) == {}
+    assert Worker.objects.get().expires_at > LONG_AGO
