@@ -8,12 +8,13 @@ import pytest
 
 from offload.celery import shared_task
 from offload.celery.checks import check_tasks
-from offload.celery.registry import tasks as registry
+from offload.celery.tasks.registry import Registry
+from offload.celery.tasks.registry import tasks as registry
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offload.celery.checks.tasks", {})
+    monkeypatch.setattr("offload.celery.checks.tasks", Registry())
 
 
 def ids(*functions: Any) -> list[str | None]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.module_loading import import_string
 
-from offload.celery.app import Celery
+from offload.celery.app.base import Celery
+from offload.celery.app.sharing import shared_task
+from offload.celery.app.task import Task
 from offload.celery.canvas import (
     Signature,
     chain,
@@ -21,15 +23,14 @@ from offload.celery.canvas import (
     xmap,
     xstarmap,
 )
-from offload.celery.current import current_app, current_task
-from offload.celery.ids import uuid
-from offload.celery.request import allow_join_result
-from offload.celery.task import Task, shared_task
+from offload.celery.tasks.current import current_app, current_task
+from offload.celery.tasks.ids import uuid
+from offload.celery.tasks.request import allow_join_result
 
 if TYPE_CHECKING:
-    from offload.celery.async_result import AsyncResult
-    from offload.celery.eager_result import EagerResult
-    from offload.celery.result_sets import GroupResult, ResultSet
+    from offload.celery.result.async_result import AsyncResult
+    from offload.celery.result.eager_result import EagerResult
+    from offload.celery.result.sets import GroupResult, ResultSet
 
 __all__ = [
     "AsyncResult",
@@ -55,10 +56,10 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncResult": "offload.celery.async_result.AsyncResult",
-    "EagerResult": "offload.celery.eager_result.EagerResult",
-    "GroupResult": "offload.celery.result_sets.GroupResult",
-    "ResultSet": "offload.celery.result_sets.ResultSet",
+    "AsyncResult": "offload.celery.result.async_result.AsyncResult",
+    "EagerResult": "offload.celery.result.eager_result.EagerResult",
+    "GroupResult": "offload.celery.result.sets.GroupResult",
+    "ResultSet": "offload.celery.result.sets.ResultSet",
     "celery": "offload.backends.celery.application.application",
 }
 """Names whose modules import `django.tasks`, before which LOGGING must be applied.

@@ -8,14 +8,14 @@ from contextlib import suppress
 from django.core.checks import CheckMessage, Error, Warning
 from django.tasks.exceptions import InvalidTask
 
-from offload.celery.current import get_current_app
-from offload.celery.options import route_of
-from offload.celery.registry import tasks
+from offload.celery.tasks.current import get_current_app
+from offload.celery.tasks.options import route_of
+from offload.celery.tasks.registry import tasks
 
 
 def check_tasks() -> Iterator[CheckMessage]:
     """Check the options of the tasks, and whether their priorities mean what they meant."""
-    for task in list(tasks.values()):
+    for task in tasks.of_project():
         try:
             _ = task.definition
         except (InvalidTask, ValueError, TypeError) as error:
@@ -31,7 +31,7 @@ def check_tasks() -> Iterator[CheckMessage]:
 def _check_routes() -> Iterator[CheckMessage]:
     """Warn of routes whose tasks are in a queue that a broker finds by the routing key."""
     names = []
-    for task in list(tasks.values()):
+    for task in tasks.of_project():
         with suppress(Exception):  # a router of the project's, which an enqueue shows
             route = route_of(task, (), {}, {})
             if {"routing_key", "exchange"} & {*route} and not (route.get("queue") or task.queue):
@@ -50,7 +50,7 @@ def _check_priorities() -> Iterator[CheckMessage]:
     conf = get_current_app().conf
     if not str(conf.get("broker_url") or "").startswith(("redis", "sentinel")):
         return
-    names = sorted(task.name for task in tasks.values() if task.priority is not None)
+    names = sorted(task.name for task in tasks.of_project() if task.priority is not None)
     if names or conf.task_default_priority is not None:
         yield Warning(
             f"{', '.join(names[:3]) or 'CELERY_TASK_DEFAULT_PRIORITY'} has a priority, and "

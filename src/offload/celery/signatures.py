@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, Self
 
-from offload.celery.registry import tasks
+from offload.celery.tasks.registry import tasks
 
 CANVASES: dict[str, Any] = {}
 """The classes of signatures of several tasks, by `subtask_type` or the name of the task."""

@@ -1,0 +1,1 @@
+"""Runs tasks in the process of the caller."""

@@ -1,0 +1,1 @@
+"""What rows store of a task: values, arguments and exceptions, as JSON."""

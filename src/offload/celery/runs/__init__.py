@@ -1,0 +1,1 @@
+"""Runs a task in a worker: hooks, signals, retries, limits and errbacks."""

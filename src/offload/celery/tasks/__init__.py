@@ -1,0 +1,1 @@
+"""What a task is: its options, its names, its call, and the task of django-offload behind it."""
