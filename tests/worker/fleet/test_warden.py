@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +24,7 @@ from offload.store import get_store
 from offload.store.base import Store
 from offload.worker.fleet.warden import Warden
 from offload.worker.outage import MAX_RETRY_DELAY
+from offload.worker.upkeep.host_lock import HostLock
 from tests.jobs import claim, register_worker
 from tests.tasks import add
 from tests.worker.clock import Clock
@@ -28,6 +32,7 @@ from tests.worker.fake_notifier import FakeNotifier
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+READ = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -44,9 +49,26 @@ def warden(clock: Clock) -> Warden:
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     """A process that does nothing until it is killed, or the test has ended."""
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(READ, stdin=subprocess.PIPE) as process:
         yield process
+
+
+@pytest.fixture
+def lock() -> Iterator[Any]:
+    """Start a process that holds the lock of a worker, and does nothing until it is killed."""
+    folder = HostLock(get_store("default").address).folder
+    assert folder is not None
+
+    @contextmanager
+    def start(worker: str) -> Iterator[subprocess.Popen[bytes]]:
+        with FileIO(folder / str(UUID(worker)), "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            process = subprocess.Popen(READ, stdin=subprocess.PIPE, pass_fds=[file.fileno()])
+        with process:
+            yield process
+
+    yield start
+    shutil.rmtree(folder)
 
 
 def interval() -> float:
@@ -101,6 +123,35 @@ def test_a_silent_process_with_an_overdue_job_is_killed(warden, child, clock, mo
     assert child.wait(20) < 0
     assert state(result) == JobState.FAILED
     assert Attempt.objects.get().exception_class_path == "offload.exceptions.JobTimeout"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/shm")
+def test_nobody_rescues_an_overdue_job_before_its_outcome_is_written(
+    warden, lock, clock, monkeypatch
+) -> None:
+    """A worker of the same host would, as the kernel tells it that the process has exited."""
+    store, worker = get_store("default"), register_worker()
+    result, other = run_overdue_job(worker), add.enqueue(1)
+    claim(worker)
+    with lock(worker) as child:
+        announce(warden, child, worker, monkeypatch)
+        warden.step()
+        clock.now += 2 * interval() + MAX_RETRY_DELAY
+        exchange = Store.exchange
+
+        def rescue_first(*arguments: Any) -> Any:
+            assert child.wait(20) < 0
+            store.rescue((), HostLock(store.address).exited_workers())
+            return exchange(*arguments)
+
+        monkeypatch.setattr(Store, "exchange", rescue_first)
+        warden.step()
+
+    assert state(result) == JobState.FAILED
+    assert Attempt.objects.get().exception_class_path == "offload.exceptions.JobTimeout"
+
+    store.rescue()
+    assert state(other) in {JobState.READY, JobState.SCHEDULED}
 
 
 def test_time_limits_go_by_the_clock_of_the_database(warden, child, clock, monkeypatch) -> None:

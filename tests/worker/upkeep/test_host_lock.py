@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -81,6 +82,21 @@ def test_an_exited_worker_is_reported_until_it_is_forgotten(host_lock, worker, d
     other = HostLock(database)
     assert other.exited_workers() == {worker}
     other.forget(worker)
+    assert other.exited_workers() == set()
+
+
+def test_no_process_finds_the_exit_of_a_forgotten_worker(host_lock, worker, database, monkeypatch):
+    """Not even one that has opened the file before."""
+    other = HostLock(database)
+
+    def open_and_pause(path: Path) -> FileIO:
+        file = FileIO(path)
+        other.forget(worker)
+        host_lock.close()
+        return file
+
+    monkeypatch.setattr(module, "FileIO", open_and_pause)
+
     assert other.exited_workers() == set()
 
 

@@ -29,6 +29,7 @@ from offload.store.records import ClaimedJob, ClaimRequest, FinishedJob
 from offload.text import to_terminal_text
 from offload.worker.outage import MAX_RETRY_DELAY
 from offload.worker.pools.base import unresponsive_outcome
+from offload.worker.upkeep.host_lock import HostLock
 
 if TYPE_CHECKING:
     from offload.conf import BackendOptions
@@ -191,6 +192,10 @@ class Warden:
 
     def _kill(self, child: _Child, finished: Sequence[FinishedJob] = ()) -> None:
         """Kill a process; then write the outcomes of jobs. A worker with duties rescues others."""
+        if finished:
+            # Or that worker, which the kernel tells of the exit, might rescue these jobs first.
+            store = get_store(get_backend(child.backend).settings.database)
+            HostLock(store.address).forget(child.worker)
         with suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)
         give_up_at = time.monotonic() + EXIT_TIMEOUT
@@ -207,6 +212,8 @@ class Warden:
             using = get_backend(child.backend).settings.database
             store = get_store(using)
             store.exchange(store.key(child.worker), finished, ClaimRequest(child.backend, ()))
+            if not _is_child(child.pid):
+                store.deregister(child.worker)  # so that its other jobs do not wait for its lease
             del self._unwritten[0]
             notifier = get_notifier(using)
             notifier.notify(Hint.WORK)  # some may run again

@@ -100,7 +100,10 @@ class HostLock:
         return workers
 
     def forget(self, worker: UUID) -> None:
-        """Remove the file of an exited worker whose jobs were rescued."""
+        """Remove the file of a worker: no process finds from now on that it has exited.
+
+        Its jobs were rescued, or the caller is about to kill it and writes their outcomes.
+        """
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 (self._folder / str(worker)).unlink()
@@ -126,9 +129,9 @@ def _is_locked(path: Path) -> bool:
     try:
         with FileIO(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_nlink == 0  # removed since it was opened
     except OSError:  # locked; or removed or unreadable, which does not prove an exit
         return True
-    return False
 
 
 def _remove_if_stale(path: Path) -> None:
