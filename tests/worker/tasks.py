@@ -20,6 +20,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import Signal, receiver
 from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone, translation
+from django.utils.module_loading import import_string
 
 from offload import Fixed, Retry, Snooze, UserFacingError, current_job, is_cancelled, task
 from offload.models import Job
@@ -626,6 +627,12 @@ def noop() -> None:
 @task
 async def anoop() -> None:
     pass
+
+
+@task
+def enqueue_another(path: str) -> None:
+    """Enqueue a job of a task without arguments."""
+    import_string(path).enqueue()
 
 
 @task

@@ -291,9 +291,10 @@ def test_a_workflow_is_not_logged_as_an_error_beside_its_part(
     caplog.set_level("INFO")
     flow = Flow({"a": ((), S)}, tasks={"a": tasks.throw}, arguments={"a": '[["memory"], {}]'})
 
-    start_worker(0, drain=True).join()
+    start_worker(0, drain=True, kill_grace_period=120.0).join()
 
-    until(lambda: ("finished", "failed") in heard.events[-1:] and len(heard.events) == 3)
+    assert heard.events[-1] == ("finished", "failed")
+    assert len(heard.events) == 3
     levels = {
         str(key): record.levelname
         for record in caplog.records

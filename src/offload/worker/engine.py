@@ -94,6 +94,8 @@ class Engine:
             self.poller.reruns = Reruns(self._store, served)
         self.is_drained = False
         """Whether a draining worker has found no more jobs that could run."""
+        self._has_finished_jobs = False
+        """Whether jobs have finished since a draining worker has looked for further ones."""
         self.completer = BatchCompleter(self._store)
         self.registration = Registration(
             self._store, backend, served.registered_names, pool, options.lease
@@ -245,6 +247,7 @@ class Engine:
         finished = self._held_jobs.actual_outcomes(self.pool.collect())
         self.completer.add_progress(self.pool.progress())
         self.completer.add(finished)
+        self._has_finished_jobs = self._has_finished_jobs or bool(finished)
         if any(job.limit_key is not None for job, _ in finished):
             self.poller.limited.expect()
         if any(job.workflow is not None for job, _ in finished):
@@ -291,6 +294,9 @@ class Engine:
         """End a drain if no job is left that could run, also of workers that have died by now."""
         if self.poller.reruns is None or self._may_have_jobs():
             return
+        if self._has_finished_jobs:  # which may have made others ready: the hint may come late
+            self.poller.poll()
+            self._has_finished_jobs = False
         self._send_heartbeat()
         self._maintenance.rescue()
         self.is_drained = not (self._may_have_jobs() or self._maintenance.has_suspects_with_jobs())
@@ -298,7 +304,9 @@ class Engine:
     def _may_have_jobs(self) -> bool:
         """Return whether jobs run, may be ready, or run again soon."""
         reruns = self.poller.reruns
-        if not self._is_idle or self.poller.expects_jobs or self.poller.limited.are_left:
+        if self.pool.is_announcing or not self._is_idle:
+            return True
+        if self.poller.expects_jobs or self.poller.limited.are_left:
             return True
         if self.poller.awaits_rates or self.poller.parked_at < NEVER:
             return True

@@ -11,9 +11,7 @@ import marshal
 import os
 import select
 import socket
-import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +27,7 @@ from offload.worker.child.project import close_connections
 from offload.worker.child.report_writer import ReportWriter
 from offload.worker.child.stop_signals import restore_stop_signals_in_forks
 from offload.worker.execution.announcements import announce_ended_alone, announce_finished
+from offload.worker.execution.announcing_threads import AnnouncingThreads
 from offload.worker.execution.sqlite_connections import prepare_all_connections
 from offload.worker.logs import show_job_lines
 from offload.worker.parent_death import die_with_parent
@@ -119,9 +118,7 @@ class ChildMain:
         self._has_limits = False
         """Whether some job has a time limit or was cancelled."""
         self._using = using
-        self._announcing: list[threading.Thread] = []
-        """Threads that call receivers."""
-        self._max_announcing = options.kill_grace_period / 2
+        self._announcing = AnnouncingThreads(options.kill_grace_period / 2)
         self._is_stopped = False
 
     def run(self) -> None:
@@ -137,7 +134,7 @@ class ChildMain:
             os._exit(1)
         for runner in self._runners:
             runner.stop()
-        self._finish_announcing()
+        self._announcing.finish()
         self._writer.stop()
 
     def _step(self) -> None:
@@ -161,9 +158,11 @@ class ChildMain:
             case MessageKind.CANCEL, keys:
                 self._cancel(keys)
             case MessageKind.ANNOUNCE_FINISHED, job, outcome:
-                self._announce(announce_finished, [(ClaimedJob(*job), Outcome(*outcome))])
+                self._announcing.start(announce_finished, [(ClaimedJob(*job), Outcome(*outcome))])
             case MessageKind.ANNOUNCE_ENDED, rows:
-                self._announce(announce_ended_alone, list(map(EndedJob._make, rows)), self._using)
+                self._announcing.start(
+                    announce_ended_alone, list(map(EndedJob._make, rows)), self._using
+                )
             case (MessageKind.PING,):
                 self._slots.count_answered()
             case (MessageKind.STOP,):
@@ -181,18 +180,6 @@ class ChildMain:
         for key in keys:
             for runner in self._runners:
                 runner.interrupt(key, JobCancelled)
-
-    def _announce(self, announce: Callable[..., None], *arguments: Any) -> None:
-        """Send signals in another thread: slow receivers must not hold up messages."""
-        self._announcing = [thread for thread in self._announcing if thread.is_alive()]
-        self._announcing.append(threading.Thread(target=announce, args=arguments, daemon=True))
-        self._announcing[-1].start()
-
-    def _finish_announcing(self) -> None:
-        """Wait for receivers: a worker that drains stops right after the last workflow."""
-        deadline = time.monotonic() + self._max_announcing
-        for thread in self._announcing:
-            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _enforce_limits(self) -> None:
         now = time.monotonic()

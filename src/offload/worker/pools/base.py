@@ -114,6 +114,11 @@ class Pool(ABC):
     def announce_ended(self, ended: Sequence[EndedJob]) -> None:
         """Send Django's `task_finished` for jobs of workflows that ended because others did."""
 
+    @property
+    @abstractmethod
+    def is_announcing(self) -> bool:
+        """Whether such signals wait for a process that can send them."""
+
     @abstractmethod
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that `collect` has not returned."""

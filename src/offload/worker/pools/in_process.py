@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from threading import Thread
 
 from offload.exceptions import Interruption, JobCancelled
 from offload.lifecycle import JobState, released
@@ -18,6 +17,7 @@ from offload.store.records import ClaimedJob, ClaimKey, EndedJob, FinishedJob
 from offload.wakeup import Wakeup
 from offload.worker.child.stop_signals import restore_stop_signals_in_forks
 from offload.worker.execution.announcements import announce_ended_alone, announce_finished
+from offload.worker.execution.announcing_threads import AnnouncingThreads
 from offload.worker.limits_in_code import LimitsInCode, limits_in_code
 from offload.worker.pools.base import (
     Pool,
@@ -68,6 +68,7 @@ class InProcessPool(Pool):
         self._async_threads = async_threads
         self._kill_grace_period = kill_grace_period
         self._using = using
+        self._announcing = AnnouncingThreads(kill_grace_period / 2)
         self._capacity = Capacity(threads, async_slots, RunTimes())
         self._abandoned_loops: list[EventLoopRunner] = []
         self._cancelled_at: dict[ClaimKey, float] = {}
@@ -184,13 +185,16 @@ class InProcessPool(Pool):
             self._report_released(waiting.taken_back(math.inf))
 
     def announce_finished(self, finished: Sequence[FinishedJob]) -> None:
-        if finished:  # in a thread of its own: receivers may be slow
-            Thread(target=announce_finished, args=(list(finished),), daemon=True).start()
+        if finished:
+            self._announcing.start(announce_finished, list(finished))
 
     def announce_ended(self, ended: Sequence[EndedJob]) -> None:
         if ended:
-            arguments = (list(ended), self._using)
-            Thread(target=announce_ended_alone, args=arguments, daemon=True).start()
+            self._announcing.start(announce_ended_alone, list(ended), self._using)
+
+    @property
+    def is_announcing(self) -> bool:
+        return False
 
     def held_jobs(self) -> list[ClaimedJob]:
         return list(self._capacity.held.values())
@@ -209,6 +213,7 @@ class InProcessPool(Pool):
             self._threads.abandon(job.key)
             outcome = interrupted_outcome(job, "the worker was stopped")
             self._report(FinishReport(number, outcome, None))
+        self._announcing.finish()
 
     def _running(self) -> list[tuple[int, float]]:
         """Return number and start of each running job."""

@@ -121,6 +121,8 @@ class ProcessPool(Pool):
         for child in self._children:
             child.channel.flush()
             self._finished += child.collect()
+        if self._unannounced:  # a child may have become ready
+            self._announce()
         finished, self._finished = self._finished, []
         return finished
 
@@ -141,8 +143,6 @@ class ProcessPool(Pool):
         self._run_last_chances()
         if not self._is_stopped:
             self._start_missing()
-        if self._unannounced:
-            self._announce()
 
     def cancel(self, keys: Sequence[ClaimKey]) -> None:
         self._release_last_chances({job.key for job in self._last_chances}.intersection(keys))
@@ -165,6 +165,10 @@ class ProcessPool(Pool):
         for batch in batched(map(tuple, ended), MAX_ANNOUNCED):
             self._unannounced.append((MessageKind.ANNOUNCE_ENDED, list(batch)))
         self._announce()
+
+    @property
+    def is_announcing(self) -> bool:
+        return bool(self._unannounced)
 
     def held_jobs(self) -> list[ClaimedJob]:
         held = [job for child in self._children for job in child.jobs.held]
