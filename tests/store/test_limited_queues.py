@@ -233,3 +233,27 @@ def test_without_limits_a_claim_has_no_more_statements(
 
     assert not queues.get("mail").limits.hold_up_jobs
     assert counts(exchange(worker, limits={})) == {"mail": 1}
+
+
+MANY = 600
+"""More queues than SQLite allows SELECTs in one statement."""
+
+
+def test_a_claim_takes_jobs_of_hundreds_of_queues_with_limits() -> None:
+    names = [f"queue{number:03}" for number in range(MANY)]
+    store = get_store("default")
+    store.add_queues("default", names)
+    add.enqueue_many([((1,), {})] * 2 * MANY)
+    jobs = list(Job.objects.all())
+    for job, name in zip(jobs, [*names, *names], strict=True):
+        job.queue_name = name
+    Job.objects.bulk_update(jobs, ["queue_name"], batch_size=100)
+    limits = dict.fromkeys(names, QueueLimits(max_running=1))
+    slots = 2 * MANY
+    request = ClaimRequest("default", names, slots, limits=limits, free=(slots, 0))
+    limited = LimitedRequest("default", (), (), slots, 0, limits)
+
+    claimed = store.exchange(register_worker(), [], request, limited=limited).claimed
+
+    assert sorted(job.queue_name for job in claimed) == names
+    assert store.count_running_of_queues("default", names) == dict.fromkeys(names, 1)

@@ -83,16 +83,21 @@ class LimitedQueues(LimitedClaims):
         """Return how many slots there are for the ready jobs of queues with limits: sync, async."""
         pairs = zip(request.by_kind(), request.free, strict=True)
         sync, asynchronous = (max(0, min(count, free)) for (_, count), free in pairs)
-        slots = {}
+        names = [
+            name for name, queue in queues.items() if queue.free > 0 and name in request.limits
+        ]
+        ready = self._ready_kinds(request.backend, names) if names else []
+        return dict.fromkeys(queues, (0, 0)) | {
+            name: (sync * bool(has_sync), asynchronous * bool(has_async))
+            for name, has_sync, has_async in ready
+        }
+
+    def _ready_kinds(self, backend: str, names: Sequence[str]) -> list[tuple[str, bool, bool]]:
+        """Return queues, and whether sync and async jobs are ready in each."""
+        parameters = {"backend": backend, "names": self._list(names)}
         with self._cursor() as cursor:
-            for name, queue in queues.items():
-                slots[name] = (0, 0)
-                if queue.free > 0 and name in request.limits:
-                    parameters = {"backend": request.backend, "queue": name}
-                    cursor.execute(statement(self.dialect, "ready_kinds"), parameters)
-                    has_sync, has_async = cursor.fetchone()
-                    slots[name] = (sync * bool(has_sync), asynchronous * bool(has_async))
-        return slots
+            cursor.execute(statement(self.dialect, "ready_kinds"), parameters)
+            return list(cursor.fetchall())
 
 
 def limits_of(request: ClaimRequest, limited: LimitedRequest | None) -> dict[str, QueueLimits]:

@@ -189,6 +189,16 @@ class MySQLStore(Store):
 
     # --- limits -----------------------------------------------------------------------------
 
+    def _ready_kinds(self, backend: str, names: Sequence[str]) -> list[tuple[str, bool, bool]]:
+        """Look into each queue by a statement of its own, for the reason of `ready_queues`."""
+        rows = []
+        with self.connection.cursor() as cursor:
+            for name in names:
+                parameters = {"backend": backend, "queue": name}
+                cursor.execute(statement("mysql", "ready_kinds"), parameters)
+                rows.append((name, *cursor.fetchone()))
+        return rows
+
     def _delete_notices(self, ids: Sequence[int]) -> list[int]:
         with self.connection.cursor() as cursor:
             cursor.execute(statement("mysql", "lock_notices"), {"ids": list(ids)})

@@ -76,8 +76,8 @@ class UniqueJobs(LimitNotices):
     def free_expired_keys(self, keys: Sequence[str]) -> None:
         """Free the keys whose time is over, in the caller's transaction."""
         expired = self._lock_holders(keys, _HAS_EXPIRED, exclusively=True)
-        if expired:
-            Job.objects.using(self.using).filter(pk__in=expired).update(unique_key=None)
+        for some in batched(expired, MAX_ROWS_PER_STATEMENT):
+            Job.objects.using(self.using).filter(pk__in=some).update(unique_key=None)
 
     def holders(self, keys: Collection[str]) -> dict[str, Job]:
         """Return the jobs that hold keys, by key."""

@@ -1,0 +1,10 @@
+SELECT queue.value, EXISTS (
+    SELECT 1 FROM offload_job
+    WHERE state = {READY} AND backend = %(backend)s
+        AND queue_name = queue.value AND is_async = FALSE
+), EXISTS (
+    SELECT 1 FROM offload_job
+    WHERE state = {READY} AND backend = %(backend)s
+        AND queue_name = queue.value AND is_async = TRUE
+)
+FROM json_each(%(names)s) AS queue
