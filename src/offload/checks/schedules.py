@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.core.checks import Error, Warning  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from offload import schedules
@@ -20,6 +20,16 @@ def check_declared(problems: Iterable[Problem]) -> Messages:
             hint=f"It is defined in {problem.place}.",
             id="offload.E051",
         )
+
+
+def as_warnings(errors: Iterable[CheckMessage]) -> Messages:
+    """Turn errors of schedules into warnings, for `migrate`.
+
+    The migration may be what a deployment needs most, and all other schedules tick.
+    """
+    for error in errors:
+        if not error.is_silenced():
+            yield Warning(error.msg, hint=error.hint, id="offload.W053")
 
 
 def check_stored(connection: BaseDatabaseWrapper) -> Messages:
