@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.tasks import Task, task_backends
 
 from offload.backends.database import DatabaseBackend
@@ -135,3 +136,11 @@ def workflow_notices() -> list[UUID]:
 
 def dependencies() -> int:
     return Dependency.objects.count()
+
+
+def delete_by_sql(flow: Flow, *names: str) -> None:
+    """Delete parts as no code of Django does, which would leave a notice."""
+    with connection.cursor() as cursor:
+        for name in names:
+            key = flow.store.key(flow.ids[name])
+            cursor.execute("DELETE FROM offload_job WHERE id = %s", [key])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from offload.lifecycle import JobState, released, succeeded
 from offload.models import Job
+from offload.store import deleted_parts
+from offload.store.deleted_parts import NO_WORKFLOW
 from tests.jobs import NO_CLAIM, claim, register_worker
-from tests.workflow_rows import E, F, Flow, S, workflow_notices
+from tests.workflow_rows import E, F, Flow, S, delete_by_sql, workflow_notices
 
 pytestmark = pytest.mark.django_db
 
@@ -27,13 +29,6 @@ def delete_by_query(flow: Flow, *names: str) -> None:
 def delete_each(flow: Flow, *names: str) -> None:
     for name in names:
         flow.row(name).delete()
-
-
-def delete_by_sql(flow: Flow, *names: str) -> None:
-    with connection.cursor() as cursor:
-        for name in names:
-            key = flow.store.key(flow.ids[name])
-            cursor.execute("DELETE FROM offload_job WHERE id = %s", [key])
 
 
 ORM = pytest.mark.parametrize("delete", [delete_by_query, delete_each])
@@ -176,14 +171,63 @@ def test_a_slice_is_refused_as_django_does() -> None:
     assert flow.states["a"] == READY
 
 
-def test_a_workflow_whose_parts_were_deleted_by_sql_can_be_cancelled() -> None:
-    """Nobody notices that, but somebody who sees the workflow wait can end it."""
-    flow = Flow({"a": ((), S), "b": ((), S), "c": (("a", "b"), S)})
+def test_parts_that_were_deleted_by_sql_are_found() -> None:
+    flow = Flow({"a": ((), S), "b": ((), S), "c": (("a", "b"), S), "end": (("a", "b"), E)})
     delete_by_sql(flow, "a")
+
+    last = flow.store.notice_incomplete(NO_WORKFLOW)
+
+    assert last == NO_WORKFLOW
+    assert workflow_notices() == [flow.id]
+    assert flow.run().count("end") == 1
+    assert flow.states == {"": FAILED, "b": SUCCESSFUL, "c": CANCELLED, "end": SUCCESSFUL}
+    flow.store.notice_incomplete(NO_WORKFLOW)
+    assert not workflow_notices()  # it has ended
+
+
+def test_workflows_that_lack_no_part_get_no_notice() -> None:
+    flow = Flow(CHAIN)
+
+    flow.store.notice_incomplete(NO_WORKFLOW)
+
+    assert not workflow_notices()
+
+
+def test_a_workflow_is_found_of_which_only_finished_parts_are_left() -> None:
+    flow = Flow({"a": ((), S), "b": ((), S)})
+    finish_one(flow, "a")
+    delete_by_sql(flow, "b")
+
+    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.step()
+
+    assert flow.states == {"": FAILED, "a": SUCCESSFUL}
+
+
+def test_workflows_are_looked_at_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleted_parts, "MAX_LOOKED_AT", 2)
+    flows = [Flow({"a": ((), S), "b": (("a",), E)}) for _ in range(5)]
+    for flow in flows:
+        delete_by_sql(flow, "a")
+
+    last, found = NO_WORKFLOW, []
+    for _ in range(3):
+        last = flows[0].store.notice_incomplete(last)
+        found.append(len(workflow_notices()))
+
+    assert found == [2, 4, 5]
+    assert last == NO_WORKFLOW
+
+
+def test_a_workflow_all_of_whose_parts_were_deleted_by_sql_can_be_ended() -> None:
+    """No row leads to it, but somebody who sees the workflow wait can end it."""
+    flow = Flow({"a": ((), S), "b": ((), S)})
+    delete_by_sql(flow, "a", "b")
+    flow.store.notice_incomplete(NO_WORKFLOW)
     flow.step()
     assert flow.state == BLOCKED
 
     flow.store.cancel(flow.id)
     flow.step()
 
-    assert flow.states == {"": CANCELLED, "b": CANCELLED, "c": CANCELLED}
+    assert flow.states == {"": FAILED}

@@ -12,6 +12,7 @@ from django.db import connection
 from offload.lifecycle import JobState, succeeded
 from offload.models import Dependency, Job, WorkflowNotice
 from offload.store import get_store
+from offload.store.deleted_parts import NO_WORKFLOW
 from offload.uuid7 import new_id
 from tests import tasks
 from tests.jobs import NO_CLAIM, claim, register_worker
@@ -94,6 +95,10 @@ def end(flow: Flow) -> None:
     flow.store.end_workflows([flow.store.key(flow.id)], register_worker())
 
 
+def look(flow: Flow) -> None:
+    flow.store.notice_incomplete(NO_WORKFLOW)
+
+
 OPERATIONS: list[tuple[Callable[[Flow], None], str]] = [
     (finish, "offload_dependency_parent"),
     (finish, "primary"),
@@ -101,6 +106,7 @@ OPERATIONS: list[tuple[Callable[[Flow], None], str]] = [
     (fill_in, "primary"),
     (cancel, "offload_job_workflow"),
     (end, "offload_job_workflow"),
+    (look, "offload_job_workflow"),
 ]
 
 

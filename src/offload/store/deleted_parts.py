@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from itertools import batched
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from django.db.models import Count
 
 from offload.lifecycle import JobState
 from offload.models import Dependency, Job, WorkflowNotice
 from offload.store.part_ends import PartEnds, Told
 from offload.store.releases import EndedPart
 from offload.store.session import MAX_ROWS_PER_STATEMENT
+from offload.store.statements import statement
 from offload.store.workflow_records import IMPLIED
+
+MAX_LOOKED_AT = 500
+"""Workflows that one look reads."""
+NO_WORKFLOW = UUID(int=0)
+"""The smallest id: the look begins behind it."""
 
 
 class _Parents(NamedTuple):
@@ -34,6 +42,33 @@ class DeletedParts(PartEnds):
     No row says whether the end of a deleted part was told before it was deleted. So the numbers of
     parts that a job waits for are counted again: those whose end was not told yet.
     """
+
+    def notice_incomplete(self, after: UUID) -> UUID:
+        """Look at 500 workflows, and leave notices for those from which raw SQL has deleted parts.
+
+        Deletions through Django leave such notices themselves. A workflow without any part left is
+        not found.
+
+        Args:
+            after: the last workflow of the batch before.
+
+        Returns:
+            The last workflow that was looked at; the nil UUID after the last batch.
+        """
+        parameters: dict[str, Any] = {"after": self.key(after), "limit": MAX_LOOKED_AT}
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "workflows_after"), parameters)
+            batch = [UUID(str(pk)) for (pk,) in cursor.fetchall()]
+        if batch:
+            jobs = Job.objects.using(self.using)
+            # Read first: parts that are added meanwhile are counted.
+            blocked = jobs.filter(pk__in=batch, state=JobState.BLOCKED)
+            awaited = dict(blocked.values_list("pk", "awaited"))
+            parts = jobs.filter(workflow__in=awaited).order_by().values_list("workflow")
+            counts = dict(parts.annotate(count=Count("pk")))
+            lacking = [pk for pk in awaited if counts.get(pk, 0) < awaited[pk]]
+            self.add_workflow_notices([self.key(pk) for pk in lacking])
+        return batch[-1] if len(batch) == MAX_LOOKED_AT else NO_WORKFLOW
 
     def tell_deleted(self, workflow: str, worker: str) -> Told:
         """Tell the ends of those parts of a workflow that were deleted before they had finished.

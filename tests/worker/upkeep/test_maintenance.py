@@ -16,7 +16,7 @@ from offload.conf import BackendOptions
 from offload.lifecycle import JobState, succeeded
 from offload.models import Job, Limit, LimitKey, Worker
 from offload.notifier import Hint
-from offload.store import get_store, idle_keys, retention
+from offload.store import deleted_parts, get_store, idle_keys, retention
 from offload.store.base import Store
 from offload.store.records import ClaimedJob, EndedJob, FinishedJob
 from offload.timestamps import now_microseconds
@@ -31,6 +31,7 @@ from tests.tasks import add
 from tests.worker.clock import Clock
 from tests.worker.fake_notifier import FakeNotifier
 from tests.worker.locking import transaction_elsewhere
+from tests.workflow_rows import E, Flow, S, delete_by_sql, workflow_notices
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -279,6 +280,19 @@ def test_keys_of_limits_are_pruned_in_batches(
 
     assert pauses == [module.MIN_PRUNE_PAUSE, module.MIN_PRUNE_PAUSE, None]
     assert not LimitKey.objects.exists()
+
+
+def test_workflows_from_which_sql_has_deleted_parts_are_found_in_batches(
+    worker: LiveWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleted_parts, "MAX_LOOKED_AT", 2)
+    for _ in range(5):
+        delete_by_sql(Flow({"a": ((), S), "b": (("a",), E)}), "a")
+
+    pauses = [worker.maintenance.find_deleted_parts() for _ in range(3)]
+
+    assert pauses == [module.MIN_PRUNE_PAUSE, module.MIN_PRUNE_PAUSE, None]
+    assert len(workflow_notices()) == 5
 
 
 def test_limits_that_no_code_has_are_deleted_when_their_jobs_are(

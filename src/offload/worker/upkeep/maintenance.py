@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, retention_periods
+from offload.store.deleted_parts import NO_WORKFLOW
 from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.worker.cooldown import Cooldown
 from offload.worker.timers import Timer
@@ -33,6 +34,7 @@ CONFIRMATION_HEARTBEATS = 1.5
 PRUNE_INTERVAL = 60.0
 PRUNE_KEYS_INTERVAL = 600.0
 PRUNE_LIMITS_INTERVAL = 3600.0
+DELETED_PARTS_INTERVAL = 600.0
 MIN_UNSEEN = timedelta(days=7)
 """For how long no code has had a limit that is deleted, at least."""
 MIN_PRUNE_PAUSE = 0.2
@@ -51,7 +53,7 @@ class _Suspect(NamedTuple):
 
 
 class Maintenance:
-    """Rescues the jobs of dead workers, and prunes old finished jobs.
+    """Rescues the jobs of dead workers, prunes what is old, and finds deleted parts of workflows.
 
     Args:
         store: the queue.
@@ -84,11 +86,14 @@ class Maintenance:
         """The pause after a slow search for lost jobs while no worker is known to be dead."""
         self._last_key = ""
         """The last key of a limit that was looked at for pruning."""
+        self._last_workflow = NO_WORKFLOW
+        """The last workflow that was searched for deleted parts."""
         self.timers = [
             Timer(self.rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
             Timer(self.prune, PRUNE_INTERVAL),
             Timer(self.prune_keys, PRUNE_KEYS_INTERVAL),
             Timer(self.prune_limits, PRUNE_LIMITS_INTERVAL),
+            Timer(self.find_deleted_parts, DELETED_PARTS_INTERVAL),
         ]
 
     def rescue(self) -> float | None:
@@ -133,9 +138,7 @@ class Maintenance:
             old = self._store.finished_before(self._registration.backend, state, before=before)
             deleted = next(self._store.prune(old), 0)
             is_any_full = is_any_full or deleted >= MAX_ROWS_PER_STATEMENT
-        if not is_any_full:
-            return None
-        return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
+        return self._pause_after(started_at) if is_any_full else None
 
     def prune_keys(self) -> float | None:
         """Delete a batch of the keys of limits that are not in use.
@@ -145,9 +148,7 @@ class Maintenance:
         """
         started_at = self._clock()
         _, self._last_key = self._store.prune_keys(after=self._last_key)
-        if not self._last_key:
-            return None
-        return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
+        return self._pause_after(started_at) if self._last_key else None
 
     def prune_limits(self) -> None:
         """Delete limits that no code has had for so long that no job with them can be retried."""
@@ -157,6 +158,20 @@ class Maintenance:
         unseen = max(MIN_UNSEEN, *(period for period in periods if period is not None))
         for name in self._store.prune_limits(unseen // timedelta(microseconds=1)):
             logger.info("Deleted the limit %r: no code has had it for %d days.", name, unseen.days)
+
+    def find_deleted_parts(self) -> float | None:
+        """Find workflows from which raw SQL has deleted parts, in a batch of all workflows.
+
+        Returns:
+            Seconds until the next batch; None after the last one.
+        """
+        started_at = self._clock()
+        self._last_workflow = self._store.notice_incomplete(self._last_workflow)
+        return None if self._last_workflow == NO_WORKFLOW else self._pause_after(started_at)
+
+    def _pause_after(self, started_at: float) -> float:
+        """Return the seconds between a batch that began then and the next one."""
+        return max(MIN_PRUNE_PAUSE, PRUNE_PAUSE_FACTOR * (self._clock() - started_at))
 
     def _update_suspects(self) -> None:
         """Find the workers whose lease has expired, and remember when each was first found."""
