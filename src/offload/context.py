@@ -40,7 +40,7 @@ class JobContext(Protocol):
     is_skipped: bool
     """Whether the attempt, once its task has returned, ends a part as one that was skipped."""
     additions: Any
-    """The nodes that the task adds to its workflow; None before it has asked for it."""
+    """What the success of the task inserts, such as the nodes that it adds to its workflow."""
 
     @property
     def id(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.mail import send_mail
 from django.db import OperationalError, connection, transaction
 
-from offload.celery import Task, shared_task
+from offload.celery import Task, shared_task, signature
 from offload.celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from offload.celery.result import AsyncResult, allow_join_result
 from offload.celery.signals import worker_process_init, worker_ready
@@ -234,6 +234,21 @@ def replace(self: Task, *args: Any) -> None:
 @shared_task(bind=True)
 async def replace_async(self: Task, x: int) -> None:
     self.replace(double.s(x))
+
+
+@shared_task(bind=True)
+def replace_by(self: Task, *before: Any, by: Any) -> Any:
+    return self.replace(signature(by))
+
+
+@shared_task(bind=True)
+async def replace_by_async(self: Task, *before: Any, by: Any) -> Any:
+    return self.replace(signature(by))
+
+
+@shared_task
+async def anote_failure(request: Any, exc: Any, traceback: Any) -> None:
+    events.append((request.id, str(exc)))
 
 
 @shared_task(bind=True)

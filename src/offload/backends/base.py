@@ -150,6 +150,13 @@ class OffloadBackend(BaseTaskBackend):
             waited directly.
         """
 
+    @abstractmethod
+    def released_at(self, result_id: str) -> datetime | None:
+        """Return when the last job ended for which a part of a workflow waited.
+
+        None for a job that waited for no other one.
+        """
+
     async def aenqueue_many(
         self, task: Task[..., Any], calls: Iterable[Call]
     ) -> list[OffloadResult[Any]]:
@@ -170,8 +177,13 @@ class OffloadBackend(BaseTaskBackend):
         return await sync_to_async(self.get_result, thread_sensitive=True)(result_id)
 
     @abstractmethod
-    def find(self, ids: Collection[UUID]) -> list[Job]:
-        """Return the rows of those jobs that exist, of any backend with the same database."""
+    def find(self, ids: Collection[UUID], *, with_arguments: bool = False) -> list[Job]:
+        """Return the rows of those jobs that exist, of any backend with the same database.
+
+        Args:
+            ids: of the jobs.
+            with_arguments: read the arguments too, which else are read on first access.
+        """
 
     @abstractmethod
     def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:

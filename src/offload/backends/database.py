@@ -160,6 +160,10 @@ class DatabaseBackend(OffloadBackend):
         with explained(self._store.using):
             return self._store.unsuccessful_before(ids)
 
+    def released_at(self, result_id: str) -> datetime | None:
+        with explained(self._store.using):
+            return self._store.released_at(parse_job_id(result_id))
+
     @async_unsafe(IN_ASYNC.format("get_result() and refresh", "aget_result() or arefresh"))
     def get_result(self, result_id: str) -> OffloadResult[Any]:
         """Return the current result of a job.
@@ -176,9 +180,9 @@ class DatabaseBackend(OffloadBackend):
                 return self._result(job, attempts)
         raise self._missing(identifier)
 
-    def find(self, ids: Collection[UUID]) -> list[Job]:
+    def find(self, ids: Collection[UUID], *, with_arguments: bool = False) -> list[Job]:
         with explained(self._store.using):
-            return self._store.find(ids)
+            return self._store.find(ids, with_arguments=with_arguments)
 
     def failures(self, ids: Collection[UUID]) -> dict[UUID, Attempt]:
         with explained(self._store.using):

@@ -33,6 +33,15 @@ def map_arguments(task: Mapping[str, Any], it: Iterable[Iterable[Any]]) -> list[
     return [function(*arguments) for arguments in it]
 
 
+def accumulate(results: list[Any]) -> list[Any]:
+    """Return the results of a group, as the result of one task.
+
+    Args:
+        results: of the tasks of the group.
+    """
+    return results
+
+
 def keep_group(ids: list[str]) -> None:
     """Do nothing: the job exists for its arguments.
 

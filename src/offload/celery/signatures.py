@@ -131,6 +131,9 @@ class Signature(dict[str, Any]):
         """
         return tasks[self.task] if self._type is None else self._type
 
+    has_members: ClassVar[bool] = False
+    """Whether it is of several tasks."""
+
     @property
     def is_empty(self) -> bool:
         """Whether it has no tasks."""

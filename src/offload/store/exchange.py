@@ -46,7 +46,7 @@ from offload.store.records import (
 from offload.store.releases import EndedPart
 from offload.store.statements import statement
 from offload.store.unique_jobs import UniqueJobs
-from offload.store.workflow_records import NewParts
+from offload.store.workflow_records import NewParts, NewWorkflow
 from offload.timestamps import now_microseconds
 
 
@@ -191,21 +191,31 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
         self.use_rates(request.backend, queues, started)
         return Claims(claimed, limited_result, seconds, rate_in(queues, started))
 
-    def finish(self, finished: Sequence[FinishedJob], new: NewParts | None = None) -> Written:
+    def finish(
+        self, finished: Sequence[FinishedJob], new: NewParts | NewWorkflow | None = None
+    ) -> Written:
         """Write outcomes, in the caller's transaction.
 
         Args:
             finished: the jobs and their outcomes.
-            new: parts that the only job adds to its workflow if its success is written.
+            new: parts that the only job adds to its workflow if its success is written, or a
+                workflow that is then inserted.
         """
         states = self._finish(finished)
-        if new is not None and states:
-            self.add_parts(finished[0][0], new)
+        if states:
+            self._add_jobs(finished[0][0], new)
         told = self._tell_ends(finished, states)
         if told.is_work:
             publish_after_commit(self.using, Hint.WORK)
         self.add_notices(dict.fromkeys(limit_keys(finished)))
         return Written(_refused(finished, states), list(told.ended))
+
+    def _add_jobs(self, adder: ClaimedJob, new: NewParts | NewWorkflow | None) -> None:
+        """Add the jobs that the success of another one inserts."""
+        if isinstance(new, NewWorkflow):
+            self.insert_workflow(*new)
+        elif new is not None:
+            self.add_parts(adder, new)
 
     def _finish(self, finished: Sequence[FinishedJob]) -> dict[ClaimKey, int]:
         """Write outcomes; return the states of the jobs that were not refused."""

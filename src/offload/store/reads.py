@@ -61,12 +61,18 @@ class JobReads:
             return []
         return list(Attempt.objects.using(self.using).filter(job_id=job.pk).order_by("fence"))
 
-    def find(self, jobs: Collection[UUID]) -> list[Job]:
-        """Return the jobs that exist; their arguments are read on first access.
+    def find(self, jobs: Collection[UUID], *, with_arguments: bool = False) -> list[Job]:
+        """Return the jobs that exist.
 
         Those of a workflow, which have its title, are in the attribute `definition`.
+
+        Args:
+            jobs: their ids.
+            with_arguments: read the arguments too, which else are read on first access.
         """
-        rows = Job.objects.using(self.using).filter(pk__in=jobs).defer("arguments")
+        rows = Job.objects.using(self.using).filter(pk__in=jobs)
+        if not with_arguments:
+            rows = rows.defer("arguments")
         return list(rows.annotate(definition=_DEFINITION))
 
     def failures(self, jobs: Collection[UUID]) -> dict[UUID, Attempt]:

@@ -9,6 +9,8 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db.models import Max
+
 from offload.exceptions import InvalidArguments
 from offload.lifecycle import JobState
 from offload.models import Attempt, Dependency, Job
@@ -19,6 +21,8 @@ from offload.store.workflow_ends import UNSUCCESSFUL
 from offload.store.workflow_records import JOINT_PATH, REFERENCE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.db.models import QuerySet
 
 
@@ -98,6 +102,13 @@ class WorkflowReads(PartResults):
         )
         found = rows.order_by("finished_at", "pk").values_list("pk", "state")
         return [(pk, JobState(state)) for pk, state in found]
+
+    def released_at(self, part: UUID) -> datetime | None:
+        """Return when the last job ended for which a part waited; None if it waited for none."""
+        parents = Dependency.objects.using(self.using).filter(child=part, slot__gte=0)
+        ends = Job.objects.using(self.using).filter(pk__in=parents.values("parent"))
+        found: datetime | None = ends.aggregate(last=Max("finished_at"))["last"]
+        return found
 
     def _parts(self, workflow: UUID) -> QuerySet[Job]:
         return Job.objects.using(self.using).filter(workflow=workflow)

@@ -36,6 +36,8 @@ from offload.testing.recorded_rules import rules_of, task_pauses_of
 from offload.uuid7 import new_id
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from offload.models import Attempt, Job
     from offload.store.queue_records import Pause
     from offload.store.workflow_records import NewWorkflow
@@ -113,6 +115,10 @@ class RecordingBackend(OffloadBackend):
                 found |= workflow.unsuccessful_before(str(part))
         return list(found.items())
 
+    def released_at(self, result_id: str) -> datetime | None:
+        workflow = self._job(result_id).workflow
+        return None if workflow is None else workflow.released_at(result_id)
+
     def _enqueue_unique(
         self, batch: JobBatch, encoded: Sequence[EncodedCall]
     ) -> list[OffloadResult[Any]]:
@@ -132,7 +138,12 @@ class RecordingBackend(OffloadBackend):
     def get_result(self, result_id: str) -> OffloadResult[Any]:
         return self._job(result_id).result()
 
-    def find(self, ids: Collection[UUID]) -> list[Job]:
+    def find(
+        self,
+        ids: Collection[UUID],
+        *,
+        with_arguments: bool = False,  # noqa: ARG002  # they are in memory
+    ) -> list[Job]:
         """Return the rows of jobs, which are not in the database."""
         return [job.row for job in _recorded(ids)]
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from offload.backends.base import get_backend
 from offload.backends.changes import key_of_job, send_finished
 from offload.backends.rows import JobBatch, job_of, result_from_row
 from offload.exceptions import InvalidArguments
@@ -156,10 +157,12 @@ class RecordedJob:
     def finish(
         self,
         finished: Collection[FinishedJob],  # noqa: ARG002
-        new: NewParts | None = None,
+        new: NewParts | NewWorkflow | None = None,
     ) -> Written:
-        """Accept an outcome in its transaction, with new parts; `run` records it later."""
-        if new is not None and self.workflow is not None:
+        """Accept an outcome in its transaction, with new jobs; `run` records it later."""
+        if isinstance(new, NewWorkflow):
+            get_backend(self.row.backend).enqueue_workflow(new)
+        elif new is not None and self.workflow is not None:
             parts = _parts(new, self.workflow.whole.row.pk, self.using)
             self.workflow.add(str(self.row.pk), parts, new.dependencies)
             add_jobs(parts)

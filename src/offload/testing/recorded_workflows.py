@@ -202,10 +202,14 @@ class RecordedWorkflow:
             else:
                 yield None
 
+    def released_at(self, job: str) -> datetime | None:
+        """Return when the last job ended for which a part waited; None if it waited for none."""
+        ends = [row.finished_at for row in self._before(job) if row.finished_at is not None]
+        return max(ends, default=None)
+
     def unsuccessful_before(self, job: str) -> dict[UUID, JobState]:
         """Return what a part directly waited for and did not succeed, in the order of ends."""
-        rows = [self._row(key) for key, children in self._dependents.items() if job in children]
-        ended = [row for row in rows if row.state in UNSUCCESSFUL]
+        ended = [row for row in self._before(job) if row.state in UNSUCCESSFUL]
         return {
             row.pk: JobState(row.state) for row in sorted(ended, key=lambda row: row.finished_at)
         }
@@ -245,6 +249,10 @@ class RecordedWorkflow:
             for key, job in jobs.items()
             if job.row.state == JobState.BLOCKED
         }
+
+    def _before(self, job: str) -> list[Any]:
+        """Return the rows of the jobs for which a part directly waits, or has waited."""
+        return [self._row(key) for key, children in self._dependents.items() if job in children]
 
     def _row(self, job: str) -> Any:
         return self.whole.row if job == str(self.whole.row.pk) else self.parts[job].row

@@ -64,8 +64,24 @@ def enqueue_workflow(
     """
     backend = graph.backend
     assert backend is not None  # noqa: S101  # the first node has set it
+    return backend.enqueue_workflow(new_workflow(graph, name, returned, tolerant=tolerant))
+
+
+def new_workflow(
+    graph: Graph, name: str, returned: NodeOrGroup | None, *, tolerant: bool
+) -> NewWorkflow:
+    """Return the rows of a workflow, without inserting them.
+
+    Args:
+        graph, name, returned, tolerant: those of `enqueue_workflow`.
+
+    Raises:
+        InvalidWorkflow, InvalidTask: those of `enqueue_workflow`.
+    """
+    backend = graph.backend
+    assert backend is not None  # noqa: S101  # the first node has set it
     rows = _Rows(graph, backend, take_reserved_id() or new_id())
-    return backend.enqueue_workflow(rows.workflow(name, returned, tolerant=tolerant))
+    return rows.workflow(name, returned, tolerant=tolerant)
 
 
 def added_parts(graph: Graph, job: UUID, value: Any) -> tuple[NewParts, Any]:

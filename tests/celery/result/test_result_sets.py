@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from offload import workflow
-from offload.celery.exceptions import TimeoutError
+from offload.celery import group
+from offload.celery.exceptions import TimeoutError, UnknownTaskId
 from offload.celery.result import AsyncResult, GroupResult, ResultSet
 from offload.testing import run_jobs
 from tests import tasks as our_tasks
@@ -17,14 +18,14 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_saved_group_is_found_by_its_id():
-    group = GroupResult("the group", [tasks.add.delay(n) for n in range(3)])
-    group.save()
-    group.save()
+    saved = GroupResult("the group", [tasks.add.delay(n) for n in range(3)])
+    saved.save()
+    saved.save()
     run_jobs()
 
     restored = GroupResult.restore("the group")
 
-    assert restored == group
+    assert restored == saved
     assert restored.join() == [0, 1, 2]
     assert restored.completed_count() == 3
     restored.delete()
@@ -48,12 +49,12 @@ def test_a_workflow_is_found_as_a_group():
 
 
 def test_a_group_is_revoked_and_forgotten_at_once():
-    group = GroupResult("g", [tasks.add.delay(n) for n in range(2)])
-    group.revoke()
-    assert [result.state for result in group] == ["REVOKED"] * 2
-    group.forget()
+    saved = GroupResult("g", [tasks.add.delay(n) for n in range(2)])
+    saved.revoke()
+    assert [result.state for result in saved] == ["REVOKED"] * 2
+    saved.forget()
 
-    assert [result.exists() for result in group] == [False] * 2
+    assert [result.exists() for result in saved] == [False] * 2
 
 
 def test_results_are_added_and_removed():
@@ -89,9 +90,57 @@ def test_the_timeout_is_that_of_all_together():
 
 
 def test_a_group_survives_a_pickle():
-    group = GroupResult("g", [AsyncResult("a")], parent=AsyncResult("b"))
+    saved = GroupResult("g", [AsyncResult("a")], parent=AsyncResult("b"))
 
-    assert pickle.loads(pickle.dumps(group)) == group == "g"
-    assert group.as_tuple() == (("g", (("b", None), None)), [(("a", None), None)])
-    assert bool(group)
+    assert pickle.loads(pickle.dumps(saved)) == saved == "g"
+    assert saved.as_tuple() == (("g", (("b", None), None)), [(("a", None), None)])
+    assert bool(saved)
     assert not GroupResult()
+
+
+def test_what_is_known_of_many_tasks_takes_few_queries(django_assert_max_num_queries):
+    results = group(tasks.add.s(n, n) for n in range(50))()
+    with django_assert_max_num_queries(1):
+        assert not results.ready()
+    run_jobs()
+
+    for ask, expected in QUESTIONS:
+        with django_assert_max_num_queries(2):
+            assert ask(ResultSet([AsyncResult(one.id) for one in results])) == expected
+
+
+QUESTIONS = [
+    (lambda results: results.ready(), True),
+    (lambda results: results.waiting(), False),
+    (lambda results: results.successful(), True),
+    (lambda results: results.failed(), False),
+    (lambda results: results.completed_count(), 50),
+    (lambda results: results.get(), [2 * n for n in range(50)]),
+    (lambda results: list(results.iterate()), [2 * n for n in range(50)]),
+    (lambda results: results.maybe_throw(), None),
+]
+
+
+def test_failures_of_many_tasks_are_read_together(django_assert_max_num_queries):
+    results = ResultSet([tasks.fail.delay(str(n)) for n in range(8)])
+    run_jobs()
+
+    with django_assert_max_num_queries(2):
+        assert (results.ready(), results.failed(), results.completed_count()) == (True, True, 0)
+    with django_assert_max_num_queries(2), pytest.raises(ValueError, match=r"^0$"):
+        ResultSet([AsyncResult(one.id) for one in results]).get()
+
+
+def test_groups_within_a_group_count_as_one_each():
+    inner = GroupResult("inner", [tasks.add.delay(1), tasks.add.delay(2)])
+    outer = GroupResult("outer", [tasks.add.delay(3), inner])
+    run_jobs()
+
+    assert (outer.ready(), outer.completed_count(), outer.get()) == (True, 2, [3, [1, 2]])
+
+
+def test_an_id_that_no_task_has_is_an_error_among_others():
+    with pytest.raises(UnknownTaskId):
+        ResultSet([tasks.add.delay(1), AsyncResult("unknown")]).ready()
+
+    assert not ResultSet([tasks.add.delay(1), AsyncResult("unknown", strict=False)]).ready()

@@ -396,14 +396,6 @@ def test_a_task_that_is_replaced_keeps_its_id():
     assert Job.objects.count() == 2
 
 
-def test_a_canvas_cannot_replace_a_task():
-    sig = tasks.add.s(1)
-    sig["subtask_type"] = "chain"
-
-    with pytest.raises(NotImplementedError, match="not of a chain"):
-        tasks.replace.replace(sig)
-
-
 def test_an_exception_that_is_too_large_to_be_kept_is_one_of_its_class():
     result = tasks.fail_at_length.delay()
     run_jobs()

@@ -94,4 +94,5 @@ def shared_task(*args: Any, **options: Any) -> Any:
 
 shared_task(ready_made.map_items, name="celery.map", title="Map")
 shared_task(ready_made.map_arguments, name="celery.starmap", title="Map")
+shared_task(ready_made.accumulate, name="celery.accumulate", title="Group")
 shared_task(ready_made.keep_group, name=ready_made.KEEP_GROUP, title="Saved group")

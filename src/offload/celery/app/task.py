@@ -182,22 +182,24 @@ class Task(BaseTask):
         return retry
 
     def replace(self, sig: Any) -> Any:
-        """Let another task take the place of the running one; its result is that of this id.
+        """Let something else take the place of the running task; its result is that of this id.
 
-        It runs at once, in the same attempt; options such as `countdown` and `queue` do not count.
+        A single task runs at once, in the same attempt; options such as `countdown` and `queue` do
+        not count. The tasks of a canvas are enqueued by the transaction that ends this one.
 
         Args:
-            sig: the signature of the task.
+            sig: the signature of a task, a chain, a group or a chord.
 
         Raises:
-            NotImplementedError: for a chain, a group or a chord.
+            TypeError: for something else than a signature.
+            ValueError: for a chain without tasks.
         """
-        from offload.celery.runs.replacing import Replacement, require_task
+        from offload.celery.canvas.replacing import replacement_by
 
-        signature = require_task(sig)
-        if self.request.called_directly:
-            return signature()
-        raise Replacement(signature)
+        replacement = replacement_by(sig, self.request)
+        if not self.request.called_directly:
+            raise replacement
+        return replacement.signature() if replacement.add is None else replacement.add()
 
     def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:
         """Raise NotImplementedError: the header of a chord cannot grow."""

@@ -34,6 +34,7 @@ class chain(Signature):  # noqa: N801  # Celery's name
     """
 
     kind = "chain"
+    has_members = True
 
     def __new__(cls, *members: Any, **options: Any) -> Any:
         if members and not options and (len(members) > 1 or is_list(members[0])):

@@ -33,6 +33,7 @@ class chord(Signature):  # noqa: N801  # Celery's name
     """
 
     kind = "chord"
+    has_members = True
 
     def __init__(
         self,

@@ -97,6 +97,7 @@ class chunks(Signature):  # noqa: N801  # Celery's name
     """
 
     kind = "celery.chunks"
+    has_members = True
 
     def __init__(
         self, task: Any, it: Iterable[Any], n: int, app: Any = None, **options: Any

@@ -26,6 +26,7 @@ class group(Signature):  # noqa: N801  # Celery's name
     """
 
     kind = "group"
+    has_members = True
 
     def __init__(self, *members: Any, app: Any = None, **options: Any) -> None:
         super().__init__(

@@ -1,16 +1,17 @@
-"""Makes a workflow of signatures, which one transaction enqueues."""
+"""Makes nodes of signatures: a workflow, which one transaction enqueues."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import Any, NamedTuple, Self
-from uuid import UUID
 
 from offload.celery.calls.call import Call
 from offload.celery.calls.chosen_ids import chosen_ids
 from offload.celery.calls.preparing import Prepared, prepare
 from offload.celery.calls.publishing import announce
+from offload.celery.calls.times import seconds_until
 from offload.celery.encoding.arguments import KEY
 from offload.celery.result.async_result import AsyncResult
 from offload.celery.result.sets import GroupResult
@@ -21,6 +22,7 @@ from offload.celery.tasks.options import task_option
 from offload.reserved_ids import reserve_id, take_reserved_id
 from offload.uuid7 import new_id
 from offload.workflows.builder import Workflow
+from offload.workflows.graph import Graph
 from offload.workflows.nodes import MAX_NAME_CHARS, Node, NodeOrGroup, leaves
 
 
@@ -77,6 +79,11 @@ class Before:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing precedes it, so that it can run at once."""
+        return self.value is None and not self.waits
+
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return the same with other options."""
         return replace(self, options=options)
@@ -86,39 +93,41 @@ class Before:
         return replace(self, args=tuple(args), kwargs=kwargs)
 
 
-class Plan(Workflow):
-    """A workflow made of signatures; each adds its tasks.
-
-    Args:
-        name: of the workflow.
-        own_id: an id that is new, and that no caller has chosen.
-    """
-
-    def __init__(self, name: str, own_id: str | None) -> None:
-        super().__init__(name[:MAX_NAME_CHARS])
-        self._own_id = own_id
-        self._calls: list[tuple[Any, Call, Prepared]] = []
-        self._chosen_ids: list[str] = []
+class OpenWorkflow(Workflow):
+    """A workflow that no code of a project sees before it is enqueued."""
 
     def require_open(self, action: str) -> None:
-        """Do nothing: no code of a project can add to this workflow after its end."""
+        """Do nothing: it needs no block."""
+
+
+class Plan:
+    """Makes nodes of signatures; each adds its tasks.
+
+    Args:
+        graph: the workflow that gets them.
+        own_id: an id that is new, and that no caller has chosen.
+
+    Attributes:
+        chosen_ids: ids that callers have chosen.
+        is_tolerant: whether errbacks follow tasks that fail.
+    """
+
+    def __init__(self, graph: Graph, own_id: str | None = None) -> None:
+        self.graph = graph
+        self.chosen_ids: list[str] = []
+        self.is_tolerant = False
+        self._own_id = own_id
+        self._calls: list[tuple[Any, Call, Prepared]] = []
 
     def new_own_id(self) -> str:
         """Return a new id, for a task or a group."""
         self._own_id = str(new_id())
         return self._own_id
 
-    def publish(self, workflow_id: UUID) -> None:
-        """Add all jobs in the caller's transaction.
-
-        Raises:
-            ValueError: if an id is that of a task that has not ended, or of a part of a workflow.
-        """
-        with chosen_ids(self.backend, self._chosen_ids), reserve_id(workflow_id):
-            self.enqueue()
-        remember(self.backend, workflow_id)
+    def announce(self) -> None:
+        """Send `after_task_publish` for all calls."""
         for task, call, prepared in self._calls:
-            remember(self.backend, prepared.identifier)
+            remember(self.graph.backend, prepared.identifier)
             announce(task, call, prepared)
 
     def add_task(self, signature: Signature, before: Before) -> Added:
@@ -128,7 +137,7 @@ class Plan(Workflow):
         errbacks = listed_signatures(options.pop("link_error", None))
         task_id = str(options.pop("task_id", None) or self.new_own_id())
         if task_id != self._own_id:
-            self._chosen_ids.append(task_id)
+            self.chosen_ids.append(task_id)
         root = before.root or task_id
         options.setdefault("root_id", before.root)
         options.setdefault("parent_id", before.parent)
@@ -191,7 +200,7 @@ class Plan(Workflow):
         if len(results) == 1 and isinstance(results[0], GroupResult):
             [result] = results
         return Added(
-            self.group([one.value for one in added]),
+            self.graph.group([one.value for one in added]),
             result,
             tuple(node for one in added for node in one.nodes),
             tuple(unit for one in added for unit in one.units),
@@ -200,14 +209,16 @@ class Plan(Workflow):
 
     def name_members(self, added: Added) -> None:
         """Store which nodes belong to a group, unless all nodes of the workflow do."""
-        if len(self.nodes) == len(added.result.results):
+        if len(self.graph.nodes) == len(added.result.results):
             return
         for number, node in enumerate(leaves(added.value, "named()")):
             node.named(str(number))
 
     def _add_call(self, task: Any, call: Call, before: Before, *, takes_value: bool) -> Node:
         first = () if before.value is None or not takes_value else (before.value,)
+        countdown = None if before.is_first else call.options.pop("countdown", None)
         prepared = prepare(task, call, preceding=len(first))
+        _note_countdown(prepared, countdown)
         if before.joins:
             _note(prepared, joins=True)
         node = self._add_node(prepared, *first)
@@ -223,17 +234,18 @@ class Plan(Workflow):
         options = dict(errback.options)
         for name in ("link", "link_error", "task_id"):
             options.pop(name, None)
-        task = errback.type
+        task, countdown = errback.type, options.pop("countdown", None)
         call = Call(errback.args, errback.kwargs, self.new_own_id(), options)
         prepared = prepare(task, call, preceding=None)
+        _note_countdown(prepared, countdown)
         if not errback.immutable:
             _note(prepared, errback=list(unit.ids))
         self._add_node(prepared).after(*unit.nodes, when="failed")
         self._calls.append((task, call, prepared))
-        self.tolerant = True
+        self.is_tolerant = True
 
     def _add_node(self, prepared: Prepared, *before: Any) -> Node:
-        node: Node = self.add(prepared.task, *before, *prepared.args, **prepared.kwargs)
+        node: Node = self.graph.add(prepared.task, *before, *prepared.args, **prepared.kwargs)
         node.identifier = prepared.identifier
         return node
 
@@ -260,14 +272,27 @@ def publish_canvas(
     is_group = signature.kind == "group"
     if is_group and signature.is_empty:
         return GroupResult(result_id, [])
-    plan = Plan(signature.name, own_id)
+    flow = OpenWorkflow(signature.name[:MAX_NAME_CHARS])
+    plan = Plan(flow, own_id)
     added = signature.add_to(plan, before)
-    plan.returns(added.value)
+    flow.tolerant = plan.is_tolerant
+    flow.returns(added.value)
     if is_group:
         plan.name_members(added)
     # The id of a group is that of the workflow.
-    plan.publish(job_id(result_id) if is_group else new_id())
+    workflow_id = job_id(result_id) if is_group else new_id()
+    with chosen_ids(flow.backend, plan.chosen_ids), reserve_id(workflow_id):
+        flow.enqueue()
+    remember(flow.backend, workflow_id)
+    plan.announce()
     return added.result
+
+
+def _note_countdown(prepared: Prepared, countdown: Any) -> None:
+    """Let a task that follows another one wait from the end of that, as in Celery."""
+    seconds = 0.0 if countdown is None else seconds_until(countdown, UTC)
+    if seconds > 0:
+        _note(prepared, countdown=seconds)
 
 
 def _note(prepared: Prepared, **extra: Any) -> None:

@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.tasks.exceptions import TaskResultDoesNotExist
 
 from offload.celery import states
-from offload.celery.exceptions import TaskRevokedError, TimeoutError, UnknownTaskId
-from offload.celery.result.eager_snapshots import EagerSnapshot, find_kept, forget_kept
+from offload.celery.exceptions import TaskRevokedError, TimeoutError
+from offload.celery.result.eager_snapshots import EagerSnapshot, forget_kept
+from offload.celery.result.reading import Known, TaskReader
 from offload.celery.result.removal import delete_finished
-from offload.celery.result.snapshots import Snapshot, read, results_backend
+from offload.celery.result.snapshots import results_backend
 from offload.celery.result.waiting import require_no_join, wait_until_finished
-from offload.celery.tasks.current import get_current_app
-from offload.celery.tasks.ids import job_id as _id_of_job
 from offload.exceptions import InvalidJobState
 from offload.lifecycle import JobState
 
@@ -26,7 +24,7 @@ _PAIRED = {states.PENDING, states.STARTED, states.SUCCESS, states.FAILURE, state
 """States after which `info` is read again; for others, it belongs to the state that was read."""
 
 
-class AsyncResult:
+class AsyncResult(TaskReader):
     """A task by its id, read when it is asked for.
 
     Args:
@@ -55,15 +53,13 @@ class AsyncResult:
     ) -> None:
         if id is None:
             raise ValueError(f"AsyncResult requires a valid id, not {type(id)}.")
-        self.id = str(id)
+        super().__init__(str(id), strict)
         self.backend = backend
         self.app = app
         self.parent = parent
         self.ignored = ignored
-        self._strict = strict
         self._task_name = task_name
-        self._last: Snapshot | EagerSnapshot | None = None
-        self._paired: Snapshot | EagerSnapshot | None = None
+        self._paired: Known | None = None
 
     # --- state and result -------------------------------------------------------------------
 
@@ -79,7 +75,7 @@ class AsyncResult:
         Raises:
             UnknownTaskId: if no task has the id; a view that lets it pass answers 404.
         """
-        snapshot = self._read()
+        snapshot = self.read()
         if snapshot is None:
             return states.PENDING
         self._paired = None if snapshot.state in _PAIRED else snapshot
@@ -91,13 +87,13 @@ class AsyncResult:
 
         After a state of the task's own was read, it is the meta of that state.
         """
-        snapshot, self._paired = self._paired or self._read(), None
+        snapshot, self._paired = self._paired or self.read(), None
         return None if snapshot is None else snapshot.result
 
     @property
     def traceback(self) -> str | None:
         """The traceback of the exception, as text."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else snapshot.traceback
 
     status = state
@@ -105,7 +101,7 @@ class AsyncResult:
 
     def ready(self) -> bool:
         """Return whether the task has ended."""
-        snapshot = self._read()
+        snapshot = self.read()
         return snapshot is not None and snapshot.is_finished
 
     def successful(self) -> bool:
@@ -119,7 +115,7 @@ class AsyncResult:
     def exists(self) -> bool:
         """Return whether there is such a task."""
         with suppress(TaskResultDoesNotExist):
-            return self._read() is not None
+            return self.read() is not None
         return False
 
     def get(
@@ -153,7 +149,7 @@ class AsyncResult:
         """
         if self.ignored:
             return None
-        snapshot = self._read()
+        snapshot = self.read()
         if snapshot is None:
             raise TimeoutError(f"There is no task {self.id}, so that waiting for it is in vain.")
         if not snapshot.is_finished:
@@ -161,7 +157,7 @@ class AsyncResult:
                 require_no_join()
             if propagate:
                 self._throw(snapshot, follow_parents=follow_parents)
-            self._last = snapshot = wait_until_finished(_id_of_job(self.id), self.id, timeout)
+            self.last_read = snapshot = wait_until_finished(self.job_id, self.id, timeout)
         if propagate:
             self._throw(snapshot, follow_parents=follow_parents)
         if callback is not None:
@@ -172,7 +168,7 @@ class AsyncResult:
 
     def maybe_throw(self, propagate: bool = True, callback: Any = None) -> Any:
         """Raise the exception of a task that failed or was revoked; else return the result."""
-        snapshot = self._read()
+        snapshot = self.read()
         if snapshot is None:
             return None
         if propagate:
@@ -221,19 +217,21 @@ class AsyncResult:
         Nothing happens to a task that has ended, or that does not exist.
         """
         with suppress(TaskResultDoesNotExist):
-            snapshot = self._read()
+            snapshot = self.read()
             if isinstance(snapshot, EagerSnapshot):
                 snapshot.revoke()
                 snapshot.result = TaskRevokedError("revoked")
-            elif snapshot is not None and (terminate or snapshot.job.state != JobState.RUNNING):
-                with suppress(InvalidJobState):
-                    results_backend().cancel(str(snapshot.job.pk))
+            elif snapshot is not None:
+                job = snapshot.last_job
+                if terminate or job.state != JobState.RUNNING:
+                    with suppress(InvalidJobState):
+                        results_backend().cancel(str(job.pk))
 
     def forget(self) -> None:
         """Delete a task that has ended, and those before it in its chain."""
         forget_kept(self.id)
-        self._last = None
-        delete_finished(results_backend(), _id_of_job(self.id))
+        self.last_read = None
+        delete_finished(results_backend(), self.job_id)
         if self.parent is not None:
             self.parent.forget()
 
@@ -242,25 +240,25 @@ class AsyncResult:
     @property
     def children(self) -> list[AsyncResult] | None:
         """The tasks that it has called."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else [AsyncResult(child) for child in snapshot.children]
 
     @property
     def args(self) -> list[Any] | None:
         """Its positional arguments."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else list(snapshot.call[0])
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
         """Its arguments by name."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else snapshot.call[1]
 
     @property
     def name(self) -> str | None:
         """The name of the task."""
-        snapshot = self._read()
+        snapshot = self.read()
         return self._task_name if snapshot is None else snapshot.name
 
     task_name = name
@@ -268,25 +266,20 @@ class AsyncResult:
     @property
     def retries(self) -> int | None:
         """How often it was retried."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else snapshot.retries
 
     @property
     def queue(self) -> str | None:
         """The queue of its job."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else snapshot.queue
 
     @property
     def date_done(self) -> datetime | None:
         """When it ended."""
-        snapshot = self._read()
+        snapshot = self.read()
         return None if snapshot is None else snapshot.date_done
-
-    @property
-    def job_id(self) -> UUID:
-        """The id of its job, by which `accepted` and templates find it."""
-        return _id_of_job(self.id)
 
     @property
     def job(self) -> Any:
@@ -328,7 +321,7 @@ class AsyncResult:
 
     def _get_task_meta(self) -> dict[str, Any]:
         """Return state, result and traceback as of one moment, as other packages expect them."""
-        snapshot = self._read()
+        snapshot = self.read()
         if snapshot is None:
             return {"status": states.PENDING, "result": None, "task_id": self.id}
         return {
@@ -340,7 +333,7 @@ class AsyncResult:
             "task_id": self.id,
         }
 
-    def _throw(self, snapshot: Snapshot | EagerSnapshot, *, follow_parents: bool) -> None:
+    def _throw(self, snapshot: Known, *, follow_parents: bool) -> None:
         """Raise its exception, or that of the first task before it that failed."""
         may_fail = not snapshot.is_finished or snapshot.state in states.PROPAGATE_STATES
         if may_fail and follow_parents:
@@ -353,20 +346,6 @@ class AsyncResult:
             parents.append(parent)
         for parent in reversed(parents):
             parent.maybe_throw()
-
-    def _read(self) -> Snapshot | EagerSnapshot | None:
-        """Read the task; return None for an unknown one if that is no error."""
-        if self._last is not None and self._last.is_finished:
-            return self._last
-        self._last = find_kept(self.id)
-        if self._last is None:
-            try:
-                self._last = read(_id_of_job(self.id), self.id)
-            except UnknownTaskId:
-                strict = self._strict
-                if get_current_app().conf.result_strict if strict is None else strict:
-                    raise
-        return self._last
 
     def __str__(self) -> str:
         return self.id
@@ -381,10 +360,10 @@ class AsyncResult:
         return self.id == (other.id if isinstance(other, AsyncResult) else other)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.id, None, self._task_name, None, self.parent, self._strict)
+        return type(self), (self.id, None, self._task_name, None, self.parent, self.strict)
 
 
-def _raise_failure(snapshot: Snapshot | EagerSnapshot) -> None:
+def _raise_failure(snapshot: Known) -> None:
     if snapshot.state in states.PROPAGATE_STATES:
         error = snapshot.result
         raise error if isinstance(error, BaseException) else Exception(error)

@@ -28,13 +28,13 @@ class EagerResult(AsyncResult):
         name: str | None = None,
     ) -> None:
         super().__init__(id, task_name=name)
-        self._last = EagerSnapshot(self.id, state, ret_value, traceback, name)
+        self.last_read = EagerSnapshot(self.id, state, ret_value, traceback, name)
 
     @classmethod
     def of(cls, snapshot: EagerSnapshot) -> EagerResult:
         """Return the result of a task that ran eagerly."""
         result = cls(snapshot.task_id, snapshot.result, snapshot.state, name=snapshot.name)
-        result._last = snapshot  # of this class
+        result.last_read = snapshot
         return result
 
     def ready(self) -> bool:

@@ -7,12 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from offload.celery import states
 from offload.celery.exceptions import TimeoutError
 from offload.celery.result.async_result import AsyncResult
+from offload.celery.result.reading import read_together
 from offload.celery.result.removal import delete_finished
 from offload.celery.result.saved_groups import save_group, saved_group
 from offload.celery.result.snapshots import results_backend
 from offload.celery.tasks.ids import job_id
+
+MIN_READ_AHEAD, MAX_READ_AHEAD = 10, 1000
+"""How many tasks are read together at first, and at most."""
 
 
 class ResultSet:
@@ -28,7 +33,8 @@ class ResultSet:
         self, results: Iterable[AsyncResult], app: Any = None, ready_barrier: Any = None, **_: Any
     ) -> None:
         self.app = app
-        self.results = list(results)
+        self.results: list[Any] = list(results)
+        """`AsyncResult`s, and the `GroupResult`s of groups within a group."""
 
     def add(self, result: AsyncResult) -> None:
         """Add a task, unless it is there."""
@@ -58,7 +64,10 @@ class ResultSet:
 
     def ready(self) -> bool:
         """Return whether all have ended."""
-        return all(result.ready() for result in self.results)
+        return all(
+            each.ready() if isinstance(each, ResultSet) else each.has_ended
+            for each in self._read_ahead()
+        )
 
     def waiting(self) -> bool:
         """Return whether any has not ended."""
@@ -66,18 +75,25 @@ class ResultSet:
 
     def successful(self) -> bool:
         """Return whether all have succeeded."""
-        return all(result.successful() for result in self.results)
+        return self.completed_count() == len(self.results)
 
     def failed(self) -> bool:
         """Return whether any has failed."""
-        return any(result.failed() for result in self.results)
+        return any(
+            known.failed() if isinstance(known, ResultSet) else _is(known, states.FAILURE)
+            for known in self._read()
+        )
 
     def completed_count(self) -> int:
         """Return how many have succeeded."""
-        return sum(result.successful() for result in self.results)
+        return sum(
+            known.successful() if isinstance(known, ResultSet) else _is(known, states.SUCCESS)
+            for known in self._read()
+        )
 
     def maybe_throw(self, callback: Any = None, propagate: bool = True) -> None:
         """Raise the exception of the first one that failed."""
+        self._read()
         for result in self.results:
             result.maybe_throw(callback=callback, propagate=propagate)
 
@@ -107,7 +123,7 @@ class ResultSet:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         values = []
-        for result in self.results:
+        for result in self._read_ahead():
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if remaining == 0.0 and timeout and not result.ready():
                 raise TimeoutError(f"Not all tasks had ended after {timeout:g} s.")
@@ -126,7 +142,7 @@ class ResultSet:
 
     def iterate(self, timeout: float | None = None, propagate: bool = True) -> Iterator[Any]:
         """Yield the results of tasks in their order, each when it has ended."""
-        for result in self.results:
+        for result in self._read_ahead():
             yield result.get(timeout=timeout, propagate=propagate)
 
     def revoke(
@@ -160,10 +176,33 @@ class ResultSet:
             threading.Thread(target=wait, name="celery then", daemon=True).start()
         return self
 
+    def _read(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """Return what is known of some of the tasks now; groups among them as they are."""
+        results = self.results[start:stop]
+        tasks = [result for result in results if isinstance(result, AsyncResult)]
+        known = iter(read_together(tasks))
+        return [next(known) if isinstance(each, AsyncResult) else each for each in results]
+
+    def _read_ahead(self) -> Iterator[Any]:
+        """Yield the tasks in their order; each was read with those behind it, if it has ended.
+
+        The longer the row of those that have ended, the more are read together, so that no task is
+        read again and again while others run.
+        """
+        count, stop = MIN_READ_AHEAD, 0
+        for position, result in enumerate(self.results):
+            is_task = isinstance(result, AsyncResult)
+            if position >= stop or (is_task and not result.has_ended):
+                stop = position + count
+                self._read(position, stop)
+                has_ended = not is_task or result.has_ended
+                count = min(count * 4, MAX_READ_AHEAD) if has_ended else MIN_READ_AHEAD
+            yield result
+
     def __iter__(self) -> Iterator[AsyncResult]:
         return iter(self.results)
 
-    def __getitem__(self, index: int) -> AsyncResult:
+    def __getitem__(self, index: int) -> Any:
         return self.results[index]
 
     def __len__(self) -> int:
@@ -241,6 +280,11 @@ class GroupResult(ResultSet):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GroupResult, (self.id, self.results, self.parent)
+
+
+def _is(known: Any, state: str) -> bool:
+    """Return whether a task has a state; an unknown one has none."""
+    return known is not None and known.state == state
 
 
 def _as_result(result: AsyncResult | str) -> AsyncResult:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
+from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from offload.celery.encoding.values import decode
 from offload.celery.exceptions import ExpiredTaskId, UnknownTaskId, chord_error
 from offload.celery.result.causes import find_cause, may_have_cause
 from offload.celery.tasks.current import get_current_app
+from offload.celery.tasks.ids import job_id
 from offload.celery.tasks.options import task_option
 from offload.celery.tasks.registry import tasks
 from offload.exceptions import TaskResultExpired
@@ -37,6 +39,8 @@ _FINISHED = {
     JobState.EXPIRED: states.REVOKED,
 }
 _LOST = "offload.exceptions.WorkerLost"
+MAX_READ_TOGETHER = 1000
+"""How many tasks one query reads at most."""
 
 
 class Failure(NamedTuple):
@@ -61,10 +65,14 @@ class Snapshot:
         self.job = job
         self._failure = failure
         self._note = note_of(job.progress)
+        self.successor: Snapshot | None = None
+        """What has taken the place of a task that called `replace` with a canvas."""
 
     @cached_property
     def state(self) -> str:
         """Celery's state."""
+        if self.successor is not None:
+            return self.successor.state
         job_state = JobState(self.job.state)
         if self.cause is not None:
             return self.cause.state
@@ -91,11 +99,25 @@ class Snapshot:
     @property
     def is_finished(self) -> bool:
         """Whether the task has ended, in whatever way."""
-        return JobState(self.job.state).is_finished
+        return JobState(self.last_job.state).is_finished
+
+    @property
+    def last_job(self) -> Job:
+        """The row of its job, or that of the task which has taken its place."""
+        return self.job if self.successor is None else self.successor.last_job
+
+    @property
+    def replaced_by(self) -> UUID | None:
+        """The id of the job of the task which has taken its place; None without one."""
+        task_id = self._note.get("replaced")
+        is_over = self.job.state == JobState.SUCCESSFUL
+        return job_id(task_id) if is_over and isinstance(task_id, str) else None
 
     @cached_property
     def result(self) -> Any:
         """The return value, an exception, or the meta of a state that the task has set."""
+        if self.successor is not None:
+            return self.successor.result
         match self.state:
             case states.SUCCESS:
                 return decode(self._details.return_value) if self._has_value else None
@@ -112,6 +134,8 @@ class Snapshot:
         """The traceback of the exception, as text."""
         if self.state not in states.EXCEPTION_STATES:
             return None
+        if self.successor is not None:
+            return self.successor.traceback
         if self.cause is not None:
             return self.cause.traceback
         errors = self._details.errors
@@ -141,7 +165,7 @@ class Snapshot:
     @property
     def date_done(self) -> datetime | None:
         """When it ended."""
-        return self.job.finished_at
+        return self.last_job.finished_at
 
     @property
     def children(self) -> list[str]:
@@ -229,10 +253,25 @@ def read(identifier: UUID, task_id: str) -> Snapshot:
 def read_all(identifiers: Iterable[UUID]) -> dict[UUID, Snapshot]:
     """Return what is known of several tasks, without those that do not exist."""
     backend = results_backend()
-    rows = {job.pk: job for job in backend.find(list(identifiers))}
-    failed = [pk for pk, job in rows.items() if _may_have_failed(job)]
-    failures = backend.failures(failed) if failed else {}
-    return {pk: Snapshot(backend, job, failures.get(pk)) for pk, job in rows.items()}
+    found: dict[UUID, Snapshot] = {}
+    for ids in batched(identifiers, MAX_READ_TOGETHER):
+        rows = backend.find(ids, with_arguments=len(ids) > 1)
+        failed = [job.pk for job in rows if _may_have_failed(job)]
+        failures = backend.failures(failed) if failed else {}
+        found |= {job.pk: Snapshot(backend, job, failures.get(job.pk)) for job in rows}
+    _read_successors(found)
+    return found
+
+
+def _read_successors(found: Mapping[UUID, Snapshot]) -> None:
+    """Read what has taken the place of tasks that called `replace`."""
+    ids = {pk: snapshot.replaced_by for pk, snapshot in found.items()}
+    successors = {pk: task_id for pk, task_id in ids.items() if task_id is not None}
+    if not successors:
+        return
+    known = read_all(set(successors.values()))
+    for pk, task_id in successors.items():
+        found[pk].successor = known.get(task_id)
 
 
 def results_backend() -> OffloadBackend:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -50,9 +51,17 @@ def wait_until_finished(identifier: UUID, task_id: str, timeout: float | None) -
             "transaction.on_commit(); in a TestCase, call offload.testing.run_jobs() first."
         )
 
+    deadline = None if timeout is None else time.monotonic() + timeout
+
     def wait() -> Snapshot:
-        backend.wait(str(identifier), timeout)
-        return read(identifier, task_id)
+        awaited = identifier
+        while True:
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            backend.wait(str(awaited), remaining)
+            snapshot = read(identifier, task_id)
+            if snapshot.is_finished:
+                return snapshot
+            awaited = snapshot.last_job.pk  # it has taken the place of the task
 
     try:
         return _outside(wait) if is_in_transaction(backend) else wait()

@@ -96,9 +96,11 @@ class Attempt:
                 self._is_in_code = False
                 encoded = self.encode(value)
             except BaseException as error:  # noqa: BLE001  # any exception becomes an outcome
-                if isinstance(error, Replacement):
-                    return self._replaced_by(error).run()
-                return self.fail(error)
+                if not isinstance(error, Replacement):
+                    return self.fail(error)
+                if error.add is not None:
+                    return self._add(error.add)
+                return self._replaced_by(error).run()
             self.succeed(value)
             return encoded
 
@@ -114,9 +116,11 @@ class Attempt:
                 self._is_in_code = False
                 encoded = self.encode(value)
             except BaseException as error:  # noqa: BLE001  # any exception becomes an outcome
-                if isinstance(error, Replacement):
-                    return await self._run_replaced(self._replaced_by(error))
-                return await self._call(self.fail, error)
+                if not isinstance(error, Replacement):
+                    return await self._call(self.fail, error)
+                if error.add is not None:
+                    return await sync_to_async(self._add)(error.add)
+                return await self._run_replaced(self._replaced_by(error))
             await self._call(self.succeed, value)
             return encoded
 
@@ -238,6 +242,17 @@ class Attempt:
         )
         self._finish(states.FAILURE, shown, info)
         raise error
+
+    def _add(self, add: Callable[[], Any]) -> Any:
+        """Let the tasks of a canvas take the place of this one; return what the job returns."""
+        try:
+            value = add()
+            if self.request.is_eager:
+                value = self.encode(value)
+        except BaseException as error:  # noqa: BLE001  # any exception becomes an outcome
+            return self.fail(error)
+        self._finish(states.IGNORED, None, None)
+        return value
 
     def _replaced_by(self, replacement: Replacement) -> Attempt:
         """Return the run of the task that takes the place of this one, under the same id."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from offload.celery.encoding.arguments import decode_call
+from asgiref.sync import sync_to_async
+
+from offload.celery.encoding.arguments import KEY, decode_call
+from offload.celery.runs.countdowns import wait_for_countdown
 from offload.celery.runs.errbacks import errback_arguments
 from offload.celery.runs.execution import Attempt
 from offload.celery.tasks.options import MAX_PRIORITY, task_option
@@ -26,7 +29,8 @@ def job_function(task: BaseTask) -> Callable[..., Any]:
     """Return a function that runs a task as a job; its path is that of the task's own function."""
 
     async def arun(*args: Any, **kwargs: Any) -> Any:
-        return await _attempt(task, args, kwargs).arun()
+        begin = sync_to_async(_attempt) if _reads_rows(kwargs) else _async_attempt
+        return await (await begin(task, args, kwargs)).arun()
 
     def run(*args: Any, **kwargs: Any) -> Any:
         return _attempt(task, args, kwargs).run()
@@ -44,10 +48,22 @@ def task_of_job(task: Any) -> Any:
     return getattr(task.func, "celery_task", None)
 
 
+def _reads_rows(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether an attempt needs the database before it begins."""
+    extra = kwargs.get(KEY)
+    return isinstance(extra, dict) and not {"countdown", "errback"}.isdisjoint(extra)
+
+
+async def _async_attempt(task: BaseTask, args: Any, kwargs: Any) -> Attempt:
+    return _attempt(task, args, kwargs)
+
+
 def _attempt(task: BaseTask, args: Any, kwargs: Any) -> Attempt:
     args, kwargs, extra = decode_call(args, kwargs)
     if "task" in extra:  # several tasks have one function
         task = tasks[extra["task"]]
+    if "countdown" in extra:
+        wait_for_countdown(extra["countdown"])
     if "errback" in extra:
         args = (*errback_arguments(task, extra["errback"]), *args)
     return Attempt(task, _request(task, args, kwargs, extra))

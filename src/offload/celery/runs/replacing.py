@@ -1,7 +1,8 @@
-"""Of `self.replace()`: another task takes the place of the running one, under the same id."""
+"""Of `self.replace()`: something else takes the place of the running task, under the same id."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -9,23 +10,12 @@ class Replacement(Exception):
     """Raised by `replace` to end the running task.
 
     Args:
-        signature: of the task that takes its place.
+        signature: of what takes its place.
+        add: adds the tasks of a canvas; it returns what the job of the running task returns. None
+            for a single task, which runs in the same attempt.
     """
 
-    def __init__(self, signature: Any) -> None:
+    def __init__(self, signature: Any, add: Callable[[], Any] | None = None) -> None:
         super().__init__(signature)
         self.signature = signature
-
-
-def require_task(signature: Any) -> Any:
-    """Return a signature of one task.
-
-    Raises:
-        NotImplementedError: for a chain, a group or a chord.
-    """
-    if signature.get("subtask_type") is not None:
-        raise NotImplementedError(
-            f"replace() takes the signature of a task, not of a {signature['subtask_type']}. Call "
-            "its apply_async(), and return its id."
-        )
-    return signature
+        self.add = add

@@ -34,7 +34,7 @@ from offload.results import OffloadResult, canonical_id, make_result, task_error
 from offload.serialization import decode
 from offload.signal_receivers import has_no_receivers
 from offload.store.records import ClaimedJob, EndedJob
-from offload.store.workflow_records import REFERENCE, NewParts
+from offload.store.workflow_records import REFERENCE, NewParts, NewWorkflow
 from offload.task_log import foreseen
 from offload.task_lookup import find_task_for_job, find_task_or_stub
 from offload.timestamps import now_microseconds, to_datetime
@@ -65,10 +65,14 @@ class ResultReader(Protocol):
 
 
 class Additions(Protocol):
-    """The parts that a task adds to its workflow, as `current_workflow()` collects them."""
+    """The jobs that the success of a task inserts.
 
-    def complete(self, value: Any) -> tuple[NewParts | None, Any]:
-        """Return the rows of the parts, and the task's return value with references to results."""
+    They are the parts that it adds to its workflow, as `current_workflow()` collects them, or a
+    workflow that goes on where the task of a job without one has ended.
+    """
+
+    def complete(self, value: Any) -> tuple[NewParts | NewWorkflow | None, Any]:
+        """Return the rows of the jobs, and the task's return value with references to results."""
 
 
 class JobRun:
@@ -84,7 +88,7 @@ class JobRun:
         import_error: what the import of the task's module raised.
         task: the task, or a stub if it cannot be found.
         args, kwargs: the arguments it was enqueued with.
-        additions: the parts that the task adds to its workflow; None if it adds none.
+        additions: the jobs that the success of the task inserts; None without any.
         new_parts: their rows, once the task has returned.
         is_skipped: whether what waits for the result of this part is skipped.
         ended: jobs of its workflow that ended when the executor stored its outcome.
@@ -94,7 +98,7 @@ class JobRun:
     reporter: ProgressReporter | None = None
     import_error: BaseException | None = None
     additions: Additions | None = None
-    new_parts: NewParts | None = None
+    new_parts: NewParts | NewWorkflow | None = None
     is_skipped: bool = False
     ended: Sequence[EndedJob] = ()
     _problem: BaseException | None = None

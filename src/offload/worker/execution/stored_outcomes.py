@@ -15,7 +15,7 @@ from offload.serialization import encode_result
 
 if TYPE_CHECKING:
     from offload.store.records import ClaimKey, FinishedJob, ProgressUpdates, Written
-    from offload.store.workflow_records import NewParts
+    from offload.store.workflow_records import NewParts, NewWorkflow
     from offload.worker.execution.job_run import JobRun
 
 
@@ -30,7 +30,9 @@ class OutcomeWriter(Protocol):
 
     def fill_in(self, job: str, value: Any, *, max_size: int, of_arguments: bool) -> Any: ...
 
-    def finish(self, finished: Sequence[FinishedJob], new: NewParts | None = None) -> Written: ...
+    def finish(
+        self, finished: Sequence[FinishedJob], new: NewParts | NewWorkflow | None = None
+    ) -> Written: ...
 
     def keep_progress(
         self, progress: ProgressUpdates, finished: Collection[ClaimKey] = ()
