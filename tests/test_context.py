@@ -5,17 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.db import connections
 
 from offload import JobState, OffloadError, current_job, is_cancelled, progress, track
 from offload.context import CurrentJob, enter_job
 from offload.models import Job
+from offload.owners import owner_of_user
 from offload.progress import ProgressReporter
 from tests.tasks import add
+
+A_JOB = CurrentJob(
+    id="id",
+    task_path="tests.tasks.add",
+    queue_name="default",
+    attempt=1,
+    max_attempts=1,
+    enqueued_at=datetime(2026, 12, 1, 3, tzinfo=UTC),
+    started_at=datetime(2026, 12, 1, 4, tzinfo=UTC),
+    owner="",
+    tenant="",
+    request_id="",
+    is_cancelled=bool,
+    scheduled_for=None,
+)
 
 
 class Recorder:
@@ -27,7 +46,7 @@ class Recorder:
         self.reports: list[Any] = []
 
     def current_job(self) -> CurrentJob:
-        return CurrentJob("id", 1, self.is_cancelled)
+        return replace(A_JOB, is_cancelled=self.is_cancelled)
 
     def open_reporter(self) -> ProgressReporter:
         self.reporter = ProgressReporter(("id", 1), self._record)
@@ -95,6 +114,28 @@ def test_progress_may_be_reported_from_any_depth_thread_or_asyncio_task():
         asyncio.run(deep())
 
     assert [done for done, *_ in in_task(task)] == [1, 2, 3]
+
+
+# --- the job ------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_task_gets_the_user_who_owns_its_job():
+    user = User.objects.create_user("ann")
+
+    assert replace(A_JOB, owner=owner_of_user(user)).get_user() == user
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_task_gets_the_user_who_owns_its_job():
+    user = User.objects.create_user("ann")
+
+    async def task() -> User:
+        found: User = await replace(A_JOB, owner=owner_of_user(user)).aget_user()
+        await sync_to_async(connections.close_all)()
+        return found
+
+    assert asyncio.run(task()) == user
 
 
 # --- track --------------------------------------------------------------------------------

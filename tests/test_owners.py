@@ -12,6 +12,7 @@ from offload.owners import (
     known_owner_of_request,
     owner_of_request,
     owner_of_user,
+    user_of_owner,
 )
 
 
@@ -20,6 +21,21 @@ def test_an_owner_with_a_long_key_is_a_digest():
 
     assert owner.startswith("user-sha256:")
     assert len(owner) <= MAX_OWNER_CHARS
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "owner",
+    [
+        pytest.param("", id="none"),
+        pytest.param("session:1", id="a visitor"),
+        pytest.param("user:2000000000", id="a deleted user"),
+        pytest.param("user:f81d4fae-7dec-11d0", id="a user of another model"),
+        pytest.param("user-sha256:1", id="a long key"),
+    ],
+)
+def test_other_owners_are_no_user(owner):
+    assert user_of_owner(owner) is None
 
 
 @pytest.mark.django_db

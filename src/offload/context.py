@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from asgiref.sync import sync_to_async
+
+from offload.owners import user_of_owner
 from offload.progress import PLAIN_TYPES, Number, ProgressReporter, validate_progress, validate_step
 
 
@@ -17,15 +20,42 @@ class CurrentJob:
 
     Attributes:
         id: the result's id.
+        task_path: the dotted path of its task.
+        queue_name: the queue it was enqueued to.
         attempt: 1 for the first try.
+        max_attempts: how often the task may run.
+        enqueued_at: when it was enqueued.
+        started_at: when its first attempt started.
+        owner: `user:<pk>`, `session:<name>`, or "" for no owner.
+        tenant: the tenant; "" without one.
+        request_id: the id of the request that led to it; "" without one.
         is_cancelled: returns whether the job was cancelled.
         scheduled_for: the tick of the schedule that enqueued the job; None for any other job.
     """
 
     id: str
+    task_path: str
+    queue_name: str
     attempt: int
+    max_attempts: int
+    enqueued_at: datetime
+    started_at: datetime
+    owner: str
+    tenant: str
+    request_id: str
     is_cancelled: Callable[[], bool]
-    scheduled_for: datetime | None = None
+    scheduled_for: datetime | None
+
+    def get_user(self) -> Any:
+        """Return the user who owns the job; None for a visitor, no owner or a deleted user.
+
+        Each call is one query.
+        """
+        return user_of_owner(self.owner)
+
+    async def aget_user(self) -> Any:
+        """Return the user who owns the job, as `get_user` does."""
+        return await sync_to_async(self.get_user)()
 
 
 class JobContext(Protocol):

@@ -8,6 +8,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.crypto import salted_hmac
 
 if TYPE_CHECKING:
@@ -43,6 +44,24 @@ def owner_of_user(user: Any) -> str:
         return owner
     # The prefix differs, so that no primary key can equal the digest of another one.
     return f"user-sha256:{sha256(owner.encode()).hexdigest()}"
+
+
+def user_of_owner(owner: str) -> Any:
+    """Return the user with this name as an owner of jobs; None if there is none.
+
+    The name of a user whose primary key is too long to be stored does not lead back to the user.
+    """
+    # Its module makes loggers of Django, which must not exist before LOGGING is applied.
+    from django.contrib.auth import get_user_model  # noqa: PLC0415
+
+    kind, _, pk = owner.partition(":")
+    if kind != "user":
+        return None
+    try:
+        users = get_user_model()._default_manager  # noqa: SLF001  # as Django itself does
+        return users.filter(pk=pk).first()
+    except (ValueError, ValidationError):  # the project has another user model now
+        return None
 
 
 def owner_of_request(request: HttpRequest) -> str:

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 
-from offload import Fixed, Retry, Snooze, UserFacingError, current_job, is_cancelled, task
+from offload import (
+    CurrentJob,
+    Fixed,
+    Retry,
+    Snooze,
+    UserFacingError,
+    current_job,
+    is_cancelled,
+    task,
+)
 from offload.models import Job
 from offload.tasks import OffloadTask
 from tests.models import Effect
@@ -271,16 +281,19 @@ async def alog_word(word: str) -> int:
 
 
 @task
-def report_job() -> list[Any]:
-    job = current_job()
-    return [job.id, job.attempt, is_cancelled()]
+def report_job() -> dict[str, Any]:
+    return _shown(current_job())
 
 
 @task
-async def areport_job() -> list[Any]:
+async def areport_job() -> dict[str, Any]:
     await asyncio.sleep(0)
-    job = current_job()
-    return [job.id, job.attempt, is_cancelled()]
+    return _shown(current_job())
+
+
+def _shown(job: CurrentJob) -> dict[str, Any]:
+    times = {name: str(getattr(job, name)) for name in ("enqueued_at", "started_at")}
+    return {**asdict(job), **times, "is_cancelled": job.is_cancelled()}
 
 
 # --- tasks that keep running --------------------------------------------------------------

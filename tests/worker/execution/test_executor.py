@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, connections
@@ -84,12 +85,22 @@ def test_a_task_context_has_the_attempt():
 
 @pytest.mark.parametrize("task", [tasks.report_job, tasks.areport_job])
 def test_a_task_can_read_its_current_job(task):
-    job = claimed(task)
+    columns = {"owner": "user:1", "tenant": "acme", "request_id": "r1", "max_attempts": 5}
+    job = claimed(task, **columns, started_at=3_000_000, enqueued_at=2_000_000)
 
-    identifier, attempt, cancelled = json.loads(run(job).return_value or "")
+    shown = json.loads(run(job).return_value or "")
 
-    assert identifier.replace("-", "") == job.id
-    assert (attempt, cancelled) == (1, False)
+    assert shown == {
+        "id": str(UUID(job.id)),
+        "task_path": job.task_path,
+        "queue_name": "default",
+        "attempt": 1,
+        "enqueued_at": "1970-01-01 00:00:02+00:00",
+        "started_at": "1970-01-01 00:00:03+00:00",
+        "is_cancelled": False,
+        "scheduled_for": None,
+        **columns,
+    }
 
 
 def test_a_tuple_and_other_keys_become_json():

@@ -198,12 +198,20 @@ class JobRun:
 
     def current_job(self) -> CurrentJob:
         """Return what `current_job()` returns to the task."""
-        tick = self.job.scheduled_for
+        job = self.job
         return CurrentJob(
-            self.id,
-            len(self.job.previous) + 1,
-            self.is_cancelled,
-            None if tick is None else to_datetime(tick),
+            id=self.id,
+            task_path=job.task_path,
+            queue_name=job.queue_name,
+            attempt=len(job.previous) + 1,
+            max_attempts=job.max_attempts,
+            enqueued_at=to_datetime(job.enqueued_at),
+            started_at=to_datetime(job.started_at),
+            owner=job.owner,
+            tenant=job.tenant,
+            request_id=job.request_id,
+            is_cancelled=self.is_cancelled,
+            scheduled_for=None if job.scheduled_for is None else to_datetime(job.scheduled_for),
         )
 
     def open_reporter(self) -> ProgressReporter:
