@@ -1,4 +1,4 @@
-"""Count the statements and commits of 1,000 jobs, and those of an idle worker.
+"""Count the statements and commits of 1,000 jobs, those of an idle worker, and those of a fleet.
 
     .venv/bin/python benchmarks/statements.py sqlite postgresql mariadb
 
@@ -17,19 +17,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import django
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
 from django.tasks import default_task_backend
+from django.tasks.signals import task_finished
 from django.test.utils import setup_databases, teardown_databases
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    from benchmarks.fleet_in_threads import FleetInThreads
     from offload.worker.engine import Engine
 
 JOBS = 1_000
+MANY_JOBS = 10_000
+PROCESSES = 8
 IDLE_SECONDS = 20
 WARM_UP_SECONDS = 2
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,6 +145,7 @@ def measure() -> list[tuple[str, float, float]]:
         add.enqueue_many([((number,), {}) for number in range(JOBS)])
     with table.row(f"drain {JOBS:,}: claim and finish"):
         drain()
+    measure_processes(table)
     engine, thread = start_worker()
     threading.Event().wait(WARM_UP_SECONDS)
     with table.row("an idle worker, per second", per=IDLE_SECONDS):
@@ -149,18 +155,70 @@ def measure() -> list[tuple[str, float, float]]:
     return table.rows
 
 
+def measure_processes(table: Table) -> None:
+    """Add rows for jobs that running processes get: those of a worker, and those of a fleet."""
+    from benchmarks.fleet_in_threads import FleetInThreads  # noqa: PLC0415
+
+    engine, thread = start_worker(threads=PROCESSES)
+    run_by_worker(engine, JOBS)  # so that it knows how long they take
+    with table.row(f"a worker with {PROCESSES} slots: enqueue_many and run {MANY_JOBS:,}"):
+        run_by_worker(engine, MANY_JOBS)
+    engine.stop()
+    thread.join()
+    fleet = FleetInThreads(PROCESSES)
+    run_by_fleet(fleet, JOBS)
+    with table.row(f"a fleet of {PROCESSES} processes: enqueue_many and run {MANY_JOBS:,}"):
+        run_by_fleet(fleet, MANY_JOBS)
+    fleet.stop()
+
+
+def run_by_worker(engine: Engine, count: int) -> None:
+    """Enqueue jobs, and wait without a statement until a running worker has finished them."""
+    from tests.tasks import add  # noqa: PLC0415  # needs the app registry
+
+    finished: list[object] = []
+    pause = threading.Event()
+
+    def note(task_result: object, **_: Any) -> None:
+        finished.append(task_result)
+
+    task_finished.connect(note)
+    add.enqueue_many([((number,), {}) for number in range(count)])
+    while len(finished) < count or engine.pool.held_jobs() or engine.completer:
+        pause.wait(0.001)
+    task_finished.disconnect(note)
+
+
+def run_by_fleet(fleet: FleetInThreads, count: int) -> None:
+    """Enqueue jobs, and let a running fleet run them."""
+    from offload.backends.messages import JobMessage  # noqa: PLC0415
+    from offload.store import get_store  # noqa: PLC0415  # needs the app registry
+    from tests.tasks import add  # noqa: PLC0415
+
+    results = add.enqueue_many([((number,), {}) for number in range(count)])
+    key = get_store("default").key
+    fleet.run(
+        JobMessage("default", is_async=False, priority=0, id=key(UUID(result.id)), may_wait=True)
+        for result in results
+    )
+
+
 def drain() -> None:
     """Run all jobs."""
     _, thread = start_worker(drain=True)
     thread.join()
 
 
-def start_worker(*, drain: bool = False) -> tuple[Engine, threading.Thread]:
+def start_worker(
+    *, drain: bool = False, threads: int | None = None
+) -> tuple[Engine, threading.Thread]:
     """Start a worker in a thread, which runs its jobs in threads of this process."""
     from offload.worker.config import WorkerConfig, make_engine  # noqa: PLC0415
 
     backend: Any = default_task_backend
     options = replace(backend.settings, processes=0)
+    if threads is not None:
+        options = replace(options, threads=threads)
     engine = make_engine(WorkerConfig(options=options, drain=drain))
     thread = threading.Thread(target=engine.run)
     thread.start()

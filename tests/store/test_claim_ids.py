@@ -91,3 +91,15 @@ def test_the_next_ready_jobs_are_read_in_their_order(store: Store, worker: str) 
     assert [job.is_untouched for job in jobs] == [True, True, False]
     assert len(store.next_ready("default", "default", is_async=False, limit=1)) == 1
     assert store.next_ready("default", "default", is_async=True, limit=3) == []
+
+
+def test_a_ready_job_may_wait_while_it_is_claimed_unless_that_could_harm_it(store: Store) -> None:
+    patient = add.enqueue(1)
+    add.using(timeout=60).enqueue(1)
+    for values in ({"worker_losses": 1}, {"max_worker_losses": 0}, {"max_worker_losses": 1}):
+        Job.objects.filter(pk=add.enqueue(1).id).update(**values)
+
+    jobs = store.next_ready("default", "default", is_async=False, limit=10)
+
+    assert [job.id for job in jobs if job.may_wait] == [store.key(UUID(patient.id))]
+    assert len(jobs) == 5

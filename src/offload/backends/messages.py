@@ -15,6 +15,7 @@ class JobMessage(NamedTuple):
         priority: its priority.
         id: its id, as the store's `key` returns it.
         has_limit: whether its task has a limit, so that a worker may start another job instead.
+        may_wait: whether a process may claim it before it has a free slot.
     """
 
     queue_name: str
@@ -22,6 +23,7 @@ class JobMessage(NamedTuple):
     priority: int
     id: str
     has_limit: bool = False
+    may_wait: bool = False
 
 
 class Messenger(Protocol):

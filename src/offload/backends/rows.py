@@ -86,7 +86,6 @@ class JobBatch:
         run_after = _run_after(task, now, self.unique)
         expires = getattr(task, "expires", None)
         expires_at = run_after + timedelta(seconds=seconds(expires)) if expires else None
-        timeout = getattr(task, "timeout", None)
         ownership = current_ownership(options.tenant_getter)
         max_attempts, max_worker_losses = attempt_limits(task, options)
         self.task = task
@@ -103,7 +102,7 @@ class JobBatch:
             "run_after": to_microseconds(run_after),
             "expires_at": None if expires_at is None else to_microseconds(expires_at),
             "enqueued_at": to_microseconds(now),
-            "timeout": options.timeout if timeout is None else seconds(timeout),
+            "timeout": attempt_timeout(task, options),
             "max_attempts": max_attempts,
             "max_worker_losses": max_worker_losses,
             "owner": ownership.owner,
@@ -267,6 +266,12 @@ def attempt_limits(task: Task[..., Any], options: BackendOptions) -> tuple[int, 
         max_attempts = options.max_attempts
     losses = getattr(task, "max_worker_losses", None)
     return max_attempts, options.max_worker_losses if losses is None else losses
+
+
+def attempt_timeout(task: Task[..., Any], options: BackendOptions) -> float | None:
+    """Return the seconds that an attempt of a job may run; None if there is no limit."""
+    timeout = getattr(task, "timeout", None)
+    return options.timeout if timeout is None else seconds(timeout)
 
 
 def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:

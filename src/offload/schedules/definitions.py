@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from offload.backends.base import get_backend
 from offload.backends.calls import EncodedCall, encode_calls
-from offload.backends.rows import attempt_limits
+from offload.backends.rows import attempt_limits, attempt_timeout
 from offload.conf import BackendOptions, did_you_mean
 from offload.durations import seconds
 from offload.exceptions import InvalidSchedule
@@ -175,13 +175,12 @@ def broken(
 def template_of(task: Task[..., Any], options: BackendOptions) -> JobTemplate:
     """Return the columns of a task's jobs, without its limit."""
     max_attempts, max_worker_losses = attempt_limits(task, options)
-    timeout = getattr(task, "timeout", None)
     expires = getattr(task, "expires", None)
     return JobTemplate(
         queue_name=task.queue_name,
         priority=int(task.priority),
         is_async=inspect.iscoroutinefunction(task.func),
-        timeout=options.timeout if timeout is None else seconds(timeout),
+        timeout=attempt_timeout(task, options),
         max_attempts=max_attempts,
         max_worker_losses=max_worker_losses,
         expires=None if expires is None else seconds(expires),

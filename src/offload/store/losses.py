@@ -34,6 +34,20 @@ def lost_outcome(job: ClaimedJob, reason: str) -> Outcome:
     return lost(JobFailure(WORKER_LOST, message, message), for_good=gives_up, delay=delay)
 
 
+def may_wait(timeout: float | None, max_worker_losses: int, worker_losses: int = 0) -> bool:
+    """Return whether a process may claim a job before it has a free slot for it.
+
+    If the process dies, the job counts as lost although it has not started, so it must be allowed
+    to be lost once more, and waits only once. The time of a timeout begins with the claim.
+
+    Args:
+        timeout: seconds that an attempt may run; None if there is no limit.
+        max_worker_losses: how often the job may lose its process.
+        worker_losses: how often it has.
+    """
+    return timeout is None and max_worker_losses > 1 and worker_losses == 0
+
+
 def _ordinal(number: int) -> str:
     if number % 100 in {11, 12, 13}:
         return f"{number}th"

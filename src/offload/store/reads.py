@@ -13,9 +13,16 @@ from django.db.models import Case, When
 
 from offload.lifecycle import JobState
 from offload.models import Attempt, Job
+from offload.store.losses import may_wait
 from offload.store.records import JobSnapshot, ReadyJob
 from offload.store.statements import statement
 from offload.timestamps import now_microseconds, to_datetime
+
+_READY_COLUMNS = (
+    *("pk", "priority", "version", "fence", "run_after", "enqueued_at", "schedule", "workflow"),
+    *("timeout", "max_worker_losses", "worker_losses"),
+)
+"""What is read of ready jobs."""
 
 _DEFINITION = Case(When(run_when=None, awaited__isnull=False, then="arguments"))
 """The arguments of a workflow's own job; NULL for other jobs."""
@@ -142,22 +149,28 @@ class JobReads:
         waits = Job.objects.using(self.using).filter(
             state=JobState.READY, backend=backend, queue_name=queue_name, is_async=is_async
         )
-        columns = ("pk", "priority", "version", "fence", "run_after", "enqueued_at", "schedule")
-        rows = waits.order_by("-priority", "run_after", "pk").values_list(*columns, "workflow")
+        rows = waits.order_by("-priority", "run_after", "pk").values(*_READY_COLUMNS)[:limit]
         now = to_datetime(now_microseconds())
-        jobs = []
-        for pk, priority, version, fence, run_after, enqueued_at, schedule, workflow in rows[
-            :limit
-        ]:
-            is_untouched = fence == 0 and run_after <= enqueued_at
-            is_untouched = is_untouched and schedule is None and workflow is None
-            waited = (now - run_after).total_seconds()
-            key = self.key(pk)
-            jobs.append(
-                ReadyJob(key, queue_name, is_async, priority, version, waited, is_untouched)
+        return [
+            ReadyJob(
+                self.key(row["pk"]),
+                queue_name,
+                is_async,
+                row["priority"],
+                row["version"],
+                waited=(now - row["run_after"]).total_seconds(),
+                is_untouched=_is_untouched(row),
+                may_wait=may_wait(row["timeout"], row["max_worker_losses"], row["worker_losses"]),
             )
-        return jobs
+            for row in rows
+        ]
 
     def key(self, value: Any) -> str:
         """Return an id as this database's driver takes and returns it in raw SQL."""
         return str(value)
+
+
+def _is_untouched(row: Mapping[str, Any]) -> bool:
+    """Return whether nothing has changed a ready job's row since the call that enqueued it."""
+    is_of_call = row["schedule"] is None and row["workflow"] is None
+    return is_of_call and row["fence"] == 0 and row["run_after"] <= row["enqueued_at"]

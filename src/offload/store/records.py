@@ -173,6 +173,7 @@ class ReadyJob(NamedTuple):
         version: of its row.
         waited: seconds for which it could have run.
         is_untouched: whether nothing has changed the row since the call that enqueued the job.
+        may_wait: whether a process may claim it before it has a free slot.
     """
 
     id: str
@@ -182,6 +183,7 @@ class ReadyJob(NamedTuple):
     version: int
     waited: float
     is_untouched: bool
+    may_wait: bool
 
 
 type FinishedJob = tuple[ClaimedJob, Outcome]

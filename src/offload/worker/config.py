@@ -72,7 +72,7 @@ def _make_pool(config: WorkerConfig) -> Pool:
     if config.duties_only:
         return make_in_process_pool(options, IdlePool)
     if options.processes == 0:
-        return make_in_process_pool(options)
+        return make_in_process_pool(options, InProcessPool)
     max_memory = options.max_memory_per_child
     limits = ChildLimits(
         threads=options.threads,
@@ -87,9 +87,7 @@ def _make_pool(config: WorkerConfig) -> Pool:
     return ProcessPool(processes=options.processes, limits=limits, shows_logs=config.shows_logs)
 
 
-def make_in_process_pool(
-    options: BackendOptions, kind: type[InProcessPool] = InProcessPool
-) -> InProcessPool:
+def make_in_process_pool[Kind: InProcessPool](options: BackendOptions, kind: type[Kind]) -> Kind:
     """Return a pool whose jobs run in threads of this process."""
     return kind(
         threads=options.threads,

@@ -15,6 +15,7 @@ from offload.backends.messages import JobMessage
 from offload.models import Job
 from offload.store import get_store
 from tests.tasks import aadd, add, two_at_once
+from tests.worker.tasks import die_at_most_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,8 +51,8 @@ def test_a_message_follows_the_commit(messenger) -> None:
         assert messenger.sent == []
 
     assert messenger.sent == [
-        ("default", False, 5, key(first), False),
-        ("mail", True, 0, key(second), False),
+        ("default", False, 5, key(first), False, True),
+        ("mail", True, 0, key(second), False, True),
     ]
 
 
@@ -85,4 +86,12 @@ def test_jobs_that_cannot_run_now_have_no_message(messenger) -> None:
 def test_the_message_of_a_job_with_a_limit_says_so(messenger) -> None:
     result = two_at_once.enqueue()
 
-    assert messenger.sent == [("default", False, 0, key(result), True)]
+    assert messenger.sent == [("default", False, 0, key(result), True, True)]
+
+
+def test_the_message_of_a_job_that_must_not_wait_while_it_is_claimed_says_so(messenger) -> None:
+    add.enqueue(1)
+    add.using(timeout=60).enqueue(1)
+    die_at_most_once.enqueue()
+
+    assert [message.may_wait for message in messenger.sent] == [True, False, False]

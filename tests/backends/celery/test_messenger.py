@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from offload.backends.celery.application import RUN, application, broker_priority
-from offload.backends.celery.messenger import BrokerOptions, CeleryMessenger
+from offload.backends.celery.messenger import BrokerOptions, CeleryMessenger, group_messages
 from offload.backends.messages import JobMessage
 
 memory = Celery("memory", broker="memory://", set_as_current=False)
@@ -52,7 +52,7 @@ def test_few_jobs_have_a_message_each(queue) -> None:
     sender.send(messages(2))
 
     assert sender.flush(20)
-    expected = [["default", "default", False, [job], False] for job in ("job0", "job1")]
+    expected = [["default", "default", False, [job], False, False] for job in ("job0", "job1")]
     assert received(queue) == expected
 
 
@@ -63,18 +63,27 @@ def test_many_jobs_share_messages(queue) -> None:
 
     assert sender.flush(20)
     found = received(queue)
-    assert len(found) == 32
+    assert len(found) == 9
     ids = [pk for message in found for pk in message[3]]
     assert ids == [f"job{number}" for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"), [(1, 1), (100, 100), (300, 30), (1000, 9), (3000, 8), (100_000, 200)]
+)
+def test_messages_of_few_jobs_are_small(jobs, expected) -> None:
+    assert len(list(group_messages(messages(jobs)))) == expected
 
 
 def test_jobs_of_other_kinds_have_other_messages(queue) -> None:
     sender = messenger("memory")
 
-    sender.send([*messages(1), JobMessage("default", True, 0, "async")])
+    patient = JobMessage("default", False, 0, "patient", may_wait=True)
+    sender.send([*messages(1), JobMessage("default", True, 0, "async"), patient])
 
     assert sender.flush(20)
-    assert sorted(message[2] for message in received(queue)) == [False, True]
+    found = sorted((message[3], message[2], message[5]) for message in received(queue))
+    assert found == [(["async"], True, False), (["job0"], False, False), (["patient"], False, True)]
 
 
 def test_a_dead_broker_holds_up_nothing_and_is_counted(caplog) -> None:

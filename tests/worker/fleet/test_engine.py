@@ -17,7 +17,9 @@ from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.worker.config import make_in_process_pool
 from offload.worker.fleet.engine import FleetEngine, FleetWorker
+from offload.worker.fleet.pool import FleetPool
 from offload.worker.fleet.tickets import Ticket
+from offload.worker.pools import capacity
 from tests import limited_tasks
 from tests.tasks import aadd, add, anything, fail, fail_thrice
 from tests.worker.conftest import has_started, until
@@ -36,9 +38,8 @@ def start(transactional_db: None, child_environment: None) -> Iterator[Start]:
     def start(threads: int = 1, **options: Any) -> FleetWorker:
         backend: Any = default_task_backend
         settings = replace(backend.settings, processes=0, threads=threads, **options)
-        engine = FleetEngine(
-            backend="default", queues=(), options=settings, pool=make_in_process_pool(settings)
-        )
+        pool = make_in_process_pool(settings, FleetPool)
+        engine = FleetEngine(backend="default", queues=(), options=settings, pool=pool)
         started.append(FleetWorker(engine))
         return started[-1]
 
@@ -58,8 +59,10 @@ def run(
     queue: str = "default",
     is_async: bool = False,
     has_limit: bool = False,
+    may_wait: bool = False,
 ) -> None:
-    worker.run(Ticket(queue, is_async=is_async, ids=ids, has_limit=has_limit))
+    ticket = Ticket(queue, is_async=is_async, ids=ids, has_limit=has_limit, may_wait=may_wait)
+    worker.run(ticket)
 
 
 def state(result: Any) -> JobState:
@@ -207,6 +210,89 @@ def test_jobs_that_would_wait_for_a_slot_are_not_claimed(start: Start, gate: Pat
     gate.touch()
     running.join(20)
     assert fences == {0}
+
+
+@pytest.fixture
+def claims_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tasks count as short that have run once, on machines however slow."""
+    monkeypatch.setattr(capacity, "MAX_WAITING_SECONDS", 1e6)
+
+
+def test_short_jobs_that_may_wait_are_claimed_together(
+    start: Start, claims_far_ahead: None, takes_nothing_back: None
+) -> None:
+    jobs = [add.enqueue(number, b=1) for number in range(100)]
+
+    run(start(), keys(*jobs), may_wait=True)
+
+    rows = Job.objects.in_bulk([UUID(job.id) for job in jobs])
+    assert [rows[UUID(job.id)].return_value for job in jobs] == [str(n + 1) for n in range(100)]
+    assert {row.fence for row in rows.values()} == {1}
+    assert len({row.last_attempted_at for row in rows.values()}) <= 20  # claims
+
+
+def test_a_process_holds_few_jobs_until_it_knows_how_long_they_take(
+    start: Start, claims_far_ahead: None, takes_nothing_back: None, gate: Path
+) -> None:
+    jobs = [report_then_hold.enqueue(str(gate), 1) for _ in range(10)]
+    running = start_message(start(), jobs)
+
+    until(lambda: has_started(jobs[0]))
+    fences = [Job.objects.get(pk=job.id).fence for job in jobs]
+
+    gate.touch()
+    running.join(20)
+    assert fences == [1] + 9 * [0]
+
+
+def start_message(worker: FleetWorker, jobs: list[Any]) -> threading.Thread:
+    """Run the jobs of a message, which may wait in the process, in a thread."""
+    running = threading.Thread(target=run, args=(worker, keys(*jobs)), kwargs={"may_wait": True})
+    running.start()
+    return running
+
+
+def hold_ahead(worker: FleetWorker, gate: Path) -> tuple[threading.Thread, Any, list[Any]]:
+    """Let a task that used to be short run on, while other jobs wait behind it."""
+    is_open = gate.with_name("open")
+    is_open.touch()
+    run(worker, keys(*(report_then_hold.enqueue(str(is_open), 1) for _ in range(5))))
+    long = report_then_hold.enqueue(str(gate), 1)
+    others = [add.enqueue(number) for number in range(3)]
+    running = start_message(worker, [long, *others])
+    until(lambda: has_started(long))
+    return running, long, others
+
+
+def test_jobs_that_wait_behind_a_long_one_are_given_back(
+    start: Start, claims_far_ahead: None, gate: Path
+) -> None:
+    running, long, others = hold_ahead(start(), gate)
+
+    until(lambda: [Job.objects.get(pk=job.id).fence for job in others] == [1, 1, 1])
+    until(lambda: {state(job) for job in others} == {JobState.READY})
+
+    assert state(long) == JobState.RUNNING
+    gate.touch()
+    running.join(20)
+    assert {Job.objects.get(pk=job.id).attempt for job in others} == {0}
+
+
+def test_jobs_that_wait_are_given_back_when_the_worker_stops(
+    start: Start, claims_far_ahead: None, takes_nothing_back: None, gate: Path
+) -> None:
+    worker = start()
+    _, long, others = hold_ahead(worker, gate)
+    until(lambda: {state(job) for job in others} == {JobState.RUNNING})
+    stopping = threading.Thread(target=worker.stop)
+
+    stopping.start()
+
+    until(lambda: {state(job) for job in others} == {JobState.READY})
+    gate.touch()
+    stopping.join(20)
+    assert state(long) == JobState.SUCCESSFUL
+    assert {Job.objects.get(pk=job.id).worker_losses for job in others} == {0}
 
 
 def test_a_stopped_worker_leaves_no_row_and_refuses_messages(start: Start) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import FileIO
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from offload.models import Attempt, Job, Worker
 from offload.notifier import Hint
 from offload.store import get_store
 from offload.store.base import Store
+from offload.worker.fleet.held_ring import HeldRing
 from offload.worker.fleet.warden import Warden
 from offload.worker.outage import MAX_RETRY_DELAY
 from offload.worker.upkeep.host_lock import HostLock
@@ -33,6 +35,9 @@ from tests.worker.fake_notifier import FakeNotifier
 pytestmark = pytest.mark.django_db(transaction=True)
 
 READ = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="only Linux lets a process open another's memory"
+)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -47,9 +52,10 @@ def warden(clock: Clock) -> Warden:
 
 
 @pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
+def child(ring: HeldRing) -> Iterator[subprocess.Popen[bytes]]:
     """A process that does nothing until it is killed, or the test has ended."""
-    with subprocess.Popen(READ, stdin=subprocess.PIPE) as process:
+    kept = (ring.descriptor,)
+    with subprocess.Popen(READ, stdin=subprocess.PIPE, pass_fds=kept) as process:
         yield process
 
 
@@ -76,11 +82,25 @@ def interval() -> float:
     return float(backend.settings.heartbeat_interval)
 
 
-def announce(warden: Warden, child: subprocess.Popen[bytes], worker: str, monkeypatch: Any) -> None:
+@pytest.fixture
+def ring() -> HeldRing:
+    """The memory of the process in which it writes what it holds."""
+    return HeldRing()
+
+
+def announce(
+    warden: Warden,
+    child: subprocess.Popen[bytes],
+    worker: str,
+    monkeypatch: Any,
+    ring: HeldRing | None = None,
+) -> None:
     """Write the heartbeat of a child process."""
+    # The child has inherited the descriptor.
+    descriptor = -1 if ring is None else ring.descriptor
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: child.pid)
-        warden.announce("default", UUID(worker))
+        warden.announce("default", descriptor, UUID(worker))
 
 
 def run_overdue_job(worker: str) -> Any:
@@ -190,6 +210,88 @@ def test_outcomes_of_a_killed_process_are_written_after_an_outage(
 
     assert state(result) == JobState.FAILED
     assert notifier.sent == [Hint.WORK, Hint.CHANGED]
+
+
+def hold(ring: HeldRing, worker: str, count: int = 3) -> list[Any]:
+    """Let a process claim jobs, the first of which starts."""
+    results = [add.enqueue(number) for number in range(count)]
+    claimed = {str(UUID(job.id)): job for job in claim(worker)}
+    ring.add(1, [claimed[result.id] for result in results])
+    assert ring.start(1)
+    return results
+
+
+@needs_proc
+def test_a_silent_process_starts_no_more_of_the_jobs_that_it_holds(
+    warden, child, ring, clock, monkeypatch
+) -> None:
+    started, *waiting = hold(ring, worker := register_worker())
+    announce(warden, child, worker, monkeypatch, ring)
+    warden.step()
+    clock.now += 2 * interval()
+    warden.step()
+    assert {state(job) for job in waiting} == {JobState.RUNNING}  # some may just have started
+
+    clock.now += 1
+    warden.step()
+
+    assert {state(job) for job in waiting} == {JobState.READY}
+    assert (state(started), child.poll()) == (JobState.RUNNING, None)
+    assert [ring.start(number) for number in (2, 3, 4)] == [False, False, True]
+
+
+@needs_proc
+def test_a_job_that_starts_while_it_is_taken_back_runs_on(
+    warden, child, ring, clock, monkeypatch
+) -> None:
+    *_, started, waiting = hold(ring, worker := register_worker())
+    announce(warden, child, worker, monkeypatch, ring)
+    warden.step()
+    clock.now += 2 * interval()
+    with monkeypatch.context() as patch:
+        # Its thread has written the start, and not yet looked whether the job was taken back.
+        patch.setattr(HeldRing, "take_back", lambda ring, _: ring.start(2))
+        warden.step()
+
+    clock.now += 1
+    warden.step()
+
+    assert (state(started), state(waiting)) == (JobState.RUNNING, JobState.READY)
+
+
+@needs_proc
+def test_the_jobs_that_a_killed_process_has_not_started_have_lost_nothing(
+    warden, child, ring, monkeypatch
+) -> None:
+    started, *waiting = hold(ring, worker := register_worker())
+    announce(warden, child, worker, monkeypatch, ring)
+    warden.step()
+
+    child.kill()
+    child.wait(20)
+    warden.step()
+
+    assert state(started) == JobState.RUNNING  # until a worker with duties rescues it
+    assert {state(job) for job in waiting} == {JobState.READY}
+    assert set(Job.objects.values_list("worker_losses", flat=True)) == {0}
+    assert not Attempt.objects.exists()
+
+
+@needs_proc
+def test_jobs_are_given_back_after_an_outage(warden, child, ring, monkeypatch) -> None:
+    _, *waiting = hold(ring, worker := register_worker())
+    announce(warden, child, worker, monkeypatch, ring)
+    warden.step()
+    child.kill()
+    child.wait(20)
+    for method in ("claimed_by", "exchange"):
+        with outage(monkeypatch, method):
+            warden.step()
+        assert {state(job) for job in waiting} == {JobState.RUNNING}
+
+    warden.step()
+
+    assert {state(job) for job in waiting} == {JobState.READY}
 
 
 def test_the_lease_of_a_silent_process_is_renewed(warden, child, clock, monkeypatch) -> None:

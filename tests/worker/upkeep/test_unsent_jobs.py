@@ -87,7 +87,7 @@ def test_a_job_that_waits_for_long_gets_another_message(unsent, messenger) -> No
     unsent.send()
 
     (message,) = messenger.messages
-    assert message == ("mail", True, 7, get_store("default").key(UUID(result.id)), False)
+    assert message == ("mail", True, 7, get_store("default").key(UUID(result.id)), False, True)
 
 
 def test_the_time_until_the_next_message_doubles(unsent, messenger, clock) -> None:
@@ -165,7 +165,7 @@ def test_jobs_with_a_limit_that_may_start_get_messages(unsent, messenger) -> Non
 
     unsent.send()
 
-    found = {(queue, is_async, limit) for queue, is_async, _, _, limit in messenger.messages}
+    found = {(each.queue_name, each.is_async, each.has_limit) for each in messenger.messages}
     assert found == {("mail", False, True), ("slow", True, True)}
 
 

@@ -19,8 +19,10 @@ from offload.backends.celery.checks import check_celery
 from offload.backends.celery.messenger import BrokerOptions, CeleryMessenger, get_messenger
 from offload.backends.database import DatabaseBackend
 from offload.backends.messages import JobMessage
+from offload.backends.rows import attempt_limits, attempt_timeout
 from offload.lifecycle import JobState
 from offload.results import OffloadResult
+from offload.store.losses import may_wait
 from offload.tasks import Call
 
 
@@ -64,6 +66,8 @@ class CeleryBackend(DatabaseBackend):
         if not results or not (connection.in_atomic_block or connection.get_autocommit()):
             return  # a commit by hand is not seen by Django: the messages are sent later
         is_async = iscoroutinefunction(task.func)
+        _, max_worker_losses = attempt_limits(task, self.settings)
+        waits = may_wait(attempt_timeout(task, self.settings), max_worker_losses)
         key = self._store.key
         messages = [
             JobMessage(
@@ -72,6 +76,7 @@ class CeleryBackend(DatabaseBackend):
                 task.priority,
                 key(UUID(result.id)),
                 has_limit=result.state == JobState.LIMITED,
+                may_wait=waits,
             )
             for result in results
         ]

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("offload.broker")
 
-MAX_IDS = 32
+MAX_IDS = 500
 """Jobs of one message, at most."""
-MIN_MESSAGES = 16
-"""The jobs of one call are divided among this many messages, so that as many processes can start
-some at once."""
+MIN_MESSAGES = 8
+"""Many jobs are divided among this many messages at least, so that as many processes start some."""
+SHARING = 8192
+"""Of n jobs, n² / SHARING share a message: each of 100 has its own, and 1,000 have eight."""
 MAX_PENDING = 100_000
 """Jobs that wait for the broker in memory, at most; it costs about 30 MiB."""
 FAILURE_PAUSE = 1.0
@@ -34,8 +35,8 @@ FAILURE_PAUSE = 1.0
 EXIT_TIMEOUT = 5.0
 """Seconds that a process which exits waits for its messages to be sent."""
 
-type Group = tuple[str, bool, int, bool]
-"""Queue, kind, priority and `has_limit`, which the jobs of one message have in common."""
+type Group = tuple[str, bool, int, bool, bool]
+"""Queue, kind, priority, `has_limit` and `may_wait`: what the jobs of a message have in common."""
 
 DEFAULT_APPLICATION = "offload.backends.celery.application.application"
 
@@ -148,10 +149,10 @@ class CeleryMessenger:
 
         app: Any = import_string(self._path)
         with app.producer_or_acquire() as producer:
-            for (queue, is_async, priority, has_limit), ids in _messages(pending):
+            for (queue, is_async, priority, *flags), ids in group_messages(pending):
                 app.send_task(
                     RUN,
-                    (self._backend, queue, is_async, ids, has_limit),
+                    (self._backend, queue, is_async, ids, *flags),
                     queue=f"{self._prefix}{queue}",
                     priority=broker_priority(priority, app),
                     producer=producer,
@@ -174,13 +175,14 @@ class CeleryMessenger:
             self._pending.clear()
 
 
-def _messages(pending: Iterable[JobMessage]) -> Iterator[tuple[Group, list[str]]]:
+def group_messages(pending: Iterable[JobMessage]) -> Iterator[tuple[Group, list[str]]]:
     """Yield messages: what the jobs of each have in common, and the ids of these jobs."""
     groups: defaultdict[Group, list[str]] = defaultdict(list)
-    for queue, is_async, priority, pk, has_limit in pending:
-        groups[queue, is_async, priority, has_limit].append(pk)
+    for queue, is_async, priority, pk, has_limit, may_wait in pending:
+        groups[queue, is_async, priority, has_limit, may_wait].append(pk)
     for group, ids in groups.items():
-        size = min(MAX_IDS, max(1, len(ids) // MIN_MESSAGES))
+        count = len(ids)
+        size = max(1, min(MAX_IDS, count // MIN_MESSAGES, count**2 // SHARING))
         for some in batched(ids, size):
             yield group, list(some)
 

@@ -17,6 +17,8 @@ from offload.backends.celery.messenger import flush_all
 from offload.worker.child.project import import_tasks
 from offload.worker.config import make_in_process_pool
 from offload.worker.fleet.engine import FleetEngine, FleetWorker
+from offload.worker.fleet.held_ring import HeldRing
+from offload.worker.fleet.pool import FleetPool
 from offload.worker.fleet.tickets import Ticket
 from offload.worker.fleet.warden import Warden
 
@@ -39,9 +41,10 @@ def run(
     is_async: bool,  # noqa: FBT001  # as the message has it
     ids: Sequence[str],
     has_limit: bool = False,  # noqa: FBT001, FBT002
+    may_wait: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Run the jobs of a message that may run now."""
-    ticket = Ticket(queue_name, is_async=is_async, ids=ids, has_limit=has_limit)
+    ticket = Ticket(queue_name, is_async=is_async, ids=ids, has_limit=has_limit, may_wait=may_wait)
     worker = _worker(backend)
     worker.run(ticket)
     if _is_child and worker.has_abandoned:
@@ -59,10 +62,11 @@ def _worker(alias: str) -> FleetWorker:
 
 def _make_engine(alias: str) -> FleetEngine:
     options = replace(get_backend(alias).settings, processes=0, threads=_threads)
-    pool = make_in_process_pool(options)
+    pool = make_in_process_pool(options, FleetPool)
     engine = FleetEngine(backend=alias, queues=(), options=options, pool=pool)
     if _is_child and _warden is not None:
-        engine.on_heartbeat = partial(_warden.announce, alias)
+        pool.ring = HeldRing()
+        engine.on_heartbeat = partial(_warden.announce, alias, pool.ring.descriptor)
     return engine
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from offload.backends.base import get_backend
 from offload.worker.engine import Engine
+from offload.worker.fleet.pool import FleetPool
 from offload.worker.fleet.received_jobs import ReceivedJobs
 from offload.worker.fleet.tickets import Ticket
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from offload.notifier import Notifier
     from offload.worker.claiming.served_queues import ServedQueues
-    from offload.worker.pools.in_process import InProcessPool
     from offload.worker.timers import Duty
 
 logger = logging.getLogger("offload.worker")
@@ -27,18 +27,21 @@ class FleetEngine(Engine):
     """Runs the jobs of messages; it has only the duties that concern its own jobs."""
 
     poller: ReceivedJobs
-    pool: InProcessPool
+    pool: FleetPool
     on_heartbeat: Callable[[UUID], None] | None = None
     """Called with the id of the worker's row after each heartbeat."""
 
     def _make_poller(self, notifier: Notifier, served: ServedQueues) -> ReceivedJobs:
-        return ReceivedJobs(
+        received = ReceivedJobs(
             self._store,
             notifier,
             served=served,
             poll_interval=self._options.poll_interval,
             hints=self._hints,
         )
+        self.pool.expects_more = lambda: received.expects_jobs
+        self.pool.on_last = self.wake
+        return received
 
     def _make_duties(self) -> list[Duty]:
         return [self.poller.rules, self._hints]
@@ -60,7 +63,7 @@ class FleetEngine(Engine):
             self.on_heartbeat(self.registration.id)
 
     def _offer_late_jobs(self) -> None:
-        late = self.poller.give_up_waiting()
+        late = self.poller.give_up_waiting(self.pool)
         messenger = get_backend(self.registration.backend).messenger if late else None
         if messenger is not None:
             messenger.send(late)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from offload.backends.messages import JobMessage
     from offload.notifier import Listener
     from offload.store.records import ClaimKey, ExchangeResult, FinishedJob
+    from offload.worker.fleet.pool import FleetPool
     from offload.worker.pools.base import Pool
 
 MAX_WAITING_SECONDS = 1.0
-"""Seconds that jobs wait for a slot here, before another message lets other processes run them."""
+"""Seconds that jobs wait for a slot here, and are expected to wait, at most: then another message
+lets other processes run them."""
 KINDS = (False, True)
 """The kinds of jobs, by `is_async`."""
 
@@ -34,8 +36,8 @@ KINDS = (False, True)
 class ReceivedJobs(Poller):
     """Claims the jobs of messages, and polls for nothing.
 
-    Jobs are claimed by their ids, and only for free slots: when a process dies, or is killed
-    because a job does not stop, the jobs that waited behind that one have lost nothing.
+    Jobs are claimed by their ids. Only those that may wait are claimed before a slot is free, as
+    far ahead as in any worker: when a process dies, the others have lost nothing.
 
     For tasks and queues with limits, it claims whichever jobs may start next, as any worker does:
     as many as there are ids in the messages.
@@ -71,9 +73,7 @@ class ReceivedJobs(Poller):
     def should_claim(self, pool: Pool) -> bool:
         self._take_incoming()
         return any(
-            ticket.waiting
-            and not ticket.has_limit
-            and pool.free_slots(is_async=ticket.is_async) > 0
+            ticket.waiting and not ticket.has_limit and self._has_room(ticket, pool)
             for ticket in self._tickets
         )
 
@@ -83,13 +83,7 @@ class ReceivedJobs(Poller):
         self._drop_closed()
         ids: list[str] = []
         for is_async in KINDS:
-            waiting = (
-                pk
-                for ticket in self._tickets
-                if ticket.is_async is is_async and not self._is_limited(ticket)
-                for pk in ticket.waiting
-            )
-            ids += islice(waiting, pool.free_slots(is_async=is_async))
+            ids += self._next_ids(pool, is_async=is_async)
         if ids:
             paused = self._served.paused_tasks
             return ClaimRequest(self._served.backend, (), ids=tuple(ids), paused_tasks=paused)
@@ -154,16 +148,22 @@ class ReceivedJobs(Poller):
             if ticket.settle():
                 del self._tickets[ticket]
 
-    def give_up_waiting(self) -> list[JobMessage]:
-        """Return messages about jobs that have waited here for long, so that others run them.
+    def give_up_waiting(self, pool: FleetPool) -> list[JobMessage]:
+        """Return messages about jobs that wait here for long, so that other processes run them.
 
         So jobs with limits do not occupy a slot of Celery's for longer, one after the other.
         """
         latest = time.monotonic() - MAX_WAITING_SECONDS
-        late = [ticket for ticket, since in self._tickets.items() if since < latest]
-        messages = [message for ticket in late for message in ticket.messages()]
-        for ticket in late:
-            ticket.waiting.clear()
+        room = pool.jobs_within(MAX_WAITING_SECONDS)
+        messages: list[JobMessage] = []
+        for ticket, since in self._tickets.items():
+            keep = len(ticket.waiting)
+            if since < latest:
+                keep = 0
+            elif not (ticket.is_async or self._is_limited(ticket)):
+                keep = min(keep, room)
+                room -= keep
+            messages += ticket.give_up(keep)
         return messages
 
     def abandon(self) -> None:
@@ -183,6 +183,23 @@ class ReceivedJobs(Poller):
         for ticket in self._tickets:
             if ticket.queue_name in closed:
                 ticket.waiting.clear()
+
+    def _has_room(self, ticket: Ticket, pool: Pool) -> bool:
+        """Return whether to claim a job of a message now."""
+        if pool.free_slots(is_async=ticket.is_async) > 0:
+            return True
+        may_wait = ticket.may_wait and not self._is_limited(ticket)
+        return may_wait and pool.should_refill(is_async=ticket.is_async)
+
+    def _next_ids(self, pool: Pool, *, is_async: bool) -> Iterator[str]:
+        """Yield the jobs to claim: one for each free slot, and more if these may wait."""
+        free, room = pool.free_slots(is_async=is_async), pool.capacity(is_async=is_async)
+        for ticket in self._tickets:
+            if ticket.is_async is not is_async or self._is_limited(ticket):
+                continue
+            for pk in islice(ticket.waiting, room if ticket.may_wait else free):
+                yield pk
+                free, room = max(0, free - 1), room - 1
 
     # --- limits -----------------------------------------------------------------------------
 

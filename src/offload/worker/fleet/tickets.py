@@ -23,6 +23,7 @@ class Ticket:
         is_async: their kind.
         ids: their ids, as the store's `key` returns them.
         has_limit: whether their task has a limit.
+        may_wait: whether they may be claimed before a slot is free for them.
 
     Attributes:
         done: set once none of them is to be claimed or running here.
@@ -31,11 +32,18 @@ class Ticket:
     """
 
     def __init__(
-        self, queue_name: str, *, is_async: bool, ids: Sequence[str], has_limit: bool = False
+        self,
+        queue_name: str,
+        *,
+        is_async: bool,
+        ids: Sequence[str],
+        has_limit: bool = False,
+        may_wait: bool = False,
     ) -> None:
         self.queue_name = queue_name
         self.is_async = is_async
         self.has_limit = has_limit
+        self.may_wait = may_wait
         self.waiting = dict.fromkeys(ids)
         self.claims: set[ClaimKey] = set()
         self.done = threading.Event()
@@ -53,10 +61,15 @@ class Ticket:
         self.done.set()
         return True
 
-    def messages(self) -> Iterator[JobMessage]:
-        """Yield messages about the jobs that are to be claimed, with the usual priority."""
-        for pk in self.waiting:
-            yield JobMessage(self.queue_name, self.is_async, 0, pk, self.has_limit)
+    def give_up(self, keep: int = 0) -> Iterator[JobMessage]:
+        """Yield messages, of the usual priority, about jobs that are no more to be claimed here.
+
+        Args:
+            keep: how many are to be claimed here.
+        """
+        for pk in list(self.waiting)[keep:]:
+            del self.waiting[pk]
+            yield JobMessage(self.queue_name, self.is_async, 0, pk, self.has_limit, self.may_wait)
 
 
 def share_out(claimed: Sequence[ClaimedJob], tickets: Sequence[Ticket], asked: int) -> None:

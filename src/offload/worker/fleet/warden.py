@@ -1,6 +1,7 @@
 """Runs in the parent of Celery's child processes, and keeps the leases of silent ones.
 
-It also kills a child in which a job does not stop, and one that is frozen.
+It gives back the jobs that they have claimed and not started. It also kills a child in which a job
+does not stop, and one that is frozen.
 
 A task that holds the interpreter holds up the worker in its process, too. The parent runs no tasks.
 """
@@ -13,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +25,13 @@ from django.db import Error, connections
 
 from offload.backends.base import get_backend
 from offload.exceptions import Interruption, JobCancelled, JobTimeout
+from offload.lifecycle import released
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.records import ClaimedJob, ClaimRequest, FinishedJob
 from offload.text import to_terminal_text
+from offload.worker.fleet.held_ring import Claim
+from offload.worker.fleet.unstarted_jobs import UnstartedJobs
 from offload.worker.outage import MAX_RETRY_DELAY
 from offload.worker.pools.base import unresponsive_outcome
 from offload.worker.upkeep.host_lock import HostLock
@@ -56,6 +61,7 @@ class _Child:
         worker: the id of its row.
         heard_at: when it sent its last heartbeat (monotonic clock).
         renewed_at: when its lease was renewed last, by itself or from here.
+        unstarted: the jobs that it has claimed and not started.
         cancelled_at: when the cancellation of a job that it holds was first seen.
     """
 
@@ -64,6 +70,7 @@ class _Child:
     worker: UUID
     heard_at: float
     renewed_at: float
+    unstarted: UnstartedJobs
     cancelled_at: dict[ClaimKey, float] = field(default_factory=dict)
 
 
@@ -88,14 +95,20 @@ class Warden:
         self._is_failing = False
         """Whether the last look ended with an error, which was logged."""
         self._unwritten: list[tuple[_Child, Sequence[FinishedJob]]] = []
-        """The outcomes of jobs whose processes were killed, until they are written."""
+        """The outcomes of jobs that their processes cannot write, until they are written."""
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def announce(self, backend: str, worker: UUID) -> None:
-        """Write a heartbeat to the parent; called by child processes."""
+    def announce(self, backend: str, ring: int, worker: UUID) -> None:
+        """Write a heartbeat to the parent; called by child processes.
+
+        Args:
+            backend: alias in TASKS.
+            ring: the descriptor of the process's `HeldRing`.
+            worker: the id of its row.
+        """
         with suppress(OSError):  # the parent has died, or does not read
-            os.write(self._writer, f"{os.getpid()} {worker.hex} {backend}\n".encode())
+            os.write(self._writer, f"{os.getpid()} {worker.hex} {ring} {backend}\n".encode())
 
     def start(self) -> None:
         """Watch the child processes."""
@@ -132,6 +145,9 @@ class Warden:
             for key, child in list(self._children.items()):
                 options = get_backend(child.backend).settings
                 if not _is_child(child.pid):
+                    is_used = True
+                    self._give_back(child, child.unstarted.of_dead())
+                    child.unstarted.close()
                     del self._children[key]
                 elif now - child.heard_at > SILENT_HEARTBEATS * options.heartbeat_interval:
                     is_used = True
@@ -155,9 +171,14 @@ class Warden:
         *lines, self._unread = self._unread.split(b"\n")
         now = self._clock()
         for line in lines:
-            pid, worker, backend = line.decode().split(" ", 2)
-            child = _Child(int(pid), backend, UUID(worker), now, now)
-            self._children[child.pid, backend] = child
+            pid, worker, ring, backend = line.decode().split(" ", 3)
+            key = int(pid), backend
+            known = self._children.get(key)
+            if known is not None and known.unstarted.descriptor == int(ring):
+                unstarted = known.unstarted
+            else:
+                unstarted = UnstartedJobs(int(pid), int(ring))
+            self._children[key] = _Child(int(pid), backend, UUID(worker), now, now, unstarted)
 
     def _look_after(self, child: _Child, options: BackendOptions, now: float) -> None:
         """Renew the lease of a silent process, and kill it if a job does not stop."""
@@ -169,6 +190,9 @@ class Warden:
         if now - child.renewed_at > options.heartbeat_interval:
             store.heartbeat(child.worker, lease=options.lease)
             child.renewed_at = now
+        if unstarted := child.unstarted.take_back(now):
+            self._give_back(child, unstarted)
+            child.unstarted.forget()
         held = store.held_jobs(child.worker)
         for key in [key for key, is_requested in held.items() if is_requested]:
             child.cancelled_at.setdefault(key, now)
@@ -181,6 +205,15 @@ class Warden:
             finished = [(job, unresponsive_outcome(job, kind)) for job, kind in overdue]
             logger.error("Process %d does not stop a job: killing it.", child.pid)
             self._kill(child, finished)
+
+    def _give_back(self, child: _Child, claims: AbstractSet[Claim]) -> None:
+        """Release jobs that a process has not started."""
+        if claims:
+            store = get_store(get_backend(child.backend).settings.database)
+            held = store.claimed_by(store.key(child.worker))
+            unstarted = [job for job in held if (UUID(job.id), job.fence) in claims]
+            self._unwritten.append((child, [(job, released()) for job in unstarted]))
+            self._write_outcomes()
 
     def _may_recover(self, child: _Child, options: BackendOptions, now: float) -> bool:
         """Return whether a process may be silent only because the database did not answer it.
@@ -206,7 +239,7 @@ class Warden:
             self._write_outcomes()
 
     def _write_outcomes(self) -> None:
-        """Write the outcomes of jobs whose processes were killed, unless others have the jobs."""
+        """Write outcomes for other processes, unless others have the jobs by now."""
         while self._unwritten:
             child, finished = self._unwritten[0]
             using = get_backend(child.backend).settings.database

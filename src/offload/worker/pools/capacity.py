@@ -137,6 +137,11 @@ class Capacity:
         """Return how many jobs of a kind are held."""
         return (self._async if is_async else self._sync).count
 
+    @property
+    def next_number(self) -> int:
+        """The number of the job that is taken next."""
+        return self._next_number
+
     def last_number(self, *, is_async: bool) -> int:
         """Return the number of the job of a kind that was taken last; 0 if none was."""
         return (self._async if is_async else self._sync).last_number
@@ -160,6 +165,12 @@ class Capacity:
             ),
             default=0.0,
         )
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether sync jobs are held, and all of them are expected to end in a moment."""
+        seconds = self._held_seconds(self._sync) / self._sync.slots
+        return 0 < self._sync.count == len(self.held) and seconds <= MAX_WAITING_SECONDS
 
     def take(self, jobs: Sequence[ClaimedJob]) -> int:
         """Add jobs and number them consecutively; return the number of the first."""

@@ -85,7 +85,7 @@ class InProcessPool(Pool):
         self._threads = ThreadRunner(
             self.threads,
             self._report,
-            SlotTable(self.threads),
+            self._make_slots(),
             self._using,
             self._progress_buffer.add,
         )
@@ -232,6 +232,10 @@ class InProcessPool(Pool):
             first_slot=0,
             on_progress=self._progress_buffer.add,
         )
+
+    def _make_slots(self) -> SlotTable:
+        """Return where the threads write which jobs they start."""
+        return SlotTable(self.threads)
 
     def _make_waiting(self, runner: Runner, *, is_async: bool) -> WaitingJobs:
         return WaitingJobs(runner.slots, self._capacity, is_async=is_async, process="This process")

@@ -110,7 +110,8 @@ class UnsentJobs:
         for job in due:
             self._sent[job.id] = self._after(known.get(job.id), job, now)
         self._messenger.send(
-            JobMessage(job.queue_name, job.is_async, job.priority, job.id) for job in due
+            JobMessage(job.queue_name, job.is_async, job.priority, job.id, may_wait=job.may_wait)
+            for job in due
         )
         self._open_limits(now)
 
