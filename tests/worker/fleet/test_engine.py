@@ -16,6 +16,7 @@ from offload import JobState, queues
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
 from offload.worker.config import make_in_process_pool
+from offload.worker.fleet import received_jobs
 from offload.worker.fleet.engine import FleetEngine, FleetWorker
 from offload.worker.fleet.pool import FleetPool
 from offload.worker.fleet.tickets import Ticket
@@ -377,3 +378,33 @@ def test_jobs_of_a_queue_with_a_limit_keep_to_it(start: Start, gate: Path, atomi
     running.join(20)
     run(worker, keys(short), queue="mail")
     assert (state(long), state(short)) == (JobState.SUCCESSFUL, JobState.SUCCESSFUL)
+
+
+def test_a_queue_with_a_limit_does_not_wait_for_the_slots_of_another(
+    start: Start, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the process poll without a pause, as it did while it had no slot for the first."""
+    monkeypatch.setattr(received_jobs, "MAX_WAITING_SECONDS", 1e6)
+    for queue in ("mail", "slow"):
+        queues.limit(queue, concurrency=1)
+    worker = start()
+    long, held_up = report_then_hold.enqueue(str(gate), 1), add.using(queue_name="mail").enqueue(1)
+    runs = [threading.Thread(target=run, args=(worker, keys(long)))]
+    runs[0].start()
+    until(lambda: has_started(long))
+    mail = Ticket("mail", is_async=False, ids=keys(held_up))
+    runs.append(threading.Thread(target=worker.run, args=(mail,)))
+    runs[1].start()
+    until(lambda: mail in worker._engine.poller._tickets)
+    other = aadd.using(queue_name="slow").enqueue(1, b=2)
+    options = {"queue": "slow", "is_async": True}
+    runs.append(threading.Thread(target=run, args=(worker, keys(other)), kwargs=options))
+    runs[2].start()
+
+    runs[2].join(20)
+    assert (state(long), state(other)) == (JobState.RUNNING, JobState.SUCCESSFUL)
+    assert not worker._engine.poller.should_claim(worker._engine.pool)
+    gate.touch()
+    for each in runs:
+        each.join(20)
+    assert state(held_up) == JobState.SUCCESSFUL

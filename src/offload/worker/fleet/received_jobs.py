@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -51,6 +51,9 @@ class ReceivedJobs(Poller):
         """Messages that other threads have received, and that the loop has not taken yet."""
         self._tickets: dict[Ticket, float] = {}
         """Messages that are not done, and when each arrived (monotonic clock)."""
+        self._asked: dict[bool, Sequence[Ticket]] = {}
+        """Those for which the last claims within limits were made, by whether their tasks have
+        limits."""
 
     def add(self, ticket: Ticket) -> None:
         """Add the jobs of a message; called from any thread."""
@@ -94,9 +97,8 @@ class ReceivedJobs(Poller):
 
     def limited_request(self, pool: Pool) -> LimitedRequest | None:
         """Return how many jobs of tasks with a limit to claim, of one queue and kind."""
-        tickets = self._next_limited(has_limit=True)
-        slots = self._slots(tickets, pool)
-        if not any(slots):
+        tickets, slots = self._next_limited(pool, has_limit=True)
+        if not tickets:
             return None
         queue = tickets[0].queue_name
         limits = self._served.limits_among([queue])
@@ -110,8 +112,8 @@ class ReceivedJobs(Poller):
         ordinary = [job for job in result.claimed if job.limit_key is None]
         if request.ids is None:
             if request:
-                tickets = self._next_limited(has_limit=False)
-                share_out(ordinary, tickets, request.sync_slots + request.async_slots)
+                asked = request.sync_slots + request.async_slots
+                share_out(ordinary, self._asked[False], asked)
             return
         claimed = {job.id: job.key for job in ordinary}
         for ticket in self._tickets:
@@ -125,8 +127,7 @@ class ReceivedJobs(Poller):
     def learn_limited(self, request: LimitedRequest, result: ExchangeResult) -> None:
         """Remember which jobs of tasks with a limit run here."""
         claimed = [job for job in result.claimed if job.limit_key is not None]
-        tickets = self._next_limited(has_limit=True)
-        share_out(claimed, tickets, request.sync_slots + request.async_slots)
+        share_out(claimed, self._asked[True], request.sync_slots + request.async_slots)
 
     def jobs_run_again(self, finished: Sequence[FinishedJob]) -> None:
         """Tell a worker with duties, which makes them ready when they are due, of their time."""
@@ -207,38 +208,30 @@ class ReceivedJobs(Poller):
         """Return whether limits decide which jobs start for a message."""
         return ticket.has_limit or ticket.queue_name in self._served.limits
 
-    def _next_limited(self, *, has_limit: bool) -> list[Ticket]:
-        """Return the messages of the first queue and kind where limits decide.
+    def _next_limited(self, pool: Pool, *, has_limit: bool) -> tuple[list[Ticket], tuple[int, int]]:
+        """Return the messages of the first queue and kind where limits decide and a slot is free.
 
         Args:
-            has_limit: whether those of the task decide, or only those of the queue.
-        """
-        waiting = [
-            ticket
-            for ticket in self._tickets
-            if ticket.waiting and ticket.has_limit is has_limit and self._is_limited(ticket)
-        ]
-        first = waiting[0] if waiting else None
-        return [
-            ticket
-            for ticket in waiting
-            if first is not None
-            and (ticket.queue_name, ticket.is_async) == (first.queue_name, first.is_async)
-        ]
+            pool: runs the jobs.
+            has_limit: whether the limits of the task decide, or only those of the queue.
 
-    def _slots(self, tickets: Sequence[Ticket], pool: Pool) -> tuple[int, int]:
-        """Return how many sync and async jobs to claim: no more than start at once."""
-        if not tickets:
-            return 0, 0
-        is_async = tickets[0].is_async
-        count = sum(len(ticket.waiting) for ticket in tickets)
-        count = min(count, pool.free_slots(is_async=is_async))
-        return (0, count) if is_async else (count, 0)
+        Returns:
+            the messages, and how many sync and async jobs to claim: no more than start at once.
+        """
+        groups: defaultdict[tuple[str, bool], list[Ticket]] = defaultdict(list)
+        for ticket in self._tickets:
+            if ticket.waiting and ticket.has_limit is has_limit and self._is_limited(ticket):
+                groups[ticket.queue_name, ticket.is_async].append(ticket)
+        for (_, is_async), tickets in groups.items():
+            if free := pool.free_slots(is_async=is_async):
+                self._asked[has_limit] = tickets
+                count = min(free, sum(len(ticket.waiting) for ticket in tickets))
+                return tickets, ((0, count) if is_async else (count, 0))
+        return [], (0, 0)
 
     def _request_within_limits(self, pool: Pool) -> ClaimRequest:
         """Return how many jobs of one queue with limits to claim."""
-        tickets = self._next_limited(has_limit=False)
-        slots = self._slots(tickets, pool)
+        tickets, slots = self._next_limited(pool, has_limit=False)
         queues = [ticket.queue_name for ticket in tickets[:1]]
         limits = self._served.limits_among(queues)
         free = pool.free_slots(is_async=False), pool.free_slots(is_async=True)
