@@ -144,6 +144,29 @@ def test_a_copy_of_the_process_sends_its_own_messages(queue) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def test_a_copy_of_the_process_has_a_connection_of_its_own(queue, monkeypatch) -> None:
+    opened = []
+    connect = memory.connection_for_write
+
+    def note(*args: Any, **options: Any) -> Any:
+        opened.append(os.getpid())
+        return connect(*args, **options)
+
+    monkeypatch.setattr(memory, "connection_for_write", note)
+    sender = messenger("memory")
+    for _ in range(2):
+        sender.send(messages(1))
+        assert sender.flush(20)
+    assert opened == [os.getpid()]
+
+    pid = os.fork()
+    if not pid:
+        sender.send(messages(1))
+        os._exit(0 if sender.flush(20) and opened[1:] == [os.getpid()] else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 @pytest.mark.parametrize(("priority", "level"), [(-100, 0), (0, 4), (100, 9)])
 def test_priorities_are_those_of_the_broker(priority, level) -> None:
     assert broker_priority(priority, memory) == level

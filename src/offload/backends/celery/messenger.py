@@ -8,6 +8,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,11 +77,16 @@ class CeleryMessenger:
         self._backend = backend
         self._path = options.application or DEFAULT_APPLICATION
         self._prefix = options.queue_prefix
+        self._producer: Any = None
+        """What sends messages, with a connection of this process."""
         self._reset()
         _messengers.add(self)
 
     def _reset(self) -> None:
-        """Forget the messages and the thread; a forked process has no thread of its parent."""
+        """Forget what is its parent's in a forked process: messages, thread and connection."""
+        if self._producer is not None:
+            _inherited.append(self._producer)
+            self._producer = None
         self._changed = threading.Condition()
         self._pending: list[JobMessage] = []
         self._is_sending = False
@@ -137,6 +143,7 @@ class CeleryMessenger:
         try:
             self._publish(pending)
         except Exception:
+            self._close()
             if self._is_down:
                 raise
             self._publish(pending)
@@ -148,18 +155,27 @@ class CeleryMessenger:
         )
 
         app: Any = import_string(self._path)
-        with app.producer_or_acquire() as producer:
-            for (queue, is_async, priority, *flags), ids in group_messages(pending):
-                app.send_task(
-                    RUN,
-                    (self._backend, queue, is_async, ids, *flags),
-                    queue=f"{self._prefix}{queue}",
-                    priority=broker_priority(priority, app),
-                    producer=producer,
-                    ignore_result=True,
-                    retry=False,
-                    add_to_parent=False,
-                )
+        if self._producer is None:
+            # Not one of Celery's pools: a fork by os.fork() would share its connections.
+            self._producer = app.amqp.Producer(app.connection_for_write())
+        for (queue, is_async, priority, *flags), ids in group_messages(pending):
+            app.send_task(
+                RUN,
+                (self._backend, queue, is_async, ids, *flags),
+                queue=f"{self._prefix}{queue}",
+                priority=broker_priority(priority, app),
+                producer=self._producer,
+                ignore_result=True,
+                retry=False,
+                add_to_parent=False,
+            )
+
+    def _close(self) -> None:
+        """Close the connection to the broker, which has failed."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(Exception):  # each transport has its own
+                producer.connection.release()
 
     def _drop(self, error: Exception) -> None:
         """Drop the messages that wait, and send none for a while."""
@@ -193,6 +209,8 @@ def get_messenger(backend: str, options: BrokerOptions) -> CeleryMessenger:
     return CeleryMessenger(backend, options)
 
 
+_inherited: list[Any] = []
+"""Producers of the parent of this process: to close their connections is not ours."""
 _messengers: WeakSet[CeleryMessenger] = WeakSet()
 """Those of this process."""
 
