@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from tests import celery_tables  # noqa: F401  # its tables are made, too
+
 
 class Effect(models.Model):
     """A write of a task. A token may occur twice: no constraint hides a second run."""
