@@ -27,8 +27,8 @@ from django.tasks import (
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 
 from offload.partials import Partial
+from offload.pausing_backends import pausing_backend
 from offload.task_limits import limit_of
-from offload.task_pauses import pausing_backend
 from offload.task_unique import unique_of
 from offload.task_validation import unknown_option, unusable_option, validate_options
 

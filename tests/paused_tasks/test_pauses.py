@@ -100,7 +100,7 @@ def test_a_pause_is_part_of_the_callers_transaction() -> None:
 def test_workers_are_told_of_a_pause_and_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Hint] = []
     monkeypatch.setattr(
-        "offload.store.task_pauses.publish_after_commit", lambda _using, *hints: sent.extend(hints)
+        "offload.store.pauses.publish_after_commit", lambda _using, *hints: sent.extend(hints)
     )
 
     add.pause()

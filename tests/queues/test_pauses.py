@@ -27,7 +27,7 @@ ANY_QUEUE: Any = {"default": {"BACKEND": "offload.backends.database.DatabaseBack
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
     sent: list[Hint] = []
     monkeypatch.setattr(
-        "offload.store.queue_rules.publish_after_commit", lambda _using, *hints: sent.extend(hints)
+        "offload.store.pauses.publish_after_commit", lambda _using, *hints: sent.extend(hints)
     )
     return sent
 

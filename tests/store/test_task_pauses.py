@@ -13,7 +13,7 @@ from offload import JobState, queues
 from offload.lifecycle import succeeded
 from offload.models import Job, LimitKey, LimitNotice, Queue, TaskPause
 from offload.policies.queue_limits import QueueLimits
-from offload.store import task_pauses
+from offload.store import parked_jobs
 from offload.store.base import Store
 from offload.store.limit_records import LimitedRequest
 from offload.store.pause_rounds import MAX_ROUNDS
@@ -31,7 +31,7 @@ BLOCK = 20
 
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_pauses, "MAX_ROWS_PER_STATEMENT", BLOCK)
+    monkeypatch.setattr(parked_jobs, "MAX_ROWS_PER_STATEMENT", BLOCK)
 
 
 def exchange(
@@ -63,7 +63,7 @@ def slots() -> Counter[str | None]:
 
 
 def parked() -> str:
-    return task_pauses.parked_slot(TaskPause.objects.get().pk)
+    return parked_jobs.parked_slot(TaskPause.objects.get().pk)
 
 
 # --- claiming -----------------------------------------------------------------------------------

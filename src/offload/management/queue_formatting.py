@@ -1,4 +1,4 @@
-"""The output of `offload_queues`, and pauses in the output of other commands."""
+"""The output of `offload_queues`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from offload.management.formatting import format_line, format_rows, format_time
+from offload.management.pause_formatting import format_pause, format_paused, status_document
 from offload.policies.queue_limits import NAMES
 from offload.queues.words import describe
-from offload.text import to_terminal_text
 from offload.timestamps import to_iso
 
 if TYPE_CHECKING:
-    from offload.paused_tasks.status import TaskStatus
     from offload.queues.status import QueueStatus
-    from offload.store.queue_records import Pause
 
 QUEUES_HEADER = (
     *("NAME", "PAUSED", "CONCURRENCY", "RATE", "MAX QUEUED"),
@@ -44,35 +42,11 @@ def format_queue(queue: QueueStatus) -> str:
     return "\n".join(format_line(label, value) for label, value in details.items())
 
 
-def format_paused(paused: QueueStatus | TaskStatus) -> str:
-    """Return whether a queue or a task is paused, and until when."""
-    if not paused.is_paused:
-        return "no"
-    return "yes" if paused.paused_until is None else f"until {format_time(paused.paused_until)}"
-
-
-def format_pause(paused: QueueStatus | TaskStatus) -> dict[str, str]:
-    """Return the details of a pause by label; none if there is no pause."""
-    if not paused.is_paused:
-        return {}
-    by = f" by {paused.changed_by}" if paused.changed_by else ""
-    shown = " (shown on pages)" if paused.is_reason_public else ""
-    return {
-        "since": f"{format_time(paused.paused_at)}{by}",
-        "reason": f"{paused.reason or '-'}{shown}",
-    }
-
-
 def queue_document(queue: QueueStatus) -> dict[str, Any]:
     """Return a queue as JSON values."""
     return {
         "name": queue.name,
-        "is_paused": queue.is_paused,
-        "reason": queue.reason,
-        "is_reason_public": queue.is_reason_public,
-        "changed_by": queue.changed_by,
-        "paused_at": to_iso(queue.paused_at),
-        "paused_until": to_iso(queue.paused_until),
+        **status_document(queue),
         "limits": describe(queue.limits),
         "settings": describe(queue.settings),
         "limits_reason": queue.limits_reason,
@@ -82,28 +56,6 @@ def queue_document(queue: QueueStatus) -> dict[str, Any]:
         "scheduled": queue.scheduled,
         "running": queue.running,
     }
-
-
-def pause_document(pause: Pause | None) -> dict[str, Any] | None:
-    """Return a pause as JSON values; None without one."""
-    if pause is None:
-        return None
-    return {
-        "reason": pause.reason,
-        "changed_by": pause.changed_by,
-        "paused_at": to_iso(pause.paused_at),
-        "paused_until": to_iso(pause.until),
-    }
-
-
-def describe_pause(pause: Pause) -> str:
-    """Return a pause in words, such as "paused until 14:00 by ada: The provider is down"."""
-    text = "paused"
-    if pause.until is not None:
-        text += f" until {format_time(pause.until)}"
-    if pause.changed_by:
-        text += f" by {pause.changed_by}"
-    return to_terminal_text(f"{text}: {pause.reason}" if pause.reason else text)
 
 
 def _row(queue: QueueStatus) -> tuple[str, ...]:

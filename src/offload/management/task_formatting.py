@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from offload.management.formatting import format_line, format_rows
-from offload.management.queue_formatting import format_pause, format_paused
-from offload.timestamps import to_iso
+from offload.management.pause_formatting import format_pause, format_paused, status_document
 
 if TYPE_CHECKING:
     from offload.paused_tasks.status import TaskStatus
@@ -37,11 +36,6 @@ def task_document(task: TaskStatus) -> dict[str, Any]:
     """Return a task as JSON values."""
     return {
         "path": task.path,
-        "is_paused": task.is_paused,
-        "reason": task.reason,
-        "is_reason_public": task.is_reason_public,
-        "changed_by": task.changed_by,
-        "paused_at": to_iso(task.paused_at),
-        "paused_until": to_iso(task.paused_until),
+        **status_document(task),
         "put_aside": task.put_aside,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offload.lifecycle import JobState
-from offload.management.queue_formatting import describe_pause
+from offload.management.pause_formatting import describe_pause
 from offload.store import get_store
 from offload.store.queries import count_unfinished
 from offload.text import to_terminal_text

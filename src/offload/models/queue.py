@@ -6,22 +6,14 @@ from django.db import models
 
 from offload.models.exact_text import ExactCharField, ExactTextField
 from offload.models.fields import TimestampField
+from offload.models.pause import Pausable
 
 
-class Queue(models.Model):
+class Queue(Pausable):
     """What an operator has decided about a queue. One without a row is not paused."""
 
     backend = ExactCharField(max_length=64)
     name = ExactCharField(max_length=64)
-    paused_at = TimestampField(null=True, blank=True)
-    """None for a queue that is not paused."""
-    paused_until = TimestampField(null=True, blank=True)
-    """The end of the pause, which nobody has to write; None if somebody must resume the queue."""
-    pause_reason = ExactTextField(default="", blank=True)
-    is_reason_public = models.BooleanField(default=False)
-    """Whether the pages of waiting jobs show the reason."""
-    pause_changed_by = ExactCharField(max_length=150, default="", blank=True)
-    """The operator who paused it."""
     limits = ExactTextField(default="", blank=True)
     """JSON text: the limits that an operator has set instead of those of the settings, by the names
     of `QueueLimits`; empty if none are."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from offload.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from offload.paused_tasks.pauses import pause, resume
@@ -11,11 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["get", "list", "pause", "resume"]
 
-_MODULES = {"get": "status", "list": "status", "pause": "pauses", "resume": "pauses"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, when Django's apps are loaded."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__, {"get": "status", "list": "status", "pause": "pauses", "resume": "pauses"}
+)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, Task
 
 from offload.backends.base import get_backend
+from offload.backends.pauses import PauseStatus, pause_values
 from offload.exceptions import TaskNotFound
 from offload.task_lookup import explain_missing, find_task
 
@@ -21,28 +21,16 @@ type AnyTask = Task[..., Any] | str
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(PauseStatus):
     """A task, and its pause.
 
     Attributes:
         path: of the task.
-        is_paused: whether its jobs do not start.
-        reason: why; empty if it is not paused, or nobody has said why.
-        is_reason_public: whether the pages of waiting jobs show the reason.
-        changed_by: the operator who paused it.
-        paused_at: when; None if it is not paused.
-        paused_until: when the pause ends by itself; None if somebody must resume the task.
         put_aside: how many of its jobs workers have parked. Those further back in their queue are
             not counted.
     """
 
     path: str
-    is_paused: bool
-    reason: str
-    is_reason_public: bool
-    changed_by: str
-    paused_at: datetime | None
-    paused_until: datetime | None
     put_aside: int
 
 
@@ -98,13 +86,4 @@ def require_task(task: AnyTask) -> None:
 
 
 def _status(path: str, pause: Pause | None, put_aside: int) -> TaskStatus:
-    return TaskStatus(
-        path,
-        pause is not None,
-        "" if pause is None else pause.reason,
-        pause is not None and pause.is_public,
-        "" if pause is None else pause.changed_by,
-        None if pause is None else pause.paused_at,
-        None if pause is None else pause.until,
-        put_aside,
-    )
+    return TaskStatus(**pause_values(pause), path=path, put_aside=put_aside)

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
 from offload.backends.base import get_backend
+from offload.backends.pauses import PauseStatus, pause_values
 from offload.backends.queue_names import require_queue
 from offload.lifecycle import JobState
 from offload.policies.queue_limits import QueueLimits
@@ -16,17 +17,11 @@ from offload.store.queue_records import QueueRule
 
 
 @dataclass(frozen=True, slots=True)
-class QueueStatus:
+class QueueStatus(PauseStatus):
     """A queue, its pause, its limits, and its jobs that have not finished.
 
     Attributes:
         name: of the queue.
-        is_paused: whether its jobs do not start.
-        reason: why; empty if it is not paused, or nobody has said why.
-        is_reason_public: whether the pages of waiting jobs show the reason.
-        changed_by: the operator who paused it.
-        paused_at: when; None if it is not paused.
-        paused_until: when the pause ends by itself; None if somebody must resume the queue.
         limits: the limits in force.
         settings: the limits of the settings.
         limits_reason: why an operator has set others than those of the settings.
@@ -38,12 +33,6 @@ class QueueStatus:
     """
 
     name: str
-    is_paused: bool
-    reason: str
-    is_reason_public: bool
-    changed_by: str
-    paused_at: datetime | None
-    paused_until: datetime | None
     limits: QueueLimits
     settings: QueueLimits
     limits_reason: str
@@ -96,19 +85,14 @@ def _status(
     pause, change = rule or QueueRule()
     count = {state: by.get(name, 0) for state, by in counts.items()}
     return QueueStatus(
-        name,
-        pause is not None,
-        "" if pause is None else pause.reason,
-        pause is not None and pause.is_public,
-        "" if pause is None else pause.changed_by,
-        None if pause is None else pause.paused_at,
-        None if pause is None else pause.until,
-        settings.replaced(change.limits),
-        settings,
-        change.reason,
-        change.changed_by,
-        change.changed_at,
-        count.get(JobState.READY, 0) + count.get(JobState.LIMITED, 0),
-        count.get(JobState.SCHEDULED, 0),
-        count.get(JobState.RUNNING, 0),
+        **pause_values(pause),
+        name=name,
+        limits=settings.replaced(change.limits),
+        settings=settings,
+        limits_reason=change.reason,
+        limits_changed_by=change.changed_by,
+        limits_changed_at=change.changed_at,
+        waiting=count.get(JobState.READY, 0) + count.get(JobState.LIMITED, 0),
+        scheduled=count.get(JobState.SCHEDULED, 0),
+        running=count.get(JobState.RUNNING, 0),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import transaction
 
 from offload.failpoints import failpoint
-from offload.store.task_pauses import TaskPauses
+from offload.store.parked_jobs import ParkedJobs
 
 if TYPE_CHECKING:
     from offload.store.limit_records import LimitedRequest, LimitedResult
@@ -35,7 +35,7 @@ type Claim = Callable[[ClaimRequest, LimitedRequest | None], Claims]
 """Claims as many jobs as are requested, of paused tasks too."""
 
 
-class PauseRounds(TaskPauses):
+class PauseRounds(ParkedJobs):
     """Claims jobs, and gives them back if one is of a paused task."""
 
     def claim_unpaused(
@@ -71,7 +71,7 @@ class _Rounds:
         has_parked: whether jobs were parked.
     """
 
-    def __init__(self, store: TaskPauses, claim: Claim, paused: Mapping[str, int]) -> None:
+    def __init__(self, store: ParkedJobs, claim: Claim, paused: Mapping[str, int]) -> None:
         self._store = store
         self._claim = claim
         self._paused = paused

@@ -1,4 +1,4 @@
-"""What operators have decided about queues: their pauses and their limits."""
+"""What operators have decided: the pauses and limits of queues, and the pauses of tasks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from offload.models import Queue
-from offload.notifier import Hint
-from offload.store.hints import publish_after_commit
-from offload.store.queue_records import LimitsChange, Pause, QueueRule
-from offload.store.session import Session, seconds_until
+from offload.store.pauses import Pauses
+from offload.store.queue_records import LimitsChange, Pause, QueueRule, Rules, TaskPauseRow
+from offload.store.session import seconds_until
 from offload.store.statements import statement
 from offload.timestamps import now_microseconds, to_datetime
 
 
-class QueueRules(Session):
-    """Reads and writes the pauses and limits of queues."""
+class QueueRules(Pauses):
+    """Reads the pauses and limits of queues and the pauses of tasks; writes limits of queues."""
 
     def queue_rules(self, backend: str, *, is_logged: bool = True) -> dict[str, QueueRule]:
         """Return the rules of those queues that have some, by name.
@@ -42,6 +41,20 @@ class QueueRules(Session):
         rules = self.queue_rules(backend).items()
         return {name: rule.pause for name, rule in rules if rule.pause is not None}
 
+    def rules(self, backend: str) -> Rules:
+        """Return what operators have decided about queues and tasks, by one statement."""
+        parameters: dict[str, Any] = {"backend": backend, "now": now_microseconds()}
+        rules = Rules({}, {})
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement(self.dialect, "rules"), parameters)
+            for number, name, *row in cursor.fetchall():
+                rule = rule_of_row(*row)
+                if number is None:
+                    rules.queues[name] = rule
+                elif rule.pause is not None:
+                    rules.tasks[name] = TaskPauseRow(number, rule.pause)
+        return rules
+
     def count_waiting(self, backend: str, queue: str, limit: int) -> int:
         """Count the ready and limited jobs of a queue; at least `limit` if there are more.
 
@@ -61,66 +74,33 @@ class QueueRules(Session):
                 [Queue(backend=backend, name=name) for name in missing], ignore_conflicts=True
             )
 
-    def pause_queue(self, backend: str, name: str, pause: Pause) -> None:
-        """Pause a queue, in the caller's transaction; workers are notified after the commit."""
-        self._write_queue(
-            backend,
-            name,
-            {
-                "paused_at": pause.paused_at,
-                "paused_until": pause.until,
-                "pause_reason": pause.reason,
-                "is_reason_public": pause.is_public,
-                "pause_changed_by": pause.changed_by,
-            },
-        )
-
-    def resume_queue(self, backend: str, name: str) -> None:
-        """End the pause of a queue, in the caller's transaction, and notify workers after it."""
-        Queue.objects.using(self.using).filter(backend=backend, name=name).update(
-            paused_at=None,
-            paused_until=None,
-            pause_reason="",
-            is_reason_public=False,
-            pause_changed_by="",
-        )
-        publish_after_commit(self.using, Hint.QUEUES)
-
     def limit_queue(self, backend: str, name: str, change: LimitsChange) -> None:
         """Set limits of a queue, in the caller's transaction; those left out stay as they are."""
+        key = {"backend": backend, "name": name}
         with transaction.atomic(self.using):
-            self._write_queue(backend, name, {"limits_reason": change.reason})  # locks the row
-            row = Queue.objects.using(self.using).get(backend=backend, name=name)
+            self.write_rule(
+                Queue.objects.using(self.using), key, {"limits_reason": change.reason}
+            )  # locks the row
+            row = Queue.objects.using(self.using).get(**key)
             limits = json.loads(row.limits or "{}") | json.loads(change.limits)
-            self._write_queue(
-                backend,
-                name,
-                {
-                    "limits": json.dumps(limits, sort_keys=True),
-                    "limits_changed_by": change.changed_by,
-                    "limits_changed_at": change.changed_at,
-                },
-            )
+            columns = {
+                "limits": json.dumps(limits, sort_keys=True),
+                "limits_changed_by": change.changed_by,
+                "limits_changed_at": change.changed_at,
+            }
+            self.write_rule(Queue.objects.using(self.using), key, columns)
 
     def reset_queue_limits(self, backend: str, name: str) -> None:
         """Let the limits of the settings count again, in the caller's transaction."""
-        Queue.objects.using(self.using).filter(backend=backend, name=name).update(
-            limits="", limits_reason="", limits_changed_by="", limits_changed_at=None
+        columns: dict[str, Any] = {
+            "limits": "",
+            "limits_reason": "",
+            "limits_changed_by": "",
+            "limits_changed_at": None,
+        }
+        self.change_rule(
+            Queue.objects.using(self.using), {"backend": backend, "name": name}, columns
         )
-        publish_after_commit(self.using, Hint.QUEUES)
-
-    def _write_queue(self, backend: str, name: str, columns: dict[str, Any]) -> None:
-        """Write columns of a queue's row; add the row if it is missing."""
-        rows = Queue.objects.using(self.using).filter(backend=backend, name=name)
-        # Updated first: on SQLite, a transaction that reads first could not write any more.
-        with transaction.atomic(self.using):
-            if not rows.update(**columns):
-                try:
-                    with transaction.atomic(self.using):
-                        rows.create(backend=backend, name=name, **columns)
-                except IntegrityError:  # another process has just added it
-                    rows.update(**columns)
-        publish_after_commit(self.using, Hint.QUEUES)
 
 
 def rule_of_row(

@@ -26,7 +26,7 @@ from offload.management.arguments import (
 )
 from offload.management.base import OffloadCommand
 from offload.management.database_wait import describe_file
-from offload.management.queue_formatting import describe_pause
+from offload.management.pause_formatting import describe_pause
 from offload.store import get_store
 from offload.store.errors import explain, migrate_command
 from offload.store.queries import (

@@ -36,7 +36,7 @@ from offload.management.formatting import (
     format_table,
     operator_document,
 )
-from offload.management.queue_formatting import describe_pause, pause_document
+from offload.management.pause_formatting import describe_pause, pause_document
 from offload.management.workflow_formatting import workflow_details
 from offload.store.limit_lines import limit_uses
 from offload.store.queries import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -13,12 +14,9 @@ from offload.management.arguments import (
     add_common_options,
     add_pause_options,
     current_user,
-    report_database_errors,
-    resolve_options,
     whole_number,
 )
-from offload.management.base import OffloadCommand
-from offload.management.formatting import format_json
+from offload.management.pausing import PausingCommand
 from offload.management.queue_formatting import format_queue, format_queues, queue_document
 from offload.policies import Rate
 from offload.policies.queue_limits import NAMES
@@ -31,8 +29,13 @@ NO_LIMIT = "none"
 """Takes a limit away."""
 
 
-class Command(OffloadCommand):
+class Command(PausingCommand):
     """List and show queues, pause, resume and limit them."""
+
+    noun = "queue"
+    argument = "name"
+    verbs: ClassVar[Any] = queues
+    nothing = "No queues."
 
     help = "List and show queues, pause, resume and limit them."
 
@@ -53,39 +56,24 @@ class Command(OffloadCommand):
             add_backend_argument(action)
             add_common_options(action)
 
-    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
-        using = resolve_options({**options, "database": None}).database
-        with report_database_errors(using):
-            try:
-                self._handle(options)
-            except (LookupError, ValueError) as error:
-                raise CommandError(str(error)) from error
-
-    def _handle(self, options: dict[str, Any]) -> None:
-        backend = options["backend"]
+    def perform(self, options: dict[str, Any]) -> None:
         match options["action"]:
-            case "list":
-                self._list(queues.list(backend=backend), options)
-            case "show":
-                self._print(queues.get(options["name"], backend=backend), options)
-            case "pause":
-                queue = queues.pause(
-                    options["name"],
-                    reason=options["reason"],
-                    until=options["until"],
-                    public=options["public"],
-                    changed_by=options["by"] or current_user(),
-                    backend=backend,
-                )
-                self._print(queue, options)
             case "limit":
-                self._print(self._limit(options), options)
+                self.print_one(self._limit(options), options)
             case "reset":
-                self._print(queues.reset_limits(options["name"], backend=backend), options)
-            case "resume":
-                if not queues.get(options["name"], backend=backend).is_paused:
-                    self.stderr.write(f"The queue {options['name']!r} was not paused.")
-                self._print(queues.resume(options["name"], backend=backend), options)
+                queue = queues.reset_limits(options["name"], backend=options["backend"])
+                self.print_one(queue, options)
+            case _:
+                super().perform(options)
+
+    def document(self, status: QueueStatus) -> dict[str, Any]:
+        return queue_document(status)
+
+    def format_one(self, status: QueueStatus) -> str:
+        return format_queue(status)
+
+    def format_all(self, statuses: Sequence[QueueStatus]) -> str:
+        return format_queues(statuses)
 
     def _limit(self, options: dict[str, Any]) -> QueueStatus:
         limits: Any = {name: options[name] for name in NAMES if name in options}
@@ -101,18 +89,6 @@ class Command(OffloadCommand):
             backend=options["backend"],
             **limits,
         )
-
-    def _list(self, found: list[QueueStatus], options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.stdout.write(format_json([queue_document(queue) for queue in found]))
-        else:
-            self.stdout.write(format_queues(found) if found else "No queues.")
-
-    def _print(self, queue: QueueStatus, options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.stdout.write(format_json(queue_document(queue)))
-        else:
-            self.stdout.write(format_queue(queue))
 
 
 def _add_limits(parser: ArgumentParser) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from offload import paused_tasks
 from offload.management.arguments import (
     add_backend_argument,
     add_common_options,
     add_pause_options,
-    current_user,
-    report_database_errors,
-    resolve_options,
 )
-from offload.management.base import OffloadCommand
-from offload.management.formatting import format_json
+from offload.management.pausing import PausingCommand
 from offload.management.task_formatting import format_task, format_tasks, task_document
 from offload.paused_tasks.status import backend_of
 
@@ -24,8 +21,13 @@ if TYPE_CHECKING:
     from offload.paused_tasks.status import TaskStatus
 
 
-class Command(OffloadCommand):
+class Command(PausingCommand):
     """List paused tasks, pause and resume tasks."""
+
+    noun = "task"
+    argument = "path"
+    verbs: ClassVar[Any] = paused_tasks
+    nothing = "No task is paused."
 
     help = "List paused tasks, pause and resume tasks."
 
@@ -45,46 +47,16 @@ class Command(OffloadCommand):
             action.add_argument("--json", action="store_true", help="Print JSON.")
             add_common_options(action)
 
-    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
+    def handle(self, *args: Any, **options: Any) -> None:
         if options["backend"] is None:
             options["backend"] = backend_of(options["path"])
-        using = resolve_options({**options, "database": None}).database
-        with report_database_errors(using):
-            try:
-                self._handle(options)
-            except (LookupError, ValueError) as error:
-                raise CommandError(str(error)) from error
+        super().handle(*args, **options)
 
-    def _handle(self, options: dict[str, Any]) -> None:
-        backend = options["backend"]
-        match options["action"]:
-            case "list":
-                self._list(paused_tasks.list(backend=backend), options)
-            case "show":
-                self._print(paused_tasks.get(options["path"], backend=backend), options)
-            case "pause":
-                task = paused_tasks.pause(
-                    options["path"],
-                    reason=options["reason"],
-                    until=options["until"],
-                    public=options["public"],
-                    changed_by=options["by"] or current_user(),
-                    backend=backend,
-                )
-                self._print(task, options)
-            case "resume":
-                if not paused_tasks.get(options["path"], backend=backend).is_paused:
-                    self.stderr.write(f"The task {options['path']!r} was not paused.")
-                self._print(paused_tasks.resume(options["path"], backend=backend), options)
+    def document(self, status: TaskStatus) -> dict[str, Any]:
+        return task_document(status)
 
-    def _list(self, found: list[TaskStatus], options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.stdout.write(format_json([task_document(task) for task in found]))
-        else:
-            self.stdout.write(format_tasks(found) if found else "No task is paused.")
+    def format_one(self, status: TaskStatus) -> str:
+        return format_task(status)
 
-    def _print(self, task: TaskStatus, options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.stdout.write(format_json(task_document(task)))
-        else:
-            self.stdout.write(format_task(task))
+    def format_all(self, statuses: Sequence[TaskStatus]) -> str:
+        return format_tasks(statuses)

@@ -1,4 +1,4 @@
-"""Pauses of tasks, and the jobs that they park.
+"""The jobs that pauses of tasks park.
 
 A worker that claims a job of a paused task gives the claim back and *parks* the job: it is LIMITED,
 and its `limit_slot` names the pause, so no claim reads it again. When the pause is over, a worker
@@ -13,86 +13,30 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState
 from offload.models import Job, TaskPause
-from offload.notifier import Hint
-from offload.store.hints import publish_after_commit
 from offload.store.limit_notices import LimitNotices
 from offload.store.limit_records import PARKED, PARKED_END, WAITS
-from offload.store.queue_records import Pause, Rules, TaskPauseRow
-from offload.store.queue_rules import QueueRules, rule_of_row
+from offload.store.queue_records import TaskPauseRow
+from offload.store.queue_rules import QueueRules
 from offload.store.session import MAX_ROWS_PER_STATEMENT, NEXT_VERSION
 from offload.store.statements import statement
 from offload.store.waiting_values import WAITING_VALUES
-from offload.timestamps import now_microseconds
 
 if TYPE_CHECKING:
     from offload.store.records import ClaimedJob
 
-RESUMED: dict[str, Any] = {
-    "paused_at": None,
-    "paused_until": None,
-    "pause_reason": "",
-    "is_reason_public": False,
-    "pause_changed_by": "",
-}
-"""The columns of the row while the task is not paused."""
 
-
-class TaskPauses(QueueRules, LimitNotices):
-    """Reads and writes pauses of tasks, and parks the jobs of paused tasks."""
-
-    # --- pauses -----------------------------------------------------------------------------
-
-    def rules(self, backend: str) -> Rules:
-        """Return what operators have decided about queues and tasks, by one statement."""
-        parameters: dict[str, Any] = {"backend": backend, "now": now_microseconds()}
-        rules = Rules({}, {})
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement(self.dialect, "rules"), parameters)
-            for number, name, *row in cursor.fetchall():
-                rule = rule_of_row(*row)
-                if number is None:
-                    rules.queues[name] = rule
-                elif rule.pause is not None:
-                    rules.tasks[name] = TaskPauseRow(number, rule.pause)
-        return rules
-
-    def pause_task(self, backend: str, path: str, pause: Pause) -> None:
-        """Pause a task, in the caller's transaction; workers are notified after the commit."""
-        rows = TaskPause.objects.using(self.using).filter(backend=backend, task_path=path)
-        columns = {
-            "paused_at": pause.paused_at,
-            "paused_until": pause.until,
-            "pause_reason": pause.reason,
-            "is_reason_public": pause.is_public,
-            "pause_changed_by": pause.changed_by,
-        }
-        # Updated first: on SQLite, a transaction that reads first could not write any more.
-        with transaction.atomic(self.using):
-            if not rows.update(**columns):
-                try:
-                    with transaction.atomic(self.using):
-                        rows.create(backend=backend, task_path=path, **columns)
-                except IntegrityError:  # another process has just added it
-                    rows.update(**columns)
-        publish_after_commit(self.using, Hint.QUEUES)
-
-    def resume_task(self, backend: str, path: str) -> None:
-        """End the pause of a task, in the caller's transaction, and notify workers after it."""
-        rows = TaskPause.objects.using(self.using).filter(backend=backend, task_path=path)
-        rows.update(**RESUMED)
-        publish_after_commit(self.using, Hint.QUEUES)
+class ParkedJobs(QueueRules, LimitNotices):
+    """Parks the jobs of paused tasks, and puts them back."""
 
     def count_parked(self, row: TaskPauseRow) -> int:
         """Return how many jobs a pause has parked."""
         return Job.objects.using(self.using).filter(limit_slot=parked_slot(row.id)).count()
-
-    # --- parking ----------------------------------------------------------------------------
 
     def park(self, found: Sequence[ClaimedJob], paused: Mapping[str, int]) -> None:
         """Park jobs of paused tasks, in the caller's transaction, which has not claimed them.
