@@ -38,10 +38,11 @@ def open_broker(url: str, settings: Mapping[str, Any]) -> Iterator[tuple[Any, Br
         )
     try:
         kombu = import_module("kombu")
+        import_module(_CLIENTS[kind])  # without which Kombu raises what says nothing
     except ImportError as error:
         raise BrokerUnavailable(
-            f"The messages of {shown} cannot be read, as Kombu is not installed, a part of Celery. "
-            "Install Celery again until they are carried: pip install 'celery[redis]'."
+            f"The messages of {shown} cannot be read: {error}. Install Celery again until they are "
+            "carried: pip install 'celery[redis]'."
         ) from error
     connection = kombu.Connection(
         url,
@@ -86,3 +87,5 @@ _KINDS: dict[str, type[RabbitBroker | RedisBroker]] = {
     "sentinel": RedisBroker,
 }
 """The kind of a broker by the scheme of its URL."""
+_CLIENTS = {RabbitBroker: "amqp", RedisBroker: "redis"}
+"""The library that Kombu needs for a kind of broker."""
