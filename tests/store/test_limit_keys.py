@@ -264,6 +264,18 @@ def test_the_row_of_a_key_whose_line_is_empty_is_deleted(store: Store, worker: s
     assert len(claim(store, worker)) == 1  # the other one still runs
 
 
+def test_the_row_of_an_empty_line_is_deleted_although_jobs_of_other_keys_wait(
+    store: Store, worker: str
+) -> None:
+    for customer in "abc":
+        tasks.call_api.enqueue(customer)
+
+    assert len(claim(store, worker, slots=2)) == 2
+
+    (waiting,) = Job.objects.filter(limit_slot__startswith="w:")
+    assert LimitKey.objects.get().limit_key == waiting.limit_key
+
+
 def test_a_row_that_keeps_a_rate_a_number_or_a_weight_is_not_deleted(
     store: Store, worker: str
 ) -> None:

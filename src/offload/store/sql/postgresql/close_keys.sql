@@ -1,7 +1,7 @@
 -- A key in whose line no job waits is closed. One whose row says nothing more is deleted.
 WITH looked_at AS MATERIALIZED (
     SELECT *, (open_at IS NOT NULL OR is_disposable) AND EXISTS (
-        SELECT FROM offload_job WHERE limit_slot = 'w:' || limit_key
+        SELECT FROM offload_job WHERE limit_slot = 'w:' || looked_at.limit_key
     ) AS waits
     FROM unnest(
         %(limit_key)s::text[], %(free_at)s::bigint[], %(open_at)s::bigint[],
