@@ -30,7 +30,7 @@ def test_one_import_of_a_shop_is_there_at_a_time(load: Load, rf: RequestFactory)
     request.user = User.objects.create_user("ada", is_staff=True)
     start_import = load("views").start_import
 
-    first, second = start_import(request), start_import(request)
+    first, second = start_import(request, 7), start_import(request, 7)
 
     assert first.status_code == second.status_code == 202
     assert first.content == second.content
