@@ -71,10 +71,12 @@ def test_the_tutorial_leads_to_its_results(newcomer: Walkthrough) -> None:
     newcomer.follow("docs/tutorial.md", start="@task(max_attempts=3", stop="--state failed")
     wait_until(lambda: _reloads(newcomer) == 2, "both processes load the code again")
     newcomer.wait_for_server()
-    failing = _get(newcomer, "/start/")["id"][-8:]  # as lists show it
-    command = "python manage.py offload_jobs list --state failed"
-    wait_until(lambda: failing in newcomer.run(command), "the job has failed")
-    assert re.search(rf"^{failing}  failed +default +3/3 ", newcomer.run(command), re.MULTILINE)
+    failing = _get(newcomer, "/start/")["id"]
+    failed = {"status": "FAILED"}
+    wait_until(lambda: _get(newcomer, f"/show/{failing}/") == failed, "the job has failed")
+    listed = newcomer.run("python manage.py offload_jobs list --state failed")
+    digits = failing[-8:]  # as lists show it
+    assert re.search(rf"^{digits}  failed +default +3/3 ", listed, re.MULTILINE)
 
     newcomer.stop()
     newcomer.follow("docs/tutorial.md", start="from offload.asgi")
