@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from uuid import uuid4
 
 from celery import Celery
 
@@ -50,3 +52,22 @@ quorum = _application(
 )
 closed = _application("closed", CLOSED_URL)
 without_jobs = Celery("without_jobs", broker=CLOSED_URL, set_as_current=False)
+
+RESULTS_QUEUE = os.environ.get("OFFLOAD_TEST_RESULTS_QUEUE") or f"offload-test-{uuid4().hex[:10]}"
+"""The queue of plain Celery tasks of one test process, and of the workers that it starts."""
+results = Celery("results", broker=REDIS_URL, backend="offload://", set_as_current=False)
+"""Plain Celery tasks, whose results are in the database of the tests."""
+results.conf.update(
+    imports=["tests.celery_results.tasks"],
+    task_default_queue=RESULTS_QUEUE,
+    task_track_started=True,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+)
+unsent = Celery("unsent", broker="memory://", backend="offload://", set_as_current=False)
+"""Its messages stay in this process, where no worker is."""
+refused = Celery("refused", broker=CLOSED_URL, backend="offload://", set_as_current=False)
+refused.conf.update(broker_connection_timeout=1)
+pickled = Celery("pickled", broker="memory://", backend="offload://", set_as_current=False)
+pickled.conf.update(result_serializer="pickle", result_accept_content=["pickle"])

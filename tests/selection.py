@@ -25,7 +25,11 @@ OWN_DATABASE = {"benchmarks", "browser", "demo", "test_locale.py", "typing"} | {
     "testing/test_plugin.py",
 }
 """They use a database of their own, or none."""
-CELERY_WORKERS = {"crash/test_celery.py", "from_celery/test_processes.py"}
+CELERY_WORKERS = {
+    "celery_results/test_workers.py",
+    "crash/test_celery.py",
+    "from_celery/test_processes.py",
+}
 """They run on PostgreSQL, as a fleet on several machines cannot share a file of SQLite."""
 PROCESSES = {
     "crash/test_deaths.py",

@@ -19,6 +19,7 @@ from offload.exceptions import TaskNotFound
 from offload.lifecycle import RETRYABLE, JobState
 from offload.serialization import decode
 from offload.signal_receivers import has_no_receivers
+from offload.store.celery_records import CELERY
 from offload.task_log import foreseen
 from offload.task_lookup import find_task
 from offload.task_unique import unique_of
@@ -39,10 +40,15 @@ def cancel_job(store: Store, job: UUID) -> JobState | None:
     After the commit, `task_finished` is sent here for a job that was waiting. The worker sends it
     for a running one.
 
+    Celery's workers are asked to cancel a plain Celery task.
+
     Returns:
         CANCELLED, RUNNING (requested), or None if the job has finished or does not exist.
     """
     state = store.cancel(job)
+    if state is None and store.request_celery_cancel(job):
+        _revoke(store, job)
+        return JobState.RUNNING
     if state == JobState.CANCELLED and not has_no_receivers(task_finished, logging.INFO):
         result = _read(store, job)
         transaction.on_commit(lambda: send_finished(result), using=store.using, robust=True)
@@ -137,6 +143,11 @@ def explain_state(job: Job, action: str) -> str:
         action: "cancel" or "retry".
     """
     state = JobState(job.state)
+    if action == "retry" and job.backend == CELERY:
+        return (
+            f"The job {job.pk} is a plain Celery task, which cannot be retried here: its message, "
+            "with all that follows it, is gone. Call the task again."
+        )
     if action == "cancel" and state == JobState.CANCELLED:
         return f"The job {job.pk} has already been cancelled."
     if action == "retry" and state in RETRYABLE and job.awaited is not None:
@@ -152,6 +163,14 @@ def _announce_retry(store: Store, job: UUID) -> None:
     if not has_no_receivers(task_enqueued, logging.DEBUG):
         result = _read(store, job)
         transaction.on_commit(lambda: send_retried(result), using=store.using, robust=True)
+
+
+def _revoke(store: Store, job: UUID) -> None:
+    from offload.celery_results.revoking import revoke  # noqa: PLC0415  # needs Celery
+
+    row, _ = store.read(job)
+    if row is not None:
+        revoke(row)
 
 
 def _read(store: Store, job: UUID) -> OffloadResult[Any]:

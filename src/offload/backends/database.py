@@ -36,6 +36,7 @@ from offload.lifecycle import JobState
 from offload.reserved_ids import take_reserved_id
 from offload.results import OffloadResult, WorkflowResult
 from offload.store import get_store
+from offload.store.celery_records import CELERY
 from offload.store.errors import explained
 from offload.store.workflow_records import JOINT_PATH
 from offload.tasks import Call
@@ -305,7 +306,7 @@ class DatabaseBackend(OffloadBackend):
 
     def _result(self, job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
         job.return_value = self._store.return_value_of(job)
-        return result_from_row(job, attempts)
+        return result_from_row(job, attempts, self.alias if job.backend == CELERY else "")
 
     def _invalid_state(self, action: str, result_id: str) -> InvalidJobState:
         identifier = parse_job_id(result_id)

@@ -274,8 +274,14 @@ def attempt_timeout(task: Task[..., Any], options: BackendOptions) -> float | No
     return options.timeout if timeout is None else seconds(timeout)
 
 
-def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]:
-    """Return the result of a row and its failed attempts, even if the task no longer exists."""
+def result_from_row(job: Job, attempts: Sequence[Attempt], alias: str = "") -> OffloadResult[Any]:
+    """Return the result of a row and its failed attempts, even if the task no longer exists.
+
+    Args:
+        job: the row.
+        attempts: the failed attempts.
+        alias: of the backend that reads, cancels and waits for it; empty for that of the row.
+    """
     state = JobState(job.state)
     is_deferred = state == JobState.SCHEDULED and job.run_after != job.enqueued_at
     args, kwargs = _arguments(job)
@@ -283,7 +289,7 @@ def result_from_row(job: Job, attempts: Sequence[Attempt]) -> OffloadResult[Any]
         WorkflowResult if job.is_workflow else OffloadResult,
         task=find_task_or_stub(
             job.task_path,
-            backend=job.backend,
+            backend=alias or job.backend,
             queue_name=job.queue_name,
             priority=job.priority,
             run_after=job.run_after if is_deferred else None,

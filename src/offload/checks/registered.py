@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.backends.base import offload_backends
 from offload.checks import limits, mysql, postgresql, schedules, sqlite
+from offload.checks.celery_results import check_celery_results
 from offload.checks.commands import check_commands, check_ready_made
 from offload.checks.messages import Messages
 from offload.checks.middleware import check_middleware
@@ -44,6 +45,7 @@ def check_settings(**_kwargs: Any) -> Messages:
             yield from mysql.check_isolation_setting(connection)
     yield from check_pools()
     yield from check_commands()
+    yield from check_celery_results()
 
 
 @register(Tags.database)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from offload.store.celery_records import CELERY
 from offload.store.workflow_records import read_workflow
 from offload.task_lookup import find_task
 from offload.text import to_single_line
@@ -42,7 +43,7 @@ def display_options(job: Job) -> DisplayOptions:
     """
     if job.is_workflow:
         return _workflow_options(job)
-    task = _find_task(job.task_path)
+    task = _find_celery_task(job.task_path) if job.backend == CELERY else _find_task(job.task_path)
     title = str(getattr(task, "title", "")) or _title_from_path(job.task_path)
     visibility: Any = getattr(task, "visibility", "owner")
     expose_result: Any = getattr(task, "expose_result", False)
@@ -72,6 +73,16 @@ def _find_task(path: str) -> Task[..., Any] | None:
     """Return the task; None if it was removed, or if its module cannot be imported."""
     try:
         return find_task(path)
+    except BaseException:  # noqa: BLE001  # modules raise anything while they are imported
+        return None
+
+
+def _find_celery_task(name: str) -> Any:
+    """Return the plain Celery task, whose options are attributes; None if it is not known here."""
+    try:
+        from offload.celery_results.library import current_app  # noqa: PLC0415  # needs Celery
+
+        return current_app.tasks.get(name)
     except BaseException:  # noqa: BLE001  # modules raise anything while they are imported
         return None
 

@@ -14,6 +14,7 @@ from offload.conf import BackendOptions
 from offload.exceptions import TaskResultExpired
 from offload.lifecycle import JobState
 from offload.serialization import encode_result
+from offload.store.celery_records import CELERY
 from offload.store.workflow_records import REFERENCE
 
 if TYPE_CHECKING:
@@ -87,8 +88,13 @@ def job_database(job: Job) -> str | None:
 
 
 def backend_options(alias: str) -> BackendOptions:
-    """Return the options of a backend; the defaults if it is not django-offload's."""
+    """Return the options of a backend; the defaults if it is not django-offload's.
+
+    For plain Celery tasks they are those of the first backend of django-offload.
+    """
     backend = find_backend(alias)
+    if alias == CELERY:
+        backend = next(iter(offload_backends()), None)
     return BackendOptions() if backend is None else backend.settings
 
 

@@ -15,6 +15,7 @@ from offload.lifecycle import WAITING, JobState
 from offload.live.jobs import job_database
 from offload.policies.queue_limits import QueueLimits
 from offload.store import get_store
+from offload.store.celery_records import CELERY
 from offload.store.errors import explained
 from offload.timestamps import seconds_since
 
@@ -107,6 +108,8 @@ def find_queue_positions(jobs: Iterable[Job]) -> dict[UUID, QueuePosition]:
 def _is_delayed(job: Job) -> bool:
     # A due job is still scheduled if no worker runs that could promote it.
     if job.state not in WAITING or job.state == JobState.BLOCKED or job.run_after is None:
+        return False
+    if job.backend == CELERY:  # only the broker knows
         return False
     return seconds_since(job.run_after) > DELAYED_AFTER_SECONDS
 

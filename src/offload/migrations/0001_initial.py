@@ -70,6 +70,30 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='CeleryGroup',
+            fields=[
+                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ('saved', offload.models.exact_text.ExactTextField(blank=True, null=True)),
+                ('size', models.IntegerField(blank=True, null=True)),
+                ('done', models.IntegerField(default=0)),
+                ('last_part', models.UUIDField(blank=True, null=True)),
+                ('changed_at', offload.models.fields.TimestampField()),
+            ],
+            options={
+                'indexes': [models.Index(fields=['changed_at'], name='offload_celerygroup_changed')],
+            },
+        ),
+        migrations.CreateModel(
+            name='CeleryPart',
+            fields=[
+                ('pk', models.CompositePrimaryKey('chord', 'task', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('chord', models.UUIDField()),
+                ('task', models.UUIDField()),
+                ('position', models.IntegerField()),
+                ('outcome', offload.models.exact_text.ExactTextField()),
+            ],
+        ),
+        migrations.CreateModel(
             name='Job',
             fields=[
                 ('id', models.UUIDField(default=offload.uuid7.new_id, editable=False, primary_key=True, serialize=False)),

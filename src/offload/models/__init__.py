@@ -1,6 +1,7 @@
 """The tables. Only `offload.store` writes to them."""
 
 from offload.models.attempt import Attempt
+from offload.models.celery_group import CeleryGroup, CeleryPart
 from offload.models.job import Job
 from offload.models.limit import Limit, LimitKey, LimitNotice
 from offload.models.queue import Queue
@@ -12,6 +13,8 @@ from offload.models.workflow import Dependency, WorkflowNotice
 
 __all__ = [
     "Attempt",
+    "CeleryGroup",
+    "CeleryPart",
     "Dependency",
     "Job",
     "Limit",

@@ -15,6 +15,7 @@ from offload.exceptions import InvalidJobState
 from offload.lifecycle import RETRYABLE, WAITING, JobState
 from offload.models import Job
 from offload.notifier import Hint
+from offload.store.celery_records import CELERY
 from offload.store.hints import publish_after_commit
 from offload.store.limit_keys import LimitKeys
 from offload.store.session import MAX_ROWS_PER_STATEMENT, NEXT_VERSION
@@ -148,7 +149,8 @@ class Control(LimitKeys, UniqueJobs, WorkflowControl):
         return bool(running.update(cancel_requested_at=datetime.now(UTC), version=NEXT_VERSION))
 
     def _in_states(self, job: UUID, states: Collection[JobState]) -> QuerySet[Job]:
-        return Job.objects.using(self.using).filter(pk=job, state__in=states)
+        jobs = Job.objects.using(self.using).filter(pk=job, state__in=states)
+        return jobs.exclude(backend=CELERY)  # only Celery can change these
 
 
 def cancel_waiting(jobs: QuerySet[Job]) -> int:

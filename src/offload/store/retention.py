@@ -13,13 +13,15 @@ from django.db.models import Q
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState
 from offload.models import Attempt, Dependency, Job
-from offload.store.session import MAX_ROWS_PER_STATEMENT, Session
+from offload.store.celery_records import CELERY
+from offload.store.celery_results import CeleryResults
+from offload.store.session import MAX_ROWS_PER_STATEMENT
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
-class Retention(Session):
+class Retention(CeleryResults):
     """Finds and deletes old finished jobs."""
 
     def finished_before(
@@ -75,6 +77,16 @@ class Retention(Session):
                 return
             # Rows that were skipped or deleted are not read again.
             remaining = jobs.filter(finished_at__gte=batch[-1][1])
+
+    def prune_celery(self, *, before: datetime) -> int:
+        """Delete the plain Celery tasks that ended before a time, and old groups of them."""
+        deleted = 0
+        for state in JobState:
+            if state.is_finished:
+                deleted += sum(self.prune(self.finished_before(CELERY, state, before=before)))
+        while self.prune_celery_groups(before=before):
+            pass
+        return deleted
 
     def forget(self, job: UUID) -> bool:
         """Delete a job that has finished, with its attempts; return whether there was one.

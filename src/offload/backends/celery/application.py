@@ -1,4 +1,4 @@
-"""The Celery application of this package: the only module that imports Celery.
+"""The Celery application of this package: no other module of the backend imports Celery.
 
 Its settings are Django's, with the prefix CELERY_, such as CELERY_BROKER_URL.
 """

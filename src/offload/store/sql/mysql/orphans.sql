@@ -1,5 +1,7 @@
+-- Those of plain Celery tasks belong to Celery's workers.
 SELECT {claim_columns} FROM offload_job AS job FORCE INDEX (offload_job_running)
 WHERE state = {RUNNING} AND worker <> %(rescuer)s
+    AND backend <> 'offload://'
     AND NOT EXISTS (SELECT 1 FROM offload_worker WHERE offload_worker.id = job.worker)
 LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
