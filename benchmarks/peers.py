@@ -37,6 +37,7 @@ ENQUEUE_STAGES = {"enqueue": enqueueing.enqueue, "bulk": enqueueing.enqueue_many
 IDLE_WORKER_STAGES = {
     "pickup": idle_workers.pickup,
     "result": idle_workers.result,
+    "chord": idle_workers.chord,
     "big": idle_workers.big,
     "idle": idle_workers.idle,
 }

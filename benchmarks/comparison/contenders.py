@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Contender:
         query: what the mixed jobs query the database with.
         settings: additional environment variables.
         quick: whether it is part of `--quick`.
+        has_chords: whether it runs a chord: jobs at once, and one that gets their results.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Contender:
     query: str = "the driver"
     settings: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
+    has_chords: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -185,6 +187,14 @@ def _celery_django(results: str, broker: str) -> Contender:
         query=ORM,
         settings={**DJANGO, "BENCH_RESULTS": results},
         configs=(config,),
+        has_chords=True,
+    )
+
+
+def _celery_offload(broker: str) -> Contender:
+    """Plain Celery with django-offload's result backend."""
+    return replace(
+        _celery_django("offload://", broker), name=f"celery-offload-{broker}", package="offload"
     )
 
 
@@ -204,6 +214,7 @@ def _fleet(broker: str) -> Contender:
         query=ORM,
         settings={**DJANGO, "BENCH_BACKEND": "offload.backends.celery.CeleryBackend"},
         configs=(config,),
+        has_chords=True,
     )
 
 
@@ -217,6 +228,7 @@ def _offload_celery() -> Contender:
         query=ORM,
         settings=DJANGO,
         configs=(_offload("default", 40_000),),
+        has_chords=True,
     )
 
 
@@ -327,6 +339,7 @@ CONTENDERS = (
 CELERY_CONTENDERS = (
     _celery_django("redis", "redis"),
     _celery_django("django-db", "redis"),
+    _celery_offload("redis"),
     _fleet("redis"),
     _offload_celery(),
     _celery_django("redis", "rabbitmq"),

@@ -31,6 +31,16 @@ def result(sandbox: Sandbox, config: WorkerConfig, plan: Plan, measurements: Mea
     _add_latencies(sandbox, config, "result", seconds, measurements)
 
 
+def chord(sandbox: Sandbox, config: WorkerConfig, plan: Plan, measurements: Measurements) -> None:
+    """Measure the time from the call of a chord until the client has the result of its body."""
+    if not sandbox.contender.has_chords:
+        return
+    with sandbox.running_workers(config) as (client, _):
+        seconds = [client.request("chord", size=plan.chord) for _ in range(plan.chords)]
+    key = sandbox.contender.name, config.label
+    measurements.add(*key, "chord", statistics.median(seconds) * 1e3)
+
+
 def big(sandbox: Sandbox, config: WorkerConfig, plan: Plan, measurements: Measurements) -> None:
     """Measure a megabyte of arguments: the enqueue call, and the time until the job starts."""
     with sandbox.running_workers(config) as (client, _):

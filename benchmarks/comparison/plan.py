@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-STAGES = ("enqueue", "bulk", "drain", "async", "mixed", "amixed", "pickup", "result", "big", "idle")
+STAGES = (
+    "enqueue",
+    "bulk",
+    "drain",
+    "async",
+    "mixed",
+    "amixed",
+    "pickup",
+    "result",
+    "chord",
+    "big",
+    "idle",
+)
 
 REPEATED = STAGES[: STAGES.index("pickup")]
 
@@ -30,6 +42,8 @@ class Plan:
     mixed_seconds: float = 4.0
     pickups: int = 120
     results: int = 100
+    chord: int = 1_000
+    chords: int = 5
     big: int = 12
     idle_seconds: float = 20.0
 
@@ -58,6 +72,7 @@ QUICK = Plan(
     mixed_seconds=1.5,
     pickups=40,
     results=30,
+    chords=2,
     big=4,
     idle_seconds=5.0,
 )

@@ -182,6 +182,7 @@ COLUMNS = (
     ("bulk rows/s", ("bulk",)),
     ("pick-up ms p50 / p99", ("pickup p50", "pickup p99")),
     ("result ms p50 / p99", ("result p50", "result p99")),
+    ("chord of 1,000 ms", ("chord",)),
     ("1 MB: enqueue / to start ms", ("big enqueue", "big start")),
     ("idle requests/s", ("idle requests",)),
     ("idle CPU %", ("idle cpu",)),

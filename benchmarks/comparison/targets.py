@@ -55,6 +55,7 @@ DRAINS = (
     ("offload-sqlite", EMBEDDED, "huey-sqlite-nosync", 1.5),
     ("offload-celery", "", "celery-redis-redis", 10),
     ("offload-celery", "", "celery-django-db-redis", 10),
+    ("celery-offload-redis", "", "celery-django-db-redis", 2),
     ("offload-fleet-redis", "", "celery-django-db-redis", 1),
     ("offload-fleet-rabbitmq", "", "celery-django-db-rabbitmq", 1),
 )

@@ -1,8 +1,12 @@
-"""Celery in a Django project, and django-offload called in Celery's way: the same code for both."""
+"""Celery in a Django project, with its result backends and that of django-offload.
+
+The same code runs on django-offload, called in Celery's way.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,10 +16,12 @@ from django.core.management import call_command
 from django.db import transaction as transactions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-if os.environ["BENCH_PEER"] == "offload":
-    from offload.celery import Celery
-else:
+if "BENCH_RESULTS" in os.environ:
     from celery import Celery
+    from celery import chord as make_chord
+else:
+    from offload.celery import Celery
+    from offload.celery import chord as make_chord
 
 app = Celery("celery_django")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -54,6 +60,11 @@ def enqueue_many(kinds: Sequence[str], sent: int) -> None:
 
 def wait(result: Any) -> None:
     result.get(timeout=30)
+
+
+def chord(size: int) -> int:
+    header = [tasks.noop.s(time.time_ns()) for _ in range(size)]
+    return int(make_chord(header)(tasks.count.s()).get(timeout=60))
 
 
 def unfinished() -> int:

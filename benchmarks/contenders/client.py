@@ -9,6 +9,8 @@ A module has these functions, either all sync or all async:
     wait(handle)               return when the result is available
     unfinished()               return the number of unfinished jobs
     transaction()              optional: return a context manager
+    chord(size)                optional: run jobs at once, and one that gets their results;
+                               return when its own is available
 
 The modules of `coordination.py` have prepare(), open() and a function for each stage that their
 queue can run, with the stage's sizes as arguments:
@@ -89,6 +91,15 @@ class Client:
             sent = time.perf_counter()
             await self._call("wait", await self._call("enqueue", "noop", time.time_ns(), ""))
             seconds.append(time.perf_counter() - sent)
+        return seconds
+
+    async def chord(self, *, size: int) -> float | None:
+        """Return the seconds until the result is available; None without support."""
+        if not hasattr(self._module, "chord"):
+            return None
+        seconds, count = await self._timed("chord", size)
+        if count != size:
+            raise RuntimeError(f"The last job got {count} results, not {size}.")
         return seconds
 
     async def big(self, *, count: int, size: int) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -72,6 +73,16 @@ def unfinished() -> int:
 
 def transaction() -> AbstractContextManager[Any]:
     return transactions.atomic()
+
+
+def chord(size: int) -> int:
+    """Run a chord as a workflow; only django-offload has these."""
+    from offload import workflow  # noqa: PLC0415  # installed in its own environment only
+
+    with workflow("chord") as flow:
+        parts = flow.group(flow.add(tasks.noop, time.time_ns()) for _ in range(size))
+        flow.returns(flow.add(tasks.count, parts))
+    return int(flow.result.wait(60).return_value)
 
 
 def _call(kind: str, sent: int) -> tuple[Any, tuple[Any, ...]]:

@@ -62,7 +62,7 @@ DATABASES = {
 QUEUE = "offload-bench"
 """Beside those of other users of the broker."""
 CELERY_BROKER_URL = os.environ.get("BENCH_URL")
-if PEER == "celery-django":
+if "BENCH_RESULTS" in os.environ:  # plain Celery
     CELERY_TASK_DEFAULT_QUEUE = QUEUE
 if "BENCH_BACKEND" in os.environ:
     TASKS["default"]["OPTIONS"] = {"celery_queue_prefix": f"{QUEUE}-"}

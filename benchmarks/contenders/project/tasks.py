@@ -38,3 +38,8 @@ async def amixed(sent: int, kind: str) -> int:
 def big(sent: int, text: str) -> int:
     record_start(sent)
     return len(text)
+
+
+@task
+def count(values: list[int]) -> int:
+    return len(values)
