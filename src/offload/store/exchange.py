@@ -223,16 +223,18 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
             return {}
         finished = sorted(finished, key=lambda pair: pair[0].id)
         groups: defaultdict[tuple[bool, bool], list[FinishedJob]] = defaultdict(list)
+        failed = []
         for pair in finished:
-            job = pair[0]
+            job, outcome = pair
             groups[job.limit_key is not None, job.unique_until is not None].append(pair)
+            if outcome.failure is not None:
+                failed.append(pair)
         states: dict[ClaimKey, int] = {}
         for columns, group in groups.items():
             extra = ExtraColumns(*columns)
             if extra.limit_slot:
                 group = [_as_limited(*pair) for pair in group]  # noqa: PLW2901
             states |= self._write_outcomes(group, extra)
-        failed = [pair for pair in finished if pair[1].failure]
         self._record_failures([pair for pair in failed if pair[0].key in states])
         return states
 

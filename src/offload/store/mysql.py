@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import transaction
 
-from offload.lifecycle import WAITING, JobState, Outcome
+from offload.lifecycle import WAITING, JobState
 from offload.models import Job
 from offload.models.exact_text import exact_collation
 from offload.store.base import Store
 from offload.store.limit_records import WAITS, LimitedRequest
+from offload.store.mysql_updates import finish_group, group_by_outcome, progress_updates
 from offload.store.poll_results import poll_result
 from offload.store.records import (
     ClaimedJob,
@@ -31,7 +31,7 @@ from offload.store.records import (
     Watermark,
 )
 from offload.store.session import LOCK_TIMEOUT_SECONDS, MAX_ROWS_PER_STATEMENT
-from offload.store.statements import finish_statement, statement
+from offload.store.statements import statement
 from offload.store.unique_jobs import unique_row
 from offload.store.workflow_notices import TakenNotice
 
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 MAX_JOBS_PER_FINISH = 100
 """Jobs that one statement finishes, at most: its CASE compares each with all their ids."""
+
+_FENCE, _ATTEMPT, _IS_ASYNC, _WORKER, _STARTED_AT, _LAST_ATTEMPTED_AT = map(
+    ClaimedJob._fields.index,
+    ("fence", "attempt", "is_async", "worker", "started_at", "last_attempted_at"),
+)
 
 
 class MySQLStore(Store):
@@ -104,8 +109,8 @@ class MySQLStore(Store):
                 batch = finished[start : start + MAX_JOBS_PER_FINISH]
                 held = _lock_running(cursor, "lock_running", [job.id for job, _ in batch])
                 current = [pair for pair in batch if pair[0].key in held]
-                for pairs in _group_by_outcome(current):
-                    cursor.execute(*_finish_statement(pairs, extra))
+                for pairs in group_by_outcome(current):
+                    cursor.execute(*finish_group(pairs, extra))
                 for job, outcome in current:
                     is_cancelled = held[job.key] and outcome.state in WAITING
                     written[job.key] = JobState.CANCELLED if is_cancelled else outcome.state
@@ -119,7 +124,7 @@ class MySQLStore(Store):
             held = {*_lock_running(cursor, "lock_running_skip_locked", running), *finished}
             updates = {key: text for key, text in progress if key in held}
             if updates:
-                cursor.execute(*_progress_statement(updates))
+                cursor.execute(*progress_updates(updates))
         return set(updates)
 
     def ready_queues(self, backend: str) -> list[str]:
@@ -343,58 +348,12 @@ def _mark_claimed(
 
 
 def _as_marked(job: ClaimedJob, worker: str, now: int) -> ClaimedJob:
-    """Return a job as mark_claimed.sql has left its row."""
-    return job._replace(
-        fence=job.fence + 1,
-        attempt=job.attempt + 1,
-        is_async=bool(job.is_async),
-        worker=worker,
-        started_at=job.started_at or now,
-        last_attempted_at=now,
-    )
-
-
-def _group_by_outcome(finished: Iterable[FinishedJob]) -> Iterable[list[FinishedJob]]:
-    """Group jobs whose outcomes differ in nothing but the return value."""
-    groups: defaultdict[tuple[Any, ...], list[FinishedJob]] = defaultdict(list)
-    for job, outcome in finished:
-        key = (outcome.state, outcome.delay, outcome.counts, outcome.worker_lost)
-        groups[key].append((job, outcome))
-    return groups.values()
-
-
-def _finish_statement(
-    group: Sequence[FinishedJob], extra: ExtraColumns
-) -> tuple[str, dict[str, Any]]:
-    """Return the statement that finishes a group of jobs, and its parameters."""
-    outcome: Outcome = group[0][1]
-    return_values = ((job.id, outcome.return_value) for job, outcome in group)
-    cases, parameters = _cases_by_id("return_value", return_values)
-    parameters |= {
-        "ids": [job.id for job, _ in group],
-        "state": int(outcome.state),
-        "delay": int(outcome.delay * 1_000_000),
-        "discount": int(not outcome.counts),
-        "loss": int(outcome.worker_lost),
-    }
-    sql = finish_statement("mysql", extra).replace("{return_values}", cases)
-    return sql, parameters
-
-
-def _progress_statement(updates: Mapping[ClaimKey, str]) -> tuple[str, dict[str, Any]]:
-    """Return the statement that writes the progress of jobs, and its parameters."""
-    values = [(job_id, text) for (job_id, _), text in updates.items()]
-    cases, parameters = _cases_by_id("progress", values)
-    parameters["ids"] = [job_id for job_id, _ in values]
-    return statement("mysql", "progress").replace("{progress}", cases), parameters
-
-
-def _cases_by_id(name: str, values: Iterable[tuple[str, str | None]]) -> tuple[str, dict[str, Any]]:
-    """Return the branches of a CASE that maps ids to values, and their parameters."""
-    cases = []
-    parameters: dict[str, Any] = {}
-    for index, (job_id, value) in enumerate(values):
-        cases.append(f"WHEN %(id{index})s THEN %({name}{index})s")
-        parameters[f"id{index}"] = job_id
-        parameters[f"{name}{index}"] = value
-    return " ".join(cases), parameters
+    """Return a job as mark_claimed.sql has left its row: `_replace` takes four times as long."""
+    values: list[Any] = list(job)
+    values[_FENCE] += 1
+    values[_ATTEMPT] += 1
+    values[_IS_ASYNC] = bool(job.is_async)
+    values[_WORKER] = worker
+    values[_STARTED_AT] = job.started_at or now
+    values[_LAST_ATTEMPTED_AT] = now
+    return ClaimedJob._make(values)

@@ -151,12 +151,12 @@ class PostgreSQLStore(Store):
         self, finished: Sequence[FinishedJob], extra: ExtraColumns
     ) -> dict[ClaimKey, int]:
         parameters = {
-            "ids": _array([job.id for job, _ in finished]),
-            "fences": _numbers([job.fence for job, _ in finished]),
-            "states": _numbers([int(outcome.state) for _, outcome in finished]),
-            "delays": _numbers([int(outcome.delay * 1_000_000) for _, outcome in finished]),
-            "discounts": _numbers([int(not outcome.counts) for _, outcome in finished]),
-            "losses": _numbers([int(outcome.worker_lost) for _, outcome in finished]),
+            "ids": _bare_array([job.id for job, _ in finished]),
+            "fences": _bare_array([job.fence for job, _ in finished]),
+            "states": _bare_array([int(outcome.state) for _, outcome in finished]),
+            "delays": _bare_array([int(outcome.delay * 1_000_000) for _, outcome in finished]),
+            "discounts": _bare_array([int(not outcome.counts) for _, outcome in finished]),
+            "losses": _bare_array([int(outcome.worker_lost) for _, outcome in finished]),
             "return_values": _array([outcome.return_value for _, outcome in finished]),
         }
         with self._cursor() as cursor:
@@ -290,7 +290,7 @@ class PostgreSQLStore(Store):
 def claim_statement(ready: str, *, has_caps: bool) -> str:
     """Return the claim: how it finds ready jobs, and whether it knows limits of queues."""
     queues, per_queue = "unnest(%(queues)s::text[]) AS queue (name)", "kind.per_queue"
-    start = CLOCKS["postgresql"]
+    start = f"(SELECT {CLOCKS['postgresql']})"  # computed once, not for each row
     if has_caps:
         queues = (
             "unnest(%(queues)s::text[], %(sync_caps)s::int[], %(async_caps)s::int[])"
@@ -341,8 +341,8 @@ def _array(values: Iterable[str | float | None]) -> str:
     return f"{{{','.join(map(_array_item, values))}}}"
 
 
-def _numbers(values: Iterable[int]) -> str:
-    """Return an array of numbers, which need no quotes."""
+def _bare_array(values: Iterable[str | int]) -> str:
+    """Return an array of numbers or ids, which need no quotes."""
     return f"{{{','.join(map(str, values))}}}"
 
 

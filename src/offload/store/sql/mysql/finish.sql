@@ -11,7 +11,7 @@ UPDATE offload_job FORCE INDEX (PRIMARY) SET
     run_after = CASE WHEN %(delay)s > 0 AND cancel_requested_at IS NULL
         THEN {clock} + %(delay)s
         ELSE run_after END,
-    return_value = CASE id {return_values} END
+    return_value = {return_value}
     {limit_slot}
     {unique_key}
 WHERE id IN %(ids)s

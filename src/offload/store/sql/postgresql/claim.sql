@@ -19,7 +19,7 @@ UPDATE offload_job SET
     progress = NULL,
     fence = fence + 1,
     attempt = attempt + 1,
-    unique_key = CASE WHEN unique_until > {RUNNING} OR unique_within > {clock}
+    unique_key = CASE WHEN unique_until > {RUNNING} OR unique_within > {start}
         THEN unique_key END,
     worker = %(worker)s,
     last_attempted_at = {start},

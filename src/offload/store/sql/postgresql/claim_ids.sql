@@ -4,11 +4,11 @@ UPDATE offload_job SET
     progress = NULL,
     fence = fence + 1,
     attempt = attempt + 1,
-    unique_key = CASE WHEN unique_until > {RUNNING} OR unique_within > {clock}
+    unique_key = CASE WHEN unique_until > {RUNNING} OR unique_within > (SELECT {clock})
         THEN unique_key END,
     worker = %(worker)s,
-    last_attempted_at = {clock},
-    started_at = coalesce(started_at, {clock})
+    last_attempted_at = (SELECT {clock}),
+    started_at = coalesce(started_at, (SELECT {clock}))
 WHERE id = ANY (ARRAY(
     SELECT id FROM offload_job
     WHERE id = ANY (%(ids)s::uuid[]) AND state = {READY} AND backend = %(backend)s
