@@ -17,7 +17,8 @@ from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.records import JobSnapshot
 from offload.watching.watcher import Watcher, get_watcher
-from offload.worker.change_hints import SUBSCRIPTION_SECONDS, ChangeHints
+from offload.worker.change_hints import GUESS_INTERVAL, SUBSCRIPTION_SECONDS, ChangeHints
+from offload.worker.timers import NEVER
 from tests.tasks import add
 from tests.worker import tasks
 from tests.worker.clock import Clock
@@ -77,7 +78,29 @@ def test_hints_are_sent_only_while_a_process_may_have_subscribers(hints, notifie
     assert notifier.sent == [Hint.CHANGED] * 2
 
 
+def test_a_worker_that_has_just_started_sends_few_hints_until_it_knows_of_subscribers(
+    hints, notifier, clock
+):
+    """It sends the last change nevertheless: who polls without hints may do so once a second."""
+    hints.jobs_changed()
+    hints.jobs_changed()
+    hints.jobs_changed_soon()
+    assert notifier.sent == [Hint.CHANGED]
+    assert hints.due_at == clock.now + GUESS_INTERVAL
+
+    clock.now += GUESS_INTERVAL
+    hints.run_if_due(clock.now)
+    assert notifier.sent == [Hint.CHANGED] * 2
+    assert hints.due_at == NEVER
+
+    hints.remember_subscribers()
+    hints.jobs_changed()
+    hints.jobs_changed()
+    assert notifier.sent == [Hint.CHANGED] * 4
+
+
 def test_a_delayed_hint_is_sent_together_with_the_next_one(hints, notifier, clock):
+    hints.remember_subscribers()
     hints.jobs_changed_soon()
     hints.run_if_due(clock.now)
     assert notifier.sent == []

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION_SECONDS = 60.0
 """After `Hint.WATCH`, subscribers are assumed to exist for this long."""
+GUESS_INTERVAL = 0.25
+"""Seconds between two hints as long as no process has said that it has subscribers: those that had
+some before this worker listened poll as often without hints."""
 SOON_SECONDS = 0.01
 """Delay of the hint for started jobs: short jobs finish meanwhile, and one hint serves both."""
 
@@ -33,11 +36,16 @@ class ChangeHints:
         self._clock = clock
         # A process may have subscribed before this worker listened.
         self._subscribed_until = clock() + SUBSCRIPTION_SECONDS
+        self._is_guess = True
+        self._next_at = 0.0
+        """No hint is sent before this time."""
         self.due_at = NEVER
 
     def remember_subscribers(self) -> None:
         """Send hints for a while, as some process has subscribers."""
         self._subscribed_until = self._clock() + SUBSCRIPTION_SECONDS
+        self._is_guess = False
+        self._next_at = 0.0
 
     def jobs_made_ready(self) -> None:
         """Notify other workers, which may have capacity for the jobs, and subscribers."""
@@ -45,20 +53,25 @@ class ChangeHints:
         self.jobs_changed()
 
     def jobs_changed(self) -> None:
-        """Notify subscribers at once."""
+        """Notify subscribers: at once, unless they are a guess and were notified just now."""
+        now = self._clock()
         self.due_at = NEVER
-        if self._has_subscribers():
-            self._notifier.notify(Hint.CHANGED)
+        if now >= self._subscribed_until:
+            return
+        if now < self._next_at:
+            self.due_at = self._next_at
+            return
+        if self._is_guess:
+            self._next_at = now + GUESS_INTERVAL
+        self._notifier.notify(Hint.CHANGED)
 
     def jobs_changed_soon(self) -> None:
         """Notify subscribers in a moment, or together with the next `jobs_changed`."""
-        if self._has_subscribers():
-            self.due_at = min(self.due_at, self._clock() + SOON_SECONDS)
+        now = self._clock()
+        if now < self._subscribed_until:
+            self.due_at = min(self.due_at, max(now + SOON_SECONDS, self._next_at))
 
     def run_if_due(self, now: float) -> None:
         """Send the delayed hint if its time has come."""
         if now >= self.due_at:
             self.jobs_changed()
-
-    def _has_subscribers(self) -> bool:
-        return self._clock() < self._subscribed_until

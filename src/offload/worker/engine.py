@@ -239,7 +239,7 @@ class Engine:
         next_times.append(now + due_in)
         if self._deadline is not None:
             next_times.append(self._deadline)
-        max_wait = TICK if self.pool.held_jobs() else self.poller.max_wait
+        max_wait = self.poller.max_wait if self.pool.is_empty else TICK
         return max(0.0, min(max_wait, min(next_times) - now))
 
     def _collect(self) -> None:
@@ -248,12 +248,7 @@ class Engine:
         self.completer.add_progress(self.pool.progress())
         self.completer.add(finished)
         self._has_finished_jobs = self._has_finished_jobs or bool(finished)
-        if any(job.limit_key is not None for job, _ in finished):
-            self.poller.limited.expect()
-        if any(job.workflow is not None for job, _ in finished):
-            self.poller.expect_jobs()  # in the exchange that releases them
-        if any(self.poller.has_limits(job.queue_name) for job, _ in finished):
-            self.poller.expect_all()
+        self.poller.jobs_ended(finished)
         if any(outcome.written for _, outcome in finished):
             self._hints.jobs_changed()  # the tasks wrote these: no exchange sends the hint
 
@@ -316,7 +311,7 @@ class Engine:
 
     @property
     def _is_idle(self) -> bool:
-        return not self.pool.held_jobs() and not self.completer
+        return self.pool.is_empty and not self.completer
 
     def _finish_running_jobs(self) -> None:
         """After `stop`, release the jobs that have not started and wait for the others."""

@@ -80,11 +80,13 @@ def test_jobs_are_held_until_they_are_collected(running, pool, gate):
     job = hold(gate, is_async=False)
     running.start_jobs(job)
     assert pool.held_jobs() == [job]
+    assert not pool.is_empty
 
     gate.touch()
     running.wait(job)
 
     assert pool.held_jobs() == []
+    assert pool.is_empty
 
 
 @KINDS

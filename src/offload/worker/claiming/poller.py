@@ -316,6 +316,17 @@ class Poller:
         if delays:
             self.poll_within(min(delays))
 
+    def jobs_ended(self, finished: Sequence[FinishedJob]) -> None:
+        """Expect the jobs that may start because others have ended."""
+        limits = self._served.limits
+        for job, _ in finished:  # one pass without calls, as most jobs let no other one start
+            if job.limit_key is not None:
+                self.limited.expect()
+            if job.workflow is not None:
+                self.expect_jobs()  # in the exchange that releases them
+            if limits and job.queue_name in limits:
+                self.expect_all()
+
     def expect_all(self) -> None:
         """Claim jobs with a limit and others: a queue was resumed, or one of its jobs has ended."""
         self.expect_jobs()

@@ -123,6 +123,11 @@ class Pool(ABC):
     def held_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that `collect` has not returned."""
 
+    @property
+    @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether it holds no job. Unlike `held_jobs`, it may be asked for in each step."""
+
     @abstractmethod
     def running_jobs(self) -> list[ClaimedJob]:
         """Return the submitted jobs that have started and not finished."""

@@ -199,6 +199,10 @@ class InProcessPool(Pool):
     def held_jobs(self) -> list[ClaimedJob]:
         return list(self._capacity.held.values())
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._capacity.held
+
     def running_jobs(self) -> list[ClaimedJob]:
         return self._capacity.jobs(self._running())
 

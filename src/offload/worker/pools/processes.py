@@ -174,6 +174,11 @@ class ProcessPool(Pool):
         held = [job for child in self._children for job in child.jobs.held]
         return [*held, *self._last_chances]
 
+    @property
+    def is_empty(self) -> bool:
+        has_jobs = any(child.jobs.capacity.held for child in self._children)
+        return not (has_jobs or self._last_chances)
+
     def running_jobs(self) -> list[ClaimedJob]:
         return [job for child in self._children for job in child.jobs.running]
 
