@@ -15,6 +15,7 @@ from celery import Celery, current_app
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError as BrokerError
 
 from offload import acting_for
@@ -88,6 +89,20 @@ def test_a_task_that_is_called_in_a_transaction_has_a_row_after_the_commit() -> 
         result = send(1)
         assert not Job.objects.exists()
     assert Job.objects.get().pk.hex == result.id.replace("-", "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tasks_of_a_transaction_are_added_together() -> None:
+    """Also those that were called in a savepoint that is rolled back: they were sent."""
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        called = [send(number).id for number in range(20)]
+        with transaction.atomic():
+            called.append(send(20).id)
+            transaction.set_rollback(True)
+        called.append(send(21).id)
+    assert {str(job.pk) for job in Job.objects.all()} == set(called)
+    inserts = [query for query in queries if "INSERT" in query["sql"]]
+    assert len(inserts) == 1
 
 
 @pytest.mark.django_db(transaction=True)

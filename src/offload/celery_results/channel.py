@@ -12,8 +12,9 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from itertools import batched
+from typing import TYPE_CHECKING, Any
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
@@ -23,8 +24,13 @@ from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.base import Store
 from offload.store.celery_records import CeleryWrite
-from offload.store.hints import publish_after_commit
+from offload.store.hints import MAX_PENDING_CHECKED, publish_after_commit
+from offload.store.records import NewJob
+from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.text import to_terminal_text
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("offload.celery")
 
@@ -50,8 +56,13 @@ class Channel(ABC):
         """Run an operation in a transaction that is committed, and return its result."""
 
     @abstractmethod
-    def send(self, operation: Callable[[Store], object]) -> None:
-        """Run an operation soon; its errors are logged."""
+    def add(self, row: NewJob, progress: str | None) -> None:
+        """Add the row of a task that was sent.
+
+        Args:
+            row: its columns.
+            progress: JSON text.
+        """
 
     @abstractmethod
     def write(self, write: CeleryWrite, *, waits: bool) -> None:
@@ -116,20 +127,56 @@ class _CallersChannel(Channel):
         connection.close()  # the server may have dropped it
         return operation(get_store(self.using))
 
-    def send(self, operation: Callable[[Store], object]) -> None:
-        """Run it after the caller's transaction, whose locks a worker would wait for."""
+    def add(self, row: NewJob, progress: str | None) -> None:
+        """Add it after the caller's transaction, whose locks a worker would wait for."""
         if _is_async():
-            _writer(self.using).send(operation)
+            _writer(self.using).add(row, progress)
             return
+        rows = _NewRows(self, [(row, progress)])
         connection = connections[self.using]
-        if connection.in_atomic_block:
-            transaction.on_commit(lambda: self.call(operation), using=self.using, robust=True)
-        else:
-            self.call(operation)
+        if not connection.in_atomic_block:
+            rows()
+        elif not rows.join_pending(connection):
+            transaction.on_commit(rows, using=self.using, robust=True)
 
     def write(self, write: CeleryWrite, *, waits: bool) -> None:
         self.call(lambda store: write_result(write, store))
         publish_after_commit(self.using, Hint.CHANGED)
+
+
+class _NewRows:
+    """The rows of the tasks that a transaction has sent; calling it adds them.
+
+    Args:
+        channel: how to write.
+        rows: columns and progress of each.
+    """
+
+    def __init__(self, channel: Channel, rows: list[tuple[NewJob, str | None]]) -> None:
+        self._channel = channel
+        self.rows = rows
+
+    def __call__(self) -> None:
+        for some in batched(self.rows, MAX_ROWS_PER_STATEMENT):
+            self._channel.call(partial(_add_rows, some))
+
+    def join_pending(self, connection: BaseDatabaseWrapper) -> bool:
+        """Let the hook that waits for the commit add these rows, too; return False without one.
+
+        Django drops a hook if one of its savepoints is rolled back. The messages were sent all the
+        same, so the hook keeps only the savepoints that all of its tasks share.
+        """
+        hooks: list[Any] = connection.run_on_commit[-MAX_PENDING_CHECKED:]
+        for savepoints, function, _ in hooks:
+            if isinstance(function, _NewRows):
+                savepoints.intersection_update(connection.savepoint_ids)
+                function.rows += self.rows
+                return True
+        return False
+
+
+def _add_rows(rows: Sequence[tuple[NewJob, str | None]], store: Store) -> None:
+    store.insert_celery_tasks(rows)
 
 
 class _Item:
@@ -160,8 +207,8 @@ class _Writer(Channel):
     def call[T](self, operation: Callable[[Store], T]) -> T:
         return self._wait(self._add(_Item(operation)))  # type: ignore[no-any-return]
 
-    def send(self, operation: Callable[[Store], object]) -> None:
-        self._add(_Item(operation))
+    def add(self, row: NewJob, progress: str | None) -> None:
+        self._add(_Item(partial(_add_rows, [(row, progress)])))
 
     def write(self, write: CeleryWrite, *, waits: bool) -> None:
         item = self._add(_Item(lambda store: write_result(write, store), write))

@@ -72,7 +72,7 @@ def _after_publish(headers: Any = None, **_kwargs: Any) -> None:
     _call.channel = _call.row = None
     task_id = headers["id"]
     progress = progress_text(json.dumps({"task_id": task_id})) if is_own_text(task_id) else None
-    channel.send(lambda store: store.insert_celery_tasks([(row, progress)]))
+    channel.add(row, progress)
 
 
 def _is_expected(headers: Any) -> bool:
