@@ -64,5 +64,5 @@ def _make_worker(changes: Mapping[str, Any]) -> FleetWorker:
     backend: Any = default_task_backend
     options = replace(backend.settings, processes=0, threads=1, **changes)
     pool = make_in_process_pool(options, FleetPool)
-    engine = FleetEngine(backend=backend.alias, queues=(), options=options, pool=pool)
+    engine = FleetEngine(backend=backend.alias, options=options, pool=pool)
     return FleetWorker(engine)

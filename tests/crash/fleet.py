@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from celery import Celery
 from django.test import override_settings
@@ -80,6 +81,10 @@ class Fleet(Scenario):
             mark = str(self.mark)
             variables |= {"OFFLOAD_FAILPOINT": failpoint, "OFFLOAD_FAILPOINT_MARK": mark}
         return variables
+
+    def is_child(self, worker: Process, pid: int) -> bool:
+        """Return whether a process is one of a Celery worker of the pool prefork."""
+        return pid in {child.pid for child in psutil.Process(worker.pid).children()}
 
     def flush(self) -> bool:
         """Wait until this process has sent its messages."""

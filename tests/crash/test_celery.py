@@ -14,7 +14,7 @@ import pytest
 from offload import workflow
 from offload.backends.celery.messenger import get_messenger
 from offload.lifecycle import JobState
-from offload.models import Attempt, Job
+from offload.models import Attempt, Job, Worker
 from tests.crash import execution_log, history_trigger, tasks
 from tests.crash.fleet import Fleet, require_broker
 from tests.crash.overlaps import claims, count_ends, most_at_once
@@ -55,6 +55,10 @@ def test_celery_workers_run_each_job_once(
     """Also retried ones, about which a worker with duties sends messages."""
     fleet = make_fleet(application)
     celery, duties = fleet.start_celery(pool), fleet.start_duties()
+    fleet.wait_for(
+        Worker.objects.filter(queues="default", threads__gt=0).exists,
+        "the processes are seen before their first message",
+    )
     with fleet.backend():
         fleet.enqueue_mix(2)
     fleet.wait_until_finished()
@@ -210,6 +214,43 @@ def test_jobs_enqueued_while_the_broker_is_down_run(make_fleet: MakeFleet) -> No
     fleet.start_duties()
     fleet.wait_until_finished()
     fleet.judge()
+
+
+def test_waiting_jobs_change_between_workers_and_celery_workers_in_both_directions(
+    make_fleet: MakeFleet,
+) -> None:
+    """As in a deployment: for a moment both kinds run beside each other, and no job stops."""
+    fleet = make_fleet("redis")
+    of_workers = {"OFFLOAD_TEST_BACKEND": "offload.backends.database.DatabaseBackend"}
+    workers = fleet.start(environment=of_workers)
+    held = [fleet.enqueue(tasks.wait_for, fleet.path("first")) for _ in range(2)]
+    fleet.wait_until_started(*held)
+    waiting = fleet.enqueue(tasks.note)
+    fleet.enqueue_mix()
+
+    celery, duties = fleet.start_celery("prefork", 2), fleet.start_duties()
+    with fleet.backend():
+        fleet.enqueue_mix()
+    fleet.wait_until_finished(*(token for token in fleet.accepted if token not in held))
+    assert fleet.is_child(celery, fleet.process_of(waiting))
+    fleet.open("first")
+    fleet.wait_until_finished()
+    assert workers.stop() == 0
+
+    with fleet.backend():
+        held = [fleet.enqueue(tasks.wait_for, fleet.path("second")) for _ in range(2)]
+        fleet.wait_until_started(*held)
+        waiting = fleet.enqueue(tasks.note)
+        fleet.enqueue_mix()
+    workers = fleet.start(environment=of_workers)
+    fleet.enqueue_mix()
+    fleet.wait_until_finished(*(token for token in fleet.accepted if token not in held))
+    assert not fleet.is_child(celery, fleet.process_of(waiting))
+    fleet.open("second")
+    fleet.wait_until_finished()
+    assert [process.stop() for process in (celery, duties, workers)] == [0, 0, 0]
+    fleet.judge()
+    assert max(Job.objects.values_list("worker_losses", flat=True)) == 0
 
 
 def test_a_visibility_timeout_shorter_than_the_job_repeats_nothing(make_fleet: MakeFleet) -> None:

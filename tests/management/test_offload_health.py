@@ -356,6 +356,29 @@ def test_fails_if_a_queue_has_jobs_and_no_worker_serves_it():
     assert health()[1].count("FAILED  worker ") == 2
 
 
+def test_a_worker_with_duties_only_serves_no_queue(start_worker, monkeypatch):
+    start_worker(duties_only=True)
+    until(Worker.objects.exists)
+    add.enqueue(1)
+
+    assert "Queue 'default' has 1 job to run, and no worker serves it." in health()[1]
+    assert health()[0] == 1
+    assert health("--this-host")[0] == 0  # as its container's probe asks
+
+
+def test_the_command_for_a_queue_of_celerys_workers_is_shown(settings):
+    path = "offload.backends.celery.CeleryBackend"
+    options = {"celery_app": "mysite.celery.app", "celery_queue_prefix": "jobs-"}
+    settings.TASKS = {"default": {"BACKEND": path, "QUEUES": [], "OPTIONS": options}}
+    register_worker(queues="default")
+    Job.objects.filter(pk=add.enqueue(1).id).update(queue_name="mail")
+
+    assert unserved() == [
+        "Queue 'mail' has 1 job to run, and no worker serves it. Start one: "
+        "celery -A mysite.celery worker --queues jobs-mail"
+    ]
+
+
 @pytest.mark.parametrize("queues", [["default", "mail", "slow"], []])
 def test_a_queue_that_every_worker_excludes_is_not_served(settings, start_worker, queues):
     settings.TASKS = {"default": {**settings.TASKS["default"], "QUEUES": queues}}

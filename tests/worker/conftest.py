@@ -87,7 +87,7 @@ def start_worker(transactional_db: None, child_environment: None) -> Iterator[St
     started: list[RunningWorker] = []
 
     def start(processes: int = 0, **choices: Any) -> RunningWorker:
-        fields = {"queues", "excluded", "drain"}
+        fields = {"queues", "excluded", "drain", "duties_only"}
         config = {name: choices.pop(name) for name in fields & choices.keys()}
         choices = {"threads": 2, "async_slots": 100, "kill_grace_period": 0.3, **choices}
         backend: Any = default_task_backend

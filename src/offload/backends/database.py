@@ -336,7 +336,10 @@ class DatabaseBackend(OffloadBackend):
             raise self._timed_out(identifier, timeout)
 
     def _timed_out(self, identifier: UUID, timeout: float | None) -> TimeoutError:
-        from offload.store.queries import live_workers  # noqa: PLC0415  # needs the app registry
+        from offload.store.queries import (  # noqa: PLC0415  # needs the app registry
+            live_workers,
+            runs_jobs,
+        )
 
         hint = ""
         jobs = self.find([identifier])
@@ -345,7 +348,7 @@ class DatabaseBackend(OffloadBackend):
             hint = f" Its queue is paused: python manage.py offload_jobs show {identifier}"
         elif any(job.task_path in rules.tasks for job in jobs):
             hint = f" Its task is paused: python manage.py offload_jobs show {identifier}"
-        elif not live_workers(self.settings.database, self.alias):
+        elif not any(map(runs_jobs, live_workers(self.settings.database, self.alias))):
             hint = " No worker is running; start one: python manage.py offload_worker"
         elif any(job.state == JobState.LIMITED for job in jobs):
             hint = f" It waits for its turn: python manage.py offload_jobs show {identifier}"

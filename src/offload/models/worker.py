@@ -24,6 +24,7 @@ class Worker(models.Model):
     precedes the names of the queues that it does not serve."""
     processes = models.IntegerField()
     threads = models.IntegerField()
+    """0, as `processes`, for a worker that has only duties."""
     held_up_jobs = ExactTextField(default="", blank=True)
     """Ids, separated by commas, of its running jobs in processes that do not respond."""
     high_load = models.FloatField(null=True, blank=True)

@@ -272,8 +272,15 @@ def live_workers(using: str, backend: str, queue_name: str | None = None) -> lis
     return [worker for worker in workers if queue_name is None or serves(worker, queue_name)]
 
 
+def runs_jobs(worker: Worker) -> bool:
+    """Return whether a worker has not only duties."""
+    return worker.processes > 0 or worker.threads > 0
+
+
 def serves(worker: Worker, queue_name: str) -> bool:
     """Return True if a worker runs the jobs of a queue."""
+    if not runs_jobs(worker):
+        return False
     first, *others = worker.queues.split(",")
     return queue_name in {first, *others} if first else queue_name not in others
 

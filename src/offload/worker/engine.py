@@ -97,9 +97,8 @@ class Engine:
         self._has_finished_jobs = False
         """Whether jobs have finished since a draining worker has looked for further ones."""
         self.completer = BatchCompleter(self._store)
-        self.registration = Registration(
-            self._store, backend, served.registered_names, pool, options.lease
-        )
+        names = self._registered_names(served)
+        self.registration = Registration(self._store, backend, names, pool, options.lease)
         self._held_jobs = HeldJobs(self._store, self.registration, pool, self.completer)
         self._maintenance = Maintenance(self._store, self.registration, options, pool, self.poller)
         self._heartbeat = Timer(self._send_heartbeat, options.heartbeat_interval)
@@ -123,6 +122,10 @@ class Engine:
             poll_interval=self._options.poll_interval,
             hints=self._hints,
         )
+
+    def _registered_names(self, served: ServedQueues) -> Sequence[str]:
+        """Return the queues that the worker's row names."""
+        return served.registered_names
 
     def _make_duties(self) -> list[Duty]:
         """Return what the loop does besides claims, outcomes and heartbeats."""

@@ -7,20 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from offload.backends.celery.application import signals
+from offload.backends.celery.application import application, signals
 from offload.backends.celery.messenger import BrokerOptions, CeleryMessenger
 from offload.backends.messages import JobMessage
 from offload.worker.fleet import celery_tasks
 
 
 def set_up(pool: str) -> None:
-    instance = SimpleNamespace(pool_cls=pool, concurrency=2)
+    instance = SimpleNamespace(app=application, pool_cls=pool, concurrency=2)
     signals.celeryd_after_setup.send(sender="worker@host", instance=instance, conf=None)
 
 
 @pytest.fixture(autouse=True)
 def settings_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_threads", "_warden", "_is_child"):
+    for name in ("_app", "_threads", "_warden", "_is_child"):
         monkeypatch.setattr(celery_tasks, name, getattr(celery_tasks, name))
 
 
@@ -64,3 +64,24 @@ def test_a_child_process_sends_its_messages_before_it_ends(monkeypatch) -> None:
     is_flushed.set()  # even if the test fails, the thread ends
 
     assert sent == 1
+
+
+def test_a_process_starts_a_worker_for_each_backend_of_which_it_gets_messages(
+    monkeypatch, settings
+) -> None:
+    """So that health checks see it before its first message."""
+    path = "offload.backends.celery.CeleryBackend"
+    backend = {"BACKEND": path, "QUEUES": ["default", "mail"]}
+    other = {**backend, "OPTIONS": {"celery_queue_prefix": "other-"}}
+    settings.TASKS = {"default": backend, "other": other}
+    queues = SimpleNamespace(consume_from={"celery": None, "mail": None})
+    app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+    started = []
+    monkeypatch.setattr(celery_tasks, "_app", app)
+    monkeypatch.setattr(celery_tasks, "_worker", started.append)
+
+    signals.worker_process_init.send(sender=None)
+    queues.consume_from = {"celery": None}
+    signals.worker_ready.send(sender=None)
+
+    assert started == ["default"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from django.tasks import default_task_backend
 from offload import JobState, queues
 from offload.models import Attempt, Job, Worker
 from offload.store import get_store
+from offload.store.queries import serves
 from offload.worker.config import make_in_process_pool
 from offload.worker.fleet import received_jobs
 from offload.worker.fleet.engine import FleetEngine, FleetWorker
@@ -36,11 +37,11 @@ Start = Callable[..., FleetWorker]
 def start(transactional_db: None, child_environment: None) -> Iterator[Start]:
     started: list[FleetWorker] = []
 
-    def start(threads: int = 1, **options: Any) -> FleetWorker:
+    def start(threads: int = 1, *, consumed: Sequence[str] = (), **options: Any) -> FleetWorker:
         backend: Any = default_task_backend
         settings = replace(backend.settings, processes=0, threads=threads, **options)
         pool = make_in_process_pool(settings, FleetPool)
-        engine = FleetEngine(backend="default", queues=(), options=settings, pool=pool)
+        engine = FleetEngine(backend="default", consumed=consumed, options=settings, pool=pool)
         started.append(FleetWorker(engine))
         return started[-1]
 
@@ -306,6 +307,15 @@ def test_a_stopped_worker_leaves_no_row_and_refuses_messages(start: Start) -> No
     assert Worker.objects.count() == 0
     with pytest.raises(RuntimeError, match="has stopped"):
         run(worker, keys(add.enqueue(1)))
+
+
+def test_the_row_names_the_queues_of_which_the_process_gets_messages(start: Start) -> None:
+    start(consumed=["default", "mail"])
+
+    until(Worker.objects.exists)  # before the first message
+
+    row = Worker.objects.get()
+    assert (row.queues, serves(row, "mail"), serves(row, "slow")) == ("default,mail", True, False)
 
 
 def test_tasks_run_under_the_id_of_the_row(start: Start) -> None:

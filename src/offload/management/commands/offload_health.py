@@ -14,7 +14,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connections
 from django.tasks import DEFAULT_TASK_BACKEND_ALIAS
 
-from offload.backends.base import offload_backends
+from offload.backends.base import get_backend, offload_backends
 from offload.checks.migrations import missing_migrations
 from offload.management.arguments import (
     add_backend_arguments,
@@ -33,6 +33,7 @@ from offload.store.queries import (
     MAX_COUNTED_JOBS,
     live_workers,
     oldest_wait,
+    runs_jobs,
     unserved_queues,
 )
 from offload.text import to_terminal_text
@@ -155,7 +156,9 @@ def _check_workers(using: str, options: dict[str, Any]) -> CheckResult:
     if options["this_host"]:
         hostname = socket.gethostname()[:MAX_HOSTNAME_CHARS]
         workers = [worker for worker in workers if worker.hostname == hostname]
-        served += f" on this host ({hostname})"
+        served += f" on this host ({hostname})"  # also one that has only duties
+    else:
+        workers = [worker for worker in workers if runs_jobs(worker)]
     if workers:
         message = f"Serving {served}: {_format_workers(workers)}."
         message += "".join(map(_describe_held_up, workers))
@@ -257,6 +260,13 @@ def _describe_load(worker: Worker) -> str:
 
 
 def _worker_command(backend: str, queue: str | None) -> str:
+    configured = get_backend(backend)
+    if configured.messenger is not None:
+        options = configured.settings
+        application = options.celery_app.rpartition(".")[0] or "offload.celery"
+        name = options.celery_queue_prefix + (queue or min(configured.queues, default="default"))
+        queues = shlex.quote(to_terminal_text(name))
+        return f"celery -A {shlex.quote(application)} worker --queues {queues}"
     command = "python manage.py offload_worker"
     if backend != DEFAULT_TASK_BACKEND_ALIAS:
         command += f" --backend {shlex.quote(backend)}"

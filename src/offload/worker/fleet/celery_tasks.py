@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from offload.backends.base import get_backend
+from offload.backends.base import get_backend, offload_backends
 from offload.backends.celery.application import RUN, shared_task, signals
 from offload.backends.celery.messenger import flush_all
 from offload.worker.child.project import import_tasks
@@ -27,6 +27,8 @@ ABANDONED = "A job did not stop when interrupted: its process is replaced."
 _lock = threading.Lock()
 _workers: dict[str, FleetWorker] = {}
 """The workers of this process, by the alias of their backend."""
+_app: Any = None
+"""The Celery application of the worker."""
 _threads = 1
 """How many jobs of sync tasks run at once in each process."""
 _warden: Warden | None = None
@@ -63,16 +65,37 @@ def _worker(alias: str) -> FleetWorker:
 def _make_engine(alias: str) -> FleetEngine:
     options = replace(get_backend(alias).settings, processes=0, threads=_threads)
     pool = make_in_process_pool(options, FleetPool)
-    engine = FleetEngine(backend=alias, queues=(), options=options, pool=pool)
+    engine = FleetEngine(backend=alias, consumed=_consumed(alias), options=options, pool=pool)
     if _is_child and _warden is not None:
         pool.ring = HeldRing()
         engine.on_heartbeat = partial(_warden.announce, alias, pool.ring.descriptor)
     return engine
 
 
+def _consumed(alias: str) -> list[str]:
+    """Return the queues of a backend of which this Celery worker gets messages."""
+    prefix = get_backend(alias).settings.celery_queue_prefix
+    names = () if _app is None else _app.amqp.queues.consume_from
+    return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
+def _start_workers() -> None:
+    """Start the workers of this process before their first message, so that health checks see them.
+
+    Celery's workers may also have queues of other tasks only.
+    """
+    for backend in offload_backends():
+        queues = backend.queues
+        if backend.messenger is None:
+            continue
+        if any(name in queues or not queues for name in _consumed(backend.alias)):
+            _worker(backend.alias)
+
+
 def _prepare(instance: Any, **_: Any) -> None:
     """Load the tasks once for all processes, and remember how many jobs each runs at once."""
-    global _threads, _warden  # noqa: PLW0603  # Celery has one worker in a process
+    global _app, _threads, _warden  # noqa: PLW0603  # Celery has one worker in a process
+    _app = instance.app
     pool = instance.pool_cls if isinstance(instance.pool_cls, str) else instance.pool_cls.__module__
     if "gevent" in pool or "eventlet" in pool:
         # Celery would only log another exception, and start the worker.
@@ -95,11 +118,14 @@ def _start_child(**_: Any) -> None:
     global _is_child  # noqa: PLW0603
     _is_child = True
     _workers.clear()
+    _start_workers()
 
 
-def _watch_children(**_: Any) -> None:
+def _start_parent(**_: Any) -> None:
     if _warden is not None:
         _warden.start()
+    else:
+        _start_workers()
 
 
 def _stop(**_: Any) -> None:
@@ -116,7 +142,7 @@ def _stop(**_: Any) -> None:
 # No decorators, as Celery has no types.
 shared_task(name=RUN, acks_late=True, ignore_result=True, typing=False)(run)
 signals.celeryd_after_setup.connect(_prepare, weak=False)
-signals.worker_ready.connect(_watch_children, weak=False)
+signals.worker_ready.connect(_start_parent, weak=False)
 signals.worker_process_init.connect(_start_child, weak=False)
 signals.worker_process_shutdown.connect(_stop, weak=False)
 signals.worker_shutdown.connect(_stop, weak=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from offload.backends.base import get_backend
 from offload.worker.engine import Engine
@@ -24,12 +24,24 @@ logger = logging.getLogger("offload.worker")
 
 
 class FleetEngine(Engine):
-    """Runs the jobs of messages; it has only the duties that concern its own jobs."""
+    """Runs the jobs of messages; it has only the duties that concern its own jobs.
+
+    Args:
+        consumed: the queues of which the process gets messages; empty if that is not known.
+        options: as for `Engine`.
+    """
 
     poller: ReceivedJobs
     pool: FleetPool
     on_heartbeat: Callable[[UUID], None] | None = None
     """Called with the id of the worker's row after each heartbeat."""
+
+    def __init__(self, *, consumed: Sequence[str] = (), **options: Any) -> None:
+        self._consumed = consumed
+        super().__init__(queues=(), **options)
+
+    def _registered_names(self, served: ServedQueues) -> Sequence[str]:  # noqa: ARG002
+        return self._consumed
 
     def _make_poller(self, notifier: Notifier, served: ServedQueues) -> ReceivedJobs:
         received = ReceivedJobs(
