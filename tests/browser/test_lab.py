@@ -35,9 +35,9 @@ FIGURES = {
     "forced": r"[\d,]+",
     "shift": r"0(\.\d+)?",
 }
-OUTCOME_TIMEOUT_MS = 90_000
+OUTCOME_TIMEOUT_MS = 200_000
 """All six experiments at once, on a busy machine."""
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ RUN = Path(__file__).parents[2] / "demo" / "run.py"
 ROW = re.compile(r"(?P<name>.+?)\s+(?:[\d,]+|-)\s+[\d,]+\s+[\d.]+   (?P<result>.+)")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_all_scenarios(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, RUN, "--once"],
@@ -20,7 +20,7 @@ def test_all_scenarios(tmp_path: Path) -> None:
         env=os.environ | {"DEMO_VAR": str(tmp_path), "PYTHONDEVMODE": ""},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
     rows = [ROW.fullmatch(line) for line in run.stdout.splitlines()[1:]]
