@@ -86,10 +86,10 @@ def test_a_killed_celery_process_loses_and_repeats_nothing_else(make_fleet: Make
 def test_a_task_that_holds_the_interpreter_keeps_its_job(make_fleet: MakeFleet) -> None:
     """For longer than the lease: the parent of its process renews it."""
     fleet = make_fleet("redis")
-    celery = fleet.start_celery("prefork", 1)
-    fleet.start_duties()
+    celery = fleet.start_celery("prefork", 1, lease=3.0)
+    fleet.start_duties(lease=3.0)
     with fleet.backend():
-        fleet.enqueue(tasks.hold_interpreter, 4)
+        fleet.enqueue(tasks.hold_interpreter, 6)
     fleet.wait_until_finished()
     assert celery.stop() == 0
     fleet.judge()
@@ -102,7 +102,7 @@ def test_a_celery_process_that_does_not_stop_a_job_is_replaced(
 ) -> None:
     fleet = make_fleet("redis")
     fleet.start_celery("prefork", 1)
-    fleet.start_duties()
+    fleet.start_duties(lease=600.0)  # a busy machine may hold up the parent, which is not lost
     with fleet.backend():
         stuck = fleet.enqueue(task, fleet.path("gate"), timeout=0.5)
         fleet.wait_until_finished(stuck)
@@ -144,7 +144,7 @@ def test_a_killed_celery_worker_loses_nothing(make_fleet: MakeFleet, failpoint: 
 
 def test_outcomes_wait_in_celery_workers_until_the_database_answers(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("redis")
-    fleet.start_duties()
+    fleet.start_duties(lease=600.0)  # a busy machine may hold up a worker, which is not lost
     with fleet.backend():
         fleet.enqueue_mix()
     celery = fleet.start_celery("threads", failpoint="exchange.finished:outage@3")
@@ -256,7 +256,7 @@ def test_waiting_jobs_change_between_workers_and_celery_workers_in_both_directio
 def test_a_visibility_timeout_shorter_than_the_job_repeats_nothing(make_fleet: MakeFleet) -> None:
     fleet = make_fleet("impatient_redis")
     celery = fleet.start_celery("threads", 2)
-    fleet.start_duties(resend_after=600.0)
+    fleet.start_duties(resend_after=600.0, lease=600.0)
     with fleet.backend():
         token = fleet.enqueue(tasks.wait_for, fleet.path("gate"))
     fleet.wait_for(
