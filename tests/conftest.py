@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection, connections
@@ -58,6 +59,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             patch.setattr(type(connection.ops), "sql_flush", delete_all)
         yield
     get_watcher("default").stop()
+    # `asyncio.run` has called the ORM in this thread, which nothing ends before the process.
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     # It is not created if no test of the run has the mark `django_db`.
     is_created = str(connection.settings_dict["NAME"]).startswith(TEST_DATABASE_PREFIX)
     if connection.vendor == "postgresql" and is_created:

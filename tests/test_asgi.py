@@ -22,6 +22,7 @@ from offload import JobState
 from offload.asgi import Offload
 from offload.models import Worker
 from tests.tasks import add
+from tests.waiting import TIMEOUT_SECONDS
 from tests.worker import tasks
 from tests.worker.conftest import until
 
@@ -239,13 +240,13 @@ class Server:
         """Kill the process if it is running, and close its files."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(TIMEOUT_SECONDS)
         self.log.close()
         self._socket.close()
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(TIMEOUT_SECONDS)
         self.log.seek(0)
         return code, self.log.read()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from tests.settings.base import ROOT
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_SECONDS, wait_until
 
 
 class Process:
@@ -87,7 +87,7 @@ class Process:
     def send(self, number: int) -> None:
         self.popen.send_signal(number)
 
-    def wait(self, seconds: float = 45.0) -> int:
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> int:
         """Return the exit code."""
         try:
             return self.popen.wait(seconds)

@@ -16,6 +16,7 @@ import psutil
 from django.db import connection
 
 from tests.settings.base import ROOT
+from tests.waiting import TIMEOUT_SECONDS
 from tests.worker.conftest import until
 
 COMMANDS = {
@@ -97,7 +98,7 @@ class Server:
         """Kill the server and its children, in any state."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(TIMEOUT_SECONDS)
 
     def _is_listening(self) -> bool:
         assert self.process.poll() is None, self.output

@@ -19,6 +19,7 @@ from django.test import override_settings
 from offload import JobState, OffloadResult
 from offload.models import Job, Worker
 from tests.tasks import aadd, add, fail
+from tests.waiting import TIMEOUT_SECONDS
 from tests.worker import progress_tasks, tasks
 from tests.worker.conftest import until
 
@@ -51,7 +52,7 @@ class Terminal:
 
     def wait_for(self, pattern: str) -> None:
         try:
-            until(lambda: self.shows(pattern), seconds=30)
+            until(lambda: self.shows(pattern), seconds=TIMEOUT_SECONDS)
         except AssertionError:
             raise AssertionError(f"{pattern!r} is not in:\n{self.text}") from None
 
@@ -60,8 +61,11 @@ class Terminal:
         return self.wait_for_exit()
 
     def wait_for_exit(self) -> int:
-        code = self.process.wait(30)
-        self._reader.join(30)
+        try:
+            code = self.process.wait(TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"The worker did not exit:\n{self.text}") from None
+        self._reader.join(TIMEOUT_SECONDS)
         return code
 
     def _read(self) -> None:

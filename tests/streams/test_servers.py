@@ -11,6 +11,7 @@ import pytest
 from tests.live import tasks
 from tests.live.servers import Server
 from tests.live.stream_reader import StreamReader
+from tests.waiting import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +54,7 @@ def test_streams_close_on_shutdown(start_server, kind):
 
         # Daphne closes all connections immediately.
         assert messages == [[] if kind == "daphne" else [{"reason": "shutdown"}]] * 100
-        server.process.wait(10)
+        server.process.wait(TIMEOUT_SECONDS)
     assert "Traceback" not in server.output
 
 

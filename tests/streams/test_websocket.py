@@ -23,10 +23,9 @@ from tests.jobs import finish
 from tests.live import tasks
 from tests.live.clients import session_headers, start_job, user_client
 from tests.live.servers import Server
+from tests.waiting import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-TIMEOUT_SECONDS = 20.0
 
 
 def open_socket(
@@ -96,7 +95,7 @@ def test_it_closes_on_shutdown(start_server, kind):
         server.terminate()
 
         receive_all(socket)
-        server.process.wait(10)
+        server.process.wait(TIMEOUT_SECONDS)
     assert "Traceback" not in server.output
 
 

@@ -135,7 +135,7 @@ def fifo(tmp_path: Path) -> Iterator[Path]:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
     """Return the value of the condition as soon as it is true."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.01)):
