@@ -251,6 +251,20 @@ async def anote_failure(request: Any, exc: Any, traceback: Any) -> None:
     events.append((request.id, str(exc)))
 
 
+@shared_task(bind=True, acks_late=True)
+def put_back_once(self: Task) -> str:
+    if not self.request.delivery_info["redelivered"]:
+        raise Reject("no reason", requeue=True)
+    return "received two times"
+
+
+@shared_task
+def look_at_failure(task_id: str) -> None:
+    result = AsyncResult(task_id)
+    result.get(propagate=False)
+    events.append((task_id, repr(result.result), "ValueError: no" in result.traceback))
+
+
 @shared_task(bind=True)
 def fail_at_length(self: Task) -> None:
     raise OutOfStock(["x" * 1000] * 1000)

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.django_db
         ("chords", "add_up", 9900),
         ("chords", "add_up_with_pipes", 9900),
         ("chords", "fan_out_and_in", 32),
+        ("pages", "count_and_add", 106),
         ("items", "in_one_job", [45, 4950]),
         ("items", "with_several_arguments", [2 * number for number in range(10)]),
     ],
@@ -70,3 +71,19 @@ def test_chunks_are_a_list_for_each_job(load: Load):
     run_jobs()
 
     assert [len(part) for part in result.get()] == [10] * 10
+
+
+def test_a_task_that_follows_is_a_child(load: Load):
+    result = load("pages").find_children()
+    run_jobs()
+
+    assert [child.get() for child in result.children] == [12]
+
+
+def test_a_step_waits_for_its_countdown(load: Load):
+    result = load("pages").wait_before_a_step()
+    run_jobs()
+    assert (result.parent.state, result.state) == ("SUCCESS", "PENDING")
+    run_jobs(include_scheduled=True)
+
+    assert result.get() == 8

@@ -50,3 +50,31 @@ def test_a_receipt_follows_the_payment_of_an_order(load: Load) -> None:
     ran = run_jobs()
 
     assert [result.task.name for result in ran] == ["charge", "send_receipt"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["in_ten_seconds", "tomorrow", "with_an_id", "by_name", "if_the_database_responds"],
+)
+def test_an_option_of_a_call_does_what_it_says(load: Load, name: str) -> None:
+    result = getattr(load("calls"), name)()
+    waits = name in {"in_ten_seconds", "tomorrow"}
+    run_jobs()
+    assert result.ready() is not waits
+    run_jobs(include_scheduled=True)
+
+    assert result.get() == {"id": result.id, "price": 6 if name == "in_ten_seconds" else 3}
+
+
+def test_a_call_may_ignore_its_result(load: Load) -> None:
+    result = load("calls").without_a_result()
+    run_jobs()
+
+    assert (result.get(), result.state) == (None, "SUCCESS")
+
+
+def test_a_hook_of_the_class_tells_a_failure(load: Load, capsys: Any) -> None:
+    result = load("calls").of_unknown_goods()
+    run_jobs()
+
+    assert capsys.readouterr().out == f"The task {result.id} failed: KeyError('gold')\n"

@@ -69,7 +69,7 @@ def public(kind: Any) -> set[str]:
         ),
         (
             "app.task.Task",
-            {"OperationalError", "Request", "Strategy", "acks_on_failure",
+            {"Request", "Strategy", "acks_on_failure",
              "acks_on_failure_or_timeout",
              "acks_on_timeout", "add_around", "add_trail", "annotate", "backend",
              "bind", "from_config", "on_bound", "on_replace", "replace",

@@ -151,6 +151,10 @@ class OffloadBackend(BaseTaskBackend):
         """
 
     @abstractmethod
+    def parts_after(self, result_id: str) -> list[Job]:
+        """Return the rows of the parts of a workflow that run after a part, if it has succeeded."""
+
+    @abstractmethod
     def released_at(self, result_id: str) -> datetime | None:
         """Return when the last job ended for which a part of a workflow waited.
 

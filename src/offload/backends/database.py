@@ -161,6 +161,10 @@ class DatabaseBackend(OffloadBackend):
         with explained(self._store.using):
             return self._store.unsuccessful_before(ids)
 
+    def parts_after(self, result_id: str) -> list[Job]:
+        with explained(self._store.using):
+            return self._store.parts_after(parse_job_id(result_id))
+
     def released_at(self, result_id: str) -> datetime | None:
         with explained(self._store.using):
             return self._store.released_at(parse_job_id(result_id))

@@ -166,6 +166,10 @@ class Signature(dict[str, Any]):
         merged = self._merged(args, kwargs, options)
         return self.type.apply_async(merged.args, merged.kwargs, **merged.options)
 
+    def __invert__(self) -> Any:
+        """Enqueue it, wait for it, and return its result: `~add.s(2, 2)`."""
+        return self.apply_async().get()
+
     def apply(
         self,
         args: Iterable[Any] | None = None,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.conf import settings as django_settings
 from django.views.debug import SafeExceptionReporterFilter
 
-from offload.celery.tasks.current import get_current_app, has_app
+from offload.celery.tasks.current import existing_app
 from offload.from_celery.known_settings import KNOWN, OLD_NAMES, meaning_of
 from offload.from_celery.report import Item
 
@@ -42,8 +42,9 @@ def read_settings(of_celery: Mapping[str, Any]) -> dict[str, Setting]:
         name = _name_of(label)
         if name:
             found[name] = Setting(label, getattr(django_settings, label))
-    if has_app():  # asking for it would make one, whose periodic tasks would then count
-        conf = get_current_app().conf
+    app = existing_app()  # the periodic tasks of one that is made only here would count
+    if app is not None:
+        conf = app.conf
         for name in sorted(KNOWN):
             if name not in found and conf.is_set(name):
                 found[name] = Setting(f"app.conf.{name}", conf[name])

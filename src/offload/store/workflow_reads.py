@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Max
 
 from offload.exceptions import InvalidArguments
-from offload.lifecycle import JobState
+from offload.lifecycle import JobState, RunWhen
 from offload.models import Attempt, Dependency, Job
 from offload.serialization import decode, encode_result
 from offload.store.part_results import PartResults
@@ -102,6 +102,16 @@ class WorkflowReads(PartResults):
         )
         found = rows.order_by("finished_at", "pk").values_list("pk", "state")
         return [(pk, JobState(state)) for pk, state in found]
+
+    def parts_after(self, part: UUID) -> list[Job]:
+        """Return the parts that directly wait for the success of a part, in the order of ids."""
+        waiting = Dependency.objects.using(self.using).filter(
+            parent=part, slot__gte=0, position__gte=0
+        )
+        rows = Job.objects.using(self.using).filter(
+            pk__in=waiting.values("child"), run_when=RunWhen.SUCCEEDED
+        )
+        return list(rows.exclude(task_path=JOINT_PATH).order_by("pk"))
 
     def released_at(self, part: UUID) -> datetime | None:
         """Return when the last job ended for which a part waited; None if it waited for none."""

@@ -115,6 +115,10 @@ class RecordingBackend(OffloadBackend):
                 found |= workflow.unsuccessful_before(str(part))
         return list(found.items())
 
+    def parts_after(self, result_id: str) -> list[Job]:
+        workflow = self._job(result_id).workflow
+        return [] if workflow is None else workflow.parts_after(result_id)
+
     def released_at(self, result_id: str) -> datetime | None:
         workflow = self._job(result_id).workflow
         return None if workflow is None else workflow.released_at(result_id)

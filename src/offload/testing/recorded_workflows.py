@@ -202,6 +202,13 @@ class RecordedWorkflow:
             else:
                 yield None
 
+    def parts_after(self, job: str) -> list[Any]:
+        """Return the parts that directly wait for the success of a part, in the order of ids."""
+        implied = self._dependents.get(job, {})
+        rows = [self._row(key) for key, is_implied in implied.items() if not is_implied]
+        after = [row for row in rows if row.run_when == RunWhen.SUCCEEDED]
+        return sorted((row for row in after if row.task_path != JOINT_PATH), key=lambda row: row.pk)
+
     def released_at(self, job: str) -> datetime | None:
         """Return when the last job ended for which a part waited; None if it waited for none."""
         ends = [row.finished_at for row in self._before(job) if row.finished_at is not None]

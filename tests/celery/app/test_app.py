@@ -361,8 +361,3 @@ def test_control_revokes_tasks():
     current_app.control.terminate(results[0].id)
 
     assert [result.state for result in results] == ["REVOKED"] * 3
-
-
-def test_workers_are_not_inspected():
-    with pytest.raises(NotImplementedError, match="offload_health"):
-        current_app.control.inspect().active()

@@ -107,6 +107,15 @@ class Celery:
             raise TypeError("@app.task takes options by name.")
         return lambda function: self.task(function, **options)
 
+    def gen_task_name(self, name: str, module: str) -> str:
+        """Return the name of a task that has none of its own; apps may override it.
+
+        Args:
+            name: of its function.
+            module: of its function.
+        """
+        return f"{module}.{name}"
+
     def register_task(self, task: Any, **_: Any) -> Any:
         """Make a class with a `run` method, or an instance of it, a task."""
         return task_of_class(task)

@@ -1,13 +1,16 @@
-"""`app.control`: revokes tasks."""
+"""`app.control`: revokes tasks, and tells what workers do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offload.celery.app.inspect import Inspect
 
 
 class Control:
-    """Revokes tasks; `offload_jobs` and `offload_queues` can do more."""
+    """Revokes tasks, and tells what workers do; `offload_jobs` and `offload_queues` can do more."""
 
     def revoke(
         self,
@@ -29,17 +32,32 @@ class Control:
         for one in [task_id] if isinstance(task_id, str) else task_id:
             AsyncResult(one).revoke(terminate=terminate, signal=signal)
 
-    def inspect(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise NotImplementedError: no worker is asked, as jobs and workers are rows.
+    def inspect(self, destination: Any = None, **further: Any) -> Inspect:
+        """Return what tells which tasks run, and which workers.
 
         Args:
-            args, kwargs: not used.
+            destination: names of workers; None for all.
+            further: not used.
         """
-        raise NotImplementedError(
-            "app.control.inspect() does not exist here: workers are not asked. manage.py "
-            "offload_health tells whether they run, and offload_jobs list what they run."
-        )
+        from offload.celery.app.inspect import Inspect
+
+        return Inspect(destination, **further)
+
+    def ping(self, destination: Any = None, **_: Any) -> list[dict[str, dict[str, str]]]:
+        """Return an answer for each worker that runs.
+
+        Args:
+            destination: names of workers; None for all.
+        """
+        answers = self.inspect(destination).ping() or {}
+        return [{name: answer} for name, answer in answers.items()]
 
     def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM", **_: Any) -> None:
         """Revoke tasks, and stop those that run."""
         self.revoke(task_id, terminate=True, signal=signal)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"app.control has no {name}() here: workers get no messages. The commands "
+            "offload_queues, offload_limits and offload_jobs, and the admin, do this."
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from offload.celery import ready_made
 from offload.celery.app.task import Task
-from offload.celery.tasks.current import class_of_tasks
+from offload.celery.tasks.current import existing_app
 from offload.celery.tasks.registry import tasks
 from offload.declared_tasks import declare_task
 
@@ -53,6 +53,9 @@ def make_task(
         app: its app; None for the current one.
         options: the attributes of `Task`.
     """
+    named_by = app or existing_app()
+    if name is None and named_by is not None:
+        name = named_by.gen_task_name(function.__name__, function.__module__)
     attributes = {
         "run": function if bind else staticmethod(function),
         "name": name or f"{function.__module__}.{function.__name__}",
@@ -64,7 +67,9 @@ def make_task(
         "_app": app,
         **options,
     }
-    base = base or class_of_tasks(Task)
+    if base is None:
+        current = existing_app()
+        base = Task if current is None else current.Task
     kind = type(function.__name__, (base,), attributes)
     return register(kind())
 

@@ -240,6 +240,13 @@ class Task(BaseTask):
     # --- its definition -----------------------------------------------------------------------
 
     @property
+    def OperationalError(self) -> type[BaseException]:  # noqa: N802  # Celery's name
+        """What `delay` raises if the database does not respond."""
+        from offload.exceptions import QueueUnavailable
+
+        return QueueUnavailable
+
+    @property
     def MaxRetriesExceededError(self) -> type[BaseException]:  # noqa: N802  # Celery's name
         """What `retry` raises after the last retry."""
         from offload.celery.exceptions import MaxRetriesExceededError

@@ -105,7 +105,7 @@ class Plan:
 
     Args:
         graph: the workflow that gets them.
-        own_id: an id that is new, and that no caller has chosen.
+        own_id: an id that is new, and that no caller has chosen, for the task with the result.
 
     Attributes:
         chosen_ids: ids that callers have chosen.
@@ -116,7 +116,7 @@ class Plan:
         self.graph = graph
         self.chosen_ids: list[str] = []
         self.is_tolerant = False
-        self._own_id = own_id
+        self._own_id = self._spare_id = own_id
         self._calls: list[tuple[Any, Call, Prepared]] = []
 
     def new_own_id(self) -> str:
@@ -135,7 +135,10 @@ class Plan:
         options = {**signature.options, **before.options}
         callbacks = listed_signatures(options.pop("link", None))
         errbacks = listed_signatures(options.pop("link_error", None))
-        task_id = str(options.pop("task_id", None) or self.new_own_id())
+        task_id = options.pop("task_id", None)
+        if task_id == self._spare_id:  # nobody has chosen it
+            task_id = signature.options.get("task_id") or task_id
+        task_id = str(task_id or self.new_own_id())
         if task_id != self._own_id:
             self.chosen_ids.append(task_id)
         root = before.root or task_id

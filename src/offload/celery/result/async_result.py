@@ -11,7 +11,7 @@ from typing import Any
 from django.tasks.exceptions import TaskResultDoesNotExist
 
 from offload.celery import states
-from offload.celery.exceptions import TaskRevokedError, TimeoutError
+from offload.celery.exceptions import IncompleteStream, TaskRevokedError, TimeoutError
 from offload.celery.result.eager_snapshots import EagerSnapshot, forget_kept
 from offload.celery.result.reading import Known, TaskReader
 from offload.celery.result.removal import delete_finished
@@ -239,7 +239,7 @@ class AsyncResult(TaskReader):
 
     @property
     def children(self) -> list[AsyncResult] | None:
-        """The tasks that it has called."""
+        """The tasks that it has called, and those that follow it in a chain or by `link`."""
         snapshot = self.read()
         return None if snapshot is None else [AsyncResult(child) for child in snapshot.children]
 
@@ -291,13 +291,22 @@ class AsyncResult(TaskReader):
         return results_backend().get_result(str(self.job_id))
 
     def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, AsyncResult]]:
-        """Yield this, the tasks that it has called, and so on, each with its caller."""
+        """Yield this, its children, and so on, each with the task whose child it is.
+
+        Args:
+            intermediate: go on although a task has not ended.
+
+        Raises:
+            IncompleteStream: if a task has not ended.
+        """
         pending: list[tuple[Any, AsyncResult]] = [(None, self)]
         while pending:
             caller, node = pending.pop(0)
             yield caller, node
-            if intermediate or node.ready():
+            if node.ready():
                 pending += [(node, child) for child in node.children or ()]
+            elif not intermediate:
+                raise IncompleteStream(f"The task {node.id} has not ended.")
 
     def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
         """Yield each of `iterdeps` with its result."""

@@ -169,8 +169,15 @@ class Snapshot:
 
     @property
     def children(self) -> list[str]:
-        """Ids of the tasks that it has called."""
-        return list(self._note.get("children") or ())
+        """Ids of the tasks that it has called, and of those that follow it."""
+        called = list(self._note.get("children") or ())
+        if self.job.workflow is None:
+            return called
+        for job in self._backend.parts_after(str(self.job.pk)):
+            extra = Snapshot(self._backend, job, None).call[2]
+            if not extra.get("joins"):  # the body of a chord is no child of its header
+                called.append(extra.get("id") or str(job.pk))
+        return called
 
     @property
     def is_ignored(self) -> bool:

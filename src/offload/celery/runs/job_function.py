@@ -109,9 +109,14 @@ def _values_of_job(extra: dict[str, Any]) -> dict[str, Any]:
             "exchange": "",
             "routing_key": job.queue_name,
             "priority": min(max(job.priority // 10, 0), MAX_PRIORITY),
-            "redelivered": job.worker_losses > 0,
+            "redelivered": _was_redelivered(job, extra),
         },
     }
+
+
+def _was_redelivered(job: Any, extra: Mapping[str, Any]) -> bool:
+    """Return whether an attempt that does not count has had the job: it was lost, or rejected."""
+    return job.worker_losses > 0 or (job.fence > job.attempt and "countdown" not in extra)
 
 
 @cache

@@ -10,7 +10,7 @@ from offload.backends.signatures import require_matching_call
 from offload.celery.calls.preparing import with_call_options
 from offload.celery.encoding.arguments import encode_call
 from offload.celery.schedules.crontabs import timing_of
-from offload.celery.tasks.current import get_current_app, has_app
+from offload.celery.tasks.current import existing_app, get_current_app
 from offload.celery.tasks.registry import tasks
 from offload.exceptions import InvalidSchedule
 from offload.schedules.definitions import Schedulable, broken, define
@@ -43,7 +43,7 @@ class Periodic(NamedTuple):
 
 def periodic_tasks() -> Iterator[tuple[ScheduleDefinition, str]]:
     """Yield the schedules of the current app, and where each is defined."""
-    if not (has_app() or tasks.of_project()):
+    if not (existing_app() or tasks.of_project()):
         return  # CELERY_BEAT_SCHEDULE is that of Celery itself
     try:
         tasks.discover()

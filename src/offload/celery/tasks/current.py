@@ -68,18 +68,9 @@ def get_current_app() -> Any:
     return _current[0]
 
 
-def has_app() -> bool:
-    """Return whether there is a current app already."""
-    return bool(_current)
-
-
-def class_of_tasks(default: Any) -> Any:
-    """Return the class of the current app's tasks; makes no app.
-
-    Args:
-        default: the class of tasks without an app.
-    """
-    return _current[0].Task if _current else default
+def existing_app() -> Any:
+    """Return the current app; None if there is none, which makes none."""
+    return _current[0] if _current else None
 
 
 def get_current_task() -> Any:
