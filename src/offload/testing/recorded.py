@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -213,6 +213,8 @@ class RecordedJob:
             row.state = JobState.CANCELLED
         if not outcome.counts:
             row.attempt -= 1
+        if outcome.delay:
+            row.run_after = _now() + timedelta(seconds=outcome.delay)
         row.return_value = outcome.return_value
         row.version += 1
         if row.state.is_finished:
