@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from celery import Celery
 
 app = Celery("old", broker="memory://", set_as_current=False)
@@ -11,5 +13,15 @@ app.conf.update(
 )
 
 
-@app.task(queue="reports", routing_key="reports", rate_limit="10/m", serializer="pickle")
-def later(): ...
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Celery 5.7 warns of the options about queues
+
+    @app.task(
+        queue="reports",
+        routing_key="reports",
+        rate_limit="10/m",
+        serializer="pickle",
+        lazy=False,
+        shared=False,
+    )
+    def later(): ...

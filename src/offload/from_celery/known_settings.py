@@ -157,8 +157,11 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
         "read by offload.celery: queue and priority", lost="routing_key and exchange"
     ),
     "task_acks_late": _acks_late,
-    "task_reject_on_worker_lost": Meaning(
-        "always so: a job whose process died runs again, OPTIONS['max_worker_losses'] times"
+    **dict.fromkeys(
+        ("task_reject_on_worker_lost", "task_retry_on_worker_lost"),
+        Meaning(
+            "always so: a job whose process died runs again, OPTIONS['max_worker_losses'] times"
+        ),
     ),
     "task_queues": _queues,
     "task_create_missing_queues": Meaning("TASKS['default']['QUEUES']: [] allows any name"),
@@ -173,8 +176,9 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
     "task_allow_error_cb_on_chord_header": Meaning(
         by_hand="Test what follows a chord whose header fails: no setting changes it."
     ),
-    "task_acks_on_failure_or_timeout": Meaning(
-        "nothing: a job that failed is a row, and offload_jobs retry runs it again"
+    **dict.fromkeys(
+        ("task_acks_on_failure", "task_acks_on_failure_or_timeout", "task_acks_on_timeout"),
+        Meaning("nothing: a job that failed is a row, and offload_jobs retry runs it again"),
     ),
     "task_send_sent_event": _PAGES,
     "task_remote_tracebacks": Meaning("always so: tracebacks are kept with the job"),
@@ -207,6 +211,7 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
             "broker_connection_timeout",
             "broker_failover_strategy",
             "broker_heartbeat",
+            "broker_pool_acquire_timeout",
             "broker_heartbeat_checkrate",
             "broker_host",
             "broker_login_method",
@@ -226,6 +231,7 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
     **dict.fromkeys(("broker_url", "broker_read_url"), _BROKER_URL),
     "result_backend": _database_results,
     "result_expires": _expires,
+    "result_failure_expires": Meaning("OPTIONS['keep_failed'], which is 30 days without"),
     **dict.fromkeys(
         (
             "result_backend_always_retry",
@@ -234,6 +240,7 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
             "result_backend_max_sleep_between_retries_ms",
             "result_backend_transport_options",
             "result_cache_max",
+            "result_chord_expires",
             "result_chord_join_timeout",
             "result_chord_retry_interval",
             "result_compression",
@@ -266,6 +273,7 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
             "worker_pool",
             "worker_pool_putlocks",
             "worker_pool_restarts",
+            "worker_pool_start_method",
             "worker_prefetch_multiplier",
             "worker_proc_alive_timeout",
             "worker_state_db",
@@ -278,11 +286,14 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
     "worker_soft_shutdown_timeout": Meaning("OPTIONS['shutdown_timeout']"),
     **dict.fromkeys(
         (
+            "task_repr_maxlevels",
             "worker_hijack_root_logger",
             "worker_log_color",
+            "worker_log_datefmt",
             "worker_log_format",
             "worker_redirect_stdouts",
             "worker_redirect_stdouts_level",
+            "worker_task_log_datefmt",
             "worker_task_log_format",
         ),
         _LOGGING,
@@ -291,7 +302,9 @@ KNOWN: dict[str, Meaning | Callable[[Any], Meaning]] = {
     **dict.fromkeys(
         (
             "beat_cron_starting_deadline",
+            "beat_enable_remote_control",
             "beat_max_loop_interval",
+            "beat_remote_control_max_tick_age",
             "beat_schedule_filename",
             "beat_sync_every",
         ),
