@@ -112,6 +112,18 @@ def test_a_part_that_adds_another_is_waited_for_too(calls: Any) -> None:
     assert calls() == [[[1, 2, 3]]]
 
 
+def test_the_result_of_a_part_is_stored_with_its_count(calls: Any) -> None:
+    header = Header(2)
+    for number in range(2):
+        request = request_of(
+            header.parts[number], group=header.id, group_index=number, chord=dict(header.body)
+        )
+        for _ in range(2):
+            unsent.backend.mark_as_done(request.id, number, request)
+        assert unsent.AsyncResult(request.id).get(timeout=1) == number
+    assert calls() == [[[0, 1]]]
+
+
 def test_parts_may_end_before_the_size_is_known(calls: Any) -> None:
     """Celery says it before it sends the last part."""
     header = Header(0)

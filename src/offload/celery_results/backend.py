@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -17,6 +18,7 @@ from offload.celery_results import exceptions, running
 from offload.celery_results.channel import (
     Channel,
     callers_channel,
+    end_part,
     is_worker,
     workers_channel,
 )
@@ -79,6 +81,24 @@ class OffloadResults(Chords, Waiting):
         return {}
 
     # --- writing ------------------------------------------------------------------------------
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.SUCCESS,
+    ) -> None:
+        """Store the result of a task; that of a part of a chord together with its count."""
+        is_part = request is not None and request.chord and request.group and request.id == task_id
+        if not is_part or not store_result or request.ignore_result:
+            super().mark_as_done(task_id, result, request, store_result, state)
+            return
+        write = self._write(task_id, self.encode_result(result, state), state, None, request)
+        part = self.ended_part(request, state, result)
+        self._cache.pop(task_id, None)
+        self.follow_part(request, self.channel(request).call(partial(end_part, write, part)))
 
     def encode_result(self, result: Any, state: str) -> Any:
         if state not in self.EXCEPTION_STATES:

@@ -23,7 +23,7 @@ from offload.lifecycle import JobState
 from offload.notifier import Hint, get_notifier
 from offload.store import get_store
 from offload.store.base import Store
-from offload.store.celery_records import CeleryWrite
+from offload.store.celery_records import CeleryWrite, CountedPart, EndedPart
 from offload.store.hints import MAX_PENDING_CHECKED, publish_after_commit
 from offload.store.records import NewJob
 from offload.store.session import MAX_ROWS_PER_STATEMENT
@@ -112,6 +112,13 @@ def write_result(write: CeleryWrite, store: Store) -> None:
         logger.info(
             "A late report was not stored: the task %s is not %s any more.", write.id, write.state
         )
+
+
+def end_part(write: CeleryWrite, part: EndedPart, store: Store) -> CountedPart:
+    """Write the result of a part of a chord, and count the part, in one transaction."""
+    with transaction.atomic(store.using):
+        write_result(write, store)
+        return store.count_chord_part(part)
 
 
 class _CallersChannel(Channel):

@@ -51,15 +51,24 @@ class Chords(BaseBackend):  # type: ignore[misc]  # untyped
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
         if not request.group or not request.id:
             return
+        part = self.ended_part(request, state, result)
+        self.follow_part(
+            request, self.channel(request).call(lambda store: store.count_chord_part(part))
+        )
+
+    def ended_part(self, request: Any, state: str, result: Any) -> EndedPart:
+        """Return a part of a chord as it is stored."""
         index = request.group_index
         outcome = self.encode([request.id, state, self.encode_result(result, state)])
-        part = EndedPart(
+        return EndedPart(
             job_id(request.group),
             job_id(request.id),
             LAST_POSITION if index is None else int(index),
             pack(outcome),
         )
-        counted = self.channel(request).call(lambda store: store.count_chord_part(part))
+
+    def follow_part(self, request: Any, counted: CountedPart) -> None:
+        """Call the body of a chord if the part was the last one."""
         if counted.is_last:
             self._call_body(request, counted)
 
