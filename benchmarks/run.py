@@ -18,6 +18,7 @@ SCRIPTS = [
     "peers.py",
     "live.py",
     "coordination.py",
+    "celery_kills.py",
     "scale.py",
     "memory.py",
     "web.py",
