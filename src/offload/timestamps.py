@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from offload.durations import MAX_SECONDS
 
+FIRST_MOMENT = -(2**63)
+"""Earlier than every timestamp, in microseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = timedelta(days=1) // _MICROSECOND

@@ -14,6 +14,8 @@ from uuid import UUID
 
 FIRST_KEY_TIME = 1_735_689_600_000
 """1 January 2025 in milliseconds: no page with an idempotency key is older."""
+FIRST_ID = UUID(int=0)
+"""Smaller than every id."""
 
 _lock = threading.Lock()
 _last = 0

@@ -223,7 +223,7 @@ def test_a_worker_that_read_the_old_numbers_goes_by_the_new_ones(worker: str) ->
     store.exchange(register_worker(), (), NO_CLAIM, limited=elsewhere)  # takes the notices
     with transaction.atomic():
         request = LimitedRequest("default", (), (), 1, 1)
-        late, _ = store.claim_limited(worker, [request], news, [])
+        late, _ = store.claim_limited(worker, [request], news, {})
 
     assert len(late) + len(claim(worker)) == 1
 

@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from offload.lifecycle import JobState
+from offload import Concurrency, task
+from offload.lifecycle import JobState, succeeded
+from offload.models import Limit, LimitKey, LimitNotice
 from offload.store import get_store
 from offload.store.base import Store
-from offload.store.records import ClaimedJob, ClaimRequest, Watermark
-from offload.uuid7 import new_id
-from tests.jobs import register_worker
+from offload.store.limit_records import LimitedRequest
+from offload.store.records import ClaimedJob, ClaimRequest, FinishedJob, Watermark
+from offload.timestamps import FIRST_MOMENT
+from offload.uuid7 import FIRST_ID, new_id
+from tests.jobs import NO_CLAIM, register_worker
 from tests.store.test_query_plans import analyze, empty, fill
 
 pytestmark = [
@@ -29,6 +33,8 @@ pytestmark = [
 ]
 CLAIMED = 20_000
 REQUEST = ClaimRequest("default", ("default",), 10)
+LIMITED = LimitedRequest("default", (), (), 100, 0)
+STARTED = 5_000
 SNAPSHOT = {
     "postgresql": ["BEGIN ISOLATION LEVEL REPEATABLE READ"],
     "mysql": [
@@ -36,6 +42,11 @@ SNAPSHOT = {
         "START TRANSACTION WITH CONSISTENT SNAPSHOT",
     ],
 }
+
+
+@task(concurrency=Concurrency(100))
+def hundred() -> None:
+    """At most a hundred at once."""
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +150,51 @@ def test_without_dead_entries_a_watermark_costs_little() -> None:
     lowest = Watermark("default", False, 0, 0, store.key(new_id()))
     above = pages(store, worker, replace(REQUEST, watermarks=[lowest]))
     assert above < 4 * pages(store, worker, REQUEST)  # MariaDB counts first
+
+
+def pages_of_limits(store: Store, worker: str, finished: list[FinishedJob]) -> int:
+    """Return how many pages an exchange reads for jobs with a limit, and roll it back."""
+    read: list[int] = []
+
+    def count(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "limit_slot" in sql and "UPDATE offload_job AS job" not in sql:
+            with context["connection"].connection.cursor() as cursor:
+                cursor.execute("SAVEPOINT explained")
+                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
+                (plan,) = cursor.fetchone()
+                cursor.execute("ROLLBACK TO explained")
+            read.append(_pages(plan))
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(count):
+        store.exchange(worker, finished, NO_CLAIM, limited=LIMITED)
+        transaction.set_rollback(True)
+    return sum(read)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL passes over entries")
+def test_a_claim_of_a_limited_key_reads_no_rows_of_earlier_jobs() -> None:
+    for model in (Limit, LimitKey, LimitNotice):
+        model.objects.all().delete()
+    store = get_store("default")
+    worker = register_worker(lease=1000)
+    hundred.enqueue_many([((), {})] * (STARTED + 300))
+    analyze()
+    with transaction_held_open(has_written=False):
+        finished: list[FinishedJob] = []
+        read = []
+        for number in range(STARTED // 100 + 1):
+            if number in {1, STARTED // 100}:
+                read.append(pages_of_limits(store, worker, finished))
+            claimed = store.exchange(worker, finished, NO_CLAIM, limited=LIMITED).claimed
+            assert len(claimed) == 100
+            finished = [(job, succeeded("null")) for job in claimed]
+        LimitKey.objects.update(
+            held_from=FIRST_MOMENT,
+            held_from_id=FIRST_ID,
+            line_from=FIRST_MOMENT,
+            line_from_id=FIRST_ID,
+        )
+        from_the_start = pages_of_limits(store, worker, finished)
+
+    assert read[1] - read[0] < (from_the_start - read[0]) / 3, (read, from_the_start)

@@ -10,7 +10,7 @@ from django.db import transaction
 from offload.lifecycle import JobState, released, succeeded
 from offload.models import Job
 from offload.store import deleted_parts
-from offload.store.deleted_parts import NO_WORKFLOW
+from offload.uuid7 import FIRST_ID
 from tests.jobs import NO_CLAIM, claim, register_worker
 from tests.workflow_rows import E, F, Flow, S, delete_by_sql, workflow_notices
 
@@ -175,20 +175,20 @@ def test_parts_that_were_deleted_by_sql_are_found() -> None:
     flow = Flow({"a": ((), S), "b": ((), S), "c": (("a", "b"), S), "end": (("a", "b"), E)})
     delete_by_sql(flow, "a")
 
-    last = flow.store.notice_incomplete(NO_WORKFLOW)
+    last = flow.store.notice_incomplete(FIRST_ID)
 
-    assert last == NO_WORKFLOW
+    assert last == FIRST_ID
     assert workflow_notices() == [flow.id]
     assert flow.run().count("end") == 1
     assert flow.states == {"": FAILED, "b": SUCCESSFUL, "c": CANCELLED, "end": SUCCESSFUL}
-    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.store.notice_incomplete(FIRST_ID)
     assert not workflow_notices()  # it has ended
 
 
 def test_workflows_that_lack_no_part_get_no_notice() -> None:
     flow = Flow(CHAIN)
 
-    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.store.notice_incomplete(FIRST_ID)
 
     assert not workflow_notices()
 
@@ -198,7 +198,7 @@ def test_a_workflow_is_found_of_which_only_finished_parts_are_left() -> None:
     finish_one(flow, "a")
     delete_by_sql(flow, "b")
 
-    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.store.notice_incomplete(FIRST_ID)
     flow.step()
 
     assert flow.states == {"": FAILED, "a": SUCCESSFUL}
@@ -210,20 +210,20 @@ def test_workflows_are_looked_at_in_batches(monkeypatch: pytest.MonkeyPatch) -> 
     for flow in flows:
         delete_by_sql(flow, "a")
 
-    last, found = NO_WORKFLOW, []
+    last, found = FIRST_ID, []
     for _ in range(3):
         last = flows[0].store.notice_incomplete(last)
         found.append(len(workflow_notices()))
 
     assert found == [2, 4, 5]
-    assert last == NO_WORKFLOW
+    assert last == FIRST_ID
 
 
 def test_a_workflow_all_of_whose_parts_were_deleted_by_sql_can_be_ended() -> None:
     """No row leads to it, but somebody who sees the workflow wait can end it."""
     flow = Flow({"a": ((), S), "b": ((), S)})
     delete_by_sql(flow, "a", "b")
-    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.store.notice_incomplete(FIRST_ID)
     flow.step()
     assert flow.state == BLOCKED
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from offload.lifecycle import JobState, released, succeeded
 from offload.models import Job, LimitKey, LimitNotice
+from offload.store import get_store
 from offload.store.base import Store
+from offload.store.records import ClaimedJob, FinishedJob
 from tests import limited_tasks as tasks
 from tests.jobs import NO_CLAIM
 from tests.store.limit_claims import by_key, claim
@@ -138,3 +145,78 @@ def test_a_running_job_with_a_limit_holds_a_slot(store: Store, worker: str) -> N
 
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.update(limit_slot=None)
+
+
+# --- where the next claim starts ---------------------------------------------------------------
+
+
+def drain_one_by_one(store: Store, worker: str, running: ClaimedJob) -> list[str]:
+    """Run the jobs behind one that runs, one after the other; return the ids."""
+    order = []
+    while claimed := claim(store, worker, finished=((running, succeeded("null")),)):
+        (running,) = claimed
+        order.append(running.id)
+    return order
+
+
+def ids_of(results: Iterable[Any]) -> list[str]:
+    return [get_store("default").key(UUID(result.id)) for result in results]
+
+
+@pytest.mark.parametrize("priority", [0, -5, 5])
+def test_a_job_that_is_due_before_the_others_is_not_passed_over(
+    store: Store, worker: str, priority: int
+) -> None:
+    """The others come from a host whose clock is an hour ahead."""
+    late = tasks.single.enqueue_many([((), {})] * 3)
+    Job.objects.update(run_after=timezone.now() + timedelta(hours=1))
+    finished: tuple[FinishedJob, ...] = ()
+    for _ in range(2):
+        (job,) = claim(store, worker, finished=finished)
+        finished = ((job, succeeded("null")),)
+    early = tasks.single.using(priority=priority).enqueue()
+
+    (third,) = claim(store, worker, finished=finished)
+    order = [third.id, *drain_one_by_one(store, worker, third)]
+
+    expected = ids_of([early, late[2]])
+    assert order == (expected if priority >= 0 else expected[::-1])
+
+
+def test_a_scheduled_job_that_becomes_due_is_not_passed_over(store: Store, worker: str) -> None:
+    early = tasks.single.using(run_after=timezone.now() + timedelta(hours=1)).enqueue()
+    Job.objects.update(run_after=timezone.now() - timedelta(hours=1))
+    late = tasks.single.enqueue_many([((), {})] * 3)
+    (first,) = claim(store, worker)
+    (second,) = claim(store, worker, finished=((first, succeeded("null")),))
+    store.promote()
+
+    assert drain_one_by_one(store, worker, second) == ids_of([early, late[2]])
+
+
+def test_a_job_that_comes_back_is_not_passed_over(store: Store, worker: str) -> None:
+    results = tasks.single.enqueue_many([((), {})] * 3)
+    (first,) = claim(store, worker)
+    (second,) = claim(store, worker, finished=((first, succeeded("null")),))
+    (again,) = claim(store, worker, finished=((second, released()),))
+    assert again.id == second.id
+    last = tasks.single.enqueue()  # its notice says when it is due, and that of the other does not
+    store.finish([(again, released())])
+    (again,) = claim(store, worker)
+
+    assert [again.id, *drain_one_by_one(store, worker, again)] == ids_of([*results[1:], last])
+
+
+def test_a_job_that_runs_for_long_is_counted_although_later_ones_have_finished(
+    store: Store, worker: str
+) -> None:
+    tasks.call_api.enqueue_many([(("a",), {})] * 5)
+    long, short = claim(store, worker)
+    for _ in range(3):
+        (short,) = claim(store, worker, finished=((short, succeeded("null")),))
+        assert not claim(store, worker)
+
+    assert Job.objects.filter(state=JobState.RUNNING).count() == 2
+    assert (
+        claim(store, worker, finished=((long, succeeded("null")), (short, succeeded("null")))) == []
+    )

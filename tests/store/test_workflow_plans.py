@@ -12,8 +12,7 @@ from django.db import connection
 from offload.lifecycle import JobState, succeeded
 from offload.models import Dependency, Job, WorkflowNotice
 from offload.store import get_store
-from offload.store.deleted_parts import NO_WORKFLOW
-from offload.uuid7 import new_id
+from offload.uuid7 import FIRST_ID, new_id
 from tests import tasks
 from tests.jobs import NO_CLAIM, claim, register_worker
 from tests.store.test_query_plans import FINISHED, analyze, assert_index, empty, explained, fill
@@ -96,7 +95,7 @@ def end(flow: Flow) -> None:
 
 
 def look(flow: Flow) -> None:
-    flow.store.notice_incomplete(NO_WORKFLOW)
+    flow.store.notice_incomplete(FIRST_ID)
 
 
 OPERATIONS: list[tuple[Callable[[Flow], None], str]] = [

@@ -184,6 +184,7 @@ class JobBatch:
                         self.limit.maximum(args, kwargs),
                         LOADED_AT,
                         self.limit.weight(args, kwargs),
+                        columns["run_after"],
                     )
                 keys.append(key)
         return CallKeys(keys, details)

@@ -8,6 +8,8 @@ from django.db.models import Q
 from offload.models.exact_text import ExactCharField, ExactTextField
 from offload.models.fields import TimestampField
 from offload.models.indexes import PartialIndex
+from offload.timestamps import FIRST_MOMENT
+from offload.uuid7 import FIRST_ID
 
 
 class Limit(models.Model):
@@ -64,6 +66,15 @@ class LimitKey(models.Model):
     open_at = models.BigIntegerField(null=True, blank=True)
     """From when on jobs may start, in microseconds; also the order in which keys take turns. None
     while nothing waits, or nothing may start before another job finishes."""
+
+    held_from = models.BigIntegerField(db_default=FIRST_MOMENT, default=FIRST_MOMENT)
+    """No running job of the key has a smaller (`run_after`, `id`) than this and `held_from_id`;
+    PostgreSQL counts them from here."""
+    held_from_id = models.UUIDField(db_default=FIRST_ID, default=FIRST_ID)
+    line_from = models.BigIntegerField(db_default=FIRST_MOMENT, default=FIRST_MOMENT)
+    """No waiting job of the key has a smaller (`run_after`, `id`) than this and `line_from_id`;
+    PostgreSQL looks for them from here."""
+    line_from_id = models.UUIDField(db_default=FIRST_ID, default=FIRST_ID)
 
     class Meta:
         indexes = (

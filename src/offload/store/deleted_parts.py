@@ -17,11 +17,10 @@ from offload.store.releases import EndedPart
 from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.store.statements import statement
 from offload.store.workflow_records import IMPLIED
+from offload.uuid7 import FIRST_ID
 
 MAX_LOOKED_AT = 500
 """Workflows that one look reads."""
-NO_WORKFLOW = UUID(int=0)
-"""The smallest id: the look begins behind it."""
 
 
 class _Parents(NamedTuple):
@@ -68,7 +67,7 @@ class DeletedParts(PartEnds):
             counts = dict(parts.annotate(count=Count("pk")))
             lacking = [pk for pk in awaited if counts.get(pk, 0) < awaited[pk]]
             self.add_workflow_notices([self.key(pk) for pk in lacking])
-        return batch[-1] if len(batch) == MAX_LOOKED_AT else NO_WORKFLOW
+        return batch[-1] if len(batch) == MAX_LOOKED_AT else FIRST_ID
 
     def tell_deleted(self, workflow: str, worker: str) -> Told:
         """Tell the ends of those parts of a workflow that were deleted before they had finished.

@@ -17,6 +17,7 @@ from offload.lifecycle import WAITING, JobState, Outcome, cancelled_instead
 from offload.models import Attempt
 from offload.notifier import Hint
 from offload.store.added_parts import AddedParts
+from offload.store.freed_keys import freed_keys, limit_keys
 from offload.store.hints import publish_after_commit
 from offload.store.limit_records import KeysToOpen, LimitedRequest, LimitedResult, LimitNews
 from offload.store.limited_queues import (
@@ -131,7 +132,7 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
             if progress:
                 written = self.keep_progress(progress, states)
             told = self._tell_ends(finished, states)
-            claim = partial(self._claim_all, worker, news, limit_keys(finished))
+            claim = partial(self._claim_all, worker, news, freed_keys(finished, states))
             claims = self.claim_unpaused(claim, request, limited)
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
@@ -155,7 +156,7 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
         self,
         worker: str,
         news: LimitNews | None,
-        freed: Collection[str],
+        freed: Mapping[str, bool],
         request: ClaimRequest,
         limited: LimitedRequest | None,
     ) -> Claims:
@@ -164,7 +165,8 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
         Args:
             worker: id of the worker.
             news: what was read about limits before the transaction.
-            freed: keys of limits of which this transaction has finished jobs.
+            freed: keys of limits of which this transaction has finished jobs, and whether some wait
+                again.
             request: how many jobs to claim, and from where.
             limited: how many jobs with a limit.
         """
@@ -386,11 +388,6 @@ def _refused(finished: Sequence[FinishedJob], states: Mapping[ClaimKey, int]) ->
     if len(states) == len(finished):
         return []
     return [job for job, _ in finished if job.key not in states]
-
-
-def limit_keys(finished: Sequence[FinishedJob]) -> set[str]:
-    """Return the keys of limits of which jobs have finished, also those whose rows were deleted."""
-    return {job.limit_key for job, _ in finished if job.limit_key is not None}
 
 
 def _as_limited(job: ClaimedJob, outcome: Outcome) -> FinishedJob:

@@ -20,14 +20,16 @@ from offload.store.limit_records import (
     LimitNumbers,
     Notice,
     OpenKey,
+    Place,
     keys_of,
     name_of,
     newest_definitions,
+    of_any_time,
 )
 from offload.store.records import ClaimedJob
 from offload.store.session import seconds_until
 from offload.store.statements import statement
-from offload.timestamps import now_microseconds
+from offload.timestamps import FIRST_MOMENT, now_microseconds
 
 MAX_NOTICES = 500
 """Notices that one exchange reads."""
@@ -56,26 +58,31 @@ class LimitKeys(LimitDefinitions):
             )
         return LimitNews(notices, limits, made)
 
-    def open_keys(self, freed: AbstractSet[str], noticed: KeysToOpen, news: LimitNews) -> None:
+    def open_keys(self, freed: Mapping[str, bool], noticed: KeysToOpen, news: LimitNews) -> None:
         """Open keys, and the rows above them; leave notices for those that others have locked.
 
         A row that was pruned since `make_keys` gets a notice, too, and so is made again. One that
         `make_keys` has made is open: whoever has closed it since has seen what its notices mean.
 
         Args:
-            freed: keys of which this transaction has finished jobs.
+            freed: keys of which this transaction has finished jobs, and whether some wait again.
             noticed: keys of the notices that this transaction has taken.
             news: what `make_keys` has returned.
         """
+        noticed = noticed | {key: of_any_time(noticed.get(key)) for key in freed if freed[key]}
         looks_first = len(freed) > 1  # the row of a lone key mostly exists, and must be opened
         waiting = self._with_waiting_jobs(freed) if looks_first else freed
         totals = dict.fromkeys({_parent(key, news.limits) for key in freed} - {""})
         rows = _with_totals(totals | dict.fromkeys(waiting) | noticed, news.limits)
         to_open = {key: rows[key] for key in sorted(rows.keys() - news.made)}
-        unlocked = self._open_unlocked(to_open, news.limits) if to_open else set()
+        entered = {
+            key: FIRST_MOMENT if details is None else details.run_after
+            for key, details in noticed.items()
+        }
+        unlocked = self._open_unlocked(to_open, news.limits, entered) if to_open else set()
         left = {key: details for key, details in to_open.items() if key not in unlocked}
-        if not looks_first and left.keys() & freed - noticed.keys():
-            for key in freed - self._with_waiting_jobs(freed):
+        if not looks_first and left.keys() & freed.keys() - noticed.keys():
+            for key in freed.keys() - self._with_waiting_jobs(freed):
                 del left[key]
         if left:
             self._insert_notices(left)
@@ -121,11 +128,19 @@ class LimitKeys(LimitDefinitions):
         return {row["limit_key"] for row in missing} if is_alone else ()
 
     def _open_unlocked(
-        self, keys: KeysToOpen, limits: Mapping[str, LimitNumbers]
+        self,
+        keys: KeysToOpen,
+        limits: Mapping[str, LimitNumbers],
+        entered: Mapping[str, int],  # noqa: ARG002  # on PostgreSQL
     ) -> AbstractSet[str]:
         """Open keys that no other worker has locked; return these.
 
         Rows that would stay the same are not written: there may be one for each finished job.
+
+        Args:
+            keys: the keys.
+            limits: the numbers of all limits.
+            entered: the smallest `run_after` of the jobs that have come into the lines of keys.
         """
         names = {"limit_keys": self._list(list(keys)), "now": now_microseconds()}
         with self._cursor() as cursor:
@@ -168,6 +183,11 @@ class LimitKeys(LimitDefinitions):
             cursor.execute(statement(self.dialect, "count_running"), {"slots": self._list(slots)})
             return {slot.removeprefix(HOLDS): count for slot, count in cursor.fetchall()}
 
+    def count_held(self, keys: Sequence[OpenKey]) -> dict[str, tuple[int, Place | None]]:
+        """Return how many jobs of locked keys run, and the first of their places if it is known."""
+        running = self.count_running([key.limit_key for key in keys])
+        return {key: (count, None) for key, count in running.items()}
+
     def count_all_running(self, name: str) -> int:
         """Return how many jobs of all keys of a limit run."""
         parameters = {"low": f"{HOLDS}{name}:", "high": f"{HOLDS}{name}{ALL_KEYS_END}"}
@@ -180,7 +200,7 @@ class LimitKeys(LimitDefinitions):
         worker: str,
         request: LimitedRequest,
         kinds: Sequence[bool],
-        counts: Mapping[str, int],
+        counts: Mapping[OpenKey, int],
         now: int,
     ) -> list[ClaimedJob]:
         """Mark the most urgent jobs of locked keys as running here; return them.
@@ -197,7 +217,7 @@ class LimitKeys(LimitDefinitions):
         with self._cursor() as cursor:
             for key, count in counts.items():
                 sql = statement(self.dialect, "claim_limited")
-                cursor.execute(sql, {**parameters, "limit_key": key, "count": count})
+                cursor.execute(sql, {**parameters, "limit_key": key.limit_key, "count": count})
                 claimed += [ClaimedJob(*row) for row in cursor.fetchall()]
         return claimed
 

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from offload.policies.queue_limits import QueueLimits
+from offload.timestamps import FIRST_MOMENT
+from offload.uuid7 import FIRST_ID
 
 WAITS, HOLDS = "w:", "h:"
 """How `Job.limit_slot` starts: the job waits for a slot, or holds one."""
@@ -107,6 +109,7 @@ class KeyDetails(NamedTuple):
         max_running: the key's own number; None for the limit's.
         loaded_at: see `Definition`.
         weight: the key's own weight; None for the limit's.
+        run_after: of its new jobs, the smallest; FIRST_MOMENT if it is not known.
     """
 
     name: str
@@ -117,6 +120,7 @@ class KeyDetails(NamedTuple):
     max_running: int | None = None
     loaded_at: int = 0
     weight: int | None = None
+    run_after: int = FIRST_MOMENT
 
     def merged_with(self, later: KeyDetails) -> KeyDetails:
         """Return what two notices say together about their jobs."""
@@ -124,6 +128,7 @@ class KeyDetails(NamedTuple):
             backend=self.backend if self.backend == later.backend else "",
             queue_name=self.queue_name if self.queue_name == later.queue_name else "",
             is_async=self.is_async if self.is_async == later.is_async else None,
+            run_after=min(self.run_after, later.run_after),
         )
 
 
@@ -157,9 +162,20 @@ def keys_of(notices: Iterable[Notice]) -> KeysToOpen:
     """Return the keys of notices, with what all notices of each say together."""
     keys: KeysToOpen = {}
     for _, key, details in notices:
-        known = keys.get(key)
-        keys[key] = known.merged_with(details) if known and details else details or known
+        keys[key] = merged(keys[key], details) if key in keys else details
     return keys
+
+
+def merged(first: KeyDetails | None, second: KeyDetails | None) -> KeyDetails | None:
+    """Return what two notices about a key say together."""
+    if first and second:
+        return first.merged_with(second)
+    return of_any_time(first or second)
+
+
+def of_any_time(details: KeyDetails | None) -> KeyDetails | None:
+    """Return details of a key to whose line jobs have come at any place, such as the head."""
+    return None if details is None else details._replace(run_after=FIRST_MOMENT)
 
 
 def newest_definitions(notices: Iterable[Notice]) -> dict[str, Definition]:
@@ -178,6 +194,10 @@ def name_of(limit_key: str) -> str:
     return limit_key.partition(":")[0]
 
 
+type Place = tuple[int, str]
+"""`run_after` and id of a job: its place among jobs of one priority."""
+
+
 class OpenKey(NamedTuple):
     """A key whose jobs may start, locked by this transaction.
 
@@ -191,6 +211,10 @@ class OpenKey(NamedTuple):
         open_at: see `LimitKey`.
         weight: the key's own weight; None for the limit's.
         turn_left: see `LimitKey`.
+        held_from: see `LimitKey`.
+        held_from_id: see `LimitKey`.
+        line_from: see `LimitKey`.
+        line_from_id: see `LimitKey`.
     """
 
     limit_key: str
@@ -202,6 +226,10 @@ class OpenKey(NamedTuple):
     open_at: int = 0
     weight: int | None = None
     turn_left: int = 0
+    held_from: int = FIRST_MOMENT
+    held_from_id: str = str(FIRST_ID)
+    line_from: int = FIRST_MOMENT
+    line_from_id: str = str(FIRST_ID)
 
     @property
     def is_total(self) -> bool:
@@ -213,7 +241,17 @@ class OpenKey(NamedTuple):
         is_disposable = (
             free_at == 0 and self.max_running is None and self.weight is None and not self.is_total
         )
-        return ClosedKey(self.limit_key, free_at, open_at, turn_left, is_disposable)
+        return ClosedKey(
+            self.limit_key,
+            free_at,
+            open_at,
+            turn_left,
+            is_disposable,
+            self.held_from,
+            self.held_from_id,
+            self.line_from,
+            self.line_from_id,
+        )
 
 
 class ClosedKey(NamedTuple):
@@ -225,6 +263,10 @@ class ClosedKey(NamedTuple):
         open_at: when jobs may start next, if any wait; None if a job must finish first.
         turn_left: see `LimitKey`.
         is_disposable: whether its row says nothing more, once no job waits in its line.
+        held_from: see `LimitKey`.
+        held_from_id: see `LimitKey`.
+        line_from: see `LimitKey`; as it was before the claim.
+        line_from_id: see `LimitKey`; as it was before the claim.
     """
 
     limit_key: str
@@ -232,6 +274,10 @@ class ClosedKey(NamedTuple):
     open_at: int | None
     turn_left: int = 0
     is_disposable: bool = False
+    held_from: int = FIRST_MOMENT
+    held_from_id: str = str(FIRST_ID)
+    line_from: int = FIRST_MOMENT
+    line_from_id: str = str(FIRST_ID)
 
 
 class Share(NamedTuple):

@@ -8,7 +8,7 @@ statement after the lock, and claims as many as may start. So no slot can leak.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from offload.failpoints import failpoint
@@ -21,10 +21,13 @@ from offload.store.limit_records import (
     LimitNews,
     LimitNumbers,
     OpenKey,
+    Place,
     Share,
     keys_of,
 )
 from offload.store.records import ClaimedJob
+from offload.timestamps import FIRST_MOMENT
+from offload.uuid7 import FIRST_ID
 
 MAX_KEYS = 32
 """Keys that a worker locks at once, unless it has more free slots."""
@@ -40,7 +43,7 @@ class LimitedClaims(LimitKeys):
         worker: str,
         requests: Sequence[LimitedRequest],
         news: LimitNews,
-        freed: Collection[str],
+        freed: Mapping[str, bool],
     ) -> tuple[list[ClaimedJob], LimitedResult]:
         """Claim jobs with a limit, in the caller's transaction.
 
@@ -48,13 +51,13 @@ class LimitedClaims(LimitKeys):
             worker: id of the worker, as `key` returns it.
             requests: how many jobs, and from where; they share the slots.
             news: what `make_keys` has returned before the transaction.
-            freed: keys of which this transaction has finished jobs.
+            freed: keys of which this transaction has finished jobs, and whether some wait again.
 
         Returns:
             The jobs, and when more may start.
         """
         noticed = self.take_notices(news.notices)
-        self.open_keys(set(freed), keys_of(noticed), news)
+        self.open_keys(freed, keys_of(noticed), news)
         failpoint("limits.opened")
         claimed: list[ClaimedJob] = []
         rate_in = 0.0
@@ -83,6 +86,8 @@ class LimitedClaim:
         self._worker = worker
         self._request = request
         self._limits: Mapping[str, LimitNumbers] = {}
+        self._held: dict[str, Place | None] = {}
+        """The first place of the jobs that run, of each key whose jobs were counted."""
         self.rate_in = 0.0
         self._max_keys = MAX_KEYS
         self._closes_empty_keys = False
@@ -143,7 +148,7 @@ class LimitedClaim:
         skipped = [key for key in keys if key.limit_key not in shares and granted[key.limit_key]]
         if self._closes_empty_keys:
             empty = [
-                key.closed(key.free_at, key.open_at, key.turn_left)
+                self._with_held(key.closed(key.free_at, key.open_at, key.turn_left))
                 for key in skipped
                 if not key.is_total
             ]
@@ -162,8 +167,12 @@ class LimitedClaim:
     def _count_running(self, keys: Sequence[OpenKey]) -> Counter[str]:
         """Return how many jobs of each key run; 0 for a key without a limit of them."""
         counted = [key for key in keys if max_running(key, self._limits[key.name]) is not None]
-        single = [key.limit_key for key in counted if not key.is_total]
-        running = Counter(self._store.count_running(single)) if single else Counter()
+        single = [key for key in counted if not key.is_total]
+        self._held = dict.fromkeys(key.limit_key for key in single)
+        running: Counter[str] = Counter()
+        for name, (count, first) in (self._store.count_held(single) if single else {}).items():
+            running[name] = count
+            self._held[name] = first
         for key in counted:
             if key.is_total:
                 running[key.limit_key] = self._store.count_all_running(key.name)
@@ -177,9 +186,7 @@ class LimitedClaim:
         slots: FreeSlots,
     ) -> list[ClaimedJob]:
         single = [key for key in keys if not key.is_total]
-        counts = {
-            key.limit_key: shares[key.limit_key].jobs for key in single if key.limit_key in shares
-        }
+        counts = {key: shares[key.limit_key].jobs for key in single if key.limit_key in shares}
         claimed: list[ClaimedJob] = []
         if counts:
             claimed = self._store.claim_of_keys(
@@ -188,6 +195,10 @@ class LimitedClaim:
             failpoint("limits.claimed")
         slots.use(claimed)
         started = Counter(job.limit_key for job in claimed)
+        for job in claimed:
+            if job.limit_key in self._held:
+                place = (job.run_after, job.id)
+                self._held[job.limit_key] = min(self._held[job.limit_key] or place, place)
         self._store.close_keys(
             [
                 self._close(
@@ -221,7 +232,17 @@ class LimitedClaim:
         closed = close(key, numbers, share, running=running, started=started)
         if closed.open_at is not None and started == (share.jobs if share else 0):
             self.rate_in = max(self.rate_in, (closed.open_at - key.now) / 1_000_000)
-        return closed
+        return self._with_held(closed)
+
+    def _with_held(self, closed: ClosedKey) -> ClosedKey:
+        """Write from where the next worker counts; from the start where this one has not counted.
+
+        Jobs that were claimed without a count may have any place.
+        """
+        place = self._held.get(closed.limit_key, (FIRST_MOMENT, str(FIRST_ID)))
+        if place is None:  # none runs, so the row is still right
+            return closed
+        return closed._replace(held_from=place[0], held_from_id=place[1])
 
 
 def _may_have_more(

@@ -14,7 +14,7 @@ from offload.lifecycle import WAITING, JobState
 from offload.models import Job
 from offload.models.exact_text import exact_collation
 from offload.store.base import Store
-from offload.store.limit_records import WAITS, LimitedRequest
+from offload.store.limit_records import WAITS, LimitedRequest, OpenKey
 from offload.store.mysql_updates import finish_group, group_by_outcome, progress_updates
 from offload.store.poll_results import poll_result
 from offload.store.records import (
@@ -225,7 +225,7 @@ class MySQLStore(Store):
         worker: str,
         request: LimitedRequest,
         kinds: Sequence[bool],
-        counts: Mapping[str, int],
+        counts: Mapping[OpenKey, int],
         now: int,
     ) -> list[ClaimedJob]:
         parameters = self._from_where(request, kinds)
@@ -233,7 +233,7 @@ class MySQLStore(Store):
         rows: list[tuple[Any, ...]] = []
         with self.connection.cursor() as cursor:
             for key, count in counts.items():
-                cursor.execute(sql, {**parameters, "limit_key": key, "count": count})
+                cursor.execute(sql, {**parameters, "limit_key": key.limit_key, "count": count})
                 rows += cursor.fetchall()
             if not rows:
                 return []

@@ -12,7 +12,14 @@ from django.db.backends.postgresql import base as backend
 
 from offload.store.base import Store
 from offload.store.limit_keys import opening
-from offload.store.limit_records import ClosedKey, KeysToOpen, LimitedRequest, LimitNumbers
+from offload.store.limit_records import (
+    ClosedKey,
+    KeysToOpen,
+    LimitedRequest,
+    LimitNumbers,
+    OpenKey,
+    Place,
+)
 from offload.store.new_workflows import PART_COLUMNS
 from offload.store.records import (
     CallRow,
@@ -246,27 +253,43 @@ class PostgreSQLStore(Store):
             cursor.execute(statement("postgresql", "add_keys"), parameters)
             return {key for (key,) in cursor.fetchall()}
 
-    def _open_unlocked(self, keys: KeysToOpen, limits: Mapping[str, LimitNumbers]) -> set[str]:
-        rows = [opening(key, details, limits) for key, details in keys.items()]
+    def _open_unlocked(
+        self, keys: KeysToOpen, limits: Mapping[str, LimitNumbers], entered: Mapping[str, int]
+    ) -> set[str]:
+        rows = [
+            opening(key, details, limits) | {"entered": entered.get(key)}
+            for key, details in keys.items()
+        ]
         columns = (
             *("limit_key", "parent", "is_known", "backend", "queue_name", "is_async"),
-            *("max_running", "weight"),
+            *("max_running", "weight", "entered"),
         )
         parameters = _array_parameters(columns, _values(columns, rows))
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "open_keys"), parameters)
             return {key for (key,) in cursor.fetchall()}
 
+    def count_held(self, keys: Sequence[OpenKey]) -> dict[str, tuple[int, Place | None]]:
+        columns = ("limit_keys", "held_from", "held_from_id")
+        rows = [(key.limit_key, key.held_from, key.held_from_id) for key in keys]
+        with self._cursor() as cursor:
+            cursor.execute(statement("postgresql", "count_held"), _array_parameters(columns, rows))
+            return {key: (count, tuple(first)) for key, count, *first in cursor.fetchall() if count}
+
     def claim_of_keys(
         self,
         worker: str,
         request: LimitedRequest,
         kinds: Sequence[bool],
-        counts: Mapping[str, int],
+        counts: Mapping[OpenKey, int],
         now: int,
     ) -> list[ClaimedJob]:
         parameters = self._from_where(request, kinds) | {"worker": worker, "now": now}
-        parameters |= _array_parameters(("limit_keys", "counts"), list(counts.items()))
+        columns = ("limit_keys", "counts", "line_from", "line_from_id")
+        rows = [
+            (key.limit_key, count, key.line_from, key.line_from_id) for key, count in counts.items()
+        ]
+        parameters |= _array_parameters(columns, rows)
         with self._cursor() as cursor:
             cursor.execute(statement("postgresql", "claim_limited"), parameters)
             return [ClaimedJob(*row) for row in cursor.fetchall()]

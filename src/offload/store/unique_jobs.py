@@ -24,7 +24,7 @@ from offload.models import Job
 from offload.notifier import Hint
 from offload.store.hints import publish_after_commit
 from offload.store.limit_notices import LimitNotices
-from offload.store.limit_records import WAITS, KeysToOpen
+from offload.store.limit_records import WAITS, KeysToOpen, of_any_time
 from offload.store.records import NewJob, UniqueCall, UniqueTerms
 from offload.store.session import MAX_ROWS_PER_STATEMENT, NEXT_VERSION
 from offload.store.statements import statement
@@ -68,7 +68,7 @@ class UniqueJobs(LimitNotices):
                     f"The jobs that hold the keys of {job.task_path} change too fast. Try the "
                     "transaction again."
                 )
-            self.add_notices({key: limits[key] for key in insertion.limit_keys})
+            self.add_notices({key: of_any_time(limits[key]) for key in insertion.limit_keys})
         hints = [Hint.WORK, Hint.CHANGED] if insertion.has_replaced else [Hint.WORK]
         publish_after_commit(self.using, *hints)
         return insertion.holders

@@ -11,7 +11,8 @@ from django.db import transaction
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState
 from offload.models import Job, Worker
-from offload.store.exchange import Exchange, cancelled_by_request, limit_keys
+from offload.store.exchange import Exchange, cancelled_by_request
+from offload.store.freed_keys import limit_keys
 from offload.store.losses import lost_outcome
 from offload.store.records import ClaimedJob, ClaimKey, FinishedJob
 from offload.store.session import MAX_ROWS_PER_STATEMENT

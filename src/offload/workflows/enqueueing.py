@@ -16,7 +16,7 @@ from offload.exceptions import InvalidWorkflow
 from offload.lifecycle import JobState, RunWhen
 from offload.reserved_ids import take_reserved_id
 from offload.results import canonical_id
-from offload.store.limit_records import KeyDetails, KeysToOpen, LimitNumbers
+from offload.store.limit_records import KeyDetails, KeysToOpen, LimitNumbers, merged
 from offload.store.workflow_records import (
     RESULT,
     RESULTS,
@@ -273,7 +273,8 @@ def _limit_keys(batches: Iterable[_Batch], workflow: str, keys: KeysToOpen) -> d
         if batch.limit is not None:
             of_calls = batch.limit_keys([_without_results(node) for node in nodes])
             assert of_calls is not None  # noqa: S101  # the task has a limit
-            keys.update(of_calls.details)
+            for key, details in of_calls.details.items():
+                keys[key] = merged(keys[key], details) if key in keys else details
             limit_keys.update(zip((node.index for node in nodes), of_calls.keys, strict=True))
             continue
         for node in nodes:
@@ -281,8 +282,7 @@ def _limit_keys(batches: Iterable[_Batch], workflow: str, keys: KeysToOpen) -> d
                 key = f"{AT_ONCE}{node.width.slots}:{workflow}.{node.width.group}"
                 limit_keys[node.index] = key
                 details = _details_of_width(node.width, task)
-                known = keys.get(key)
-                keys[key] = known.merged_with(details) if known else details
+                keys[key] = merged(keys[key], details) if key in keys else details
     return limit_keys
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from offload.failpoints import failpoint
 from offload.lifecycle import JobState, retention_periods
-from offload.store.deleted_parts import NO_WORKFLOW
 from offload.store.session import MAX_ROWS_PER_STATEMENT
+from offload.uuid7 import FIRST_ID
 from offload.worker.cooldown import Cooldown
 from offload.worker.timers import Timer
 
@@ -86,7 +86,7 @@ class Maintenance:
         """The pause after a slow search for lost jobs while no worker is known to be dead."""
         self._last_key = ""
         """The last key of a limit that was looked at for pruning."""
-        self._last_workflow = NO_WORKFLOW
+        self._last_workflow = FIRST_ID
         """The last workflow that was searched for deleted parts."""
         self.timers = [
             Timer(self.rescue, min(RESCUE_INTERVAL, options.heartbeat_interval)),
@@ -167,7 +167,7 @@ class Maintenance:
         """
         started_at = self._clock()
         self._last_workflow = self._store.notice_incomplete(self._last_workflow)
-        return None if self._last_workflow == NO_WORKFLOW else self._pause_after(started_at)
+        return None if self._last_workflow == FIRST_ID else self._pause_after(started_at)
 
     def _pause_after(self, started_at: float) -> float:
         """Return the seconds between a batch that began then and the next one."""

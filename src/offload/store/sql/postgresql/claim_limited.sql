@@ -1,9 +1,13 @@
 WITH picked AS MATERIALIZED (
     SELECT waiting.id
-    FROM unnest(%(limit_keys)s::text[], %(counts)s::int[]) AS granted (limit_key, count)
+    FROM unnest(
+        %(limit_keys)s::text[], %(counts)s::int[], %(line_from)s::bigint[], %(line_from_id)s::uuid[]
+    ) AS granted (limit_key, count, line_from, line_from_id)
     CROSS JOIN LATERAL (
         SELECT id FROM offload_job
-        WHERE limit_slot = 'w:' || granted.limit_key AND backend = %(backend)s
+        WHERE limit_slot = 'w:' || granted.limit_key
+            AND (run_after, id) >= (granted.line_from, granted.line_from_id)
+            AND backend = %(backend)s
             AND is_async = ANY (%(kinds)s::boolean[])
             AND queue_name <> ALL (%(excluded)s::text[])
             AND (queue_name = ANY (%(queues)s::text[]) OR %(queues)s::text[] = '{}')

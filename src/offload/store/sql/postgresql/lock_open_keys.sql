@@ -1,5 +1,5 @@
 SELECT limit_key, name, is_async, max_running, free_at, {clock} AS now, open_at,
-    weight, turn_left
+    weight, turn_left, held_from, held_from_id::text, line_from, line_from_id::text
 FROM offload_limitkey
 WHERE parent = %(parent)s AND open_at <= {clock}
     AND backend IN (%(backend)s, '')
