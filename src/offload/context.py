@@ -25,7 +25,7 @@ class CurrentJob:
         attempt: 1 for the first try.
         max_attempts: how often the task may run.
         enqueued_at: when it was enqueued.
-        started_at: when its first attempt started.
+        started_at: when its first attempt started; None in a signal about a job that did not.
         owner: `user:<pk>`, `session:<name>`, or "" for no owner.
         tenant: the tenant; "" without one.
         request_id: the id of the request that led to it; "" without one.
@@ -39,7 +39,7 @@ class CurrentJob:
     attempt: int
     max_attempts: int
     enqueued_at: datetime
-    started_at: datetime
+    started_at: datetime | None
     owner: str
     tenant: str
     request_id: str

@@ -226,7 +226,7 @@ def test_without_the_wrapper_a_request_is_answered_at_once(page, limits):
 
 
 def test_a_database_error_is_answered_at_once(page, limits, monkeypatch):
-    def find(*_: Any) -> None:
+    def find(*_: Any, **_options: Any) -> None:
         raise DatabaseError("no such table: offload_job")
 
     async def scenario() -> Any:

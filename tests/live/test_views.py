@@ -78,7 +78,7 @@ def test_a_database_error_is_reported_as_a_busy_server(monkeypatch):
     client = user_client()
     identifier = start_job(client)
 
-    def find(*_: Any) -> None:
+    def find(*_: Any, **_options: Any) -> None:
         raise DatabaseError("no such table: offload_job")
 
     monkeypatch.setattr(get_store("default"), "find", find, raising=True)

@@ -97,7 +97,7 @@ class ClaimedJob(NamedTuple):
     run_after: int
     expires_at: int | None
     enqueued_at: int
-    started_at: int
+    started_at: int | None
     last_attempted_at: int
     timeout: float | None
     max_attempts: int

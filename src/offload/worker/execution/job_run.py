@@ -41,6 +41,8 @@ from offload.timestamps import now_microseconds, to_datetime
 from offload.worker.execution.sqlite_connections import SQLiteChanges
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.dispatch import Signal
 
 type IsCancelled = Callable[[], bool]
@@ -206,12 +208,12 @@ class JobRun:
             attempt=len(job.previous) + 1,
             max_attempts=job.max_attempts,
             enqueued_at=to_datetime(job.enqueued_at),
-            started_at=to_datetime(job.started_at),
+            started_at=_moment(job.started_at),
             owner=job.owner,
             tenant=job.tenant,
             request_id=job.request_id,
             is_cancelled=self.is_cancelled,
-            scheduled_for=None if job.scheduled_for is None else to_datetime(job.scheduled_for),
+            scheduled_for=_moment(job.scheduled_for),
         )
 
     def open_reporter(self) -> ProgressReporter:
@@ -343,6 +345,10 @@ def _forget_backends(*, setting: str, **_: Any) -> None:
         _options_and_sender.cache_clear()
 
 
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else to_datetime(microseconds)
+
+
 def _make_running_result(
     job: ClaimedJob, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
 ) -> OffloadResult[Any]:
@@ -354,7 +360,7 @@ def _make_running_result(
         state=JobState.RUNNING,
         status=JobState.RUNNING.status,
         enqueued_at=to_datetime(job.enqueued_at),
-        started_at=last_attempted_at if is_first else to_datetime(job.started_at),
+        started_at=last_attempted_at if is_first else _moment(job.started_at),
         finished_at=None,
         last_attempted_at=last_attempted_at,
         args=args,
