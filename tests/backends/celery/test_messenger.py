@@ -145,6 +145,9 @@ def test_a_copy_of_the_process_sends_its_own_messages(queue) -> None:
 
 
 def test_a_copy_of_the_process_has_a_connection_of_its_own(queue, monkeypatch) -> None:
+    warm = messenger("memory")  # with its first message, Celery makes pools, which open nothing
+    warm.send(messages(1))
+    assert warm.flush(20)
     opened = []
     connect = memory.connection_for_write
 
