@@ -31,7 +31,7 @@ In {duration} s, {kills} kills with SIGKILL, of a process that runs a job or of 
 one restart of the broker, which keeps its messages on disk; and one emptied broker.
 "Refused" are calls that raised an error.
 
-| broker | | sent | refused | lost | stuck | rerun because of a kill | run twice without one |
+| broker | | sent | refused | lost | stuck | rerun because of a kill | rerun without a kill |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 

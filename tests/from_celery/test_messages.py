@@ -112,9 +112,9 @@ def test_messages_that_cannot_be_carried_stay_and_are_named(broker: FilledBroker
         "There is no task 'shop.tasks.gone'",
         "change its import to offload.celery",
         "missing 1 required positional argument: 'y'",
-        "Its body is no JSON (Expecting property name",
+        "Its body is not JSON (Expecting property name",
         "Its content type is 'application/octet-stream'",
-        "It is no call of a task in Celery's protocol 1 or 2",
+        "It is not a call in Celery's protocol 1 or 2",
         "unlisted' is not valid for backend",
     ):
         assert part in texts

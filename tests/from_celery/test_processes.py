@@ -103,7 +103,9 @@ def test_a_message_that_a_worker_holds_is_carried_after_its_end(
     assert "Stop Celery's workers" in reason
     assert Job.objects.count() == 0
     if broker.is_redis:
-        with pytest.raises(CommandError, match=re.escape(f"{broker.run}@test answered")):
+        with pytest.raises(
+            CommandError, match=re.escape(f"run the messages, too: {broker.run}@test")
+        ):
             run("--write", "--held")
     assert worker.stop() == 0
     wait_until(lambda: broker.waiting() == 1, "the worker gets and gives back its message", 60)

@@ -110,7 +110,9 @@ def write_result(write: CeleryWrite, store: Store) -> None:
     """Write a state of a task; log one that comes too late."""
     if not store.write_celery_result(write):
         logger.info(
-            "A late report was not stored: the task %s is not %s any more.", write.id, write.state
+            "The task %s was not set to %s: its row already has a later state or attempt.",
+            write.id,
+            write.state,
         )
 
 

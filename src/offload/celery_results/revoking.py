@@ -27,7 +27,7 @@ def revoke(job: Job) -> None:
     except (BrokerError, OSError) as error:
         raise QueueUnavailable(
             f"The task {task_id} was not revoked, as Celery's broker does not answer: "
-            f"{to_terminal_text(error)}"
+            f"{to_terminal_text(error)}. Cancel it again when the broker answers."
         ) from error
 
 
@@ -37,7 +37,7 @@ def _application() -> Any:
         if str(app.conf.result_backend or "").startswith("offload://"):
             return app
     raise OffloadError(
-        "A plain Celery task can only be revoked by a Celery application, and none of this process "
-        "has the result backend 'offload://'. Import the project's application in the __init__.py "
-        "beside its settings."
+        "The task was not revoked: no Celery application with the result backend 'offload://' is "
+        "loaded in this process. Import the project's application in the __init__.py beside its "
+        "settings."
     )

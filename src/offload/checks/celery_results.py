@@ -25,14 +25,14 @@ def check_celery_results() -> Messages:
         yield Error(
             f"CELERY_RESULT_BACKEND is {url!r}, but {alias!r} is not in DATABASES "
             f"({', '.join(sorted(connections))}).",
-            hint="Write 'offload://', or 'offload://' and one of these.",
+            hint="Write 'offload://' for the database 'default', or 'offload://ALIAS' for another.",
             id="offload.E085",
         )
     elif alias not in _databases():
         yield Warning(
             f"No page shows Celery's tasks: no backend in TASKS has the database {alias!r}, which "
             "CELERY_RESULT_BACKEND names.",
-            hint="Add a backend of django-offload with this database.",
+            hint=f"Add a backend of django-offload to TASKS with OPTIONS['database'] = {alias!r}.",
             id="offload.W086",
         )
     if getattr(settings, "CELERY_TASK_IGNORE_RESULT", False):

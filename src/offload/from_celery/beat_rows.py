@@ -198,7 +198,8 @@ class BeatRows:
             options["every"] = timedelta(**{interval.period: interval.every})
         elif row.solar_id is not None:
             raise NotPossible(
-                "Nothing here knows the sun: let a task that ticks each day enqueue it with eta=."
+                "There are no solar schedules here: schedule a daily task that "
+                "enqueues this one with eta= of sunrise or sunset, and delete the row."
             )
         else:
             raise NotPossible("It has no times. Delete the row, or give it some.")
@@ -260,7 +261,9 @@ def _json(row: Any, name: str, kind: type) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise NotPossible(f"Its {name} are no JSON: {text!r} ({error}). Correct the row.") from None
+        raise NotPossible(
+            f"Its {name} are not JSON: {text!r} ({error}). Correct the row."
+        ) from None
     if not isinstance(value, kind):
         raise NotPossible(f"Its {name} must be a {kind.__name__}, not {text!r}. Correct the row.")
     return value

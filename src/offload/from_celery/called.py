@@ -87,7 +87,10 @@ def prepare_call(called: Called, *, is_redis: bool) -> PreparedCall:
     except NotRegistered as error:
         missing = error
     except Exception as error:
-        raise CannotCall(f"Its module cannot be imported: {error}") from error
+        raise CannotCall(
+            f"The module of {called.name!r} cannot be imported: {error}. Correct it, then run the "
+            "command again."
+        ) from error
     else:
         return _checked(_of_celery(task, called), called, is_redis=is_redis)
     try:

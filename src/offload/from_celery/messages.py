@@ -117,7 +117,8 @@ def read_message(message: Message, queue: str, *, allow_pickle: bool = False) ->
         return _read(fields, following or {}, (list(args), dict(kwargs)), (message, queue))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CannotRead(
-            f"It is no call of a task in Celery's protocol 1 or 2: {type(error).__name__}: {error}"
+            f"It is not a call in Celery's protocol 1 or 2 ({type(error).__name__}: {error}). Let "
+            "the program that reads such messages take it."
         ) from error
 
 
@@ -171,14 +172,22 @@ def _decoded(message: Message, *, allow_pickle: bool) -> Any:
         try:
             return pickle.loads(message.body)  # noqa: S301  # asked for by --allow-pickle
         except Exception as error:
-            raise CannotRead(f"Its pickle cannot be read: {error!r}") from error
+            raise CannotRead(
+                f"Its pickle cannot be read: {error!r}. Let a worker of Celery with the old code "
+                "finish it."
+            ) from error
     if message.content_type != JSON:
-        raise CannotRead(f"Its content type is {message.content_type!r}; only {JSON} is read.")
+        raise CannotRead(
+            f"Its content type is {message.content_type!r}; only {JSON} is read. Let Celery's "
+            "workers finish it."
+        )
     try:
         return json.loads(message.body)
     except ValueError as error:
         shown = repr(message.body[:MAX_SHOWN])
-        raise CannotRead(f"Its body is no JSON ({error}): {shown}") from error
+        raise CannotRead(
+            f"Its body is not JSON ({error}): {shown}. Let Celery's workers finish it."
+        ) from error
 
 
 def _own_headers(message: Message) -> dict[str, Any]:

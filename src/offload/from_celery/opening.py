@@ -42,7 +42,7 @@ def open_broker(url: str, settings: Mapping[str, Any]) -> Iterator[tuple[Any, Br
     except ImportError as error:
         raise BrokerUnavailable(
             f"The messages of {shown} cannot be read: {error}. Install Celery again until they are "
-            "carried: pip install 'celery[redis]'."
+            "carried: pip install celery, or 'celery[redis]' for Redis."
         ) from error
     connection = kombu.Connection(
         url,

@@ -192,8 +192,8 @@ def _other_queues(broker: Broker, names: set[str]) -> Iterator[Item]:
 def _require_stopped(workers: list[str]) -> None:
     if workers:
         raise LookupError(
-            f"--held takes the messages that workers hold, and {', '.join(workers)} answered: it "
-            "would run them, too. Stop Celery's workers first."
+            f"--held takes the messages that workers hold, but these workers of Celery still run, "
+            f"and would run the messages, too: {', '.join(workers)}. Stop them first."
         )
 
 

@@ -51,4 +51,4 @@ def _explain(task_ids: Iterable[str]) -> str:
                 f"{reason} Its id is free when it has ended. To enqueue a task once only while it "
                 "waits or runs, use the option unique= of the task."
             )
-    return "There is a task with one of these ids already."
+    return f"One of these ids is taken already: {', '.join(task_ids)}. Choose new ones."

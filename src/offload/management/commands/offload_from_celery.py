@@ -40,16 +40,22 @@ class Command(OffloadCommand):
             "--app",
             default="",
             metavar="MODULE",
-            help="The app of Celery that tasks still have, as for `celery -A` (default: the "
-            "current one).",
+            help="The Celery app of the tasks that have not moved yet, as for `celery -A` "
+            "(default: the current one).",
         )
-        add("--broker", default="", metavar="URL", help="(default: that of the settings)")
+        add(
+            "--broker",
+            default="",
+            metavar="URL",
+            help="The broker whose messages are carried (default: that of the settings).",
+        )
         add(
             "--queues",
             type=parse_names,
             default=(),
             metavar="A,B",
-            help="Only the messages of these queues (default: those that settings and tasks name).",
+            help="Only the messages of these queues (default: those that settings, tasks and rows "
+            "of django-celery-beat name).",
         )
         add(
             "--held",
