@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
 from celery import chain, chord, current_app, group
 from celery.exceptions import ChordError, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 
 from offload import acting_for
 from offload.backends.base import get_backend
@@ -48,6 +49,8 @@ def drop_connections_of_others() -> None:
     """Drop all connections to the database but this one, as a server or a firewall does."""
     if connection.vendor != "postgresql":
         pytest.skip("Only PostgreSQL lets a test drop connections of others.")
+    # That of the thread in which async tests call the ORM would break one of them.
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
