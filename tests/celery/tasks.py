@@ -242,6 +242,16 @@ def replace_by(self: Task, *before: Any, by: Any) -> Any:
 
 
 @shared_task(bind=True)
+def replace_carefully(self: Task, by: Any) -> Any:
+    try:
+        return self.replace(signature(by))
+    except Ignore:
+        raise
+    except Exception as error:
+        raise RuntimeError("it has failed") from error
+
+
+@shared_task(bind=True)
 async def replace_by_async(self: Task, *before: Any, by: Any) -> Any:
     return self.replace(signature(by))
 

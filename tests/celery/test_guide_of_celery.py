@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -82,6 +83,36 @@ def test_an_app_may_name_its_tasks():
 
     assert app.task(sell).name == "tests.celery.sell"
     assert shared_task(sell).name == "tests.celery.test_guide_of_celery.sell"
+
+
+def test_a_class_gets_its_name_and_its_app_from_the_app_that_registers_it():
+    class Shop(Celery):
+        def gen_task_name(self, name: str, module: str) -> str:
+            return f"shop.{name}"
+
+    class Audit(Task):
+        def run(self) -> None:
+            """Do nothing."""
+
+    app = Shop("shop", set_as_current=False)
+    task = app.register_task(Audit)
+
+    assert (task.name, task.app) == ("shop.Audit", app)
+
+
+def test_the_class_of_a_task_may_have_a_metaclass_and_abstract_methods():
+    class Registering(type):
+        pass
+
+    class Report(Task, metaclass=Registering):
+        @abstractmethod
+        def lines(self) -> list[str]:
+            """Return the lines."""
+
+    task = Celery("shop", set_as_current=False).task(sell, base=Report, name="shop.report")
+
+    assert type(type(task)) is Registering
+    assert task.definition.module_path == f"{__name__}.sell"
 
 
 def sell(count: int = 1) -> int:

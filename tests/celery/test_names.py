@@ -55,6 +55,13 @@ def test_no_other_names_are_missing(module):
     assert {name for name in MISSING[module] if hasattr(here, name)} == set(), "it exists by now"
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("app.control", "Inspect"), ("app.control", "Control"), ("utils", "uuid")]
+)
+def test_a_name_is_in_the_module_in_which_celery_has_it(module, name):
+    assert getattr(theirs(module), name).__name__ == getattr(ours(module), name).__name__
+
+
 def public(kind: Any) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")}
 

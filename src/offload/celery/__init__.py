@@ -24,8 +24,8 @@ from offload.celery.canvas import (
     xstarmap,
 )
 from offload.celery.tasks.current import current_app, current_task
-from offload.celery.tasks.ids import uuid
 from offload.celery.tasks.request import allow_join_result
+from offload.celery.utils import uuid
 
 if TYPE_CHECKING:
     from offload.celery.result.async_result import AsyncResult

@@ -7,6 +7,8 @@ from typing import Any
 
 from offload.celery.tasks.registry import tasks
 
+ACCUMULATE = "celery.accumulate"
+"""The name of the task that returns what the tasks of a group have returned."""
 KEEP_GROUP = "celery.keep_group"
 """The name of the task whose job keeps which tasks belong to a group."""
 

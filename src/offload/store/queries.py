@@ -50,6 +50,7 @@ class JobFilter:
         queue_name: one queue, or None for any.
         task: the task's path or its function's name, or None for any.
         workflow: the workflow of which they are parts, or None for any job.
+        workers: the workers of which one runs them, or None for any.
     """
 
     backend: str
@@ -57,6 +58,7 @@ class JobFilter:
     queue_name: str | None = None
     task: str | None = None
     workflow: UUID | None = None
+    workers: frozenset[UUID] | None = None
 
     def condition(self) -> Q:
         """Return the filter as a condition of a query."""
@@ -69,6 +71,8 @@ class JobFilter:
             condition &= Q(task_path=self.task) | Q(task_path__endswith=f".{self.task}")
         if self.workflow is not None:
             condition &= Q(workflow=self.workflow)
+        if self.workers is not None:
+            condition &= Q(worker__in=self.workers)
         return condition
 
 

@@ -48,7 +48,48 @@ def test_it_tells_which_workers_run():
     assert control.ping() == [{NAME: {"ok": "pong"}}]
     assert control.inspect([NAME]).ping() == {NAME: {"ok": "pong"}}
     stats = control.inspect().stats()[NAME]
-    assert (stats["pid"], stats["pool"]["max-concurrency"]) == (42, 8)
+    assert (stats["pid"], stats["pool"]) == (42, {"max-concurrency": 8, "threads": 4})
+
+
+def test_the_answers_of_one_worker_have_no_names():
+    worker = register_worker()
+    start(tasks.add.apply_async((1,), task_id="mine").job, worker)
+    later = tasks.add.apply_async((2,), countdown=100)
+
+    one = current_app.control.inspect(NAME)
+    assert (one.ping(), one.reserved(), one.stats()["pid"]) == ({"ok": "pong"}, [], 42)
+    assert [task["id"] for task in one.active()] == ["mine"]
+    assert [entry["request"]["id"] for entry in one.scheduled()] == [later.id]
+    assert current_app.control.ping(NAME) == [{NAME: {"ok": "pong"}}]
+
+
+def test_tasks_of_other_workers_do_not_fill_the_answer(monkeypatch):
+    monkeypatch.setattr("offload.celery.app.inspect.MAX_TASKS", 1)
+    start(tasks.add.delay(1).job)  # of a worker that is gone, and the first one
+    running = tasks.add.delay(2)
+    start(running.job, register_worker())
+
+    [task] = current_app.control.inspect().active()[NAME]
+    assert task["id"] == running.id
+
+
+def test_the_number_of_queries_is_not_that_of_the_tasks(django_assert_max_num_queries):
+    worker = register_worker()
+    for number in range(5):
+        start(tasks.add.delay(number).job, worker)
+    Job.objects.update(fence=3, attempt=3)
+
+    with django_assert_max_num_queries(2):
+        tasks_of_worker = current_app.control.inspect().active()[NAME]
+    assert [task["args"] for task in tasks_of_worker] == [[number] for number in range(5)]
+
+
+def test_a_task_that_was_put_back_is_redelivered_here_too():
+    start(tasks.add.delay(1).job, register_worker())
+    Job.objects.update(fence=2)
+
+    [task] = current_app.control.inspect().active()[NAME]
+    assert task["delivery_info"]["redelivered"] is True
 
 
 def test_without_workers_there_is_no_answer():
@@ -56,6 +97,7 @@ def test_without_workers_there_is_no_answer():
     register_worker()
 
     assert inspect.ping() is inspect.active() is inspect.reserved() is inspect.stats() is None
+    assert current_app.control.inspect("other").active() is None
     assert current_app.control.ping(destination="other") == []
 
 

@@ -76,3 +76,17 @@ def test_it_is_over_if_the_task_before_has_ended_long_ago():
     run_jobs(queue_name="mail")
 
     assert result.get() == 3
+
+
+def test_a_task_that_is_put_back_knows_it_after_its_countdown():
+    result = chain(add.s(1, 1), tasks.put_back_once.si().set(countdown=1000))()
+    run_jobs(include_scheduled=True, limit=10)
+
+    assert result.get() == "received two times"
+
+
+def test_a_countdown_puts_no_task_back():
+    result = chain(add.s(1, 1), tasks.about.si().set(countdown=1000))()
+    run_jobs(include_scheduled=True)
+
+    assert result.get()["delivery_info"]["redelivered"] is False

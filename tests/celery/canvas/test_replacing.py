@@ -137,3 +137,44 @@ def test_revoking_a_task_revokes_what_has_replaced_it():
     result.revoke()
 
     assert result.state == "REVOKED"
+
+
+@pytest.mark.django_db
+def test_an_id_is_taken_until_what_has_replaced_its_task_has_ended():
+    steps = chain(add.s(1, 1).set(countdown=1000), add.s(3))
+    result = replace_by.apply_async(kwargs={"by": steps}, task_id="mine")
+    run_jobs()
+
+    with pytest.raises(ValueError, match=r"'mine' already, whose state is PENDING"):
+        add.apply_async((1,), task_id="mine")
+    result.forget()
+    assert AsyncResult("mine").state == "PENDING"
+    run_jobs(include_scheduled=True)
+    assert AsyncResult("mine").get() == 5
+
+    assert add.apply_async((1,), task_id="mine").state == "PENDING"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("before", [False, True])
+def test_an_id_chosen_in_a_canvas_that_replaces_a_task_must_be_new(before):
+    def call() -> AsyncResult:
+        task = replace_by.s(by=chain(add.s(1, 1), add.s(3).set(task_id="mine")))
+        result = (chain(add.s(1, 1), task) if before else task).apply_async()
+        run_jobs()
+        return AsyncResult(result.id)
+
+    assert call().get() == AsyncResult("mine").get() == 5
+    refused = call()
+    assert refused.state == "FAILURE"
+    with pytest.raises(ValueError, match=r"'mine' already, and a canvas that replaces a task"):
+        refused.get()
+    assert AsyncResult("mine").get() == 5
+
+
+@pytest.mark.django_db
+def test_code_that_lets_ignore_pass_lets_a_task_be_replaced(finish):
+    result = tasks.replace_carefully.delay(by=chain(add.s(1, 1), add.s(3)))
+    finish()
+
+    assert result.get() == 5

@@ -144,3 +144,29 @@ def test_an_id_that_no_task_has_is_an_error_among_others():
         ResultSet([tasks.add.delay(1), AsyncResult("unknown")]).ready()
 
     assert not ResultSet([tasks.add.delay(1), AsyncResult("unknown", strict=False)]).ready()
+
+
+def test_a_failure_that_is_known_is_raised_while_others_run():
+    waiting, failed = tasks.add.apply_async((1,), countdown=1000), tasks.fail.delay("broken")
+    run_jobs()
+    results = ResultSet([waiting, tasks.add.apply_async((2,), countdown=1000), failed])
+
+    with pytest.raises(ValueError, match="broken"):
+        results.get(timeout=600)
+    waiting.revoke()
+    results[1].revoke()
+    assert str(results.get(propagate=False)[2]) == "broken"
+
+
+def test_a_callback_gets_the_results_in_place_of_the_caller():
+    results = ResultSet([tasks.add.delay(n) for n in range(2)])
+    run_jobs()
+    seen: list[object] = []
+
+    def note(task_id: str, value: object) -> None:
+        seen.append((task_id, value))
+
+    assert results.get(callback=note) is None
+    assert results.join_native(callback=note) is None
+    assert results.join(callback=note) == []
+    assert seen == [(result.id, n) for n, result in enumerate(results)] * 3

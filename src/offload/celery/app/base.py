@@ -118,7 +118,7 @@ class Celery:
 
     def register_task(self, task: Any, **_: Any) -> Any:
         """Make a class with a `run` method, or an instance of it, a task."""
-        return task_of_class(task)
+        return task_of_class(task, self)
 
     def add_periodic_task(
         self,

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from offload.celery.app.inspect import Inspect
 
 
+def __getattr__(name: str) -> Any:
+    """Import `Inspect` on first use, as its modules need Django's settings."""
+    if name != "Inspect":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from offload.celery.app.inspect import Inspect
+
+    return Inspect
+
+
 class Control:
     """Revokes tasks, and tells what workers do; `offload_jobs` and `offload_queues` can do more."""
 
@@ -49,7 +58,8 @@ class Control:
         Args:
             destination: names of workers; None for all.
         """
-        answers = self.inspect(destination).ping() or {}
+        names = [destination] if isinstance(destination, str) else destination
+        answers = self.inspect(names).ping() or {}
         return [{name: answer} for name, answer in answers.items()]
 
     def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM", **_: Any) -> None:

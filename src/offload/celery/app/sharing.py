@@ -24,11 +24,17 @@ def register(task: Task) -> Task:
     return task
 
 
-def task_of_class(kind: type[Task] | Task) -> Task:
-    """Return a task of a class with a `run` method."""
+def task_of_class(kind: type[Task] | Task, app: Any) -> Task:
+    """Return a task of a class with a `run` method.
+
+    Args:
+        kind: the class, or an instance of it.
+        app: its app, which names it if it has no name.
+    """
     task = kind() if isinstance(kind, type) else kind
     of = type(task)
-    task.name = task.name or f"{of.__module__}.{of.__qualname__}"
+    task.app = app
+    task.name = task.name or app.gen_task_name(of.__name__, of.__module__)
     task.path_parts = (of.__module__, of.__qualname__)
     task.__bound__ = True
     return register(task)
@@ -99,5 +105,5 @@ def shared_task(*args: Any, **options: Any) -> Any:
 
 shared_task(ready_made.map_items, name="celery.map", title="Map")
 shared_task(ready_made.map_arguments, name="celery.starmap", title="Map")
-shared_task(ready_made.accumulate, name="celery.accumulate", title="Group")
+shared_task(ready_made.accumulate, name=ready_made.ACCUMULATE, title="Group")
 shared_task(ready_made.keep_group, name=ready_made.KEEP_GROUP, title="Saved group")

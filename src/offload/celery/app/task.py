@@ -253,11 +253,16 @@ class Task(BaseTask):
 
         return MaxRetriesExceededError
 
-    def define(self) -> CeleryTask:
-        from offload.celery.runs.job_function import job_function
-        from offload.celery.tasks.definition import define
+    @property
+    def definition(self) -> CeleryTask:
+        """The task of django-offload that workers find and run; made when it is first needed."""
+        made: CeleryTask | None = vars(self).get("_definition")
+        if made is None:
+            from offload.celery.runs.job_function import job_function
+            from offload.celery.tasks.definition import define
 
-        return define(self, job_function(self))
+            made = self._definition = define(self, job_function(self))
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return tasks.__getitem__, (self.name,)

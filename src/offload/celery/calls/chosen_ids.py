@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from offload.backends.database import DatabaseBackend
 from offload.celery.result.async_result import AsyncResult
 from offload.celery.result.removal import delete_finished
+from offload.celery.result.snapshots import read_all
 from offload.celery.tasks.ids import job_id
 
 
@@ -37,6 +38,26 @@ def chosen_ids(backend: Any, task_ids: Sequence[str]) -> Iterator[None]:
             yield
     except IntegrityError as error:
         raise ValueError(_explain(task_ids)) from error
+
+
+def require_new(task_ids: Sequence[str]) -> None:
+    """Refuse ids that a task has, even if it has ended: nothing may be deleted now.
+
+    Args:
+        task_ids: chosen for tasks that are inserted later, with the success of the running one.
+
+    Raises:
+        ValueError: if there is a task with one of them.
+    """
+    if not task_ids:
+        return
+    found = read_all([job_id(task_id) for task_id in task_ids])
+    for task_id in task_ids:
+        if job_id(task_id) in found:
+            raise ValueError(
+                f"There is a task {task_id!r} already, and a canvas that replaces a task takes new "
+                "ids only, also if the other task has ended. Choose another id, or none."
+            )
 
 
 def _explain(task_ids: Iterable[str]) -> str:

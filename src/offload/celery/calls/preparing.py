@@ -110,7 +110,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_options(task: BaseTask, options: Mapping[str, Any]) -> CeleryTask:
+def _with_options(task: Any, options: Mapping[str, Any]) -> CeleryTask:
     """Return the task that workers run, with the options of a call."""
     defined: CeleryTask = task.definition
     changes: dict[str, Any] = {}

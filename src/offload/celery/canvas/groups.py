@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from offload.celery.signatures import CANVASES, Signature, canvas, maybe_signature
 from offload.celery.tasks.current import get_current_app
-from offload.celery.tasks.ids import uuid
+from offload.celery.utils import uuid
 
 if TYPE_CHECKING:
     from offload.celery.canvas.plans import Added, Before, Plan

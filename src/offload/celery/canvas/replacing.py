@@ -6,11 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from offload.backends.workflows import announce_workflow
+from offload.celery.calls.chosen_ids import require_new
 from offload.celery.canvas.chains import chain
 from offload.celery.canvas.chords import chord
 from offload.celery.canvas.chunks import chunks
 from offload.celery.canvas.groups import group
 from offload.celery.canvas.plans import Before, OpenWorkflow, Plan
+from offload.celery.ready_made import ACCUMULATE
 from offload.celery.runs.notes import add_to_note
 from offload.celery.runs.replacing import Replacement
 from offload.celery.signatures import Signature, maybe_signature
@@ -23,9 +25,6 @@ from offload.workflows.nodes import MAX_NAME_CHARS
 if TYPE_CHECKING:
     from offload.celery.tasks.request import Context
     from offload.store.workflow_records import NewWorkflow
-
-ACCUMULATE = "celery.accumulate"
-"""The name of the task that returns what the tasks of a group have returned."""
 
 
 def replacement_by(signature: Any, request: Context) -> Replacement:
@@ -79,6 +78,7 @@ def _add(canvas: Any, request: Context) -> Any:
     flow = OpenWorkflow(canvas.name[:MAX_NAME_CHARS])
     plan = Plan(current_workflow() if running.workflow else flow)
     added = canvas.add_to(plan, Before(root=request.root_id, parent=request.id))
+    require_new(plan.chosen_ids)
     add_to_note(replaced=added.result.id)
     plan.announce()
     if running.workflow:

@@ -15,7 +15,7 @@ from offload.celery.result.eager_snapshots import EagerSnapshot, keep
 from offload.celery.result.sets import GroupResult
 from offload.celery.signatures import Signature
 from offload.celery.tasks.current import get_current_app
-from offload.celery.tasks.ids import uuid
+from offload.celery.utils import uuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,15 @@ class ResultSet:
         on_message: Any = None,
         disable_sync_subtasks: bool = True,
         on_interval: Any = None,
-    ) -> list[Any]:
-        """Wait until all have ended; return their results in their order.
+    ) -> list[Any] | None:
+        """Wait until all have ended; return their results in their order, None with a callback.
 
         Args:
             timeout: seconds for all together; None waits indefinitely.
-            propagate, callback, disable_sync_subtasks: those of `AsyncResult.get`.
+            propagate: raise the exception of the first one that is known to have failed, also
+                while those before it run; else return it among the results.
+            callback: called with the id and the result of each.
+            disable_sync_subtasks: that of `AsyncResult.get`.
             interval, no_ack, on_message, on_interval: not used.
 
         Raises:
@@ -123,7 +126,9 @@ class ResultSet:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         values = []
-        for result in self._read_ahead():
+        for position, result in enumerate(self._read_ahead()):
+            if propagate:
+                self._throw_known(position)
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             if remaining == 0.0 and timeout and not result.ready():
                 raise TimeoutError(f"Not all tasks had ended after {timeout:g} s.")
@@ -135,10 +140,13 @@ class ResultSet:
                     disable_sync_subtasks=disable_sync_subtasks,
                 )
             )
-        return values
+        return values if callback is None else None
 
-    join = get
     join_native = get
+
+    def join(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """Do what `get` does, but return an empty list with a callback, as in Celery."""
+        return self.get(*args, **kwargs) or []
 
     def iterate(self, timeout: float | None = None, propagate: bool = True) -> Iterator[Any]:
         """Yield the results of tasks in their order, each when it has ended."""
@@ -175,6 +183,16 @@ class ResultSet:
         else:
             threading.Thread(target=wait, name="celery then", daemon=True).start()
         return self
+
+    def _throw_known(self, position: int) -> None:
+        """Raise the exception of a task that was read with one that has not ended, and failed."""
+        first, *others = self.results[position : position + MAX_READ_AHEAD]
+        if not isinstance(first, AsyncResult) or first.has_ended:
+            return
+        for other in others:
+            known = other.last_read if isinstance(other, AsyncResult) else None
+            if known is not None and known.is_finished and known.state in states.PROPAGATE_STATES:
+                other.get()
 
     def _read(self, start: int = 0, stop: int | None = None) -> list[Any]:
         """Return what is known of some of the tasks now; groups among them as they are."""

@@ -43,6 +43,18 @@ def job_function(task: BaseTask) -> Callable[..., Any]:
     return function
 
 
+def was_redelivered(job: Any, extra: Mapping[str, Any]) -> bool:
+    """Return whether an attempt that does not count has had the job: it was lost, or rejected.
+
+    Args:
+        job: its row.
+        extra: what the call has besides its arguments. One that waits for a countdown in a canvas
+            may have had an attempt for that, which does not count either.
+    """
+    waits = 1 if "countdown" in extra else 0
+    return bool(job.worker_losses > 0 or job.fence > job.attempt + waits)
+
+
 def task_of_job(task: Any) -> Any:
     """Return the task of `offload.celery` that a task of django-offload runs; None without one."""
     return getattr(task.func, "celery_task", None)
@@ -109,14 +121,9 @@ def _values_of_job(extra: dict[str, Any]) -> dict[str, Any]:
             "exchange": "",
             "routing_key": job.queue_name,
             "priority": min(max(job.priority // 10, 0), MAX_PRIORITY),
-            "redelivered": _was_redelivered(job, extra),
+            "redelivered": was_redelivered(job, extra),
         },
     }
-
-
-def _was_redelivered(job: Any, extra: Mapping[str, Any]) -> bool:
-    """Return whether an attempt that does not count has had the job: it was lost, or rejected."""
-    return job.worker_losses > 0 or (job.fence > job.attempt and "countdown" not in extra)
 
 
 @cache

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from offload.celery.exceptions import Ignore
 
-class Replacement(Exception):
-    """Raised by `replace` to end the running task.
+
+class Replacement(Ignore):
+    """Raised by `replace` to end the running task; tasks that catch `Ignore` to raise it know it.
 
     Args:
         signature: of what takes its place.

@@ -49,7 +49,7 @@ class RetryLater(EngineRetry):
         self.max_attempts = max_attempts
 
 
-def automatic_retry(task: BaseTask, error: BaseException) -> BaseException:
+def automatic_retry(task: Any, error: BaseException) -> BaseException:
     """Return a Retry if `autoretry_for` has the exception; else what the task fails with."""
     if isinstance(error, (Ignore, Reject, Retry, EngineRetry, Snooze)):
         return error

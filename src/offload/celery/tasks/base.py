@@ -1,18 +1,17 @@
-"""The base of `Task`: its options, its function, and the task of django-offload that it makes."""
+"""The base of `Task`: its options and its function."""
 
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from offload.celery.tasks.current import get_current_app
 from offload.celery.tasks.hooks import Hooks
 from offload.celery.tasks.request import Context, entered, request_of
 
 
-class BaseTask(ABC, Hooks):
+class BaseTask(Hooks):
     """A function that workers run.
 
     The attributes are the options of the decorator, which a class of tasks may set too. If one is
@@ -69,7 +68,7 @@ class BaseTask(ABC, Hooks):
     shares_its_function: bool = False
     """Whether another task has the same function, so that jobs must say which one is meant."""
     __bound__: bool = False
-    _app: ClassVar[Any] = None
+    _app: Any = None
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Do the work: the function, or the method of a class of tasks."""
@@ -96,26 +95,14 @@ class BaseTask(ABC, Hooks):
         """The call of the running task; an empty one if the task does not run."""
         return request_of(self) or Context()
 
-    @abstractmethod
-    def retry(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task again later."""
-
     @property
     def app(self) -> Any:
         """The app of the task, or the current one."""
         return self._app or get_current_app()
 
-    @property
-    def definition(self) -> Any:
-        """The task that workers find and run; made when it is first needed."""
-        made = vars(self).get("_definition")
-        if made is None:
-            made = self._definition = self.define()
-        return made
-
-    @abstractmethod
-    def define(self) -> Any:
-        """Make the task that workers find and run."""
+    @app.setter
+    def app(self, app: Any) -> None:
+        self._app = app
 
     @property
     def declared_schedules(self) -> list[tuple[str, str | None, Any]]:
