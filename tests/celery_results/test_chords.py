@@ -7,9 +7,11 @@ from uuid import uuid4
 
 import pytest
 from celery.exceptions import ChordError
+from django.db import OperationalError
 
+from offload.celery_results.channel import Channel, callers_channel
 from offload.celery_results.chords import Chords
-from offload.models import CeleryPart
+from offload.models import CeleryGroup, CeleryPart
 from tests.celery_apps import unsent
 from tests.celery_results.reports import request_of
 
@@ -122,6 +124,44 @@ def test_the_result_of_a_part_is_stored_with_its_count(calls: Any) -> None:
             unsent.backend.mark_as_done(request.id, number, request)
         assert unsent.AsyncResult(request.id).get(timeout=1) == number
     assert calls() == [[[0, 1]]]
+
+
+def test_the_result_of_a_part_is_stored_again_if_the_database_does_not_answer(
+    calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = Header(1)
+    request = request_of(header.parts[0], group=header.id, group_index=0, chord=dict(header.body))
+    monkeypatch.setattr(unsent.backend, "always_retry", True)
+    attempts: list[Any] = []
+
+    class Failing(Channel):
+        """Fails as a database that has gone, the first time."""
+
+        add = write = None  # type: ignore[assignment]
+
+        def call(self, operation: Any) -> Any:
+            attempts.append(operation)
+            if len(attempts) == 1:
+                raise OperationalError("the server has gone")
+            return callers_channel(self.using).call(operation)
+
+    failing = Failing("default")
+    monkeypatch.setattr(unsent.backend, "channel", lambda _request=None: failing)
+    unsent.backend.mark_as_done(request.id, 5, request)
+    assert unsent.AsyncResult(request.id).get(timeout=1) == 5
+    assert calls() == [[[5]]]
+
+
+def test_old_chords_are_deleted_unless_parts_still_run(calls: Any) -> None:
+    ended, running = Header(1), Header(2)
+    for header in (ended, running):
+        header.end(0, 1)
+    CeleryGroup.objects.update(changed_at=0)
+    unsent.backend.cleanup()
+    assert [str(group.pk) for group in CeleryGroup.objects.all()] == [running.id]
+    calls()
+    running.end(1, 2)
+    assert calls() == [[[1, 2]]]
 
 
 def test_parts_may_end_before_the_size_is_known(calls: Any) -> None:

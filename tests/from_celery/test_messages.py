@@ -17,6 +17,7 @@ from offload.celery.result import AsyncResult
 from offload.lifecycle import JobState
 from offload.models import Job
 from offload.testing import run_jobs
+from tests.celery_apps import unsent
 from tests.from_celery.brokers import PATH, FilledBroker, dumped
 from tests.from_celery.conftest import Run
 from tests.from_celery.tasks import OLD
@@ -89,6 +90,22 @@ def test_a_message_whose_job_exists_is_deleted(broker: FilledBroker, run: Run) -
 
     assert item["becomes"] == "were jobs already, and are deleted"
     assert (Job.objects.count(), broker.waiting()) == (1, 0)
+
+
+def test_a_task_whose_row_is_that_of_the_result_backend_stays(
+    broker: FilledBroker, run: Run
+) -> None:
+    task_id = broker.send("add", 1, 2)
+    unsent.backend.store_result(task_id, ValueError(), "RETRY")
+
+    runs = [run("--write")] if not broker.is_redis else [run(), run("--write")]
+
+    for report in runs:
+        [(reason, ids)] = left(report).items()
+        assert "The result backend offload:// has the row of this task." in reason
+        assert ids == [task_id]
+    assert broker.waiting() == 1
+    assert Job.objects.get().backend == "offload://"
 
 
 def test_messages_that_cannot_be_carried_stay_and_are_named(broker: FilledBroker, run: Run) -> None:
@@ -185,7 +202,7 @@ def test_times_limits_and_headers_arrive(broker: FilledBroker, run: Run) -> None
         expires=eta + timedelta(hours=1),
         time_limit=50,
         soft_time_limit=40,
-        headers={"tenant": "acme"},
+        headers={"tenant": "acme", "offload": {"at": 1, "owner": "7"}},
     )
 
     run("--write")
@@ -197,6 +214,7 @@ def test_times_limits_and_headers_arrive(broker: FilledBroker, run: Run) -> None
     assert str(job.pk) == task_id
     assert '"tenant": "acme"' in job.arguments or '"tenant":"acme"' in job.arguments
     assert "soft_time_limit" in job.arguments
+    assert '"offload"' not in job.arguments
 
 
 def test_an_eta_that_has_passed_is_now(broker: FilledBroker, run: Run) -> None:

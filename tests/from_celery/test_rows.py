@@ -162,6 +162,10 @@ def test_a_row_that_runs_once_becomes_a_schedule_with_one_tick(run: Run) -> None
     [
         ({"task": "celery.backend_cleanup"}, "nothing: workers prune old jobs"),
         ({"one_off": True, "total_run_count": 1}, "nothing: it has run, once"),
+        (
+            {"one_off": True, "enabled": False, "last_run_at": timezone.now()},
+            "nothing: it has run, once",
+        ),
     ],
 )
 def test_a_row_that_needs_no_schedule_gets_none(run: Run, columns, becomes) -> None:

@@ -6,7 +6,7 @@ CELERY_RESULT_BACKEND = "offload://queue"   # DATABASES["queue"]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from offload.celery_results.publishing import expect_message, take_retry_time
 from offload.celery_results.rows import HEADER, caller_header, reported_row
 from offload.celery_results.waiting import Waiting
 from offload.lifecycle import JobState
-from offload.store.celery_records import CELERY, CeleryWrite, StoredResult
+from offload.store.celery_records import CELERY, CeleryWrite, CountedPart, StoredResult
 from offload.timestamps import now_microseconds
 
 JSON = "json"
@@ -95,10 +95,14 @@ class OffloadResults(Chords, Waiting):
         if not is_part or not store_result or request.ignore_result:
             super().mark_as_done(task_id, result, request, store_result, state)
             return
-        write = self._write(task_id, self.encode_result(result, state), state, None, request)
         part = self.ended_part(request, state, result)
-        self._cache.pop(task_id, None)
-        self.follow_part(request, self.channel(request).call(partial(end_part, write, part)))
+        counted: list[CountedPart] = []
+
+        def put(write: CeleryWrite) -> None:
+            counted.append(self.channel(request).call(partial(end_part, write, part)))
+
+        self.store_result(task_id, result, state, request=request, put=put)
+        self.follow_part(request, counted[-1])
 
     def encode_result(self, result: Any, state: str) -> Any:
         if state not in self.EXCEPTION_STATES:
@@ -126,14 +130,19 @@ class OffloadResults(Chords, Waiting):
         state: str,
         traceback: str | None = None,
         request: Any = None,
+        put: Callable[[CeleryWrite], None] | None = None,
         **kwargs: Any,
     ) -> Any:
+        """Write a state, by `put` if it is given."""
         if task_id is None:
             raise ValueError("A state cannot be stored without the id of a task.")
         own = request if getattr(request, "id", None) == task_id else None
         write = self._write(task_id, result, state, traceback, own)
         waits = write.state.is_finished or state == states.RETRY
-        self.channel(request).write(write, waits=waits)
+        if put is None:
+            self.channel(request).write(write, waits=waits)
+        else:
+            put(write)
         self._cache.pop(task_id, None)
         return result
 

@@ -130,7 +130,7 @@ class BeatRows:
             return Item(row.name, "nothing: workers prune old jobs")
         if row.name in self._in_code:
             return Item(row.name, "the schedule of the code with this name")
-        if row.one_off and row.total_run_count:
+        if row.one_off and _has_run(row):
             return Item(row.name, "nothing: it has run, once")
         name = self._new_name(row)
         with suppress(LookupError):
@@ -267,3 +267,8 @@ def _json(row: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind):
         raise NotPossible(f"Its {name} must be a {kind.__name__}, not {text!r}. Correct the row.")
     return value
+
+
+def _has_run(row: Any) -> bool:
+    """Return whether a task that runs once has run: beat then disables it, and counts from 0."""
+    return bool(row.total_run_count or (not row.enabled and row.last_run_at))

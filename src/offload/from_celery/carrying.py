@@ -19,6 +19,7 @@ from offload.failpoints import failpoint
 from offload.from_celery.called import CannotCall, PreparedCall, prepare_call
 from offload.from_celery.messages import CannotRead, Message, ReadMessage, read_message
 from offload.reserved_ids import reserve_id
+from offload.store.celery_records import CELERY
 
 
 class CannotCarry(ValueError):
@@ -41,6 +42,20 @@ class Carriable(NamedTuple):
         """The id of the job, which is that of the task."""
         return job_id(self.read.task_id)
 
+    def is_job(self) -> bool:
+        """Return whether it is a job already.
+
+        Raises:
+            CannotCarry: if its row is one that Celery's workers write to.
+        """
+        rows = get_backend(self.prepared.task.backend).find([self.job_id])
+        if any(row.backend == CELERY for row in rows):
+            raise CannotCarry(
+                f"The result backend {CELERY} has the row of this task. Let Celery's workers "
+                "finish it."
+            )
+        return bool(rows)
+
     def insert(self) -> bool:
         """Add the job in a transaction of its own; return False if there is one already.
 
@@ -50,12 +65,14 @@ class Carriable(NamedTuple):
         backend: Any = get_backend(self.prepared.task.backend)
         try:
             with transaction.atomic(backend.settings.database):
-                if backend.find([self.job_id]):
+                if self.is_job():
                     return False
                 self._enqueue(backend)
         except IntegrityError:  # another run of the command was faster
-            if backend.find([self.job_id]):
+            if self.is_job():
                 return False
+            raise
+        except CannotCarry:
             raise
         except (OffloadError, ValueError, TypeError) as error:
             raise CannotCarry(f"{type(error).__name__}: {error}") from error

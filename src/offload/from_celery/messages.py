@@ -27,6 +27,7 @@ OF_PROTOCOL = {
     "ignore_result",
     "kwargsrepr",
     "lang",
+    "offload",
     "origin",
     "parent_id",
     "periodic_task_name",
@@ -39,7 +40,7 @@ OF_PROTOCOL = {
     "task",
     "timelimit",
 }
-"""Headers of Celery's own; the others are those of the project."""
+"""Headers of Celery's own and of the result backend; the others are those of the project."""
 MAX_SHOWN = 80
 """Characters of a body that cannot be read which its error shows."""
 

@@ -154,7 +154,7 @@ class Tally:
             carriable = carrier.examine(message, delivery.queue)
             if write and not delivery.claim():
                 return  # a worker was faster
-            is_new = carriable.insert() if write else True
+            is_new = carriable.insert() if write else not carriable.is_job()
         except CannotCarry as error:
             delivery.put_back()
             self.left[message.task_name or "unknown task", str(error)].append(message.task_id)
@@ -174,7 +174,8 @@ class Tally:
             becomes = f"{'became' if write else 'become'} {_jobs(count)} with the same ids"
             yield Item(f"{self.queue}: {_count(count)} of {name}", becomes, again)
         if self.known:
-            yield Item(f"{self.queue}: {_count(self.known)}", "were jobs already, and are deleted")
+            becomes = "were jobs already, and are deleted" if write else "are jobs already"
+            yield Item(f"{self.queue}: {_count(self.known)}", becomes)
         for (name, reason), ids in sorted(self.left.items()):
             title = f"{self.queue}: {_count(len(ids))} of {name}"
             yield Item(title, by_hand=f"It stays. {reason}", is_left=True, ids=tuple(ids))

@@ -37,6 +37,7 @@ class PeriodicTask(models.Model):
     start_time = models.DateTimeField(null=True)
     enabled = models.BooleanField()
     total_run_count = models.IntegerField()
+    last_run_at = models.DateTimeField(null=True)
     description = models.TextField()
 
     class Meta:

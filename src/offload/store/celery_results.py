@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F, Q
 
 from offload.models import Attempt, CeleryGroup, CeleryPart, Job
 from offload.store.celery_records import CELERY, CeleryWrite, CountedPart, EndedPart, StoredResult
@@ -109,8 +110,9 @@ class CeleryResults(Session):
         CeleryPart.objects.using(self.using).filter(chord=group).delete()
 
     def prune_celery_groups(self, *, before: datetime) -> int:
-        """Delete a batch of groups and chords that have not changed since a time."""
-        groups = CeleryGroup.objects.using(self.using).filter(changed_at__lt=before)
+        """Delete a batch of groups and ended chords that have not changed since a time."""
+        has_ended = Q(size=None) | Q(done__gte=F("size"))
+        groups = CeleryGroup.objects.using(self.using).filter(has_ended, changed_at__lt=before)
         found = list(groups.values_list("pk", flat=True)[:MAX_ROWS_PER_STATEMENT])
         if found:
             CeleryPart.objects.using(self.using).filter(chord__in=found).delete()
