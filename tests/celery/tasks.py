@@ -252,6 +252,12 @@ def replace_carefully(self: Task, by: Any) -> Any:
 
 
 @shared_task(bind=True)
+def note_and_replace(self: Task, by: Any) -> Any:
+    events.append("replaced")
+    return self.replace(signature(by))
+
+
+@shared_task(bind=True)
 async def replace_by_async(self: Task, *before: Any, by: Any) -> Any:
     return self.replace(signature(by))
 

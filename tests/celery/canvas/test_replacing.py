@@ -14,6 +14,7 @@ from tests.celery import tasks
 from tests.celery.tasks import add, add_all, fail, listed, replace_by, replace_by_async, same
 
 CANVASES = {
+    "a task": (lambda: add.s(2, 3), 5),
     "a chain": (lambda: chain(add.s(1, 1), add.s(3)), 5),
     "a group": (lambda: group(add.s(1, 1), add.s(2, 2)), [2, 4]),
     "a group of one": (lambda: group([add.s(1, 1)]), [2]),
@@ -178,3 +179,31 @@ def test_code_that_lets_ignore_pass_lets_a_task_be_replaced(finish):
     finish()
 
     assert result.get() == 5
+
+
+@pytest.mark.django_db
+def test_a_single_task_keeps_its_links(finish):
+    replace_by.delay(by=add.s(1, 1).set(link=tasks.note.s("linked")))
+    replace_by.delay(by=fail.s("broken").on_error(tasks.note_failure.s()))
+    finish()
+
+    linked, (_, _, exception, _) = tasks.events
+    assert (linked[0], exception) == (2, "ValueError('broken')")
+
+
+@pytest.mark.django_db
+def test_a_single_task_keeps_its_options():
+    result = replace_by.delay(by=add.s(1, 1).set(countdown=1000, queue="mail"))
+    run_jobs()
+
+    assert result.state == "PENDING"
+    assert Job.objects.get(task_path="tests.celery.tasks.add").queue_name == "mail"
+
+
+@pytest.mark.django_db
+def test_a_retry_of_what_has_replaced_a_task_does_not_run_that_again(finish):
+    tasks.events.clear()
+    result = tasks.note_and_replace.delay(by=tasks.retry_until.s(2))
+    finish()
+
+    assert (result.get(), tasks.events) == (2, ["replaced"])

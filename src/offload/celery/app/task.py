@@ -184,8 +184,7 @@ class Task(BaseTask):
     def replace(self, sig: Any) -> Any:
         """Let something else take the place of the running task; its result is that of this id.
 
-        A single task runs at once, in the same attempt; options such as `countdown` and `queue` do
-        not count. The tasks of a canvas are enqueued by the transaction that ends this one.
+        The transaction that ends the running task enqueues the others, each with its own id.
 
         Args:
             sig: the signature of a task, a chain, a group or a chord.
@@ -199,7 +198,7 @@ class Task(BaseTask):
         replacement = replacement_by(sig, self.request)
         if not self.request.called_directly:
             raise replacement
-        return replacement.signature() if replacement.add is None else replacement.add()
+        return replacement.add()
 
     def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:
         """Raise NotImplementedError: the header of a chord cannot grow."""

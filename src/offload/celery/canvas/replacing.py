@@ -1,4 +1,4 @@
-"""Lets a canvas take the place of the running task: `self.replace(chain(...))`."""
+"""Lets a task or a canvas take the place of the running task: `self.replace(chain(...))`."""
 
 from __future__ import annotations
 
@@ -41,12 +41,10 @@ def replacement_by(signature: Any, request: Context) -> Replacement:
     signature = maybe_signature(signature)
     if not isinstance(signature, Signature):
         raise TypeError(f"replace() takes a signature, such as task.s(), not {signature!r:.100}.")
-    if not signature.has_members:
-        return Replacement(signature)
     canvas = _with_one_result(signature)
     if request.is_eager or request.called_directly:
-        return Replacement(signature, partial(_run_here, canvas))
-    return Replacement(signature, partial(_add, canvas, request))
+        return Replacement(partial(_run_here, canvas))
+    return Replacement(partial(_add, canvas, request))
 
 
 def _with_one_result(signature: Any) -> Any:

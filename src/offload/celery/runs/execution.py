@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -98,9 +97,7 @@ class Attempt:
             except BaseException as error:  # noqa: BLE001  # any exception becomes an outcome
                 if not isinstance(error, Replacement):
                     return self.fail(error)
-                if error.add is not None:
-                    return self._add(error.add)
-                return self._replaced_by(error).run()
+                return self._add(error.add)
             self.succeed(value)
             return encoded
 
@@ -118,9 +115,7 @@ class Attempt:
             except BaseException as error:  # noqa: BLE001  # any exception becomes an outcome
                 if not isinstance(error, Replacement):
                     return await self._call(self.fail, error)
-                if error.add is not None:
-                    return await sync_to_async(self._add)(error.add)
-                return await self._run_replaced(self._replaced_by(error))
+                return await sync_to_async(self._add)(error.add)
             await self._call(self.succeed, value)
             return encoded
 
@@ -244,7 +239,7 @@ class Attempt:
         raise error
 
     def _add(self, add: Callable[[], Any]) -> Any:
-        """Let the tasks of a canvas take the place of this one; return what the job returns."""
+        """Let other tasks take the place of this one; return what the job returns."""
         try:
             value = add()
             if self.request.is_eager:
@@ -253,22 +248,6 @@ class Attempt:
             return self.fail(error)
         self._finish(states.IGNORED, None, None)
         return value
-
-    def _replaced_by(self, replacement: Replacement) -> Attempt:
-        """Return the run of the task that takes the place of this one, under the same id."""
-        signature = replacement.signature
-        task: BaseTask = signature.type
-        values = vars(self.request) | {
-            "args": list(signature.args),
-            "kwargs": signature.kwargs,
-            "task": task.name,
-        }
-        return Attempt(task, Context(**values))
-
-    async def _run_replaced(self, attempt: Attempt) -> Any:
-        if inspect.iscoroutinefunction(attempt.task.run):
-            return await attempt.arun()
-        return await sync_to_async(attempt.run)()
 
     def _finish(self, state: str, value: Any, info: ExceptionInfo | None) -> None:
         if self.request.children:

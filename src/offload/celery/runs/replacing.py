@@ -12,12 +12,10 @@ class Replacement(Ignore):
     """Raised by `replace` to end the running task; tasks that catch `Ignore` to raise it know it.
 
     Args:
-        signature: of what takes its place.
-        add: adds the tasks of a canvas; it returns what the job of the running task returns. None
-            for a single task, which runs in the same attempt.
+        add: adds the tasks that take its place; it returns what the job of the running task
+            returns.
     """
 
-    def __init__(self, signature: Any, add: Callable[[], Any] | None = None) -> None:
-        super().__init__(signature)
-        self.signature = signature
+    def __init__(self, add: Callable[[], Any]) -> None:
+        super().__init__("Something else takes the place of the task.")
         self.add = add
