@@ -275,6 +275,14 @@ def test_options_of_a_plain_task_say_how_it_is_shown(current: Celery) -> None:
     assert (document["title"], document["result"]) == ("Shown to all", {"rows": 3})
 
 
+def test_options_of_a_task_are_known_before_its_module_is_imported() -> None:
+    task = Task()
+    name = "tests.celery_results.not_imported.shown_to_all"
+    task.report("STARTED", task=name)
+    document = anonymous_client().get(f"/tasks/{task.id}/").json()
+    assert document["title"] == "Shown to all"
+
+
 @pytest.mark.parametrize("state", ["RETRY", "STARTED"])
 def test_cancelling_revokes(revoked: Any, state: str) -> None:
     ann = user_client("ann")

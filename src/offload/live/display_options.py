@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from offload.store.celery_records import CELERY
 from offload.store.workflow_records import read_workflow
 from offload.task_lookup import find_task
+from offload.task_modules import task_module
 from offload.text import to_single_line
 
 if TYPE_CHECKING:
@@ -78,13 +79,27 @@ def _find_task(path: str) -> Task[..., Any] | None:
 
 
 def _find_celery_task(name: str) -> Any:
-    """Return the plain Celery task, whose options are attributes; None if it is not known here."""
-    try:
-        from offload.celery_results.library import current_app  # noqa: PLC0415  # needs Celery
+    """Return the plain Celery task, whose options are attributes; None if it is not known here.
 
-        return current_app.tasks.get(name)
+    Only Celery's workers import the modules of all tasks: here, that in the name is imported.
+    """
+    try:
+        if _registered(name) is None:
+            task_module(name.rpartition(".")[0])
+        return _registered(name)
     except BaseException:  # noqa: BLE001  # modules raise anything while they are imported
         return None
+
+
+def _registered(name: str) -> Any:
+    """Return the task of the project's application, or else of another."""
+    from offload.celery_results.library import (  # noqa: PLC0415  # needs Celery
+        active_applications,
+        current_app,
+    )
+
+    found = (app.tasks.get(name) for app in (current_app, *active_applications()))
+    return next((task for task in found if task is not None), None)
 
 
 def _title_from_path(path: str) -> str:
