@@ -134,3 +134,13 @@ def exit_process() -> None:
 @app.task(time_limit=1)
 def run_too_long(gate: str) -> None:
     wait_for_file(gate)
+
+
+@app.task(bind=True, max_retries=5)
+def replace_later(self: Any, times: int) -> str:
+    """Replace itself in its second attempt, so many times."""
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    if times:
+        raise self.replace(replace_later.si(times - 1))
+    return "replaced"

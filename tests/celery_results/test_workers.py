@@ -83,6 +83,12 @@ def test_a_result_that_is_no_json_fails_the_task(worker: Process) -> None:
     assert state_of(result) == JobState.FAILED
 
 
+def test_a_task_that_is_replaced_in_a_later_attempt_has_a_result(worker: Process) -> None:
+    result = tasks.replace_later.delay(2)
+    assert result.get(timeout=LIMIT) == "replaced"
+    assert Job.objects.get(pk=result.id).attempt == 4
+
+
 @pytest.mark.parametrize("then", ["succeed", "fail"])
 def test_no_late_retry_replaces_the_outcome(worker: Process, then: str) -> None:
     """Celery sends the message about the next attempt before it stores RETRY of this one."""

@@ -27,7 +27,7 @@ from offload.celery_results.ids import is_own_text, job_id, worker_id
 from offload.celery_results.library import json, result_from_tuple, states
 from offload.celery_results.meta import WRAPPER, pack, plain_json, progress_text, read_meta, unpack
 from offload.celery_results.publishing import expect_message, take_retry_time
-from offload.celery_results.rows import HEADER, caller_header, reported_row
+from offload.celery_results.rows import HEADER, attempts_before, caller_header, reported_row
 from offload.celery_results.waiting import Waiting
 from offload.lifecycle import JobState
 from offload.store.celery_records import CELERY, CeleryWrite, CountedPart, StoredResult
@@ -163,7 +163,9 @@ class OffloadResults(Chords, Waiting):
             failure = (_class_path(result), _text_of(result), traceback or "")
         header = getattr(request, HEADER, None)
         caller = header if isinstance(header, Mapping) else caller_header()
-        attempt = 0 if request is None else int(request.retries or 0) + 1
+        attempt = 0
+        if request is not None:
+            attempt = attempts_before(request) + int(request.retries or 0) + 1
         return CeleryWrite(
             id=str(job_id(task_id)),
             state=job_state,

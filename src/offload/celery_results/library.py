@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import current_app, signals, states
 from celery._state import _get_active_apps as active_applications
+from celery._state import get_current_task as running_task
 from celery.backends.base import BaseBackend
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError, TimeoutError  # noqa: A004  # Celery's name
@@ -32,6 +33,7 @@ __all__ = [
     "lazy_results",
     "maybe_signature",
     "result_from_tuple",
+    "running_task",
     "signals",
     "states",
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from offload.celery_results.channel import Channel
 from offload.celery_results.ids import is_own_text
-from offload.celery_results.library import json, signals
+from offload.celery_results.library import json, running_task, signals
 from offload.celery_results.meta import progress_text
-from offload.celery_results.rows import HEADER, caller_header, sent_row, time_in
+from offload.celery_results.rows import HEADER, attempts_before, caller_header, sent_row, time_in
 
 if TYPE_CHECKING:
     from offload.store.records import NewJob
@@ -54,6 +54,8 @@ def _before_publish(
     if not _is_expected(headers):
         return
     headers[HEADER] = caller_header()
+    if before := _attempts_before(headers):
+        headers[HEADER]["after"] = before
     if headers.get("retries"):  # the task has a row, and the worker writes RETRY into it
         eta = time_in(headers.get("eta"))
         if eta is not None:
@@ -73,6 +75,15 @@ def _after_publish(headers: Any = None, **_kwargs: Any) -> None:
     task_id = headers["id"]
     progress = progress_text(json.dumps({"task_id": task_id})) if is_own_text(task_id) else None
     channel.add(row, progress)
+
+
+def _attempts_before(headers: Mapping[str, Any]) -> int:
+    """Return the attempts that a message does not count, as `replace()` begins to count anew."""
+    request = getattr(running_task(), "request", None)
+    if request is None or request.id != headers["id"]:
+        return 0
+    retries = 0 if headers.get("retries") else int(request.retries or 0)
+    return attempts_before(request) + retries
 
 
 def _is_expected(headers: Any) -> bool:

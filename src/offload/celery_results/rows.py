@@ -39,6 +39,13 @@ def caller_header() -> dict[str, Any]:
     return {"at": now_microseconds(), **{name: value for name, value in caller.items() if value}}
 
 
+def attempts_before(request: Any) -> int:
+    """Return how many attempts a task had before another call with its id replaced it."""
+    header = getattr(request, HEADER, None)
+    before = header.get("after") if isinstance(header, Mapping) else None
+    return before if isinstance(before, int) and before > 0 else 0
+
+
 def ownership_in(header: Any) -> Ownership | None:
     """Return who called a task, from the header of its message; None without one."""
     if not isinstance(header, Mapping):
