@@ -29,6 +29,11 @@ def with_total(customer: str) -> None:
     """At most five at once of all customers, too."""
 
 
+@task(concurrency=Concurrency(2, key="{customer}", total=1))
+def one_of_all(customer: str) -> None:
+    """One at a time of all customers."""
+
+
 @task(rate=Rate("3/m", burst=3))
 def rated() -> None:
     """At most three at once."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -19,6 +20,7 @@ from offload.store.base import Store
 from offload.store.limit_records import Definition
 from offload.task_limits import LOADED_AT
 from tests import limited_tasks as tasks
+from tests.jobs import register_worker
 from tests.store.limit_claims import claim
 
 pytestmark = pytest.mark.django_db
@@ -231,6 +233,44 @@ def test_other_keys_go_on_while_one_is_locked(store: Store, worker: str) -> None
         assert len(claim(store, worker)) == 2
 
     assert len(claim(store, worker)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_before_the_place_of_a_locked_key_gets_a_notice_when_another_one_finishes(
+    store: Store, worker: str
+) -> None:
+    """The worker that holds the lock has taken the job's notice, and moves the place back."""
+    tasks.by_tariff.enqueue_many([((1,), {})] * 2)
+    (first,) = claim(store, worker)
+    (second,) = claim(store, worker, finished=((first, succeeded("null")),))
+    early = tasks.by_tariff.enqueue(1)
+    Job.objects.filter(pk=early.id).update(run_after=timezone.now() - timedelta(hours=1))
+    LimitNotice.objects.all().delete()
+    with locked_elsewhere(LimitKey.objects.get().pk):
+        assert claim(store, worker, finished=((second, succeeded("null")),)) == []
+
+    assert [job.id for job in claim(store, worker)] == [store.key(UUID(early.id))]
+
+
+@pytest.mark.parametrize("customer", ["a", "b"], ids=["key", "total"])
+def test_a_key_is_opened_that_was_closed_between_its_making_and_the_end_of_a_job(
+    store: Store, worker: str, monkeypatch: pytest.MonkeyPatch, customer: str
+) -> None:
+    tasks.one_of_all.enqueue("a")
+    (first,) = claim(store, worker)
+    forget_keys()
+    tasks.one_of_all.enqueue(customer)
+    make_keys = store.make_keys
+
+    def make_and_let_another_worker_look() -> Any:
+        news = make_keys()
+        monkeypatch.undo()
+        assert claim(store, register_worker()) == []
+        return news
+
+    monkeypatch.setattr(store, "make_keys", make_and_let_another_worker_look)
+
+    assert len(claim(store, worker, finished=((first, succeeded("null")),))) == 1
 
 
 def test_an_exchange_that_fails_keeps_its_notices(

@@ -62,7 +62,8 @@ class LimitKeys(LimitDefinitions):
         """Open keys, and the rows above them; leave notices for those that others have locked.
 
         A row that was pruned since `make_keys` gets a notice, too, and so is made again. One that
-        `make_keys` has made is open: whoever has closed it since has seen what its notices mean.
+        `make_keys` has made is open: whoever has closed it since has seen what its notices mean,
+        but not that jobs of it have finished here.
 
         Args:
             freed: keys of which this transaction has finished jobs, and whether some wait again.
@@ -74,7 +75,9 @@ class LimitKeys(LimitDefinitions):
         waiting = self._with_waiting_jobs(freed) if looks_first else freed
         totals = dict.fromkeys({_parent(key, news.limits) for key in freed} - {""})
         rows = _with_totals(totals | dict.fromkeys(waiting) | noticed, news.limits)
-        to_open = {key: rows[key] for key in sorted(rows.keys() - news.made)}
+        # Other workers may have counted the jobs that this transaction has finished as running.
+        settled = set(news.made) - freed.keys() - totals.keys()
+        to_open = {key: rows[key] for key in sorted(rows.keys() - settled)}
         entered = {
             key: FIRST_MOMENT if details is None else details.run_after
             for key, details in noticed.items()

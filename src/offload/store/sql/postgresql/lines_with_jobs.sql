@@ -1,8 +1,5 @@
+-- From the start of each line, whatever the row of the key says: its lock is not held here, so
+-- another worker may be moving `line_from` back for a job that nothing else would find. The LIMIT
+-- keeps the planner from reading all lines at once.
 SELECT line FROM unnest(%(lines)s::text[]) AS line
-LEFT JOIN offload_limitkey AS known ON known.limit_key = substr(line, 3)
-WHERE EXISTS (
-    SELECT FROM offload_job WHERE limit_slot = line AND (run_after, id) >= (
-        coalesce(known.line_from, -9223372036854775808),
-        coalesce(known.line_from_id, '00000000-0000-0000-0000-000000000000'::uuid)
-    )
-)
+CROSS JOIN LATERAL (SELECT FROM offload_job WHERE limit_slot = line LIMIT 1) AS waiting
