@@ -99,6 +99,47 @@ def test_a_worker_that_has_just_started_sends_few_hints_until_it_knows_of_subscr
     assert notifier.sent == [Hint.CHANGED] * 4
 
 
+def test_a_hint_that_is_held_back_is_sent_after_the_last_subscribers_may_have_left(
+    hints, notifier, clock
+):
+    clock.now += SUBSCRIPTION_SECONDS - GUESS_INTERVAL / 2
+    hints.jobs_changed()
+    hints.jobs_changed()
+    clock.now += GUESS_INTERVAL
+    hints.jobs_changed()  # of no interest to anybody, unlike the one before
+    hints.run_if_due(clock.now)
+    hints.run_if_due(clock.now)
+
+    assert notifier.sent == [Hint.CHANGED] * 2
+
+
+def test_a_worker_that_exits_sends_the_hint_that_it_holds_back(hints, notifier):
+    hints.flush()
+    assert notifier.sent == []
+
+    hints.jobs_changed()
+    hints.jobs_changed()
+    hints.flush()
+    hints.flush()
+
+    assert notifier.sent == [Hint.CHANGED] * 2
+
+
+def test_a_young_worker_that_exits_sends_the_hint_of_its_last_job(start_worker, monkeypatch):
+    monkeypatch.setattr("offload.worker.change_hints.GUESS_INTERVAL", 1000)
+    worker = start_worker(0)
+    sent = FakeNotifier()
+    worker.engine._hints._notifier = sent
+    for number in range(2):
+        result = add.enqueue(number)
+        until(lambda pk=result.id: Job.objects.get(pk=pk).state == JobState.SUCCESSFUL)
+
+    worker.stop()
+
+    assert set(sent.sent) == {Hint.CHANGED}
+    assert worker.engine._hints.due_at == NEVER
+
+
 def test_a_delayed_hint_is_sent_together_with_the_next_one(hints, notifier, clock):
     hints.remember_subscribers()
     hints.jobs_changed_soon()

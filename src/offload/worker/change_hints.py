@@ -55,15 +55,12 @@ class ChangeHints:
     def jobs_changed(self) -> None:
         """Notify subscribers: at once, unless they are a guess and were notified just now."""
         now = self._clock()
-        self.due_at = NEVER
         if now >= self._subscribed_until:
             return
         if now < self._next_at:
             self.due_at = self._next_at
-            return
-        if self._is_guess:
-            self._next_at = now + GUESS_INTERVAL
-        self._notifier.notify(Hint.CHANGED)
+        else:
+            self._send(now)
 
     def jobs_changed_soon(self) -> None:
         """Notify subscribers in a moment, or together with the next `jobs_changed`."""
@@ -72,6 +69,17 @@ class ChangeHints:
             self.due_at = min(self.due_at, max(now + SOON_SECONDS, self._next_at))
 
     def run_if_due(self, now: float) -> None:
-        """Send the delayed hint if its time has come."""
+        """Send the delayed hint if its time has come, even if no more subscribers are assumed."""
         if now >= self.due_at:
-            self.jobs_changed()
+            self._send(now)
+
+    def flush(self) -> None:
+        """Send the delayed hint now, if there is one: the worker exits."""
+        if self.due_at < NEVER:
+            self._send(self._clock())
+
+    def _send(self, now: float) -> None:
+        self.due_at = NEVER
+        if self._is_guess:
+            self._next_at = now + GUESS_INTERVAL
+        self._notifier.notify(Hint.CHANGED)

@@ -349,6 +349,7 @@ class Engine:
             self._exchanges.write_all()
             if self.completer:
                 return False
+            self._hints.flush()
             failpoint("worker.stopped")
             self.registration.deregister()
         except (DatabaseError, InterfaceError) as error:
