@@ -17,7 +17,7 @@ from offload.checks.celery_results import check_celery_results
 from offload.checks.commands import check_commands, check_ready_made
 from offload.checks.messages import Messages
 from offload.checks.middleware import check_middleware
-from offload.checks.migrations import check_migrations, missing_migrations
+from offload.checks.migrations import check_migrations, is_migrate, missing_migrations
 from offload.checks.pools import check_pools
 from offload.checks.unique_jobs import check_unique_jobs
 from offload.schedules.in_code import declared_schedules, problems
@@ -94,11 +94,6 @@ def check_mail(**_kwargs: Any) -> Messages:
 
     yield from checks.check_mailers()
     yield from checks.check_error_reports()
-
-
-def is_migrate() -> bool:
-    """Return whether this process is `manage.py migrate`; `call_command` runs no checks."""
-    return sys.argv[1:2] == ["migrate"]
 
 
 def _connections() -> list[BaseDatabaseWrapper]:
