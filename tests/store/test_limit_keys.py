@@ -290,6 +290,28 @@ def test_an_exchange_that_fails_keeps_its_notices(
     assert len(claim(store, worker)) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", ["promote", "run_now", "retry"])
+def test_a_job_does_not_wait_without_its_notice(
+    store: Store, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    result = tasks.single.using(run_after=timezone.now() + timedelta(hours=1)).enqueue()
+    if change == "retry":
+        result.cancel()
+    make_due()
+    before = Job.objects.get()
+
+    def fail(*_: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(store, "_insert_notice_rows", fail)
+    with pytest.raises(OSError):  # noqa: PT011
+        getattr(store, change)(*([] if change == "promote" else [before.pk]))
+
+    after = Job.objects.get()
+    assert (after.state, after.limit_slot) == (before.state, None)
+
+
 # --- rows that say nothing more ---------------------------------------------------------------
 
 

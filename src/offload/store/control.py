@@ -92,23 +92,13 @@ class Control(LimitKeys, UniqueJobs, WorkflowControl):
         raise InvalidJobState(f"The key {key!r} of the job {job} changes hands too fast.")
 
     def _retry(self, job: UUID, **unique: Any) -> bool:
-        values = WAITING_VALUES | RETRY_VALUES | unique
-        is_changed = (
-            self._in_states(job, RETRYABLE)
-            .filter(awaited=None)
-            .update(run_after=datetime.now(UTC), version=NEXT_VERSION, **values)
-        )
-        if is_changed:
-            self._announce_waiting(job)
-        return bool(is_changed) or self.retry_parts(job)
+        jobs = self._in_states(job, RETRYABLE).filter(awaited=None)
+        values = RETRY_VALUES | unique | {"run_after": datetime.now(UTC)}
+        return self._let_wait(job, jobs, values) or self.retry_parts(job)
 
     def run_now(self, job: UUID) -> bool:
         """Make a scheduled job ready before its time; return False if it is not scheduled."""
-        scheduled = self._in_states(job, [JobState.SCHEDULED])
-        is_changed = scheduled.update(version=NEXT_VERSION, **WAITING_VALUES)
-        if is_changed:
-            self._announce_waiting(job)
-        return bool(is_changed)
+        return self._let_wait(job, self._in_states(job, [JobState.SCHEDULED]), {})
 
     def disown(self, owners: Collection[str]) -> None:
         """Take jobs from owners who no longer exist.
@@ -124,13 +114,26 @@ class Control(LimitKeys, UniqueJobs, WorkflowControl):
         if owned:
             publish_after_commit(self.using, Hint.CHANGED)
 
-    def _announce_waiting(self, job: UUID) -> None:
-        """Notify workers that a job is ready, or waits for its limit."""
-        rows = Job.objects.using(self.using).filter(pk=job)
-        key = rows.values_list("limit_key", flat=True).first()
-        if key is not None:
-            self.add_notices({key: None})
+    def _let_wait(self, job: UUID, jobs: QuerySet[Job], values: dict[str, Any]) -> bool:
+        """Make a job ready, or let it wait for its limit, and notify workers.
+
+        Args:
+            job: its id.
+            jobs: the job, if it may be changed.
+            values: further columns to write.
+
+        Returns:
+            Whether it was changed.
+        """
+        with transaction.atomic(self.using, savepoint=False):  # with the notice
+            if not jobs.update(version=NEXT_VERSION, **WAITING_VALUES | values):
+                return False
+            rows = Job.objects.using(self.using).filter(pk=job)
+            key = rows.values_list("limit_key", flat=True).first()
+            if key is not None:
+                self.add_notices({key: None})
         publish_after_commit(self.using, Hint.WORK, Hint.CHANGED)
+        return True
 
     def _try_to_cancel(self, job: UUID) -> JobState | None:
         waiting = self._in_states(job, WAITING)

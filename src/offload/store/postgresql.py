@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from django.db import transaction
 from django.db.backends.postgresql import base as backend
 
 from offload.store.base import Store
@@ -215,10 +216,10 @@ class PostgreSQLStore(Store):
             return sorted((ClaimedJob(*row) for row in cursor.fetchall()), key=ClaimedJob.urgency)
 
     def promote(self) -> int:
-        with self.connection.cursor() as cursor:
+        with transaction.atomic(self.using), self.connection.cursor() as cursor:
             cursor.execute(statement("postgresql", "promote"), {"limit": MAX_ROWS_PER_STATEMENT})
             keys = [key for (key,) in cursor.fetchall()]
-        self.add_notices(dict.fromkeys(key for key in keys if key is not None))
+            self.add_notices(dict.fromkeys(key for key in keys if key is not None))
         return len(keys)
 
     # --- workflows --------------------------------------------------------------------------

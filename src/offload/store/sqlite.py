@@ -12,7 +12,7 @@ from sqlite3 import Connection, Cursor, ProgrammingError
 from typing import Any, Self
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Value
 
 from offload.lifecycle import WAITING, JobState
@@ -219,8 +219,9 @@ class SQLiteStore(Store):
 
     def promote(self) -> int:
         parameters = {"now": now_microseconds(), "limit": MAX_ROWS_PER_STATEMENT}
-        rows = self._execute("promote", parameters).fetchall()
-        self.add_notices(dict.fromkeys(key for (key,) in rows if key is not None))
+        with transaction.atomic(self.using):
+            rows = self._execute("promote", parameters).fetchall()
+            self.add_notices(dict.fromkeys(key for (key,) in rows if key is not None))
         return len(rows)
 
     def _execute(self, name: str, parameters: Mapping[str, Any]) -> Cursor:
