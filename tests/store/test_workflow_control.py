@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from offload.lifecycle import JobState, succeeded
@@ -33,6 +35,25 @@ def test_a_waiting_part_is_cancelled_and_what_waits_for_it(part: str) -> None:
     assert flow.states["c"] == CANCELLED
     assert flow.state == FAILED
     assert "parts were cancelled: add (cancelled), add" in Attempt.objects.get().message
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_part", [True, False], ids=["part", "workflow"])
+def test_nothing_is_cancelled_without_a_notice(
+    monkeypatch: pytest.MonkeyPatch, is_part: bool
+) -> None:
+    flow = Flow(CHAIN)
+    job = flow.ids["b"] if is_part else flow.id
+
+    def fail(*_: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(flow.store, "add_workflow_notices", fail)
+    with pytest.raises(OSError):  # noqa: PT011
+        flow.store.cancel(job)
+
+    row = Job.objects.get(pk=job)
+    assert (row.state, row.cancel_requested_at) == (BLOCKED, None)
 
 
 def test_a_part_is_cancelled_once() -> None:

@@ -142,9 +142,10 @@ class Control(LimitKeys, UniqueJobs, WorkflowControl):
         if self._request_cancel(job):
             publish_after_commit(self.using, Hint.CONTROL)
             return JobState.RUNNING
-        if cancel_waiting(waiting.filter(run_when__isnull=False)):  # a part of a workflow
-            self.add_workflow_notices([self.key(job)])
-            return JobState.CANCELLED
+        with transaction.atomic(self.using, savepoint=False):
+            if cancel_waiting(waiting.filter(run_when__isnull=False)):  # a part of a workflow
+                self.add_workflow_notices([self.key(job)])
+                return JobState.CANCELLED
         return JobState.BLOCKED if self.request_cancel_of_workflow(job) else None
 
     def _request_cancel(self, job: UUID) -> bool:

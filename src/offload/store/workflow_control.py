@@ -32,11 +32,12 @@ class WorkflowControl(WorkflowNotices, LimitNotices):
         From the commit on no part is released.
         """
         workflows = Job.objects.using(self.using).filter(pk=job, run_when=None, awaited__gte=0)
-        is_changed = workflows.filter(state=JobState.BLOCKED).update(
-            cancel_requested_at=datetime.now(UTC), version=NEXT_VERSION
-        )
-        if is_changed:
-            self.add_workflow_notices([self.key(job)])
+        with transaction.atomic(self.using, savepoint=False):
+            is_changed = workflows.filter(state=JobState.BLOCKED).update(
+                cancel_requested_at=datetime.now(UTC), version=NEXT_VERSION
+            )
+            if is_changed:
+                self.add_workflow_notices([self.key(job)])
         return bool(is_changed)
 
     def retry_parts(self, job: UUID, siblings: Collection[UUID] = ()) -> bool:
