@@ -21,7 +21,7 @@ from offload.store.limit_records import Definition
 from offload.task_limits import LOADED_AT
 from tests import limited_tasks as tasks
 from tests.jobs import register_worker
-from tests.store.limit_claims import claim
+from tests.store.limit_claims import by_key, claim
 
 pytestmark = pytest.mark.django_db
 
@@ -420,3 +420,23 @@ def test_only_keys_that_are_not_in_use_are_pruned(store: Store, worker: str) -> 
 
     left = {key.partition(":")[2] for key in LimitKey.objects.values_list("pk", flat=True)}
     assert left == {"runs", "waits", "3", "heavy", ""}
+
+
+def test_pruning_finds_keys_that_are_closed_although_their_jobs_may_start(
+    store: Store, worker: str
+) -> None:
+    tasks.call_api.enqueue_many([((customer,), {}) for customer in "aabbbccdd"])
+    claim(store, worker, "none")
+    LimitKey.objects.exclude(pk__endswith=":b").update(open_at=None)
+    assert len(claim(store, worker)) == 2  # of b; the third job waits for their end
+    closed = LimitKey.objects.filter(open_at=None)
+    names = sorted(key[-1] for key in closed.values_list("pk", flat=True))
+    assert names == ["a", "b", "c", "d"]
+    store.add_notices({key.pk: None for key in closed if key.pk.endswith(":d")})
+
+    store.prune_keys()
+
+    noticed = LimitNotice.objects.values_list("limit_key", flat=True)
+    assert sorted(key[-1] for key in noticed) == ["a", "c", "d"]
+    assert by_key(claim(store, worker)) == {"a": 2, "c": 2, "d": 2}
+    assert not LimitNotice.objects.exists()

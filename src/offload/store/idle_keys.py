@@ -10,8 +10,9 @@ from django.db.models.functions import Concat
 
 from offload.lifecycle import JobState
 from offload.models import Job, Limit, LimitKey, LimitNotice, Worker
+from offload.store.limit_notices import LimitNotices
 from offload.store.limit_records import ALL_KEYS_END, HOLDS, WAITS
-from offload.store.session import MAX_ROWS_PER_STATEMENT, Session
+from offload.store.session import MAX_ROWS_PER_STATEMENT
 from offload.timestamps import now_microseconds, to_microseconds
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ MIN_IDLE_MICROSECONDS = 3_600_000_000
 """For how long no job of a pruned key has been due by its rate, whatever this host's clock says."""
 
 
-class IdleKeys(Session):
+class IdleKeys(LimitNotices):
     """Deletes keys of which no job waits or runs; the next job makes its key again.
 
     Also deletes limits that no code has: their next job makes them again, too.
     """
 
     def prune_keys(self, after: str = "") -> tuple[int, str]:
-        """Look at 1,000 keys, and delete those that are not in use.
+        """Look at 1,000 keys, delete those that are not in use, and add notices of forgotten ones.
 
         A key with a number of its own stays, as only its next new job would bring the number back.
 
@@ -41,7 +42,10 @@ class IdleKeys(Session):
         keys = LimitKey.objects.using(self.using)
         rest = keys.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
         batch = list(rest[:MAX_ROWS_PER_STATEMENT])
-        deleted = self._delete_idle(keys.filter(pk__in=batch)) if batch else 0
+        deleted = 0
+        if batch:
+            self._notice_forgotten(keys.filter(pk__in=batch))
+            deleted = self._delete_idle(keys.filter(pk__in=batch))
         return deleted, batch[-1] if len(batch) == MAX_ROWS_PER_STATEMENT else ""
 
     def last_seen(self) -> int:
@@ -103,13 +107,25 @@ class IdleKeys(Session):
             self._prepare_transaction(waits=True)
             locked = unused.select_for_update(skip_locked=True).values_list("pk", flat=True)
             idle = list(
-                keys.filter(pk__in=list(locked)).exclude(_has_jobs()).values_list("pk", flat=True)
+                keys.filter(pk__in=list(locked))
+                .exclude(_has_jobs(WAITS, HOLDS))
+                .values_list("pk", flat=True)
             )
             return keys.filter(pk__in=idle).delete()[0] if idle else 0
 
+    def _notice_forgotten(self, keys: QuerySet[LimitKey]) -> None:
+        """Add notices of closed keys whose jobs wait although none runs whose end would open them.
 
-def _has_jobs() -> Exists:
-    slots = [
-        Concat(Value(start), OuterRef("pk"), output_field=CharField()) for start in (WAITS, HOLDS)
-    ]
+        A worker that finishes a job leaves no notice if it sees none waiting. One that comes
+        after this look is forgotten if another worker counts the job as running until the commit.
+        """
+        noticed = LimitNotice.objects.filter(limit_key=OuterRef("pk"))
+        forgotten = keys.filter(_has_jobs(WAITS), open_at=None)
+        forgotten = forgotten.exclude(_has_jobs(HOLDS)).exclude(Exists(noticed))
+        self.add_notices(dict.fromkeys(forgotten.values_list("pk", flat=True)))
+
+
+def _has_jobs(*starts: str) -> Exists:
+    """Return the condition that some `limit_slot` of a key is in use, by how these start."""
+    slots = [Concat(Value(start), OuterRef("pk"), output_field=CharField()) for start in starts]
     return Exists(Job.objects.filter(limit_slot__in=slots))
