@@ -119,10 +119,11 @@ class IdleKeys(LimitNotices):
         A worker that finishes a job leaves no notice if it sees none waiting. One that comes
         after this look is forgotten if another worker counts the job as running until the commit.
         """
-        noticed = LimitNotice.objects.filter(limit_key=OuterRef("pk"))
-        forgotten = keys.filter(_has_jobs(WAITS), open_at=None)
-        forgotten = forgotten.exclude(_has_jobs(HOLDS)).exclude(Exists(noticed))
-        self.add_notices(dict.fromkeys(forgotten.values_list("pk", flat=True)))
+        closed = keys.filter(_has_jobs(WAITS), open_at=None).exclude(_has_jobs(HOLDS))
+        if forgotten := set(closed.values_list("pk", flat=True)):
+            notices = LimitNotice.objects.using(self.using).filter(limit_key__in=forgotten)
+            forgotten -= set(notices.values_list("limit_key", flat=True).distinct())
+            self.add_notices(dict.fromkeys(sorted(forgotten)))
 
 
 def _has_jobs(*starts: str) -> Exists:
