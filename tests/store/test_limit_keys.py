@@ -273,6 +273,37 @@ def test_a_key_is_opened_that_was_closed_between_its_making_and_the_end_of_a_job
     assert len(claim(store, worker, finished=((first, succeeded("null")),))) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_comes_while_another_one_finishes_gets_a_notice(
+    store: Store, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker counts the other one as running, which has finished in an open transaction."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer")
+    tasks.one_of_all.enqueue("a")
+    tasks.single.enqueue()
+    jobs = claim(store, worker)
+    assert len(jobs) == 2
+    other = register_worker()
+
+    def enqueue_and_look() -> int:
+        tasks.single.enqueue()
+        try:
+            return len(claim(store, other))
+        finally:
+            connection.close()
+
+    def look_in_between() -> None:
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(enqueue_and_look).result() == 0
+
+    monkeypatch.setattr(store, "seconds_to_limited", look_in_between)
+    claim(store, worker, finished=tuple((job, succeeded("null")) for job in jobs))
+
+    assert len(claim(store, other)) == 1
+
+
 def test_an_exchange_that_fails_keeps_its_notices(
     store: Store, worker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,8 @@ class Exchange(LimitedQueues, UniqueJobs, AddedParts, PauseRounds):
             claims = self.claim_unpaused(claim, request, limited)
             failpoint("exchange.claimed")
         failpoint("exchange.committed")
+        if claims.limited and claims.limited.idle:  # a job may have come before the commit
+            self.add_notices(dict.fromkeys(self._with_waiting_jobs(claims.limited.idle)))
         claimed = self._with_failed_attempts(list(claims.jobs))
         cancelled = cancelled_by_request(finished, states)
         return ExchangeResult(

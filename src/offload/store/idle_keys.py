@@ -116,8 +116,8 @@ class IdleKeys(LimitNotices):
     def _notice_forgotten(self, keys: QuerySet[LimitKey]) -> None:
         """Add notices of closed keys whose jobs wait although none runs whose end would open them.
 
-        A worker that finishes a job leaves no notice if it sees none waiting. One that comes
-        after this look is forgotten if another worker counts the job as running until the commit.
+        A worker that finishes a job leaves no notice if it sees none waiting, and looks again
+        after the commit. If it dies in between, one that came before the commit is forgotten.
         """
         closed = keys.filter(_has_jobs(WAITS), open_at=None).exclude(_has_jobs(HOLDS))
         if forgotten := set(closed.values_list("pk", flat=True)):

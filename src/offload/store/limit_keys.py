@@ -58,7 +58,9 @@ class LimitKeys(LimitDefinitions):
             )
         return LimitNews(notices, limits, made)
 
-    def open_keys(self, freed: Mapping[str, bool], noticed: KeysToOpen, news: LimitNews) -> None:
+    def open_keys(
+        self, freed: Mapping[str, bool], noticed: KeysToOpen, news: LimitNews
+    ) -> set[str]:
         """Open keys, and the rows above them; leave notices for those that others have locked.
 
         A row that was pruned since `make_keys` gets a notice, too, and so is made again. One that
@@ -69,6 +71,9 @@ class LimitKeys(LimitDefinitions):
             freed: keys of which this transaction has finished jobs, and whether some wait again.
             noticed: keys of the notices that this transaction has taken.
             news: what `make_keys` has returned.
+
+        Returns:
+            Those of `freed` that were not opened, because no job of them waited.
         """
         noticed = noticed | {key: of_any_time(noticed.get(key)) for key in freed if freed[key]}
         looks_first = len(freed) > 1  # the row of a lone key mostly exists, and must be opened
@@ -84,11 +89,14 @@ class LimitKeys(LimitDefinitions):
         }
         unlocked = self._open_unlocked(to_open, news.limits, entered) if to_open else set()
         left = {key: details for key, details in to_open.items() if key not in unlocked}
+        idle = freed.keys() - rows.keys()
         if not looks_first and left.keys() & freed.keys() - noticed.keys():
-            for key in freed.keys() - self._with_waiting_jobs(freed):
+            idle = freed.keys() - self._with_waiting_jobs(freed)
+            for key in idle:
                 del left[key]
         if left:
             self._insert_notices(left)
+        return set(idle)
 
     def _read_news(self) -> tuple[list[Notice], dict[str, LimitRow], int]:
         """Return the oldest notices, all limits, and the time, with one statement."""

@@ -301,10 +301,12 @@ class LimitedResult(NamedTuple):
         due_in: seconds until then; None if a job must finish first, or none waits.
         rate_in: the longest time until a rate lets jobs of a key start that was looked at; 0 if
             no rate holds them up.
+        idle: keys of finished jobs that were not opened, because no job of them waited.
     """
 
     due_in: float | None
     rate_in: float
+    idle: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class LimitedClaims(LimitKeys):
             The jobs, and when more may start.
         """
         noticed = self.take_notices(news.notices)
-        self.open_keys(freed, keys_of(noticed), news)
+        idle = self.open_keys(freed, keys_of(noticed), news)
         failpoint("limits.opened")
         claimed: list[ClaimedJob] = []
         rate_in = 0.0
@@ -66,7 +66,7 @@ class LimitedClaims(LimitKeys):
                 claim = LimitedClaim(self, worker, request)
                 claimed += claim.run()
                 rate_in = max(rate_in, claim.rate_in)
-        return claimed, LimitedResult(self.seconds_to_limited(), rate_in)
+        return claimed, LimitedResult(self.seconds_to_limited(), rate_in, idle)
 
 
 class LimitedClaim:

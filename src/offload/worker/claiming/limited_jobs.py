@@ -141,7 +141,7 @@ class LimitedJobs:
         self._gets_odd_slot = not self._gets_odd_slot
         if result.limited is None:
             return
-        delay, rate_in = result.limited
+        delay, rate_in = result.limited.due_in, result.limited.rate_in
         has_claimed = any(job.limit_key is not None for job in result.claimed)
         now = self._clock()
         if rate_in <= MAX_DRAIN_DELAY:
