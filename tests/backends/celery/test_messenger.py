@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,6 +112,33 @@ def test_a_connection_that_the_broker_has_closed_loses_no_message(queue, monkeyp
 
     assert sender.flush(20)
     assert (len(received(queue)), sender.failures) == (2, 0)
+
+
+def test_more_messages_than_are_kept_lose_only_the_rest(queue, monkeypatch) -> None:
+    monkeypatch.setattr("offload.backends.celery.messenger.MAX_PENDING", 2)
+    sender = messenger("memory")
+
+    sender.send(messages(3))
+
+    assert sender.flush(20)
+    assert (len(received(queue)), sender.failures) == (2, 1)
+
+
+def test_a_process_with_too_many_threads_sends_later_messages(queue, monkeypatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sender = messenger("memory")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        sender.send(messages(1))
+    assert sender.flush(20)
+    assert sender.failures == 1
+
+    sender.send(messages(1))
+
+    assert sender.flush(20)
+    assert len(received(queue)) == 1
 
 
 def test_a_broker_that_was_down_is_tried_once(monkeypatch) -> None:

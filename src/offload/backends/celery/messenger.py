@@ -100,16 +100,23 @@ class CeleryMessenger:
         if not new:
             return
         with self._changed:
-            if len(self._pending) + len(new) > MAX_PENDING:
+            room = MAX_PENDING - len(self._pending)
+            self.failures += len(new) > room
+            self._pending += new[:room]
+            if self._thread is None and not self._start_thread():
+                self._pending.clear()
                 self.failures += 1
-                return
-            self._pending += new
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="offload-messenger", daemon=True
-                )
-                self._thread.start()
             self._changed.notify_all()
+
+    def _start_thread(self) -> bool:
+        """Start the thread that sends; return False if the process has too many."""
+        thread = threading.Thread(target=self._run, name="offload-messenger", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def flush(self, timeout: float) -> bool:
         """Wait until all messages were sent or dropped; return False after a timeout in seconds."""

@@ -32,9 +32,11 @@ class HeldRing:
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self.descriptor = create_shared_memory() if descriptor is None else descriptor
         size = (_HEADER_WORDS + RING_JOBS * _JOB_WORDS) * 8
-        os.ftruncate(self.descriptor, size)
+        if descriptor is None:
+            descriptor = create_shared_memory()
+            os.ftruncate(descriptor, size)
+        self.descriptor = descriptor
         self._words = memoryview(mmap.mmap(self.descriptor, size)).cast("Q")
 
     def add(self, first: int, jobs: Sequence[ClaimedJob]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from pathlib import Path
 
 from offload.worker.fleet.held_ring import Claim, HeldRing
 from offload.worker.pools.waiting_jobs import VISIBLE_AFTER
@@ -22,8 +23,11 @@ class UnstartedJobs:
     def __init__(self, pid: int, descriptor: int) -> None:
         self.descriptor = descriptor
         self._ring: HeldRing | None = None
+        path = Path(f"/proc/{pid}/fd/{descriptor}")
         with suppress(OSError):
-            self._ring = HeldRing(os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDWR))
+            # The process may have exited, and another one have its id and a file in its place.
+            if str(path.readlink()).startswith("/memfd:offload"):
+                self._ring = HeldRing(os.open(path, os.O_RDWR))
         self._through = 0
         """The last job that was taken back."""
         self._visible_at: float | None = None
