@@ -17,6 +17,8 @@ def test_restarted_workers_leave_a_paused_task_alone(scenario: Scenario) -> None
     paused += [scenario.enqueue(tasks.limited, customer, priority=50) for customer in "abcd" * 10]
     for number in range(KILLS):
         others = [scenario.enqueue(tasks.note) for _ in range(10)]
+        for token in others:  # each kill may meet the same job
+            scenario.limit_worker_losses(token, 2 * KILLS + 1)
         workers = [scenario.start(processes=number % 2) for _ in range(2)]
         scenario.wait_until_started(others[0])
         workers[0].kill()
